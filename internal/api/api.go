@@ -1,0 +1,102 @@
+// Package api holds the words of the wire: paths, headers, codes, and the
+// shapes of requests and answers. It has no behaviour and imports no codec, so
+// that the browser module can link it; the server and both SDKs share it.
+//
+// Its source is the public Authsignal API for authenticator-app (TOTP) MFA.
+package api
+
+// A State is where an action stands.
+type State string
+
+// The states of an action.
+const (
+	StateAllow              State = "ALLOW"
+	StateBlock              State = "BLOCK"
+	StateChallengeRequired  State = "CHALLENGE_REQUIRED"
+	StateChallengeSucceeded State = "CHALLENGE_SUCCEEDED"
+	StateChallengeFailed    State = "CHALLENGE_FAILED"
+	StateReviewRequired     State = "REVIEW_REQUIRED"
+	StateReviewSucceeded    State = "REVIEW_SUCCEEDED"
+	StateReviewFailed       State = "REVIEW_FAILED"
+)
+
+// A VerificationMethod names a way to prove who one is.
+type VerificationMethod string
+
+// AuthenticatorApp is the only method that this project challenges.
+const AuthenticatorApp VerificationMethod = "AUTHENTICATOR_APP"
+
+// A FailureReason says why a code was refused.
+type FailureReason string
+
+// The two reasons for isVerified: false.
+const (
+	CodeInvalidOrExpired FailureReason = "CODE_INVALID_OR_EXPIRED"
+	MaxAttemptsExceeded  FailureReason = "MAX_ATTEMPTS_EXCEEDED"
+)
+
+// Scopes of a client token, sent as one space-separated string.
+const (
+	ScopeRead   = "read:authenticators"
+	ScopeAdd    = "add:authenticators"
+	ScopeUpdate = "update:authenticators"
+	ScopeRemove = "remove:authenticators"
+)
+
+// Error codes that the API sends in both "error" and "errorCode".
+const (
+	CodeUnauthorized    = "unauthorized"
+	CodeInvalidRequest  = "invalid_request"
+	CodeExpiredToken    = "expired_token"
+	CodeTooManyRequests = "too_many_requests"
+	CodeNotFound        = "not_found"
+	CodeInternalError   = "internal_error"
+)
+
+// Error codes that an SDK makes itself; no server sends them.
+const (
+	CodeTokenNotSet     = "token_not_set"
+	CodeNetworkError    = "network_error"
+	CodeTimeout         = "timeout"
+	CodeAborted         = "aborted"
+	CodeInvalidResponse = "invalid_response"
+	CodeSDKCrashed      = "sdk_crashed"
+)
+
+// Paths of the client API, relative to the base URL, which ends in /v1.
+const (
+	PathClientEnrollTOTP = "/client/user-authenticators/totp"
+	PathClientVerifyTOTP = "/client/verify/totp"
+)
+
+// DescriptionUnauthorized is the exact text for a bad API secret; the suites
+// of the official SDKs compare it.
+const DescriptionUnauthorized = "The request is unauthorized. Check that your API key and region base URL are correctly configured."
+
+// An Error is an error answer of the API. The server writes it; both SDKs
+// read it. Inspect it with errors.As.
+type Error struct {
+	// Status is the HTTP status, 400 to 599; 0 when no answer arrived.
+	Status int
+	// Code is the stable machine code, such as "invalid_request".
+	Code string
+	// Description is a sentence for the developer. It never holds a secret,
+	// a code or a token.
+	Description string
+}
+
+// Error gives the code and the description.
+func (e *Error) Error() string {
+	if e.Description == "" {
+		return e.Code
+	}
+	return e.Code + ": " + e.Description
+}
+
+// ErrorBody is the JSON of an Error. Both keys carry the same code, because
+// the official SDKs disagree on which of them to read.
+type ErrorBody struct {
+	Error            string `json:"error"`
+	ErrorCode        string `json:"errorCode"`
+	ErrorDescription string `json:"errorDescription"`
+}

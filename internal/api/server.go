@@ -1,0 +1,138 @@
+package api
+
+import "time"
+
+// A Time is a moment as the API writes it: ISO 8601 in UTC with exactly three
+// decimals, such as 2024-07-11T22:03:39.037Z.
+type Time struct{ time.Time }
+
+// MarshalJSON writes t with milliseconds; time.Time itself drops trailing
+// zeros.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
+}
+
+// Attributes describe an action when it is tracked. All are optional; in JSON
+// a null counts as absent.
+type Attributes struct {
+	// IdempotencyKey names this instance of the action: 1 to 256 characters.
+	// Tracking it again returns the stored action.
+	IdempotencyKey string `json:"idempotencyKey,omitempty"`
+	// RedirectURL is where the pre-built UI returns to in redirect mode.
+	RedirectURL string `json:"redirectUrl,omitempty"`
+	// RedirectToSettings opens the settings of the pre-built UI.
+	RedirectToSettings *bool `json:"redirectToSettings,omitempty"`
+	// Email, PhoneNumber, Username and Locale are stored with the user.
+	Email       string `json:"email,omitempty"`
+	PhoneNumber string `json:"phoneNumber,omitempty"`
+	Username    string `json:"username,omitempty"`
+	Locale      string `json:"locale,omitempty"`
+	// IPAddress, UserAgent and DeviceID describe the user's device.
+	IPAddress string `json:"ipAddress,omitempty"`
+	UserAgent string `json:"userAgent,omitempty"`
+	DeviceID  string `json:"deviceId,omitempty"`
+	// Scope adds rights to the token: Scope values with spaces between them.
+	Scope string `json:"scope,omitempty"`
+	// Custom holds strings, numbers and booleans for rules.
+	Custom map[string]any `json:"custom,omitempty"`
+}
+
+// TrackResponse answers POST /users/{userId}/actions/{action}.
+type TrackResponse struct {
+	IdempotencyKey string `json:"idempotencyKey"`
+	State          State  `json:"state"`
+	// URL opens the pre-built UI. It carries the token in its query.
+	URL string `json:"url"`
+	// Token is the client token for the browser SDK.
+	Token string `json:"token"`
+	// IsEnrolled says whether the user has a verified authenticator.
+	IsEnrolled                  bool                 `json:"isEnrolled"`
+	AllowedVerificationMethods  []VerificationMethod `json:"allowedVerificationMethods"`
+	EnrolledVerificationMethods []VerificationMethod `json:"enrolledVerificationMethods"`
+	DefaultVerificationMethod   VerificationMethod   `json:"defaultVerificationMethod,omitempty"`
+	RuleIDs                     []string             `json:"ruleIds"`
+}
+
+// ValidateRequest is the body of POST /validate.
+type ValidateRequest struct {
+	// Token is the one that the browser SDK returned; the track token of the
+	// same action serves too.
+	Token string `json:"token"`
+	// UserID and Action, where given, must be those of the token.
+	UserID string `json:"userId,omitempty"`
+	Action string `json:"action,omitempty"`
+}
+
+// ValidateResponse answers POST /validate.
+type ValidateResponse struct {
+	// IsValid is true only when State is CHALLENGE_SUCCEEDED.
+	IsValid bool `json:"isValid"`
+	// Error says why a token is refused; all else is then empty. It is the
+	// one answer with an "error" key that is not an error.
+	Error          string `json:"error,omitempty"`
+	State          State  `json:"state,omitempty"`
+	StateUpdatedAt *Time  `json:"stateUpdatedAt,omitempty"`
+	UserID         string `json:"userId,omitempty"`
+	Action         string `json:"action,omitempty"`
+	// ActionCode repeats Action under its deprecated name, which older
+	// official SDKs read.
+	ActionCode         string             `json:"actionCode,omitempty"`
+	IdempotencyKey     string             `json:"idempotencyKey,omitempty"`
+	VerificationMethod VerificationMethod `json:"verificationMethod,omitempty"`
+}
+
+// Action answers GET /users/{userId}/actions/{action}/{idempotencyKey}.
+type Action struct {
+	State              State              `json:"state"`
+	CreatedAt          Time               `json:"createdAt"`
+	StateUpdatedAt     Time               `json:"stateUpdatedAt"`
+	VerificationMethod VerificationMethod `json:"verificationMethod,omitempty"`
+	RuleIDs            []string           `json:"ruleIds"`
+	Rules              []Rule             `json:"rules"`
+	// Output is never null: the official Go and Python suites demand it.
+	Output ActionOutput `json:"output"`
+}
+
+// A Rule is one that matched an action.
+type Rule struct {
+	RuleID      string `json:"ruleId"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+}
+
+// ActionOutput is what rules gave an action.
+type ActionOutput struct {
+	Custom map[string]any `json:"custom"`
+}
+
+// User answers GET /users/{userId}. An unknown user is one who is not
+// enrolled, not an error.
+type User struct {
+	IsEnrolled                  bool                 `json:"isEnrolled"`
+	Email                       string               `json:"email,omitempty"`
+	EmailVerified               bool                 `json:"emailVerified"`
+	PhoneNumber                 string               `json:"phoneNumber,omitempty"`
+	PhoneNumberVerified         bool                 `json:"phoneNumberVerified"`
+	Username                    string               `json:"username,omitempty"`
+	DisplayName                 string               `json:"displayName,omitempty"`
+	Locale                      string               `json:"locale,omitempty"`
+	AllowedVerificationMethods  []VerificationMethod `json:"allowedVerificationMethods"`
+	EnrolledVerificationMethods []VerificationMethod `json:"enrolledVerificationMethods"`
+	DefaultVerificationMethod   VerificationMethod   `json:"defaultVerificationMethod,omitempty"`
+}
+
+// A UserAuthenticator is a verified authenticator of a user.
+type UserAuthenticator struct {
+	UserAuthenticatorID string             `json:"userAuthenticatorId"`
+	UserID              string             `json:"userId,omitempty"`
+	VerificationMethod  VerificationMethod `json:"verificationMethod"`
+	CreatedAt           Time               `json:"createdAt"`
+	VerifiedAt          *Time              `json:"verifiedAt,omitempty"`
+	LastVerifiedAt      *Time              `json:"lastVerifiedAt,omitempty"`
+	IsDefault           bool               `json:"isDefault"`
+}
+
+// Success answers a deletion.
+type Success struct {
+	Success bool `json:"success"`
+}
