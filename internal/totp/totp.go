@@ -1,0 +1,146 @@
+// Package totp makes and checks time-based one-time passwords (RFC 6238): new
+// secrets, otpauth:// URIs, codes, and the step that a code belongs to. It
+// stands on github.com/pquerna/otp and adds what that library leaves out: the
+// matched step, without which a replay cannot be refused, and URIs that
+// percent-encode as RFC 3986 says.
+//
+// It knows no clock, no user and no store; the server and the demo's terminal
+// authenticator call it.
+package totp
+
+import (
+	"crypto/subtle"
+	"encoding/base32"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/hotp"
+)
+
+// SecretSize is the length of a new secret in bytes: the 160 bits that RFC
+// 4226, section 4, R6 recommends.
+const SecretSize = 20
+
+// An Algorithm is the hash of the HMAC, by its name in an otpauth:// URI.
+type Algorithm string
+
+// The algorithms of RFC 6238, section 1.2.
+const (
+	SHA1   Algorithm = "SHA1"
+	SHA256 Algorithm = "SHA256"
+	SHA512 Algorithm = "SHA512"
+)
+
+// Parameters say how a code is made from a secret.
+type Parameters struct {
+	Algorithm Algorithm
+	// Digits is the length of a code: 6 to 8.
+	Digits int
+	// Period is the length of a step in seconds: 1 to 3600.
+	Period int
+}
+
+// DefaultParameters are those that every authenticator app understands.
+var DefaultParameters = Parameters{Algorithm: SHA1, Digits: 6, Period: 30}
+
+// Validate reports the first parameter that is out of range.
+func (p Parameters) Validate() error {
+	if _, ok := algorithms[p.Algorithm]; !ok {
+		return fmt.Errorf("algorithm must be SHA1, SHA256 or SHA512")
+	}
+	if p.Digits < 6 || p.Digits > 8 {
+		return fmt.Errorf("digits must be 6 to 8, not %d", p.Digits)
+	}
+	if p.Period < 1 || p.Period > 3600 {
+		return fmt.Errorf("period must be 1 to 3600 seconds, not %d", p.Period)
+	}
+	return nil
+}
+
+// Step is the number of whole periods from the Unix epoch to t: the T of RFC
+// 6238, section 4.2, with T0 = 0.
+func (p Parameters) Step(t time.Time) int64 {
+	period := int64(p.Period)
+	s := t.Unix()
+	if s < 0 {
+		s -= period - 1 // round towards the past
+	}
+	return s / period
+}
+
+var algorithms = map[Algorithm]otp.Algorithm{
+	SHA1:   otp.AlgorithmSHA1,
+	SHA256: otp.AlgorithmSHA256,
+	SHA512: otp.AlgorithmSHA512,
+}
+
+// base32NoPad is how a secret is written: RFC 4648 base32 without padding.
+var base32NoPad = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// NewSecret reads SecretSize bytes from random and returns them in unpadded
+// base32.
+func NewSecret(random io.Reader) (string, error) {
+	b := make([]byte, SecretSize)
+	if _, err := io.ReadFull(random, b); err != nil {
+		return "", fmt.Errorf("read random secret: %w", err)
+	}
+	return base32NoPad.EncodeToString(b), nil
+}
+
+// Code is the code of a step. The secret is base32, in either case, padded or
+// not; an error never quotes it.
+func Code(secret string, step int64, p Parameters) (string, error) {
+	if err := p.Validate(); err != nil {
+		return "", err
+	}
+	if step < 0 {
+		return "", fmt.Errorf("step must not be negative")
+	}
+	return hotp.GenerateCodeCustom(strings.TrimRight(secret, "="), uint64(step), hotp.ValidateOpts{
+		Digits:    otp.Digits(p.Digits),
+		Algorithm: algorithms[p.Algorithm],
+	})
+}
+
+// A Verdict is what Match makes of a code.
+type Verdict int
+
+const (
+	// Mismatch: the code belongs to no step in reach.
+	Mismatch Verdict = iota
+	// Replayed: the code belongs only to steps that are spent.
+	Replayed
+	// Matched: the code belongs to a step that is not spent.
+	Matched
+)
+
+// Match looks for code among the steps from now-drift to now+drift, and
+// returns the earliest that is later than last, the step accepted before (-1
+// for none). It compares with every candidate in constant time, so that
+// timing tells nothing. A spent step never matches again (RFC 6238, section
+// 5.2); as last only grows, a clock that is set back fails closed.
+//
+// The caller must record the step with a write that is guarded against a
+// concurrent one.
+func Match(code, secret string, p Parameters, now time.Time, drift int, last int64) (int64, Verdict, error) {
+	at := p.Step(now)
+	step, verdict := int64(-1), Mismatch
+	for s := at + int64(drift); s >= at-int64(drift) && s >= 0; s-- {
+		want, err := Code(secret, s, p)
+		if err != nil {
+			return -1, Mismatch, err
+		}
+		if subtle.ConstantTimeCompare([]byte(code), []byte(want)) != 1 {
+			continue
+		}
+		if s > last {
+			step, verdict = s, Matched
+		} else if verdict == Mismatch {
+			verdict = Replayed
+		}
+	}
+	return step, verdict, nil
+}

@@ -1,0 +1,101 @@
+package totp
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// URI writes the otpauth:// URI that an authenticator app reads from a QR
+// code. Issuer and account may hold any text: all but RFC 3986's unreserved
+// characters are percent-encoded, a space as %20 and a colon as %3A, since
+// apps split the label at the first colon.
+func URI(issuer, account, secret string, p Parameters) string {
+	return "otpauth://totp/" + escape(issuer) + ":" + escape(account) +
+		"?secret=" + secret +
+		"&issuer=" + escape(issuer) +
+		"&algorithm=" + string(p.Algorithm) +
+		"&digits=" + strconv.Itoa(p.Digits) +
+		"&period=" + strconv.Itoa(p.Period)
+}
+
+func escape(s string) string {
+	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
+}
+
+// A Key is what an otpauth:// URI holds.
+type Key struct {
+	Issuer, Account string
+	// Secret is in upper-case, unpadded base32.
+	Secret string
+	Parameters
+}
+
+// ParseURI reads an otpauth://totp/ URI. Absent parameters take their
+// defaults; anything malformed is an error, which never quotes the URI.
+func ParseURI(uri string) (Key, error) {
+	u, err := url.Parse(strings.TrimSpace(uri))
+	if err != nil {
+		return Key{}, errors.New("otpauth URI is not a valid URI")
+	}
+	if u.Scheme != "otpauth" {
+		return Key{}, errors.New("otpauth URI must start with otpauth://")
+	}
+	if u.Host != "totp" {
+		return Key{}, errors.New("otpauth URI must be of type totp")
+	}
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return Key{}, errors.New("otpauth URI has a malformed query")
+	}
+	k := Key{Parameters: DefaultParameters}
+	if k.Secret, err = NormalizeSecret(q.Get("secret")); err != nil {
+		return Key{}, fmt.Errorf("otpauth URI: %w", err)
+	}
+	label := strings.TrimPrefix(u.Path, "/")
+	if issuer, account, found := strings.Cut(label, ":"); found {
+		k.Issuer, k.Account = issuer, strings.TrimSpace(account)
+	} else {
+		k.Account = label
+	}
+	if issuer := q.Get("issuer"); issuer != "" {
+		k.Issuer = issuer
+	}
+	if s := q.Get("algorithm"); s != "" {
+		k.Algorithm = Algorithm(strings.ToUpper(s))
+	}
+	if s := q.Get("digits"); s != "" {
+		if k.Digits, err = strconv.Atoi(s); err != nil {
+			return Key{}, errors.New("otpauth URI: digits is not a number")
+		}
+	}
+	if s := q.Get("period"); s != "" {
+		if k.Period, err = strconv.Atoi(s); err != nil {
+			return Key{}, errors.New("otpauth URI: period is not a number")
+		}
+	}
+	if err := k.Validate(); err != nil {
+		return Key{}, fmt.Errorf("otpauth URI: %w", err)
+	}
+	return k, nil
+}
+
+// NormalizeSecret brings a base32 secret as people type it (lower case,
+// spaces, dashes, padding) to the one form that the rest of the package
+// writes. The error never quotes it.
+func NormalizeSecret(secret string) (string, error) {
+	secret = strings.NewReplacer(" ", "", "-", "", "\r", "", "\n", "").Replace(strings.ToUpper(secret))
+	secret = strings.TrimRight(secret, "=")
+	if secret == "" {
+		return "", errors.New("secret is missing")
+	}
+	_, err := base32NoPad.DecodeString(secret)
+	// No number of whole bytes gives these lengths (RFC 4648, section 6), but
+	// the decoder lets them pass.
+	if n := len(secret) % 8; err != nil || n == 1 || n == 3 || n == 6 {
+		return "", errors.New("secret is not base32")
+	}
+	return secret, nil
+}
