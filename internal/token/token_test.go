@@ -1,0 +1,191 @@
+package token
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+var (
+	oldKey = Key{"old", bytes.Repeat([]byte{1}, 32)}
+	newKey = Key{"new", bytes.Repeat([]byte{2}, 32)}
+	start  = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	claims = Claims{
+		TenantID: "t1", UserID: "u1", Action: "signIn", IdempotencyKey: "k1",
+		Scopes: []string{api.ScopeRead, api.ScopeAdd}, IssuedAt: start,
+	}
+)
+
+func issuer(t *testing.T, now time.Time, keys ...Key) *Issuer {
+	t.Helper()
+	i, err := New(keys, "http://127.0.0.1:4000", 10*time.Minute, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func issue(t *testing.T, i *Issuer) string {
+	t.Helper()
+	s, err := i.Issue(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestParseReturnsWhatWasIssued(t *testing.T) {
+	i := issuer(t, start, oldKey)
+	got, err := i.Parse(issue(t, i))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.IssuedAt = got.IssuedAt.UTC()
+	if !reflect.DeepEqual(got, claims) {
+		t.Errorf("got %+v, want %+v", got, claims)
+	}
+}
+
+// The claims are those of section 4.1 of the wire contract.
+func TestIssueWritesTheContractsClaims(t *testing.T) {
+	part := strings.Split(issue(t, issuer(t, start, oldKey)), ".")
+	var header, payload map[string]any
+	for i, v := range []*map[string]any{&header, &payload} {
+		b, err := base64.RawURLEncoding.DecodeString(part[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if header["alg"] != "HS256" || header["kid"] != "old" {
+		t.Errorf("header: got %v", header)
+	}
+	if jti, _ := payload["jti"].(string); len(jti) != 36 {
+		t.Errorf("jti: got %q", jti)
+	}
+	delete(payload, "jti")
+	want := map[string]any{
+		"iat": float64(start.Unix()), "exp": float64(start.Unix() + 600), "sub": "u1",
+		"iss": "http://127.0.0.1:4000/t1", "aud": []any{"http://127.0.0.1:4000/t1"},
+		"scope": "read:authenticators add:authenticators",
+		"other": map[string]any{"tenantId": "t1", "userId": "u1", "actionCode": "signIn", "idempotencyKey": "k1"},
+	}
+	if !reflect.DeepEqual(payload, want) {
+		t.Errorf("payload:\ngot  %v\nwant %v", payload, want)
+	}
+}
+
+func TestParseExpiry(t *testing.T) {
+	s := issue(t, issuer(t, start, oldKey))
+	for _, tt := range []struct {
+		after time.Duration
+		want  error
+	}{
+		{0, nil}, {10*time.Minute - time.Second, nil}, {10 * time.Minute, ErrExpired}, {time.Hour, ErrExpired},
+	} {
+		if _, err := issuer(t, start.Add(tt.after), oldKey).Parse(s); !errors.Is(err, tt.want) {
+			t.Errorf("after %v: got %v, want %v", tt.after, err, tt.want)
+		}
+	}
+}
+
+func TestParseAcceptsTheOldKeyAfterRotation(t *testing.T) {
+	s := issue(t, issuer(t, start, oldKey))
+	if _, err := issuer(t, start, newKey, oldKey).Parse(s); err != nil {
+		t.Errorf("old key still listed: %v", err)
+	}
+	if _, err := issuer(t, start, newKey).Parse(s); !errors.Is(err, ErrInvalid) {
+		t.Errorf("old key dropped: got %v, want %v", err, ErrInvalid)
+	}
+}
+
+func TestParseRefusesForgeries(t *testing.T) {
+	i := issuer(t, start, oldKey)
+	good := issue(t, i)
+	part := strings.Split(good, ".")
+	sign := func(method jwt.SigningMethod, key any, change func(map[string]any)) string {
+		b, _ := base64.RawURLEncoding.DecodeString(part[1])
+		m := jwt.MapClaims{}
+		if err := json.Unmarshal(b, &m); err != nil {
+			t.Fatal(err)
+		}
+		if change != nil {
+			change(m)
+		}
+		tok := jwt.NewWithClaims(method, m)
+		tok.Header["kid"] = "old"
+		s, err := tok.SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	elsewhere := issuer(t, start, oldKey)
+	elsewhere.BaseURL = "http://elsewhere"
+	foreign := issue(t, elsewhere)
+	other := issue(t, issuer(t, start, Key{"old", newKey.Secret}))
+	past := func(m map[string]any) { m["exp"] = start.Unix() - 1 }
+	for name, s := range map[string]string{
+		"empty":                 "",
+		"garbage":               "not.a.token",
+		"alg none":              sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil),
+		"another HMAC":          sign(jwt.SigningMethodHS512, oldKey.Secret, nil),
+		"another key":           other,
+		"swapped signature":     part[0] + "." + part[1] + "." + strings.Split(other, ".")[2],
+		"cut signature":         part[0] + "." + part[1] + ".",
+		"another server":        foreign,
+		"no expiry":             sign(jwt.SigningMethodHS256, oldKey.Secret, func(m map[string]any) { delete(m, "exp") }),
+		"no issue time":         sign(jwt.SigningMethodHS256, oldKey.Secret, func(m map[string]any) { delete(m, "iat") }),
+		"another tenant":        sign(jwt.SigningMethodHS256, oldKey.Secret, func(m map[string]any) { m["other"].(map[string]any)["tenantId"] = "t2" }),
+		"another user":          sign(jwt.SigningMethodHS256, oldKey.Secret, func(m map[string]any) { m["sub"] = "u2" }),
+		"no audience":           sign(jwt.SigningMethodHS256, oldKey.Secret, func(m map[string]any) { delete(m, "aud") }),
+		"expired, another key":  sign(jwt.SigningMethodHS256, newKey.Secret, past),
+		"expired, another user": sign(jwt.SigningMethodHS256, oldKey.Secret, func(m map[string]any) { past(m); m["sub"] = "u2" }),
+	} {
+		if _, err := i.Parse(s); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: got %v, want %v", name, err, ErrInvalid)
+		}
+	}
+	if _, err := i.Parse(sign(jwt.SigningMethodHS256, oldKey.Secret, past)); !errors.Is(err, ErrExpired) {
+		t.Errorf("expired: got %v, want %v", err, ErrExpired)
+	}
+}
+
+func TestNewRefusesWeakKeys(t *testing.T) {
+	if _, err := New(nil, "", 0, nil); err == nil {
+		t.Error("no key: no error")
+	}
+	if _, err := New([]Key{{"k", make([]byte, 31)}}, "", 0, nil); err == nil {
+		t.Error("31 bytes: no error")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	i, err := New([]Key{oldKey}, "http://127.0.0.1:4000", time.Minute, func() time.Time { return start })
+	if err != nil {
+		f.Fatal(err)
+	}
+	s, err := i.Issue(claims)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(s)
+	f.Add("eyJhbGciOiJub25lIn0.e30.")
+	f.Add("..")
+	f.Fuzz(func(t *testing.T, forged string) {
+		if _, err := i.Parse(forged); err == nil && forged != s {
+			t.Fatalf("accepted a token that was never issued: %q", forged)
+		}
+	})
+}
