@@ -1,0 +1,109 @@
+package authsignal
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// The shapes of the Server API. See each one's fields for units and meaning.
+type (
+	// Attributes describe a tracked action; all are optional.
+	Attributes = api.Attributes
+	// TrackResponse is what Track returns.
+	TrackResponse = api.TrackResponse
+	// ValidateRequest is what ValidateChallenge takes.
+	ValidateRequest = api.ValidateRequest
+	// ValidateResponse is what ValidateChallenge returns.
+	ValidateResponse = api.ValidateResponse
+	// Action is what Client.Action returns.
+	Action = api.Action
+	// State is where an action stands.
+	State = api.State
+	// VerificationMethod names a way to prove who one is.
+	VerificationMethod = api.VerificationMethod
+)
+
+// The states of an action.
+const (
+	StateAllow              = api.StateAllow
+	StateBlock              = api.StateBlock
+	StateChallengeRequired  = api.StateChallengeRequired
+	StateChallengeSucceeded = api.StateChallengeSucceeded
+	StateChallengeFailed    = api.StateChallengeFailed
+	StateReviewRequired     = api.StateReviewRequired
+	StateReviewSucceeded    = api.StateReviewSucceeded
+	StateReviewFailed       = api.StateReviewFailed
+)
+
+// AuthenticatorApp is the verification method of TOTP codes.
+const AuthenticatorApp = api.AuthenticatorApp
+
+// Scopes that Attributes.Scope may add to a token, with spaces between them.
+const (
+	ScopeRead   = api.ScopeRead
+	ScopeAdd    = api.ScopeAdd
+	ScopeUpdate = api.ScopeUpdate
+	ScopeRemove = api.ScopeRemove
+)
+
+// A TrackRequest says who does what.
+type TrackRequest struct {
+	// UserID is your own identifier of the user: 1 to 256 characters.
+	UserID string
+	// Action names what the user does, such as signIn: 1 to 64 letters,
+	// digits, dashes and underscores.
+	Action string
+	// Attributes are optional. Without an idempotency key Track makes one,
+	// so that it can be retried without tracking twice.
+	Attributes Attributes
+}
+
+// Track records that a user does something and returns the state that the
+// rules decide, and a token for the browser SDK.
+func (c *Client) Track(ctx context.Context, r TrackRequest) (TrackResponse, error) {
+	var out TrackResponse
+	if err := need("track", "UserID", r.UserID, "Action", r.Action); err != nil {
+		return out, err
+	}
+	if r.Attributes.IdempotencyKey == "" {
+		r.Attributes.IdempotencyKey = newKey()
+	}
+	err := c.do(ctx, call{
+		name: "track", method: http.MethodPost, path: path("users", r.UserID, "actions", r.Action),
+		body: r.Attributes, repeatable: true,
+	}, &out)
+	return out, err
+}
+
+// ValidateChallenge tells whether the action behind a token was completed.
+// The token is the one that the page brought back; the track token of the same
+// action serves too, for when the page lost its answer. Give UserID and Action
+// so that a token of another user or action is refused.
+//
+// A refused token is no error: IsValid is false and Error says why.
+func (c *Client) ValidateChallenge(ctx context.Context, r ValidateRequest) (ValidateResponse, error) {
+	var out ValidateResponse
+	if err := need("validate challenge", "Token", r.Token); err != nil {
+		return out, err
+	}
+	err := c.do(ctx, call{
+		name: "validate challenge", method: http.MethodPost, path: path("validate"),
+		body: r, repeatable: true,
+	}, &out)
+	return out, err
+}
+
+// Action returns one tracked action.
+func (c *Client) Action(ctx context.Context, userID, action, idempotencyKey string) (Action, error) {
+	var out Action
+	if err := need("action", "userID", userID, "action", action, "idempotencyKey", idempotencyKey); err != nil {
+		return out, err
+	}
+	err := c.do(ctx, call{
+		name: "action", method: http.MethodGet, path: path("users", userID, "actions", action, idempotencyKey),
+		repeatable: true,
+	}, &out)
+	return out, err
+}

@@ -1,0 +1,219 @@
+// Package authsignal is the Go server SDK for the Authsignal API: a backend
+// tracks an action, gives the token to its page, and validates the token that
+// the page brings back.
+//
+//	client := authsignal.New(os.Getenv("AUTHSIGNAL_SECRET"), "http://127.0.0.1:4000/v1")
+//	action, err := client.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: "signIn"})
+//	// ... the page calls setToken(action.Token) and totp.verify ...
+//	result, err := client.ValidateChallenge(ctx, authsignal.ValidateRequest{Token: token, UserID: "u1", Action: "signIn"})
+//	if err == nil && result.IsValid { /* let the user in */ }
+//
+// Only ValidateChallenge decides whether a challenge was passed; what the
+// browser reports is for the screen.
+//
+// The package belongs on a server: it holds the API secret key, which must
+// never reach a page or a mobile app.
+package authsignal
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// DefaultTimeout bounds a call with all its retries, unless Client.Timeout or
+// the context is shorter.
+const DefaultTimeout = 10 * time.Second
+
+const (
+	// maxAnswer is how much of an answer is read, in bytes.
+	maxAnswer = 8 << 20
+	// maxRetries is how often a call that is safe to repeat is repeated.
+	maxRetries = 2
+	// firstPause is the pause before the first retry; it doubles.
+	firstPause = 100 * time.Millisecond
+)
+
+// An Error is an error answer of the API: inspect it with errors.As.
+//
+//	var e *authsignal.Error
+//	if errors.As(err, &e) && e.Code == "unauthorized" { ... }
+type Error = api.Error
+
+// A Client calls the Server API of one tenant. Its methods may be called from
+// several goroutines; its fields must be set before the first call.
+type Client struct {
+	// HTTPClient sends the requests; nil means one of our own.
+	HTTPClient *http.Client
+	// Timeout bounds a call with all its retries; 0 means DefaultTimeout.
+	Timeout time.Duration
+
+	secret, base string
+}
+
+var defaultHTTPClient = &http.Client{
+	// A redirect would send the secret elsewhere or turn a POST into a GET;
+	// it is reported instead.
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// New returns a client for the API secret key of a tenant. The API URL
+// includes the version, such as http://127.0.0.1:4000/v1.
+func New(secret, apiURL string) *Client {
+	return &Client{secret: secret, base: strings.TrimRight(apiURL, "/")}
+}
+
+// A call is one request of the Server API.
+type call struct {
+	name         string // for error texts: "track"
+	method, path string
+	query        url.Values
+	body         any
+	// repeatable says that sending it twice does no more than sending it
+	// once, so that it may be retried when the answer is lost.
+	repeatable bool
+}
+
+// do sends a call and decodes the answer into out.
+func (c *Client) do(ctx context.Context, r call, out any) error {
+	timeout := c.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var body []byte
+	if r.body != nil {
+		var err error
+		if body, err = json.Marshal(r.body); err != nil {
+			return fmt.Errorf("authsignal: %s: encode request: %w", r.name, err)
+		}
+	}
+	pause := firstPause
+	for try := 0; ; try++ {
+		err := c.send(ctx, r, body, out)
+		if err == nil {
+			return nil
+		}
+		if !r.repeatable || try == maxRetries || !transient(err) {
+			return fmt.Errorf("authsignal: %s: %w", r.name, err)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("authsignal: %s: %w", r.name, err)
+		case <-timer.C:
+		}
+		pause *= 2
+	}
+}
+
+// transient reports whether another try may succeed: no answer came, or the
+// server failed. A refusal (4xx, 429 included) stays one.
+func transient(err error) bool {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Status >= 500
+	}
+	return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+func (c *Client) send(ctx context.Context, r call, body []byte, out any) error {
+	u := c.base + r.path
+	if len(r.query) > 0 {
+		u += "?" + r.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, u, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("API URL: %w", err)
+	}
+	req.SetBasicAuth(c.secret, "")
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	httpClient := c.HTTPClient
+	if httpClient == nil {
+		httpClient = defaultHTTPClient
+	}
+	res, err := httpClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return errorAnswer(res, answer)
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return &Error{
+			Status: res.StatusCode, Code: api.CodeInvalidResponse,
+			Description: "The answer is not the JSON of this API (" + contentType(res) + "). Check the API URL.",
+		}
+	}
+	return nil
+}
+
+// errorAnswer reads an error body. A proxy may answer with something else,
+// which is named by its type and never quoted.
+func errorAnswer(res *http.Response, answer []byte) error {
+	var body api.ErrorBody
+	if json.Unmarshal(answer, &body) == nil && (body.ErrorCode != "" || body.Error != "") {
+		code := body.ErrorCode
+		if code == "" {
+			code = body.Error
+		}
+		return &Error{Status: res.StatusCode, Code: code, Description: body.ErrorDescription}
+	}
+	return &Error{
+		Status: res.StatusCode, Code: api.CodeInvalidResponse,
+		Description: fmt.Sprintf("HTTP status %d with an answer that is not the JSON of this API (%s). Check the API URL.", res.StatusCode, contentType(res)),
+	}
+}
+
+func contentType(res *http.Response) string {
+	t, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if err != nil {
+		return "no content type"
+	}
+	return t
+}
+
+// path joins segments, each percent-encoded.
+func path(segments ...string) string {
+	var b strings.Builder
+	for _, s := range segments {
+		b.WriteByte('/')
+		b.WriteString(url.PathEscape(s))
+	}
+	return b.String()
+}
+
+// need reports an empty required argument before anything is sent.
+func need(call string, args ...string) error {
+	for i := 0; i < len(args); i += 2 {
+		if args[i+1] == "" {
+			return fmt.Errorf("authsignal: %s: %s is required", call, args[i])
+		}
+	}
+	return nil
+}
+
+// newKey makes the idempotency key that lets a lost track be sent again.
+func newKey() string { return uuid.NewString() }
