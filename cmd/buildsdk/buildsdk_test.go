@@ -1,0 +1,131 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The size is that of js/dist, which must be what the sources give: a budget
+// that is held on an old build holds nothing.
+func TestModuleIsFreshAndWithinBudget(t *testing.T) {
+	tc, err := findToolchain(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := checkModule(t.Context(), tc, filepath.Join(tc.root, "js", "dist"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec.Brotli > maxBrotli {
+		t.Errorf("authsignal.wasm.br has %d bytes, want at most %d", rec.Brotli, maxBrotli)
+	}
+}
+
+func TestModuleHasTheSameHashInAnotherFolder(t *testing.T) {
+	tc, err := findToolchain(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := compileModule(t.Context(), tc.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := compileModule(t.Context(), copyModule(t, tc.root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := hash(there), hash(here); got != want {
+		t.Errorf("hash in another folder: %s, want %s", got, want)
+	}
+}
+
+// copyModule copies what ./wasm is built from to a new folder.
+func copyModule(t *testing.T, root string) string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{if and .Module .Module.Main}}{{.Dir}}{{end}}", "./wasm")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal("go list ./wasm:", err)
+	}
+	dst := t.TempDir()
+	for _, name := range []string{"go.mod", "go.sum"} {
+		copyFile(t, filepath.Join(root, name), filepath.Join(dst, name))
+	}
+	for dir := range strings.FieldsSeq(string(out)) {
+		rel, err := filepath.Rel(root, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			copyFile(t, f, filepath.Join(dst, rel, filepath.Base(f)))
+		}
+	}
+	return dst
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStaleModuleIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := readModule(dir); err != errStale {
+		t.Errorf("empty folder: %v, want %v", err, errStale)
+	}
+	for name, text := range map[string]string{
+		"authsignal.wasm":      "new",
+		"authsignal.wasm.br":   "",
+		"authsignal.wasm.json": `{"sha256":"` + hash([]byte("old")) + `"}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := readModule(dir); err != errStale {
+		t.Errorf("module of another hash: %v, want %v", err, errStale)
+	}
+}
+
+func TestWriteFileLeavesEqualFilesAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "dist")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "f")
+	modTimes := make([]int64, 3)
+	for i, text := range []string{"a", "a", "b"} {
+		if err := writeFile(name, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		modTimes[i] = info.ModTime().UnixNano()
+	}
+	if modTimes[1] != modTimes[0] {
+		t.Error("equal bytes were written again")
+	}
+	if got, _ := os.ReadFile(name); string(got) != "b" {
+		t.Errorf("content %q, want %q", got, "b")
+	}
+}

@@ -1,0 +1,145 @@
+// Command buildsdk builds what a web page loads: the Go module compiled to
+// WebAssembly, and the TypeScript wrapper around it. It needs the Go toolchain
+// and nothing else; esbuild and brotli are Go libraries here.
+//
+//	go run ./cmd/buildsdk [-o dir] [-check] [module] [wrapper]
+//
+// Without a name it builds both, into js/dist:
+//
+//	authsignal.wasm       the browser module
+//	authsignal.wasm.br    the same, compressed by brotli at its best
+//	authsignal.wasm.json  its hash, its sizes and the Go version
+//	wasm_exec.js          the loader of the same toolchain, for pages without the wrapper
+//	index.js              the wrapper as an ES module
+//	index.min.js          the wrapper for a script tag, as the global "authsignal"
+//
+// With -check it writes nothing and fails if the module in dir is not the one
+// that the sources give.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			os.Exit(2)
+		}
+		fmt.Fprintln(os.Stderr, "buildsdk:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("buildsdk", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	out := flags.String("o", "", "write to this `dir` (default js/dist of this module)")
+	check := flags.Bool("check", false, "write nothing; fail if the built module is missing or stale")
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, "usage: go run ./cmd/buildsdk [-o dir] [-check] [module] [wrapper]")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	parts := flags.Args()
+	if len(parts) == 0 {
+		parts = []string{"module", "wrapper"}
+	}
+	for _, p := range parts {
+		if p != "module" && p != "wrapper" {
+			flags.Usage()
+			return fmt.Errorf("%q is neither module nor wrapper", p)
+		}
+	}
+
+	tc, err := findToolchain(ctx)
+	if err != nil {
+		return err
+	}
+	dir := *out
+	if dir == "" {
+		dir = filepath.Join(tc.root, "js", "dist")
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+
+	if *check {
+		_, err := checkModule(ctx, tc, dir)
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if slices.Contains(parts, "module") {
+		if err := buildModule(ctx, tc, dir, stdout); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(parts, "wrapper") {
+		if err := buildWrapper(tc, dir, stdout); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A toolchain is the go command that builds, and the module that it builds.
+type toolchain struct {
+	version string // such as "go1.26.8"
+	goroot  string
+	root    string // the folder of go.mod
+}
+
+// wasmExec is the file that starts modules of this toolchain, and only of this
+// one: the two are always shipped together.
+func (tc toolchain) wasmExec() string {
+	return filepath.Join(tc.goroot, "lib", "wasm", "wasm_exec.js")
+}
+
+// findToolchain asks the go command in the current directory, so that the
+// toolchain line of go.mod counts.
+func findToolchain(ctx context.Context) (toolchain, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOVERSION", "GOROOT", "GOMOD").Output()
+	if err != nil {
+		return toolchain{}, fmt.Errorf("go env: %w", err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) != 3 || filepath.Base(lines[2]) != "go.mod" {
+		return toolchain{}, errors.New("run it inside the module's folder")
+	}
+	return toolchain{version: lines[0], goroot: lines[1], root: filepath.Dir(lines[2])}, nil
+}
+
+// writeFile writes a file whole or not at all, and leaves one alone that has
+// these bytes already, so that what embeds it is not built anew.
+func writeFile(name string, data []byte) error {
+	if old, err := os.ReadFile(name); err == nil && string(old) == string(data) {
+		return nil
+	}
+	// Beside the folder, not in it: Go embeds all that the folder holds.
+	f, err := os.CreateTemp(filepath.Dir(filepath.Dir(name)), ".buildsdk-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+// buildWrapper bundles js/src into dir: as an ES module and for a script tag.
+func buildWrapper(tc toolchain, dir string, w io.Writer) error {
+	loader, err := os.ReadFile(tc.wasmExec())
+	if err != nil {
+		return err
+	}
+	base := api.BuildOptions{
+		AbsWorkingDir: filepath.Join(tc.root, "js"),
+		EntryPoints:   []string{"src/index.ts"},
+		Bundle:        true,
+		Target:        api.ES2020,
+		Platform:      api.PlatformNeutral,
+		Charset:       api.CharsetUTF8,
+		Sourcemap:     api.SourceMapLinked,
+		LegalComments: api.LegalCommentsEndOfFile,
+		Plugins:       []api.Plugin{wasmExecPlugin(string(loader))},
+
+		MinifyWhitespace:  true,
+		MinifyIdentifiers: true,
+		MinifySyntax:      true,
+	}
+
+	module := base
+	module.Format = api.FormatESModule
+	module.Outfile = filepath.Join(dir, "index.js")
+
+	script := base
+	script.Format = api.FormatIIFE
+	script.GlobalName = "authsignal"
+	script.Outfile = filepath.Join(dir, "index.min.js")
+	// A classic script has no import.meta; script.ts notes its URL instead.
+	script.Inject = []string{"src/script.ts"}
+	script.Define = map[string]string{"import.meta.url": "scriptURL"}
+
+	for _, options := range []api.BuildOptions{module, script} {
+		result := api.Build(options)
+		var errs []error
+		for _, kind := range []struct {
+			kind     api.MessageKind
+			messages []api.Message
+		}{{api.ErrorMessage, result.Errors}, {api.WarningMessage, result.Warnings}} {
+			for _, text := range api.FormatMessages(kind.messages, api.FormatMessagesOptions{Kind: kind.kind}) {
+				errs = append(errs, errors.New(text))
+			}
+		}
+		if len(errs) > 0 {
+			return fmt.Errorf("bundling %s: %w", filepath.Base(options.Outfile), errors.Join(errs...))
+		}
+		for _, file := range result.OutputFiles {
+			if err := writeFile(file.Path, file.Contents); err != nil {
+				return err
+			}
+			if file.Path == options.Outfile {
+				fmt.Fprintf(w, "%s: raw %d, brotli %d bytes\n",
+					filepath.Base(file.Path), len(file.Contents), len(compressBrotli(file.Contents)))
+			}
+		}
+	}
+	return nil
+}
+
+// wasmExecPlugin serves the import "wasm_exec": the toolchain's file, as it
+// is, inside a function whose parameter hides the real globalThis. What the
+// file publishes (Go, fs, process, path) then lands on the object that the
+// wrapper passes in, and so does all that the Go program takes for global.
+func wasmExecPlugin(loader string) api.Plugin {
+	source := "/*! wasm_exec.js: Copyright 2018 The Go Authors. BSD-style license, https://go.dev/LICENSE */\n" +
+		"export function load(globalThis) {\n" + loader + "\nreturn globalThis.Go;\n}\n"
+	return api.Plugin{
+		Name: "wasm_exec",
+		Setup: func(build api.PluginBuild) {
+			build.OnResolve(api.OnResolveOptions{Filter: `^wasm_exec$`}, func(api.OnResolveArgs) (api.OnResolveResult, error) {
+				return api.OnResolveResult{Path: "wasm_exec.js", Namespace: "go"}, nil
+			})
+			build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "go"}, func(api.OnLoadArgs) (api.OnLoadResult, error) {
+				return api.OnLoadResult{Contents: &source, Loader: api.LoaderJS}, nil
+			})
+		},
+	}
+}

@@ -1,0 +1,32 @@
+// Package js carries the built browser SDK for Go programs that serve it to
+// pages, such as the demo. It has no logic; cmd/buildsdk fills its folder
+// dist, which is never committed.
+package js
+
+import (
+	"embed"
+	"errors"
+	"io/fs"
+)
+
+//go:embed all:dist
+var files embed.FS
+
+// ErrNotBuilt says that this program was built before the browser SDK was.
+var ErrNotBuilt = errors.New(`the browser SDK is not built: run "make wasm js"`)
+
+// Dist gives the built files: authsignal.wasm, authsignal.wasm.br,
+// authsignal.wasm.json, wasm_exec.js, index.js and index.min.js. It fails with
+// ErrNotBuilt if the module or the wrapper is missing.
+func Dist() (fs.FS, error) {
+	return dist(files)
+}
+
+func dist(files fs.FS) (fs.FS, error) {
+	for _, name := range []string{"dist/authsignal.wasm", "dist/index.js"} {
+		if _, err := fs.Stat(files, name); err != nil {
+			return nil, ErrNotBuilt
+		}
+	}
+	return fs.Sub(files, "dist")
+}
