@@ -77,7 +77,10 @@ func buildWrapper(tc toolchain, dir string, w io.Writer) error {
 // wrapper passes in, and so does all that the Go program takes for global.
 func wasmExecPlugin(loader string) api.Plugin {
 	source := "/*! wasm_exec.js: Copyright 2018 The Go Authors. BSD-style license, https://go.dev/LICENSE */\n" +
-		"export function load(globalThis) {\n" + loader + "\nreturn globalThis.Go;\n}\n"
+		"export function load(globalThis) {\n" +
+		// The one global that the file reads by its bare name.
+		"const fs = { writeSync: (fd, data) => globalThis.fs.writeSync(fd, data) };\n" +
+		loader + "\nreturn globalThis.Go;\n}\n"
 	return api.Plugin{
 		Name: "wasm_exec",
 		Setup: func(build api.PluginBuild) {

@@ -1,0 +1,118 @@
+/**
+ * Authenticator-app (TOTP) MFA for web pages: a thin wrapper that loads the Go
+ * module, hands calls on to it and watches it. The module decides; nothing of
+ * it is loaded before the first call, and importing this touches no DOM.
+ *
+ * @packageDocumentation
+ */
+import { ErrorCode, ModuleError } from "./errors";
+import { loadModule, type Exports, type Module } from "./load";
+import type { AuthsignalOptions, CallOptions, QR, Totp } from "./types";
+
+export { ErrorCode, ModuleError };
+export type * from "./types";
+
+/**
+ * The tokens, by tenant and API, for all instances of a page. They are kept
+ * here, not in the module, because they are set before it is there and
+ * outlive it when it crashes.
+ */
+const tokens = new Map<string, string>();
+
+/** The client of the Authsignal API in a page. */
+export class Authsignal {
+  /** Authenticator apps. */
+  readonly totp: Totp;
+  /** Names the tenant and the API among the tokens. */
+  private readonly key: string;
+  private readonly wasmUrl: string | URL | undefined;
+
+  /** @throws Error without a `tenantId`. */
+  constructor({ wasmUrl, ...options }: AuthsignalOptions) {
+    if (!options.tenantId) throw new Error("tenantId is required");
+    this.wasmUrl = wasmUrl;
+    const key = (this.key = options.tenantId + "\n" + normalise(options.baseUrl));
+
+    // The module's own instance; a fresh module needs a fresh one.
+    let of: Module | undefined;
+    let inner: InstanceType<Exports["Authsignal"]>;
+    const call = async <R>(options_: CallOptions | undefined, f: (totp: Totp) => Promise<R>): Promise<R> => {
+      const token = tokens.get(key) ?? "";
+      try {
+        const module = await unlessAborted(loadModule(wasmUrl), options_);
+        return await module.call((exports) => {
+          if (of !== module) {
+            inner = new exports.Authsignal(options);
+            of = module;
+          }
+          // In one tick: no other call comes between.
+          inner.setToken(token);
+          return f(inner.totp);
+        });
+      } catch (error) {
+        if (!(error instanceof ModuleError)) throw error;
+        const { errorCode, message } = error;
+        return { error: message, errorCode, errorDescription: message } as R;
+      }
+    };
+    this.totp = {
+      enroll: (options) => call(options, (totp) => totp.enroll(options)),
+      verify: async (options) => {
+        const result = await call(options, (totp) => totp.verify(options));
+        const token = result.data?.token;
+        if (typeof token === "string" && token) tokens.set(key, token);
+        return result;
+      },
+    };
+  }
+
+  /**
+   * Sets the token that the backend got from `track`; every later call uses
+   * it, in all instances with the same tenant and API. An empty one unsets it.
+   */
+  setToken(token: string | null | undefined): void {
+    if (token) tokens.set(this.key, token);
+    else tokens.delete(this.key);
+  }
+
+  /**
+   * Loads and starts the module, so that the first call need not wait for it:
+   * good while the user still types a password.
+   *
+   * @throws ModuleError (as a rejection) `wasm_load_failed`, naming the URL
+   * and the cause. The next call tries again by itself.
+   */
+  async preload(): Promise<void> {
+    await loadModule(this.wasmUrl);
+  }
+}
+
+/** One spelling for each API, so that its instances share a token. */
+function normalise(baseUrl: string | undefined): string {
+  baseUrl ||= "https://api.authsignal.com/v1";
+  try {
+    baseUrl = new URL(baseUrl).href;
+  } catch {
+    // The module says what is wrong with it.
+  }
+  return baseUrl.replace(/\/+$/, "");
+}
+
+/** Waits for the module, but not longer than the caller does. A signal that is aborted already is the module's to judge. */
+function unlessAborted(module: Promise<Module>, options: CallOptions | undefined): Promise<Module> {
+  const signal = options?.signal;
+  if (!signal || signal.aborted) return module;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(new ModuleError(ErrorCode.aborted, "The call was aborted by its signal."));
+    signal.addEventListener("abort", abort);
+    module.then(resolve, reject).then(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+/** QR codes without an API, such as for an `otpauth://` URI from elsewhere. */
+export const qr: QR = {
+  async toSVG(text, options) {
+    const module = await loadModule(options?.wasmUrl);
+    return module.call((exports) => exports.qr.toSVG(text, options));
+  },
+};

@@ -1,0 +1,183 @@
+import { load as loadGo, type Go } from "wasm_exec";
+import { ErrorCode, ModuleError } from "./errors";
+import type { AuthsignalOptions, QR, Totp } from "./types";
+
+/** What the Go program publishes as `authsignal`; see wasm/main_js.go. */
+export interface Exports {
+  Authsignal: new (options: AuthsignalOptions) => { setToken(token: string): void; totp: Totp };
+  qr: QR;
+}
+
+/** A module file that has not arrived whole after this many milliseconds never will. */
+const loadTimeout = 120_000;
+
+/** The modules that run or are about to, by URL: one for a page, however many ask. */
+const modules = new Map<string, Promise<Module>>();
+
+/**
+ * Gives the module of a URL, and loads it if it is not there. A module that
+ * could not be loaded, or that has ended, is loaded anew by the next call.
+ *
+ * @throws ModuleError (as a rejection) `wasm_load_failed`.
+ */
+export async function loadModule(wasmUrl: string | URL | undefined): Promise<Module> {
+  let url: URL;
+  try {
+    url = wasmUrl === undefined ? defaultURL() : new URL(wasmUrl, globalThis.document?.baseURI ?? globalThis.location?.href);
+  } catch (cause) {
+    throw new ModuleError(ErrorCode.wasm_load_failed, `wasmUrl is not a URL: ${wasmUrl ?? "set it"}`, cause);
+  }
+  let module = modules.get(url.href);
+  if (!module) {
+    module = start(url, () => modules.delete(url.href));
+    modules.set(url.href, module);
+  }
+  return module;
+}
+
+/** Bundlers know this very expression, and emit the file. */
+function defaultURL(): URL {
+  return new URL("./authsignal.wasm", import.meta.url);
+}
+
+/** A running Go program. */
+export class Module {
+  private crash?: ModuleError;
+  private readonly calls = new Set<(crash: ModuleError) => void>();
+
+  constructor(readonly exports: Exports) {}
+
+  /**
+   * Calls the program: gives what `f` gives, or rejects with `sdk_crashed` as
+   * soon as the program ends. Promises that a Go program has given out never
+   * settle after its end.
+   */
+  call<T>(f: (exports: Exports) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.crash) throw this.crash;
+      this.calls.add(reject);
+      const done = () => this.calls.delete(reject);
+      const result = f(this.exports);
+      // If the program has ended in f, the result is not a promise.
+      Promise.resolve(result).then(resolve, reject).then(done);
+    });
+  }
+
+  /** Settles all calls; the program has ended. */
+  end(cause: unknown): void {
+    const detail = cause === undefined ? "" : ` (${cause})`;
+    this.crash = new ModuleError(ErrorCode.sdk_crashed, `The module has crashed${detail}. The next call starts it afresh.`, cause);
+    for (const reject of this.calls) reject(this.crash);
+    this.calls.clear();
+  }
+}
+
+/** Loads and starts a module; calls ended once, when it cannot be used or no longer. */
+async function start(url: URL, ended: () => void): Promise<Module> {
+  let module: Module | undefined;
+  let over = false;
+  const end = (cause?: unknown) => {
+    if (over) return;
+    over = true;
+    // Go's timers would fire into a program that has ended.
+    for (const timer of go._scheduledTimeouts.values()) clearTimeout(timer);
+    go._scheduledTimeouts.clear();
+    ended();
+    module?.end(cause);
+  };
+
+  let go: Go;
+  try {
+    const scope = privateScope();
+    go = new (loadGo(scope))();
+    const instance = await instantiate(url, go.importObject);
+
+    // Three ways to end: by itself or by a panic (exit, at once), by a trap
+    // while it starts (run rejects), by a trap later (resume throws).
+    go.exit = (code) => end(`exit code ${code}`);
+    const resume = go._resume;
+    go._resume = () => {
+      if (over) return;
+      try {
+        resume.call(go);
+      } catch (cause) {
+        end(cause);
+      }
+    };
+    const running = go.run(instance);
+    running.then(() => end(), end);
+
+    // Go publishes before it first waits, which is before run returns.
+    const exports = scope.authsignal as Exports | undefined;
+    if (!exports || over) {
+      await running;
+      throw new Error("the program has ended while it started");
+    }
+    return (module = new Module(exports));
+  } catch (cause) {
+    ended();
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded from ${url}: ${text}`, cause);
+  }
+}
+
+/**
+ * What the Go program takes for globalThis. What wasm_exec.js and the program
+ * publish stays here, where no page sees it. All else is read from the page,
+ * at the time of use.
+ */
+function privateScope(): Record<string, unknown> {
+  // Never from the page: there, fs or path may be anything, such as an
+  // element with that id, and authsignal another copy of this package.
+  const own: Record<string | symbol, unknown> = { fs: undefined, process: undefined, path: undefined, authsignal: undefined };
+  return new Proxy(own, {
+    get(own, name) {
+      if (Object.hasOwnProperty.call(own, name)) return own[name];
+      const value = Reflect.get(globalThis, name);
+      // fetch and its like insist on the page as their `this`. Classes,
+      // with their static methods, must stay as they are.
+      return typeof value === "function" && /^[a-z]/.test(String(name)) ? value.bind(globalThis) : value;
+    },
+  });
+}
+
+async function instantiate(url: URL, imports: WebAssembly.Imports): Promise<WebAssembly.Instance> {
+  let bytes: ArrayBuffer | Uint8Array<ArrayBuffer>;
+  let note = "";
+  const fs = url.protocol === "file:" ? nodeFS() : undefined;
+  if (fs) {
+    bytes = await fs.readFile(url);
+  } else {
+    const response = await fetch(url.href, { signal: AbortSignal.timeout?.(loadTimeout) });
+    if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+    const type = response.headers.get("Content-Type") ?? "";
+    if (type.trim().toLowerCase() === "application/wasm" && WebAssembly.instantiateStreaming) {
+      return (await explained(WebAssembly.instantiateStreaming(response, imports))).instance;
+    }
+    bytes = await response.arrayBuffer();
+    note = ` (Content-Type ${type || "missing"})`;
+  }
+  const head = new Uint8Array(bytes as ArrayBuffer).subarray(0, 4);
+  if (String(head) !== "0,97,115,109") {
+    // "<" opens "<!doctype html>" and "<html>".
+    throw new Error((head[0] === 0x3c ? "an HTML page came instead of the module" : "what came is not a WebAssembly module") + note);
+  }
+  return (await explained(WebAssembly.instantiate(bytes, imports))).instance;
+}
+
+/** Adds to a failed compilation what to do about it, where a policy is the cause. */
+async function explained<T>(compilation: Promise<T>): Promise<T> {
+  try {
+    return await compilation;
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    if (!/unsafe-eval|content.security.policy/i.test(text)) throw cause;
+    throw new Error(`the page's Content-Security-Policy forbids WebAssembly; add 'wasm-unsafe-eval' to its script-src (${text})`);
+  }
+}
+
+/** Node's file system, if this is Node; asked for in a way that no bundler follows. */
+function nodeFS(): { readFile(url: URL): Promise<Uint8Array<ArrayBuffer>> } | undefined {
+  const { process } = globalThis as { process?: { getBuiltinModule?(name: string): any } };
+  return process?.getBuiltinModule?.("node:fs/promises");
+}

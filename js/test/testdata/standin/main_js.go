@@ -1,0 +1,56 @@
+//go:build js && wasm
+
+// Command standin takes the place of the browser module where a test of the
+// wrapper needs what the real one does not do: to end under a call. It
+// publishes the same exports; what a call does is written in its code:
+//
+//	panic  the program ends by a panic in a callback
+//	exit   the program ends by itself
+//	hang   the promise never settles
+//	else   verified, with the new token "new-" + the token that was set
+//
+// enroll never settles. All that qr.toSVG does is to give its text back.
+package main
+
+import (
+	"os"
+	"syscall/js"
+)
+
+func main() {
+	promise := js.Global().Get("Promise")
+	never := promise.New(js.FuncOf(func(js.Value, []js.Value) any { return nil }))
+
+	constructor := js.FuncOf(func(js.Value, []js.Value) any {
+		token := ""
+		return map[string]any{
+			"setToken": js.FuncOf(func(_ js.Value, args []js.Value) any {
+				token = args[0].String()
+				return nil
+			}),
+			"totp": map[string]any{
+				"enroll": js.FuncOf(func(js.Value, []js.Value) any { return never }),
+				"verify": js.FuncOf(func(_ js.Value, args []js.Value) any {
+					switch args[0].Get("code").String() {
+					case "panic":
+						panic("told to")
+					case "exit":
+						os.Exit(0)
+					case "hang":
+						return never
+					}
+					return promise.Call("resolve", map[string]any{
+						"data": map[string]any{"isVerified": true, "token": "new-" + token},
+					})
+				}),
+			},
+		}
+	})
+	js.Global().Set("authsignal", map[string]any{
+		"Authsignal": constructor,
+		"qr": map[string]any{
+			"toSVG": js.FuncOf(func(_ js.Value, args []js.Value) any { return promise.Call("resolve", args[0]) }),
+		},
+	})
+	select {}
+}
