@@ -1,0 +1,48 @@
+package client
+
+import (
+	"strings"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// descriptionTokenNotSet is the official SDK's text; suites compare it.
+const descriptionTokenNotSet = "A token has not been set. Call 'setToken' first."
+
+const descriptionToken = "The token holds a character that an HTTP header cannot carry, such as a line break. " +
+	"Pass the token of your backend to 'setToken' unchanged."
+
+// error makes an error of the SDK. Its description is a fixed sentence that
+// says what to do; it may name the server, never a token, code or secret.
+func (c *Client) error(code string) error {
+	at := origin(c.options.BaseURL)
+	var description string
+	switch code {
+	case api.CodeNetworkError:
+		description = "The API at " + at + " could not be reached. " +
+			"Check the connection, the base URL, and that the API allows this page's origin."
+	case api.CodeTimeout:
+		description = "The API at " + at + " did not answer in time. Try again, or give the call a longer timeout."
+	case api.CodeAborted:
+		description = "The call was aborted by its signal."
+	case api.CodeTooManyRequests:
+		description = "The API at " + at + " takes no more requests for now. Wait a while before trying again."
+	case api.CodeInvalidResponse:
+		description = "The answer of " + at + " is not one of the Authsignal API. " +
+			"Check that the base URL is right and ends in /v1."
+	}
+	return &api.Error{Code: code, Description: description}
+}
+
+// origin gives the scheme, host and port of a base URL: a path, a query or a
+// password in it does not belong in a message.
+func origin(baseURL string) string {
+	scheme, rest, ok := strings.Cut(baseURL, "://")
+	if !ok {
+		return "the base URL"
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
+}

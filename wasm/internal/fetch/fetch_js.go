@@ -1,0 +1,117 @@
+//go:build js && wasm
+
+// Package fetch is the client's transport over the browser's fetch. It knows
+// HTTP and nothing of what the answers mean.
+package fetch
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"syscall/js"
+
+	"github.com/authsignal-wasm/sdk/internal/client"
+	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
+)
+
+// maxBody is the longest answer that is read, in bytes as the Content-Length
+// header says them. Answers of the API have less than a thousandth of it.
+const maxBody = 1 << 20
+
+// Transport sends requests with the page's fetch, the one of the moment.
+type Transport struct{}
+
+// Send implements client.Transport. Both the answer's header and its body must
+// arrive before ctx is done.
+//
+// There is no credentials option: a token authenticates, cookies do not. A
+// redirect is an error, for it would hand token and code to another address.
+func (Transport) Send(ctx context.Context, r client.Request) (client.Response, error) {
+	// The context ends with Send, so that a body which nobody reads is
+	// aborted.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	signal, _ := bridge.AbortSignal(ctx)
+	init := bridge.Object(
+		"method", r.Method,
+		// A plain object: with a bad value in it fetch rejects, while
+		// Headers.append throws.
+		"headers", bridge.Object("Content-Type", "application/json", "Authorization", "Bearer "+r.Token),
+		"redirect", "error",
+		"signal", signal,
+	)
+	if r.Body != "" {
+		init.Set("body", r.Body)
+	}
+	answer, err := call(ctx, func() js.Value {
+		// Invoked, not called on the global object, which may be a stand-in.
+		return js.Global().Get("fetch").Invoke(r.URL, init)
+	})
+	if err != nil {
+		return client.Response{}, err
+	}
+	response := client.Response{Status: answer.Get("status").Int()}
+	if tooLong(answer) {
+		return response, nil
+	}
+	text, err := call(ctx, func() js.Value { return answer.Call("text") })
+	if err != nil {
+		return client.Response{}, err
+	}
+	if v, ok := parse(text); ok {
+		response.Body = Body{v}
+	}
+	return response, nil
+}
+
+// call awaits the promise of f.
+func call(ctx context.Context, f func() js.Value) (js.Value, error) {
+	p, err := bridge.Try(f)
+	if err != nil {
+		return js.Undefined(), err
+	}
+	return bridge.Await(ctx, p)
+}
+
+// tooLong says whether answer announces more than maxBody.
+func tooLong(answer js.Value) bool {
+	length := answer.Get("headers").Call("get", "content-length")
+	if length.Type() != js.TypeString {
+		return false
+	}
+	n, err := strconv.ParseInt(length.String(), 10, 64)
+	return errors.Is(err, strconv.ErrRange) || n > maxBody
+}
+
+// parse gives the JSON object in text, and false if there is anything else in
+// it.
+func parse(text js.Value) (js.Value, bool) {
+	v, err := bridge.Try(func() js.Value { return js.Global().Get("JSON").Call("parse", text) })
+	if err != nil || v.Type() != js.TypeObject || js.Global().Get("Array").Call("isArray", v).Bool() {
+		return js.Undefined(), false
+	}
+	return v, true
+}
+
+// Body is a client.Body over the object that JSON.parse made.
+type Body struct {
+	Value js.Value
+}
+
+// Has implements client.Body. A key is one of the object's own: what the page
+// put on Object.prototype is no part of the answer.
+func (b Body) Has(key string) bool {
+	return js.Global().Get("Object").Call("hasOwn", b.Value, key).Bool()
+}
+
+// String implements client.Body.
+func (b Body) String(key string) (string, bool) {
+	if !b.Has(key) {
+		return "", false
+	}
+	v := b.Value.Get(key)
+	if v.Type() != js.TypeString {
+		return "", false
+	}
+	return v.String(), true
+}
