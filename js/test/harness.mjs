@@ -1,0 +1,178 @@
+// What the package tests share: the real API server, Chromium, a small static
+// server, and a watch over what a page does wrong. Nothing here skips: what is
+// missing is a failure.
+
+import { execFile, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { rmSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import http from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import puppeteer from "puppeteer-core";
+
+/** The folder of go.mod. */
+export const root = fileURLToPath(new URL("../../", import.meta.url));
+/** The built package, as a URL that ends in a slash. */
+export const dist = new URL("../dist/", import.meta.url);
+
+const temp = await mkdtemp(path.join(tmpdir(), "authsignal-test-"));
+process.on("exit", () => rmSync(temp, { recursive: true, force: true }));
+
+const built = new Map();
+
+/** Builds a Go program of this repository, once a test file; gives its path. */
+export function goBuild(pkg, env = {}) {
+  const key = pkg + JSON.stringify(env);
+  if (!built.has(key)) {
+    const out = path.join(temp, `${path.basename(pkg)}-${built.size}`);
+    const run = promisify(execFile)("go", ["build", "-o", out, pkg], { cwd: root, env: { ...process.env, ...env } });
+    built.set(key, run.then(() => out));
+  }
+  return built.get(key);
+}
+
+/** Builds the stand-in for the browser module; see testdata/standin. Gives its file URL. */
+export async function standin() {
+  return pathToFileURL(await goBuild("./js/test/testdata/standin", { GOOS: "js", GOARCH: "wasm", GOFLAGS: "-trimpath" }));
+}
+
+/**
+ * Starts the real API server on a free port with an empty database, and waits
+ * until it is ready. `env` and `args` are added to the server's own.
+ */
+export async function startServer({ env = {}, args = [] } = {}) {
+  const program = await goBuild("./cmd/authsignal-server");
+  const dir = await mkdtemp(path.join(temp, "db-"));
+  const tenantId = "tenant-1";
+  const apiSecretKey = "secret-for-tests";
+  const child = spawn(program, ["-addr", "127.0.0.1:0", "-dev", "-db", path.join(dir, "authsignal.db"), ...args], {
+    env: {
+      PATH: process.env.PATH,
+      HOME: dir,
+      AUTHSIGNAL_TENANT_ID: tenantId,
+      AUTHSIGNAL_API_SECRET_KEY: apiSecretKey,
+      AUTHSIGNAL_ENCRYPTION_KEY: randomBytes(32).toString("base64"),
+      ...env,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let log = "";
+  child.stderr.on("data", (data) => (log += data));
+  const ended = once(child, "exit");
+  const baseUrl = await Promise.race([
+    (async () => {
+      for await (const line of createInterface({ input: child.stdout })) {
+        const url = /http:\/\/\S+\/v1/.exec(line);
+        if (url) return url[0];
+      }
+    })(),
+    ended.then(() => undefined),
+  ]);
+  if (!baseUrl) throw new Error(`the server did not start:\n${log}`);
+  child.stdout.resume();
+  return {
+    baseUrl,
+    tenantId,
+    apiSecretKey,
+    /** What it has logged so far. */
+    log: () => log,
+    async stop() {
+      child.kill("SIGTERM");
+      await ended;
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts Chromium: the one that CHROMIUM names, or Debian's. */
+export function launchBrowser() {
+  return puppeteer.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+/**
+ * Records what a page must not do: errors on the console, uncaught errors and
+ * rejections, and requests to other hosts than those of `urls`. Call it before
+ * the page goes anywhere, and expect `problems` to be empty at the end.
+ */
+export function watch(page, ...urls) {
+  const hosts = new Set(urls.map((url) => new URL(url).host));
+  const problems = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") problems.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => problems.push(`uncaught: ${error}`));
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (/^(http|ws)s?:$/.test(url.protocol) && !hosts.has(url.host)) problems.push(`request: ${url}`);
+  });
+  return problems;
+}
+
+const types = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".mjs": "text/javascript; charset=utf-8",
+  ".map": "application/json",
+  ".json": "application/json",
+  ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
+};
+
+/**
+ * Serves what `routes` says for a path: a text, a file's URL, a folder's URL
+ * (the path then ends in a slash), or a function of request and response.
+ * `headers` go on all answers. Close it, or the test does not end.
+ */
+export async function serve(routes, headers = {}) {
+  const requests = [];
+  const server = http.createServer(async (request, response) => {
+    const { pathname } = new URL(request.url, "http://localhost");
+    requests.push(pathname);
+    const prefix = Object.keys(routes).find((p) => p === pathname || (p.endsWith("/") && p !== "/" && pathname.startsWith(p)));
+    let route = routes[prefix];
+    for (const name in headers) response.setHeader(name, headers[name]);
+    if (typeof route === "function") return route(request, response);
+    if (route instanceof URL && prefix.endsWith("/")) route = new URL(pathname.slice(prefix.length), route);
+    let body;
+    try {
+      body = route instanceof URL ? await readFile(route) : route;
+    } catch {
+      // It is not there.
+    }
+    if (body === undefined) {
+      response.writeHead(pathname === "/favicon.ico" ? 204 : 404).end();
+      return;
+    }
+    const type = types[path.extname(pathname)] ?? types[".html"];
+    response.writeHead(200, { "Content-Type": type }).end(body);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    /** The paths that were asked for, in order. */
+    requests,
+    async close() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, "close");
+    },
+  };
+}
