@@ -1,0 +1,55 @@
+// Command authsignal-server answers the Authsignal API for authenticator-app
+// (TOTP) MFA. See authsignal-server -help, and the README.
+//
+// It prints its base URL on standard output when it is ready, and JSON logs on
+// standard error. SIGINT and SIGTERM stop it gracefully.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/daemon"
+)
+
+// grace is how long a stop waits for requests under way.
+const grace = 20 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "authsignal-server:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "code" {
+		return code(args[1:], time.Now(), stdin, stdout)
+	}
+	c, err := config.Parse(args, getenv, stdout)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	s, err := daemon.Start(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, s.BaseURL)
+	return s.Wait(ctx, grace)
+}

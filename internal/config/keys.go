@@ -1,0 +1,153 @@
+package config
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// keySize is the length of the encryption and signing keys in bytes.
+const keySize = 32
+
+// Keys are a server's secrets and the name of its tenant. An empty one is not
+// given.
+type Keys struct {
+	TenantID     string `json:"tenantId,omitempty"`
+	APISecretKey string `json:"apiSecretKey,omitempty"`
+	// EncryptionKey seals the users' secrets; SigningKey signs client tokens.
+	// Each has 32 bytes, in base64 in JSON.
+	EncryptionKey []byte `json:"encryptionKey,omitempty"`
+	SigningKey    []byte `json:"signingKey,omitempty"`
+}
+
+// String keeps the keys out of logs.
+func (k Keys) String() string { return "keys of tenant " + k.TenantID }
+
+// GoString keeps the keys out of %#v.
+func (k Keys) GoString() string { return k.String() }
+
+func keysFromEnv(getenv func(string) string) (Keys, error) {
+	k := Keys{
+		TenantID:     getenv("AUTHSIGNAL_TENANT_ID"),
+		APISecretKey: getenv("AUTHSIGNAL_API_SECRET_KEY"),
+	}
+	if s := getenv("AUTHSIGNAL_ENCRYPTION_KEY"); s != "" {
+		var err error
+		if k.EncryptionKey, err = base64.StdEncoding.DecodeString(strings.TrimSpace(s)); err != nil || len(k.EncryptionKey) != keySize {
+			return Keys{}, errors.New("AUTHSIGNAL_ENCRYPTION_KEY must be 32 bytes in base64; make one with: openssl rand -base64 32")
+		}
+	}
+	if k.TenantID != "" && !tenantID.MatchString(k.TenantID) {
+		return Keys{}, errors.New("AUTHSIGNAL_TENANT_ID must be 1 to 64 letters, digits, dots, dashes and underscores")
+	}
+	// It is the user name of Basic authentication (RFC 7617, section 2).
+	if strings.Contains(k.APISecretKey, ":") {
+		return Keys{}, errors.New("AUTHSIGNAL_API_SECRET_KEY must not contain a colon")
+	}
+	return k, nil
+}
+
+// KeysFile is where the keys of a database are kept.
+func KeysFile(db string) string { return db + ".keys.json" }
+
+// LoadKeys completes the given keys from the file beside the database. What
+// neither has is made, and kept there with mode 0600; made is then true. The
+// caller holds the database's lock.
+func LoadKeys(given Keys, db string) (k Keys, made bool, err error) {
+	path := KeysFile(db)
+	var kept Keys
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return Keys{}, false, fmt.Errorf("read keys: %w", err)
+	default:
+		// The decoder's error may quote what it read.
+		if json.Unmarshal(b, &kept) != nil {
+			return Keys{}, false, fmt.Errorf("read keys: %s is damaged; restore it from a backup, the secrets in the database cannot be read without it", path)
+		}
+	}
+	k = given
+	if k.TenantID == "" {
+		if kept.TenantID == "" {
+			kept.TenantID, made = uuid.NewString(), true
+		}
+		k.TenantID = kept.TenantID
+	}
+	if k.APISecretKey == "" {
+		if kept.APISecretKey == "" {
+			kept.APISecretKey, made = base64.RawURLEncoding.EncodeToString(newKey()), true
+		}
+		k.APISecretKey = kept.APISecretKey
+	}
+	if k.EncryptionKey == nil {
+		if kept.EncryptionKey == nil {
+			kept.EncryptionKey, made = newKey(), true
+		}
+		k.EncryptionKey = kept.EncryptionKey
+	}
+	if k.SigningKey == nil {
+		if kept.SigningKey == nil {
+			kept.SigningKey, made = newKey(), true
+		}
+		k.SigningKey = kept.SigningKey
+	}
+	if made {
+		if err := writeKeys(path, kept); err != nil {
+			return Keys{}, false, fmt.Errorf("keep keys: %w", err)
+		}
+	}
+	return k, made, nil
+}
+
+func newKey() []byte {
+	k := make([]byte, keySize)
+	rand.Read(k) // never fails
+	return k
+}
+
+// writeKeys replaces the file in one step: keys that are lost half-way would
+// take every secret in the database with them.
+func writeKeys(path string, k Keys) (err error) {
+	b, err := json.MarshalIndent(k, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(append(b, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes a rename survive a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// errInternal is all that a caller learns of our own faults; the log has the
+// truth.
+var errInternal = &api.Error{
+	Status: http.StatusInternalServerError, Code: api.CodeInternalError,
+	Description: "The server could not complete the request. Nothing was changed; try again.",
+}
+
+func invalidRequest(description string) error {
+	return &api.Error{Status: http.StatusBadRequest, Code: api.CodeInvalidRequest, Description: description}
+}
+
+func unauthorized(description string) error {
+	return &api.Error{Status: http.StatusUnauthorized, Code: api.CodeUnauthorized, Description: description}
+}
+
+// answer makes an endpoint a handler that always answers a JSON object.
+func (s *server) answer(e endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if route, ok := r.Context().Value(routeKey{}).(*string); ok {
+			*route = r.Pattern
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		v, err := e(r)
+		if err != nil {
+			s.writeError(w, r, err)
+			return
+		}
+		s.writeJSON(w, r, http.StatusOK, v)
+	})
+}
+
+func (s *server) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	var method *methodError
+	if errors.As(err, &method) {
+		w.Header().Set("Allow", method.allow)
+	}
+	var e *api.Error
+	if !errors.As(err, &e) {
+		// A caller who has gone needs no answer, and is no fault of ours.
+		if r.Context().Err() == nil {
+			s.Log.ErrorContext(r.Context(), "internal error", "error", err)
+		}
+		e = errInternal
+	}
+	s.writeJSON(w, r, e.Status, api.ErrorBody{Error: e.Code, ErrorCode: e.Code, ErrorDescription: e.Description})
+}
+
+func (s *server) writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // an otpauth URI has its & as it is
+	if err := enc.Encode(v); err != nil {
+		s.Log.ErrorContext(r.Context(), "encode answer", "error", err)
+		status = http.StatusInternalServerError
+		b.Reset()
+		b.WriteString(`{"error":"internal_error","errorCode":"internal_error"}`)
+	}
+	h := w.Header()
+	// Without a charset: the official Python SDK compares it for equality.
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	w.Write(b.Bytes())
+}
+
+// readJSON decodes the body, a JSON object, into v. An empty body is an empty
+// object, and unknown keys are ignored. Its errors name the field and never
+// quote a value.
+func readJSON(r *http.Request, v any) error {
+	b, err := io.ReadAll(r.Body)
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return &api.Error{
+			Status: http.StatusRequestEntityTooLarge, Code: api.CodeInvalidRequest,
+			Description: fmt.Sprintf("The request body is longer than %d bytes.", maxBody),
+		}
+	}
+	if err != nil {
+		return invalidRequest("The request body could not be read to its end.")
+	}
+	text := strings.TrimSpace(string(b))
+	if text == "" {
+		return nil
+	}
+	if text[0] != '{' {
+		return invalidRequest("The request body must be a JSON object.")
+	}
+	err = json.Unmarshal(b, v)
+	var wrongType *json.UnmarshalTypeError
+	if errors.As(err, &wrongType) {
+		return invalidRequest(fmt.Sprintf("%s must be a %s, not a %s.", wrongType.Field, jsonType(wrongType.Type.Kind().String()), jsonValue(wrongType.Value)))
+	}
+	if err != nil {
+		return invalidRequest("The request body is not valid JSON.")
+	}
+	return nil
+}
+
+// jsonType names a Go kind as JSON does.
+func jsonType(kind string) string {
+	switch kind {
+	case "bool":
+		return "boolean"
+	case "map", "struct":
+		return "object"
+	case "slice":
+		return "list"
+	case "string":
+		return "string"
+	}
+	return "number"
+}
+
+// jsonValue is the kind of a JSON value; for numbers the decoder adds the
+// number itself, which may be a code.
+func jsonValue(value string) string {
+	kind, _, _ := strings.Cut(value, " ")
+	if kind == "bool" {
+		return "boolean"
+	}
+	return kind
+}
+
+// actionCode is what an action may be called (wire contract, section 6).
+var actionCode = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+
+func pathAction(r *http.Request) (string, error) {
+	action := r.PathValue("action")
+	if !actionCode.MatchString(action) {
+		return "", invalidRequest("The action must be 1 to 64 letters, digits, dashes and underscores.")
+	}
+	return action, nil
+}
+
+func pathUserID(r *http.Request) (string, error) {
+	return identifier("userId", r.PathValue("userId"))
+}
+
+// identifier checks a caller's own identifier: 1 to 256 characters, none of
+// them a control character.
+func identifier(name, s string) (string, error) {
+	n := utf8.RuneCountInString(s)
+	if n < 1 || n > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", invalidRequest(name + " must be 1 to 256 characters without control characters.")
+	}
+	return s, nil
+}

@@ -1,0 +1,97 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+// The reasons for which /validate refuses a token, word for word as in the
+// wire contract (6.2; section 11, row 4).
+const (
+	errTokenIsInvalid  = "Token is invalid."
+	errUserIsInvalid   = "User is invalid."
+	errActionIsInvalid = "Action is invalid."
+)
+
+// validate answers POST /v1/validate (wire contract, 6.2). It changes nothing.
+func (s *server) validate(r *http.Request) (any, error) {
+	var in api.ValidateRequest
+	if err := readJSON(r, &in); err != nil {
+		return nil, err
+	}
+	if in.Token == "" {
+		return nil, invalidRequest("token is required.")
+	}
+	c, err := s.Tokens.Parse(in.Token)
+	switch {
+	case err != nil || c.TenantID != s.Tenant.ID:
+		return api.ValidateResponse{Error: errTokenIsInvalid}, nil
+	case in.UserID != "" && in.UserID != c.UserID:
+		return api.ValidateResponse{Error: errUserIsInvalid}, nil
+	case in.Action != "" && in.Action != c.Action:
+		return api.ValidateResponse{Error: errActionIsInvalid}, nil
+	}
+	var action store.Action
+	err = s.Store.View(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+		_, action, err = subject(tx, c)
+		return err
+	})
+	if errors.Is(err, errNoSubject) {
+		return api.ValidateResponse{Error: errTokenIsInvalid}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return api.ValidateResponse{
+		IsValid:            action.State == api.StateChallengeSucceeded,
+		State:              action.State,
+		StateUpdatedAt:     &api.Time{Time: action.StateUpdatedAt},
+		UserID:             c.UserID,
+		Action:             c.Action,
+		ActionCode:         c.Action,
+		IdempotencyKey:     c.IdempotencyKey,
+		VerificationMethod: action.VerificationMethod,
+	}, nil
+}
+
+// action answers GET /v1/users/{userId}/actions/{action}/{idempotencyKey}
+// (wire contract, 6.3).
+func (s *server) action(r *http.Request) (any, error) {
+	id := store.ActionID{IdempotencyKey: r.PathValue("idempotencyKey")}
+	var err error
+	if id.UserID, err = pathUserID(r); err != nil {
+		return nil, err
+	}
+	if id.Action, err = pathAction(r); err != nil {
+		return nil, err
+	}
+	if _, err := identifier("idempotencyKey", id.IdempotencyKey); err != nil {
+		return nil, err
+	}
+	var a store.Action
+	err = s.Store.View(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+		var found bool
+		if a, found, err = tx.Action(id); err == nil && !found {
+			err = &api.Error{
+				Status: http.StatusNotFound, Code: api.CodeNotFound,
+				Description: "The user has no such action with this idempotency key.",
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.Action{
+		State:              a.State,
+		CreatedAt:          api.Time{Time: a.CreatedAt},
+		StateUpdatedAt:     api.Time{Time: a.StateUpdatedAt},
+		VerificationMethod: a.VerificationMethod,
+		RuleIDs:            []string{},
+		Rules:              []api.Rule{},
+		Output:             api.ActionOutput{Custom: a.Custom},
+	}, nil
+}

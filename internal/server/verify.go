@@ -1,0 +1,197 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/token"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+)
+
+// verify answers POST /v1/client/verify/totp (wire contract, 5.2): it completes
+// an enrollment or a challenge. A refused code is an ordinary answer.
+func (s *server) verify(r *http.Request) (any, error) {
+	c := claims(r)
+	var in struct {
+		VerificationCode *string `json:"verificationCode"`
+	}
+	if err := readJSON(r, &in); err != nil {
+		return nil, err
+	}
+	if in.VerificationCode == nil {
+		return nil, invalidRequest("verificationCode is required and must be a string.")
+	}
+	code := strings.Trim(*in.VerificationCode, " ")
+	// One transaction reads, judges and writes: whatever fails, no attempt is
+	// spent and no code is used up without its answer.
+	var out api.VerifyTOTPResponse
+	err := s.Store.Update(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+		_, action, err := subject(tx, c)
+		if err != nil {
+			return err
+		}
+		if ok, _ := verifiable(action.State); !ok {
+			return invalidRequest("The action is " + string(action.State) + " and takes no challenge.")
+		}
+		all, err := tx.Authenticators(c.UserID)
+		if err != nil {
+			return err
+		}
+		candidates := candidates(all, c)
+		if len(candidates) == 0 {
+			return invalidRequest("The user has no authenticator app to verify. Enroll one first.")
+		}
+		now := s.Now()
+		v, err := s.judge(tx, candidates, code, now)
+		if err != nil {
+			return err
+		}
+		if v.accepted == nil {
+			out = api.VerifyTOTPResponse{FailureReason: v.reason}
+			return nil
+		}
+		out, err = s.complete(tx, c, action, all, *v.accepted, now)
+		return err
+	})
+	if errors.Is(err, errNoSubject) {
+		return nil, errSubjectGone()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// candidates are the authenticators that a code may belong to: the pending
+// one that this token's action began, then the verified ones. A pending one
+// counts only as long as the token could still begin it: if the user has
+// become enrolled meanwhile, only with the scope to add.
+func candidates(all []store.Authenticator, c token.Claims) []store.Authenticator {
+	var pending, verified []store.Authenticator
+	for _, a := range all {
+		switch {
+		case a.Verified():
+			verified = append(verified, a)
+		case a.Began == actionID(c):
+			pending = append(pending, a)
+		}
+	}
+	if len(verified) > 0 && !c.Has(api.ScopeAdd) {
+		pending = nil
+	}
+	return append(pending, verified...)
+}
+
+// A verdict is what judge makes of a code: an authenticator that accepted it,
+// or the reason why none did.
+type verdict struct {
+	accepted *store.Authenticator
+	reason   api.FailureReason
+}
+
+// judge tries a code on each candidate that is not blocked and spends the step
+// of the first that it fits. A wrong code counts as a failure of every
+// candidate that it was compared with. A replayed one does not: it proves
+// knowledge of the secret and guesses nothing. Nor does one of the wrong form.
+func (s *server) judge(tx *store.Tx, candidates []store.Authenticator, code string, now time.Time) (verdict, error) {
+	var open, wrong []store.Authenticator
+	for _, a := range candidates {
+		blocked, err := s.blocked(tx, a, now)
+		if err != nil {
+			return verdict{}, err
+		}
+		if !blocked {
+			open = append(open, a)
+		}
+	}
+	if len(open) == 0 {
+		return verdict{reason: api.MaxAttemptsExceeded}, nil
+	}
+	refused := verdict{reason: api.CodeInvalidOrExpired}
+	replayed := false
+	for _, a := range open {
+		if !wellFormed(code, a.Digits) {
+			continue
+		}
+		secret, err := tx.Secret(a)
+		if err != nil {
+			return verdict{}, err
+		}
+		step, match, err := totp.Match(code, secret, a.Parameters, now, s.Tenant.Drift, a.LastStep)
+		if err != nil {
+			return verdict{}, err
+		}
+		switch match {
+		case totp.Matched:
+			accepted, err := tx.AcceptStep(a, step, now)
+			if err != nil {
+				return verdict{}, err
+			}
+			if accepted {
+				return verdict{accepted: &a}, nil
+			}
+			replayed = true
+		case totp.Replayed:
+			replayed = true
+		case totp.Mismatch:
+			wrong = append(wrong, a)
+		}
+	}
+	if replayed {
+		return refused, nil
+	}
+	for _, a := range wrong {
+		if err := tx.Fail(a, now); err != nil {
+			return verdict{}, err
+		}
+	}
+	return refused, nil
+}
+
+// blocked reports whether too many codes were refused. While it is, even the
+// right code is (wire contract, section 11, row 7).
+func (s *server) blocked(tx *store.Tx, a store.Authenticator, now time.Time) (bool, error) {
+	l := s.Tenant.Limits
+	if a.Failures >= l.InARow {
+		return true, nil
+	}
+	if a.Failures < l.Failures {
+		return false, nil
+	}
+	n, err := tx.FailuresSince(a, now.Add(-l.Window))
+	return n >= l.Failures, err
+}
+
+// wellFormed reports whether a code could be one at all.
+func wellFormed(code string, digits int) bool {
+	return len(code) == digits && strings.Trim(code, "0123456789") == ""
+}
+
+// complete moves the action after an accepted code and answers with a token of
+// full scope.
+func (s *server) complete(tx *store.Tx, c token.Claims, action store.Action, all []store.Authenticator, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, error) {
+	if _, moves := verifiable(action.State); moves {
+		if err := tx.CompleteAction(action.ActionID, a.ID, now); err != nil {
+			return api.VerifyTOTPResponse{}, err
+		}
+	}
+	c.Scopes = token.AllScopes
+	// Before the commit: a token that cannot be made must not use up a code.
+	accessToken, err := s.Tokens.Issue(c)
+	if err != nil {
+		return api.VerifyTOTPResponse{}, err
+	}
+	out := api.VerifyTOTPResponse{IsVerified: true, AccessToken: accessToken}
+	if !a.Verified() {
+		first := !slices.ContainsFunc(all, store.Authenticator.Verified)
+		a.VerifiedAt, a.LastVerifiedAt = now, now
+		shown := userAuthenticator(a, first)
+		out.UserAuthenticator = &shown
+	}
+	return out, nil
+}

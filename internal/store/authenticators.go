@@ -1,0 +1,173 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+)
+
+// An Authenticator is an authenticator app of a user: pending until a first
+// code verifies it.
+type Authenticator struct {
+	ID     string
+	UserID string
+	Method api.VerificationMethod
+	totp.Parameters
+	// Began is the action whose token began the enrollment.
+	Began     ActionID
+	CreatedAt time.Time
+	// VerifiedAt is zero while the enrollment is pending.
+	VerifiedAt, LastVerifiedAt time.Time
+	// LastStep is the newest accepted step, -1 for none.
+	LastStep int64
+	// Failures counts refused codes in a row.
+	Failures int
+
+	sealed []byte
+	keyID  string
+}
+
+// Verified reports whether the enrollment was completed.
+func (a Authenticator) Verified() bool { return !a.VerifiedAt.IsZero() }
+
+const authenticatorColumns = `user_authenticator_id, user_id, verification_method, secret, key_id,
+	algorithm, digits, period, action, idempotency_key, created_at, verified_at, last_verified_at, last_step, failures`
+
+func scanAuthenticator(row interface{ Scan(...any) error }) (a Authenticator, err error) {
+	var created int64
+	var verified, last sql.NullInt64
+	err = row.Scan(&a.ID, &a.UserID, &a.Method, &a.sealed, &a.keyID,
+		&a.Algorithm, &a.Digits, &a.Period, &a.Began.Action, &a.Began.IdempotencyKey,
+		&created, &verified, &last, &a.LastStep, &a.Failures)
+	if err != nil {
+		return Authenticator{}, fmt.Errorf("read authenticator: %w", err)
+	}
+	a.Began.UserID = a.UserID
+	a.CreatedAt = moment(created)
+	if verified.Valid {
+		a.VerifiedAt = moment(verified.Int64)
+	}
+	if last.Valid {
+		a.LastVerifiedAt = moment(last.Int64)
+	}
+	return a, nil
+}
+
+// Authenticators returns all authenticators of a user, pending ones too,
+// oldest first.
+func (t *Tx) Authenticators(userID string) ([]Authenticator, error) {
+	rows, err := t.tx.QueryContext(t.ctx, `
+		SELECT `+authenticatorColumns+` FROM authenticators
+		WHERE tenant_id = ? AND user_id = ? ORDER BY created_at, user_authenticator_id`, t.tenant, userID)
+	if err != nil {
+		return nil, fmt.Errorf("read authenticators: %w", err)
+	}
+	defer rows.Close()
+	var list []Authenticator
+	for rows.Next() {
+		a, err := scanAuthenticator(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read authenticators: %w", err)
+	}
+	return list, nil
+}
+
+// InsertPending stores a new, pending authenticator with its secret, sealed.
+// A pending one that the same action began is replaced: its id is void. So
+// are the user's pending ones that began before stale, which no token can
+// complete any more.
+func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) error {
+	_, err := t.exec(`
+		DELETE FROM authenticators
+		WHERE tenant_id = ? AND user_id = ? AND verified_at IS NULL
+			AND (created_at < ? OR action = ? AND idempotency_key = ?)`,
+		t.tenant, a.UserID, millis(stale), a.Began.Action, a.Began.IdempotencyKey)
+	if err != nil {
+		return fmt.Errorf("replace pending authenticator: %w", err)
+	}
+	_, err = t.exec(`
+		INSERT INTO authenticators (tenant_id, user_authenticator_id, user_id, verification_method, secret, key_id,
+			algorithm, digits, period, action, idempotency_key, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		t.tenant, a.ID, a.UserID, a.Method, t.sealer.seal(secret, bind(t.tenant, a.UserID, a.ID)), t.sealer.id,
+		a.Algorithm, a.Digits, a.Period, a.Began.Action, a.Began.IdempotencyKey, millis(a.CreatedAt))
+	if err != nil {
+		return fmt.Errorf("store authenticator: %w", err)
+	}
+	return nil
+}
+
+// Secret opens the secret of an authenticator. Ask for it only to verify.
+func (t *Tx) Secret(a Authenticator) (string, error) {
+	return t.sealer.open(a.sealed, bind(t.tenant, a.UserID, a.ID))
+}
+
+// AcceptStep spends a step: one write, guarded so that of any number of
+// concurrent ones only the first succeeds (RFC 6238, section 5.2). It also
+// verifies a pending authenticator and forgets the failures. accepted is false
+// when the step was spent meanwhile.
+func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) (accepted bool, err error) {
+	n, err := t.exec(`
+		UPDATE authenticators
+		SET last_step = ?, last_verified_at = ?, verified_at = COALESCE(verified_at, ?), failures = 0
+		WHERE tenant_id = ? AND user_authenticator_id = ? AND last_step < ?`,
+		step, millis(at), millis(at), t.tenant, a.ID, step)
+	if err != nil {
+		return false, fmt.Errorf("accept step: %w", err)
+	}
+	if n == 0 {
+		return false, nil
+	}
+	_, err = t.exec(`DELETE FROM failures WHERE tenant_id = ? AND user_authenticator_id = ?`, t.tenant, a.ID)
+	if err != nil {
+		return false, fmt.Errorf("forget failures: %w", err)
+	}
+	return true, nil
+}
+
+// Fail counts a refused code.
+func (t *Tx) Fail(a Authenticator, at time.Time) error {
+	_, err := t.exec(`UPDATE authenticators SET failures = failures + 1 WHERE tenant_id = ? AND user_authenticator_id = ?`,
+		t.tenant, a.ID)
+	if err != nil {
+		return fmt.Errorf("count failure: %w", err)
+	}
+	_, err = t.exec(`INSERT INTO failures (tenant_id, user_authenticator_id, failed_at) VALUES (?, ?, ?)`,
+		t.tenant, a.ID, millis(at))
+	if err != nil {
+		return fmt.Errorf("count failure: %w", err)
+	}
+	return nil
+}
+
+// FailuresSince counts the refused codes after a moment.
+func (t *Tx) FailuresSince(a Authenticator, after time.Time) (int, error) {
+	var n int
+	err := t.queryRow(`SELECT COUNT(*) FROM failures WHERE tenant_id = ? AND user_authenticator_id = ? AND failed_at > ?`,
+		t.tenant, a.ID, millis(after)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count failures: %w", err)
+	}
+	return n, nil
+}
+
+// DeleteAuthenticator removes a verified authenticator; deleted is false when
+// the user has none of that id.
+func (t *Tx) DeleteAuthenticator(userID, id string) (deleted bool, err error) {
+	n, err := t.exec(`
+		DELETE FROM authenticators
+		WHERE tenant_id = ? AND user_id = ? AND user_authenticator_id = ? AND verified_at IS NOT NULL`,
+		t.tenant, userID, id)
+	if err != nil {
+		return false, fmt.Errorf("delete authenticator: %w", err)
+	}
+	return n == 1, nil
+}

@@ -1,0 +1,87 @@
+-- Times are Unix milliseconds. An empty text is an absent attribute. Every row
+-- has its tenant.
+
+-- +goose Up
+CREATE TABLE encryption_keys (
+    key_id     TEXT   NOT NULL PRIMARY KEY,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE users (
+    tenant_id             TEXT    NOT NULL,
+    user_id               TEXT    NOT NULL,
+    email                 TEXT    NOT NULL DEFAULT '',
+    email_verified        BOOLEAN NOT NULL DEFAULT FALSE,
+    phone_number          TEXT    NOT NULL DEFAULT '',
+    phone_number_verified BOOLEAN NOT NULL DEFAULT FALSE,
+    username              TEXT    NOT NULL DEFAULT '',
+    display_name          TEXT    NOT NULL DEFAULT '',
+    locale                TEXT    NOT NULL DEFAULT '',
+    created_at            BIGINT  NOT NULL,
+    PRIMARY KEY (tenant_id, user_id)
+);
+
+CREATE TABLE authenticators (
+    tenant_id             TEXT    NOT NULL,
+    user_authenticator_id TEXT    NOT NULL,
+    user_id               TEXT    NOT NULL,
+    verification_method   TEXT    NOT NULL,
+    -- AES-256-GCM, bound to tenant, user and authenticator.
+    secret                BLOB    NOT NULL,
+    key_id                TEXT    NOT NULL REFERENCES encryption_keys (key_id),
+    algorithm             TEXT    NOT NULL,
+    digits                INTEGER NOT NULL,
+    period                INTEGER NOT NULL,
+    -- The action whose token began the enrollment.
+    action                TEXT    NOT NULL,
+    idempotency_key       TEXT    NOT NULL,
+    created_at            BIGINT  NOT NULL,
+    -- Null while the enrollment is pending.
+    verified_at           BIGINT,
+    last_verified_at      BIGINT,
+    -- The newest step that was accepted; it only grows.
+    last_step             BIGINT  NOT NULL DEFAULT -1,
+    -- Refused codes in a row.
+    failures              INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant_id, user_authenticator_id),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, user_id) ON DELETE CASCADE
+);
+CREATE INDEX authenticators_user ON authenticators (tenant_id, user_id, created_at);
+CREATE UNIQUE INDEX authenticators_pending
+    ON authenticators (tenant_id, user_id, action, idempotency_key) WHERE verified_at IS NULL;
+
+-- One row a refused code, for the sliding window.
+CREATE TABLE failures (
+    tenant_id             TEXT   NOT NULL,
+    user_authenticator_id TEXT   NOT NULL,
+    failed_at             BIGINT NOT NULL,
+    FOREIGN KEY (tenant_id, user_authenticator_id)
+        REFERENCES authenticators (tenant_id, user_authenticator_id) ON DELETE CASCADE
+);
+CREATE INDEX failures_window ON failures (tenant_id, user_authenticator_id, failed_at);
+
+CREATE TABLE actions (
+    tenant_id             TEXT   NOT NULL,
+    user_id               TEXT   NOT NULL,
+    action                TEXT   NOT NULL,
+    idempotency_key       TEXT   NOT NULL,
+    state                 TEXT   NOT NULL,
+    created_at            BIGINT NOT NULL,
+    state_updated_at      BIGINT NOT NULL,
+    verification_method   TEXT   NOT NULL DEFAULT '',
+    user_authenticator_id TEXT   NOT NULL DEFAULT '',
+    ip_address            TEXT   NOT NULL DEFAULT '',
+    user_agent            TEXT   NOT NULL DEFAULT '',
+    device_id             TEXT   NOT NULL DEFAULT '',
+    redirect_url          TEXT   NOT NULL DEFAULT '',
+    -- A JSON object.
+    custom                TEXT   NOT NULL DEFAULT '{}',
+    PRIMARY KEY (tenant_id, user_id, action, idempotency_key)
+);
+
+-- +goose Down
+DROP TABLE actions;
+DROP TABLE failures;
+DROP TABLE authenticators;
+DROP TABLE users;
+DROP TABLE encryption_keys;
