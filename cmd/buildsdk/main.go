@@ -13,8 +13,8 @@
 //	index.js              the wrapper as an ES module
 //	index.min.js          the wrapper for a script tag, as the global "authsignal"
 //
-// With -check it writes nothing and fails if the module in dir is not the one
-// that the sources give.
+// With -check it writes nothing and fails if what lies in dir is not what the
+// sources give.
 package main
 
 import (
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("buildsdk", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	out := flags.String("o", "", "write to this `dir` (default js/dist of this module)")
-	check := flags.Bool("check", false, "write nothing; fail if the built module is missing or stale")
+	check := flags.Bool("check", false, "write nothing; fail if what is built is missing or stale")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "usage: go run ./cmd/buildsdk [-o dir] [-check] [module] [wrapper]")
 		flags.PrintDefaults()
@@ -79,8 +79,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 
 	if *check {
-		_, err := checkModule(ctx, tc, dir)
-		return err
+		if slices.Contains(parts, "module") {
+			if _, err := checkModule(ctx, tc, dir); err != nil {
+				return err
+			}
+		}
+		if slices.Contains(parts, "wrapper") {
+			return checkWrapper(tc, dir)
+		}
+		return nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

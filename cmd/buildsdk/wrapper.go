@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +11,44 @@ import (
 	"github.com/evanw/esbuild/pkg/api"
 )
 
-// buildWrapper bundles js/src into dir: as an ES module and for a script tag.
+// buildWrapper bundles the wrapper into dir.
 func buildWrapper(tc toolchain, dir string, w io.Writer) error {
-	loader, err := os.ReadFile(tc.wasmExec())
+	files, err := bundleWrapper(tc, dir)
 	if err != nil {
 		return err
+	}
+	for _, f := range files {
+		if err := writeFile(f.Path, f.Contents); err != nil {
+			return err
+		}
+		if filepath.Ext(f.Path) == ".js" {
+			fmt.Fprintf(w, "%s: raw %d, brotli %d bytes\n",
+				filepath.Base(f.Path), len(f.Contents), len(compressBrotli(f.Contents)))
+		}
+	}
+	return nil
+}
+
+// checkWrapper compares the wrapper in dir with a new bundle.
+func checkWrapper(tc toolchain, dir string) error {
+	files, err := bundleWrapper(tc, dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if old, err := os.ReadFile(f.Path); err != nil || !bytes.Equal(old, f.Contents) {
+			return errStale
+		}
+	}
+	return nil
+}
+
+// bundleWrapper bundles js/src, as an ES module and for a script tag, into
+// files of dir that it does not write.
+func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
+	loader, err := os.ReadFile(tc.wasmExec())
+	if err != nil {
+		return nil, err
 	}
 	base := api.BuildOptions{
 		AbsWorkingDir: filepath.Join(tc.root, "js"),
@@ -44,6 +78,7 @@ func buildWrapper(tc toolchain, dir string, w io.Writer) error {
 	script.Inject = []string{"src/script.ts"}
 	script.Define = map[string]string{"import.meta.url": "scriptURL"}
 
+	var files []api.OutputFile
 	for _, options := range []api.BuildOptions{module, script} {
 		result := api.Build(options)
 		var errs []error
@@ -56,19 +91,11 @@ func buildWrapper(tc toolchain, dir string, w io.Writer) error {
 			}
 		}
 		if len(errs) > 0 {
-			return fmt.Errorf("bundling %s: %w", filepath.Base(options.Outfile), errors.Join(errs...))
+			return nil, fmt.Errorf("bundling %s: %w", filepath.Base(options.Outfile), errors.Join(errs...))
 		}
-		for _, file := range result.OutputFiles {
-			if err := writeFile(file.Path, file.Contents); err != nil {
-				return err
-			}
-			if file.Path == options.Outfile {
-				fmt.Fprintf(w, "%s: raw %d, brotli %d bytes\n",
-					filepath.Base(file.Path), len(file.Contents), len(compressBrotli(file.Contents)))
-			}
-		}
+		files = append(files, result.OutputFiles...)
 	}
-	return nil
+	return files, nil
 }
 
 // wasmExecPlugin serves the import "wasm_exec": the toolchain's file, as it

@@ -7,7 +7,7 @@
  */
 import { ErrorCode, ModuleError } from "./errors";
 import { loadModule, type Exports, type Module } from "./load";
-import type { AuthsignalOptions, CallOptions, QR, Totp } from "./types";
+import type { AuthsignalOptions, QR, Totp } from "./types";
 
 export { ErrorCode, ModuleError };
 export type * from "./types";
@@ -36,10 +36,10 @@ export class Authsignal {
     // The module's own instance; a fresh module needs a fresh one.
     let of: Module | undefined;
     let inner: InstanceType<Exports["Authsignal"]>;
-    const call = async <R>(options_: CallOptions | undefined, f: (totp: Totp) => Promise<R>): Promise<R> => {
+    const call = async <R>(signal: AbortSignal | undefined, f: (totp: Totp) => Promise<R>): Promise<R> => {
       const token = tokens.get(key) ?? "";
       try {
-        const module = await unlessAborted(loadModule(wasmUrl), options_);
+        const module = await unlessAborted(loadModule(wasmUrl), signal);
         return await module.call((exports) => {
           if (of !== module) {
             inner = new exports.Authsignal(options);
@@ -55,10 +55,14 @@ export class Authsignal {
         return { error: message, errorCode, errorDescription: message } as R;
       }
     };
+    // What the caller gives is read here, before the module is waited for.
     this.totp = {
-      enroll: (options) => call(options, (totp) => totp.enroll(options)),
-      verify: async (options) => {
-        const result = await call(options, (totp) => totp.verify(options));
+      enroll: async (options) => {
+        const { signal, timeout } = options ?? {};
+        return call(signal, (totp) => totp.enroll({ signal, timeout }));
+      },
+      verify: async ({ code, signal, timeout }) => {
+        const result = await call(signal, (totp) => totp.verify({ code, signal, timeout }));
         const token = result.data?.token;
         if (typeof token === "string" && token) tokens.set(key, token);
         return result;
@@ -69,8 +73,11 @@ export class Authsignal {
   /**
    * Sets the token that the backend got from `track`; every later call uses
    * it, in all instances with the same tenant and API. An empty one unsets it.
+   *
+   * @throws TypeError if it is not a string.
    */
   setToken(token: string | null | undefined): void {
+    if (typeof (token ?? "") !== "string") throw new TypeError("token must be a string");
     if (token) tokens.set(this.key, token);
     else tokens.delete(this.key);
   }
@@ -98,10 +105,9 @@ function normalise(baseUrl: string | undefined): string {
   return baseUrl.replace(/\/+$/, "");
 }
 
-/** Waits for the module, but not longer than the caller does. A signal that is aborted already is the module's to judge. */
-function unlessAborted(module: Promise<Module>, options: CallOptions | undefined): Promise<Module> {
-  const signal = options?.signal;
-  if (!signal || signal.aborted) return module;
+/** Waits for the module, but not longer than the caller does. A signal that is aborted already, or is none, is the module's to judge. */
+function unlessAborted(module: Promise<Module>, signal: AbortSignal | undefined): Promise<Module> {
+  if (!(signal instanceof AbortSignal) || signal.aborted) return module;
   return new Promise((resolve, reject) => {
     const abort = () => reject(new ModuleError(ErrorCode.aborted, "The call was aborted by its signal."));
     signal.addEventListener("abort", abort);

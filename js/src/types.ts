@@ -58,7 +58,10 @@ export type EnrollTotpResponse = EnrollResponse & {
   uri: string;
   /** The same secret in base32, to be typed by hand. */
   secret: string;
-  /** The URI as a QR code: a `data:` URL of an SVG image, for the `src` of an `<img>`. */
+  /**
+   * The URI as a QR code: a `data:` URL of an SVG image, for the `src` of an
+   * `<img>`. Missing if the URI is too long for one.
+   */
   qrCode: string;
 };
 
@@ -117,9 +120,11 @@ export interface Totp {
 
 /** How {@link QR.toSVG} draws. */
 export type QROptions = {
-  /** The quiet zone in modules; 4 by default, as ISO/IEC 18004 asks. */
+  /** The quiet zone in modules, 0 to 100; 4 by default, as ISO/IEC 18004 asks. */
   margin?: number;
-  /** How much of the symbol may be lost: 7, 15, 25 or 30 %. */
+  /** The width of the image in CSS pixels, 1 to 100,000; 4 a module by default. */
+  width?: number;
+  /** How much of the symbol may be lost: 7, 15, 25 or 30 %; "M" by default. */
   errorCorrectionLevel?: "L" | "M" | "Q" | "H";
   /** What a screen reader says. Never put the secret here. */
   title?: string;
@@ -131,7 +136,9 @@ export type QROptions = {
 export interface QR {
   /**
    * Draws text as a QR code: an SVG document, black on opaque white.
-   * Rejects if the text is too long for a QR code, or if the module is not
+   *
+   * @throws TypeError (as a rejection) if an argument is of the wrong kind,
+   * Error if the text is empty or too long, ModuleError if the module is not
    * to be had.
    */
   toSVG(text: string, options?: QROptions): Promise<string>;

@@ -1,0 +1,208 @@
+// The built module under the wrapper and without it: the same lines at every
+// level, under a strict policy, and against an API that only writes down what
+// it is asked.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
+import { dist, launchBrowser, root, serve, watch } from "./harness.mjs";
+
+const strict = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:";
+
+// What a page does at each level, word for word the same from here on.
+const lines = `
+  const authsignal = new Authsignal({ tenantId: "t", baseUrl: location.origin + "/v1" });
+  authsignal.setToken("track-token");
+  const enrollment = await authsignal.totp.enroll();
+  const image = document.createElement("img");
+  image.src = enrollment.data.qrCode;
+  document.body.append(image);
+  await image.decode();
+  const response = await authsignal.totp.verify({ code: "123 456" });
+  globalThis.result = {
+    keys: Object.keys(enrollment.data),
+    width: image.naturalWidth,
+    response,
+    token: response.token,
+    svg: (await qr.toSVG("text")).slice(0, 4),
+  };`;
+
+let browser;
+let site;
+let asked;
+
+before(async () => {
+  const html = (head) => `<!doctype html><html lang="en"><title>An application's page</title>${head}<body></body></html>`;
+  const answer = (body) => async (request, response) => {
+    let text = "";
+    for await (const chunk of request) text += chunk;
+    asked.push(`${request.url} ${request.headers.authorization} ${text}`);
+    response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(body));
+  };
+  browser = await launchBrowser();
+  site = await serve(
+    {
+      "/": html(""),
+      "/module.html": html('<script type="module" src="module.js"></script>'),
+      "/module.js": `import { Authsignal, qr } from "/dist/index.js";${lines}`,
+      "/script.html": html('<script src="dist/index.min.js"></script><script type="module" src="script.js"></script>'),
+      "/script.js": `const { Authsignal, qr } = globalThis.authsignal;${lines}`,
+      "/raw.html": html('<script src="dist/wasm_exec.js"></script><script type="module" src="raw.js"></script>'),
+      "/raw.js": `
+        const go = new Go();
+        const { instance } = await WebAssembly.instantiateStreaming(fetch("dist/authsignal.wasm"), go.importObject);
+        go.run(instance);
+        const { Authsignal, qr } = globalThis.authsignal;${lines}`,
+      "/dist/": dist,
+      "/v1/client/user-authenticators/totp": answer({
+        userAuthenticatorId: "id",
+        userId: "u",
+        uri: "otpauth://totp/Acme:u?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Acme",
+        secret: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+      }),
+      "/v1/client/verify/totp": answer({ isVerified: true, accessToken: "new-token" }),
+    },
+    { "Content-Security-Policy": strict },
+  );
+});
+after(async () => {
+  await browser?.close();
+  await site?.close();
+});
+
+test("what is built is what the sources give", async () => {
+  await promisify(execFile)("go", ["run", "./cmd/buildsdk", "-check"], { cwd: root });
+});
+
+for (const level of ["module", "script", "raw"]) {
+  test(`the ${level} page enrolls and verifies under a strict policy`, async () => {
+    asked = [];
+    const page = await browser.newPage();
+    const problems = watch(page, site.url);
+    await page.goto(`${site.url}/${level}.html`);
+    await page.waitForFunction("globalThis.result", { timeout: 10_000 }).catch((error) => assert.deepEqual(problems, [], error));
+    const got = await page.evaluate("result");
+    await page.close();
+    assert.deepEqual(got.keys.sort(), ["qrCode", "secret", "uri", "userAuthenticatorId", "userId"]);
+    assert.ok(got.width > 100, `the QR code is ${got.width} pixels wide`);
+    assert.deepEqual(got.response, { data: { isVerified: true, token: "new-token" } });
+    assert.equal(got.token, "new-token");
+    assert.equal(got.svg, "<svg");
+    assert.deepEqual(asked, [
+      "/v1/client/user-authenticators/totp Bearer track-token ",
+      '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}',
+    ]);
+    assert.deepEqual(problems, []);
+  });
+}
+
+describe("in Node", () => {
+  let Authsignal;
+  let qr;
+  before(async () => ({ Authsignal, qr } = await import(new URL("index.js", dist))));
+
+  test("the package enrolls and verifies", async () => {
+    asked = [];
+    const authsignal = new Authsignal({ tenantId: "t", baseUrl: site.url + "/v1/" });
+    authsignal.setToken("track-token");
+    const enrollment = await authsignal.totp.enroll();
+    assert.match(enrollment.data.qrCode, /^data:image\/svg\+xml/);
+    const response = await authsignal.totp.verify({ code: "123456" });
+    assert.deepEqual(response, { data: { isVerified: true, token: "new-token" } });
+    assert.equal(response.token, "new-token");
+    await authsignal.totp.verify({ code: "654321" });
+    assert.deepEqual(asked, [
+      "/v1/client/user-authenticators/totp Bearer track-token ",
+      '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}',
+      '/v1/client/verify/totp Bearer new-token {"verificationCode":"654321"}',
+    ]);
+  });
+
+  test("without a token a call resolves to token_not_set and asks nothing", async (t) => {
+    asked = [];
+    const printed = t.mock.method(console, "error", () => {});
+    const authsignal = new Authsignal({ tenantId: "none", baseUrl: site.url + "/v1" });
+    const want = {
+      error: "token_not_set",
+      errorCode: "token_not_set",
+      errorDescription: "A token has not been set. Call 'setToken' first.",
+    };
+    assert.deepEqual(await authsignal.totp.enroll(), want);
+    for (const token of ["", null, undefined]) {
+      authsignal.setToken("token");
+      authsignal.setToken(token);
+      assert.deepEqual(await authsignal.totp.verify({ code: "123456" }), want);
+    }
+    assert.deepEqual(asked, []);
+    assert.equal(printed.mock.callCount(), 4);
+    assert.deepEqual(printed.mock.calls[0].arguments, ["Error: A token has not been set. Call 'setToken' first."]);
+  });
+
+  test("misuse is a TypeError", async () => {
+    const authsignal = new Authsignal({ tenantId: "t", baseUrl: site.url + "/v1" });
+    authsignal.setToken("token");
+    assert.throws(() => authsignal.setToken(7), TypeError);
+    await assert.rejects(authsignal.totp.verify(), TypeError);
+    await assert.rejects(authsignal.totp.verify(null), TypeError);
+    await assert.rejects(authsignal.totp.enroll({ timeout: -1 }), TypeError);
+    await assert.rejects(authsignal.totp.enroll({ signal: "stop" }), TypeError);
+    await assert.rejects(qr.toSVG(7), TypeError);
+  });
+
+  test("what a getter throws, the call rejects with", async () => {
+    const authsignal = new Authsignal({ tenantId: "t", baseUrl: site.url + "/v1" });
+    authsignal.setToken("token");
+    const thrown = new Error("thrown");
+    const options = {
+      get code() {
+        throw thrown;
+      },
+    };
+    await assert.rejects(authsignal.totp.verify(options), (error) => error === thrown);
+  });
+
+  test("what a caller changes after a call changes nothing", async () => {
+    asked = [];
+    const authsignal = new Authsignal({ tenantId: "change", baseUrl: site.url + "/v1" });
+    authsignal.setToken("token");
+    const options = { code: "111111" };
+    const response = authsignal.totp.verify(options);
+    options.code = "222222";
+    await response;
+    assert.deepEqual(asked, ['/v1/client/verify/totp Bearer token {"verificationCode":"111111"}']);
+  });
+
+  test("an aborted signal aborts, before and during a call", async () => {
+    const hung = await serve({ "/v1/client/user-authenticators/totp": () => {} });
+    const authsignal = new Authsignal({ tenantId: "t", baseUrl: hung.url + "/v1" });
+    authsignal.setToken("token");
+    const early = await authsignal.totp.enroll({ signal: AbortSignal.abort() });
+    assert.equal(early.errorCode, "aborted");
+    assert.deepEqual(hung.requests, []);
+    const late = await authsignal.totp.enroll({ signal: AbortSignal.timeout(50) });
+    assert.deepEqual(late, early);
+    assert.equal((await authsignal.totp.enroll({ timeout: 50 })).errorCode, "timeout");
+    await hung.close();
+  });
+
+  test("the raw module runs with wasm_exec.js alone", async () => {
+    asked = [];
+    const program = `
+      import { readFile } from "node:fs/promises";
+      const [dist, site] = process.argv.slice(1);
+      await import(dist + "wasm_exec.js");
+      const go = new Go();
+      const { instance } = await WebAssembly.instantiate(await readFile(new URL(dist + "authsignal.wasm")), go.importObject);
+      go.run(instance);
+      const { Authsignal, qr } = globalThis.authsignal;
+      const authsignal = new Authsignal({ tenantId: "t", baseUrl: site + "/v1" });
+      authsignal.setToken("track-token");
+      const { data } = await authsignal.totp.verify({ code: "123456" });
+      console.log(JSON.stringify([data, (await qr.toSVG("text")).slice(0, 4)]));`;
+    const args = ["--input-type=module", "--eval", program, dist.href, site.url];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    assert.deepEqual(JSON.parse(stdout), [{ isVerified: true, token: "new-token" }, "<svg"]);
+    assert.equal(asked.length, 1);
+  });
+});
