@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"strconv"
 	"strings"
 	"syscall/js"
@@ -165,6 +164,9 @@ func verify(args []js.Value) js.Value {
 	return bridge.Promise(func() (bridge.Work, error) {
 		c := clientOf(args[0])
 		token := c.Token()
+		if t := bridge.Type(args[1]); t != js.TypeObject && t != js.TypeFunction {
+			return nil, bridge.TypeError("verify takes an object: verify({ code })")
+		}
 		v, err := bridge.Get(args[1], "code")
 		if err != nil {
 			return nil, err
@@ -213,7 +215,7 @@ func verifyResult(v client.Verification) js.Value {
 
 // readLimits reads the options signal and timeout of a call and starts its
 // clock. end must be called when the call is over.
-func readLimits(options js.Value) (ctx context.Context, end func(), err error) {
+func readLimits(options js.Value) (ctx client.Context, end func(), err error) {
 	timeout, err := bridge.Get(options, "timeout")
 	if err != nil {
 		return nil, nil, err
@@ -233,17 +235,17 @@ func readLimits(options js.Value) (ctx context.Context, end func(), err error) {
 				strconv.Itoa(maxTimeout))
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(ms*float64(time.Millisecond)))
+	d := bridge.NewDeadline(time.Duration(ms * float64(time.Millisecond)))
 	if bridge.IsNullish(signal) {
-		return ctx, cancel, nil
+		return d, d.Cancel, nil
 	}
-	stop, err := bridge.OnAbort(signal, cancel)
+	stop, err := bridge.OnAbort(signal, d.Cancel)
 	if err != nil {
-		cancel()
+		d.Cancel()
 		return nil, nil, err
 	}
-	return ctx, func() {
-		cancel()
+	return d, func() {
+		d.Cancel()
 		stop()
 	}, nil
 }
@@ -329,17 +331,17 @@ func readQROptions(options js.Value) (qr.Options, error) {
 	})
 	get("errorCorrectionLevel", func(v js.Value) error {
 		if bridge.Type(v) == js.TypeString {
-			switch strings.ToUpper(v.String()) {
-			case "L":
+			switch v.String() {
+			case "L", "l":
 				o.Level = qr.Low
 				return nil
-			case "M":
+			case "M", "m":
 				o.Level = qr.Medium
 				return nil
-			case "Q":
+			case "Q", "q":
 				o.Level = qr.Quartile
 				return nil
-			case "H":
+			case "H", "h":
 				o.Level = qr.High
 				return nil
 			}

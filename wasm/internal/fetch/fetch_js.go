@@ -5,9 +5,6 @@
 package fetch
 
 import (
-	"context"
-	"errors"
-	"strconv"
 	"syscall/js"
 
 	"github.com/authsignal-wasm/sdk/internal/client"
@@ -26,19 +23,18 @@ type Transport struct{}
 //
 // There is no credentials option: a token authenticates, cookies do not. A
 // redirect is an error, for it would hand token and code to another address.
-func (Transport) Send(ctx context.Context, r client.Request) (client.Response, error) {
-	// The context ends with Send, so that a body which nobody reads is
-	// aborted.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	signal, _ := bridge.AbortSignal(ctx)
+func (Transport) Send(ctx client.Context, r client.Request) (client.Response, error) {
+	controller := js.Global().Get("AbortController").New()
+	// However Send ends, nothing goes on behind it. When the whole answer has
+	// been read, this does nothing.
+	defer controller.Call("abort")
 	init := bridge.Object(
 		"method", r.Method,
 		// A plain object: with a bad value in it fetch rejects, while
 		// Headers.append throws.
 		"headers", bridge.Object("Content-Type", "application/json", "Authorization", "Bearer "+r.Token),
 		"redirect", "error",
-		"signal", signal,
+		"signal", controller.Get("signal"),
 	)
 	if r.Body != "" {
 		init.Set("body", r.Body)
@@ -65,7 +61,7 @@ func (Transport) Send(ctx context.Context, r client.Request) (client.Response, e
 }
 
 // call awaits the promise of f.
-func call(ctx context.Context, f func() js.Value) (js.Value, error) {
+func call(ctx client.Context, f func() js.Value) (js.Value, error) {
 	p, err := bridge.Try(f)
 	if err != nil {
 		return js.Undefined(), err
@@ -75,12 +71,8 @@ func call(ctx context.Context, f func() js.Value) (js.Value, error) {
 
 // tooLong says whether answer announces more than maxBody.
 func tooLong(answer js.Value) bool {
-	length := answer.Get("headers").Call("get", "content-length")
-	if length.Type() != js.TypeString {
-		return false
-	}
-	n, err := strconv.ParseInt(length.String(), 10, 64)
-	return errors.Is(err, strconv.ErrRange) || n > maxBody
+	length := answer.Get("headers").Call("get", "content-length") // null if it is not given
+	return js.Global().Get("Number").Invoke(length).Float() > maxBody
 }
 
 // parse gives the JSON object in text, and false if there is anything else in
