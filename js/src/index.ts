@@ -5,12 +5,12 @@
  *
  * @packageDocumentation
  */
-import { ErrorCode, ModuleError } from "./errors";
-import { loadModule, type Exports, type Module } from "./load";
-import type { AuthsignalOptions, QR, Totp } from "./types";
+import { ErrorCode, ModuleError } from "./errors.js";
+import { loadModule, type Exports, type Module } from "./load.js";
+import type { AuthsignalOptions, QR, Totp } from "./types.js";
 
 export { ErrorCode, ModuleError };
-export type * from "./types";
+export type * from "./types.js";
 
 /**
  * The tokens, by tenant and API, for all instances of a page. They are kept

@@ -1,6 +1,6 @@
 import { load as loadGo, type Go } from "wasm_exec";
-import { ErrorCode, ModuleError } from "./errors";
-import type { AuthsignalOptions, QR, Totp } from "./types";
+import { ErrorCode, ModuleError } from "./errors.js";
+import type { AuthsignalOptions, QR, Totp } from "./types.js";
 
 /** What the Go program publishes as `authsignal`; see wasm/main_js.go. */
 export interface Exports {

@@ -1,4 +1,4 @@
-import type { ErrorCode } from "./errors";
+import type { ErrorCode } from "./errors.js";
 
 /** Options of {@link Authsignal}. */
 export type AuthsignalOptions = {
