@@ -250,6 +250,9 @@ func (c *Client) refusal(body Body) error {
 		}
 	}
 	if c.options.Logging {
+		if code == "" {
+			code, _ = body.String("error")
+		}
 		description, _ := body.String("errorDescription")
 		c.options.Console("[Authsignal] " + code + ": " + description)
 	}
