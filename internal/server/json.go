@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"regexp"
 	"strings"
 	"unicode"
@@ -106,7 +107,7 @@ func readJSON(r *http.Request, v any) error {
 	err = json.Unmarshal(b, v)
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
-		return invalidRequest(fmt.Sprintf("%s must be a %s, not a %s.", wrongType.Field, jsonType(wrongType.Type.Kind().String()), jsonValue(wrongType.Value)))
+		return invalidRequest(fmt.Sprintf("%s must be %s, not %s.", wrongType.Field, jsonType(wrongType.Type.Kind()), jsonValue(wrongType.Value)))
 	}
 	if err != nil {
 		return invalidRequest("The request body is not valid JSON.")
@@ -115,28 +116,33 @@ func readJSON(r *http.Request, v any) error {
 }
 
 // jsonType names a Go kind as JSON does.
-func jsonType(kind string) string {
+func jsonType(kind reflect.Kind) string {
 	switch kind {
-	case "bool":
-		return "boolean"
-	case "map", "struct":
-		return "object"
-	case "slice":
-		return "list"
-	case "string":
-		return "string"
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Slice:
+		return "a list"
+	case reflect.String:
+		return "a string"
 	}
-	return "number"
+	return "a number"
 }
 
-// jsonValue is the kind of a JSON value; for numbers the decoder adds the
-// number itself, which may be a code.
+// jsonValue names the kind of a JSON value. The decoder adds a number itself
+// to the kind; it may be a code, so it is cut off.
 func jsonValue(value string) string {
-	kind, _, _ := strings.Cut(value, " ")
-	if kind == "bool" {
-		return "boolean"
+	switch kind, _, _ := strings.Cut(value, " "); kind {
+	case "bool":
+		return "a boolean"
+	case "array":
+		return "a list"
+	case "object":
+		return "an object"
+	default:
+		return "a " + kind
 	}
-	return kind
 }
 
 // actionCode is what an action may be called (wire contract, section 6).

@@ -1,0 +1,72 @@
+# The toolchain that go.mod pins, so that the module has the same bytes
+# everywhere. The Go command fetches it when it is not the one installed.
+export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test tools wasm js types lint fmt clean native pages fuzz
+
+say = @printf '\033[1m==> %s\033[0m\n'
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: wasm js ## build everything and start the API server and the demo app
+	$(say) "starting the demo (DEMO_ADDR sets its address; Ctrl-C stops it)"
+	@go run ./demo
+
+wasm: ## build the browser module; print its sizes and hash
+	$(say) "building the browser module"
+	@go run ./cmd/buildsdk module
+
+js: ## build the JavaScript wrapper
+	$(say) "building the wrapper"
+	@go run ./cmd/buildsdk wrapper
+
+test: tools wasm js types lint native pages ## check and test everything; install what the tests need
+	$(say) "all tests passed"
+
+tools:
+	$(say) "looking for what the tests need"
+	@.ci/tools
+
+# npm's own copy of the lock file is as new as the last install.
+js/node_modules/.package-lock.json: js/package.json js/package-lock.json
+	$(say) "installing the npm packages of the tests"
+	@npm --prefix js ci --no-audit --no-fund
+	@touch $@
+
+types: js/node_modules/.package-lock.json
+	$(say) "checking types and writing declarations"
+	@npm --prefix js run --silent types
+
+# Packages that are all js && wasm are invisible to a native run.
+lint: ## gofmt, go vet and staticcheck, natively and for js/wasm
+	$(say) "linting"
+	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
+	@go vet ./...
+	@go tool staticcheck ./...
+	@GOOS=js GOARCH=wasm go vet ./wasm/... ./internal/client ./internal/qr ./internal/api
+	@staticcheck="$$(go tool -n staticcheck)" && GOOS=js GOARCH=wasm "$$staticcheck" ./wasm/... ./internal/client ./internal/qr ./internal/api
+
+# The browser tests of ./wasm run in Chromium, started by its native test.
+native: wasm js
+	$(say) "running the Go tests, native and in the browser"
+	@go test -race ./...
+
+pages: wasm js types
+	$(say) "running the package and page tests"
+	@npm --prefix js test
+
+fmt: ## format the Go code
+	@gofmt -w $$(git ls-files '*.go')
+
+fuzz: ## fuzz what parses, ten seconds a target
+	@for target in totp:FuzzParseURI totp:FuzzMatch token:FuzzParse; do \
+		go test -run '^$$' -fuzz "$${target#*:}" -fuzztime 10s ./internal/$${target%:*}; \
+	done
+
+clean: ## remove what was built
+	@rm -rf bin js/node_modules
+	@git clean -fdXq js/dist

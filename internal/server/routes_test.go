@@ -1,0 +1,222 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestServerAPINeedsTheSecret(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	want := `{"error":"unauthorized","errorCode":"unauthorized","errorDescription":"The request is unauthorized. Check that your API key and region base URL are correctly configured."}` + "\n"
+	for _, authorization := range []string{"", basic("wrong"), basic(""), "Basic !!", "Bearer " + testSecret, basic(testSecret + "x")} {
+		for _, path := range []string{
+			"/v1/users/u1", "/v1/validate", "/v1/no-such-path",
+			// The official Go suite sends an empty idempotency key with a bad
+			// secret: authentication comes before routing.
+			"/v1/users/test-user/actions/go-sdk-test/",
+		} {
+			r := p.do("GET", path, authorization, "")
+			if r.status != http.StatusUnauthorized || r.text != want {
+				t.Errorf("%q with %q: got %d %s", path, authorization, r.status, r.text)
+			}
+		}
+	}
+	if r := p.api("GET", "/v1/users/u1", ""); r.status != 200 {
+		t.Errorf("right secret: got %d", r.status)
+	}
+}
+
+func TestClientAPINeedsAToken(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	good := p.token("u1", "signIn", "")
+	for _, authorization := range []string{"", "Bearer", "Bearer ", "Bearer x.y.z", basic(testSecret), "Basic " + good, good, "Bearer " + good + "x"} {
+		p.fails(p.do("POST", "/v1/client/verify/totp", authorization, "{}"), 401, "unauthorized")
+		p.fails(p.do("GET", "/v1/client/no-such-path", authorization, ""), 401, "unauthorized")
+	}
+	if r := p.do("POST", "/v1/client/user-authenticators/totp", "bearer "+good, ""); r.status != 200 {
+		t.Errorf("the scheme is case-insensitive (RFC 9110, 11.1): got %d", r.status)
+	}
+}
+
+func TestEveryPathAnswersAJSONObject(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	tok := "Bearer " + p.token("u1", "signIn", "")
+	p.fails(p.do("GET", "/no-such-path", "", ""), 404, "not_found")
+	p.fails(p.do("GET", "/v1", basic(testSecret), ""), 404, "not_found")
+	p.fails(p.api("GET", "/v1/users/u1/actions/go/", ""), 404, "not_found")
+	p.fails(p.do("GET", "/v1/client/no-such-path", tok, ""), 404, "not_found")
+	p.fails(p.api("PUT", "/v1/validate", "{}"), 405, "invalid_request")
+	p.fails(p.do("GET", "/v1/client/verify/totp", tok, ""), 405, "invalid_request")
+	p.fails(p.api("POST", "/v1/validate", strings.Repeat(" ", maxBody+1)), 413, "invalid_request")
+	p.fails(p.do("POST", "/v1/client/verify/totp", tok, `{"verificationCode":"`+strings.Repeat("1", maxBody)+`"}`), 413, "invalid_request")
+	p.fails(p.api("GET", "/v1/users/../healthz", ""), 400, "invalid_request")
+	if got, want := p.api("PUT", "/v1/validate", "{}").header.Get("Allow"), "POST"; got != want {
+		t.Errorf("Allow: got %q, want %q", got, want)
+	}
+}
+
+func TestAPanicIsAnInternalError(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, func(c *Config) { c.Random = panicReader{} })
+	r := p.enroll(p.token("u1", "enroll", ""))
+	p.fails(r, 500, "internal_error")
+	if strings.Contains(r.text, "boom") || strings.Contains(p.log.String(), "boom") {
+		t.Error("the panic's value got out")
+	}
+	if !strings.Contains(p.log.String(), "panicReader") {
+		t.Error("the log does not say where")
+	}
+}
+
+type panicReader struct{}
+
+func (panicReader) Read([]byte) (int, error) { panic("boom") }
+
+func TestRepeatedSlashesAreFolded(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	if r := p.do("POST", "/v1//client/user-authenticators///totp", "Bearer "+p.token("u1", "enroll", ""), ""); r.status != 200 {
+		t.Errorf("got %d %s", r.status, r.text)
+	}
+	if r := p.api("POST", "//v1//users//a%2Fb%20c//actions/signIn", "{}"); r.status != 200 {
+		t.Errorf("got %d %s", r.status, r.text)
+	}
+	if got := p.ok(p.api("GET", "/v1/users/a%2Fb%20c", "")).object["isEnrolled"]; got != false {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Node and Go send user ids as they are; segments are decoded once.
+func TestUserIDs(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	for path, want := range map[string]string{
+		"jane@example.com": "jane@example.com", "a:b": "a:b", "a%20b": "a b", "%F0%9F%94%90": "🔐", "100%2525": "100%25",
+		strings.Repeat("x", 256): strings.Repeat("x", 256),
+	} {
+		tok := p.token(path, "signIn", "")
+		got := p.ok(p.api("POST", "/v1/validate", `{"token":"`+tok+`"}`)).object["userId"]
+		if got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+	for _, path := range []string{"%00", "a%0Ab", "%7F", strings.Repeat("x", 257), "%FF"} {
+		p.fails(p.api("POST", "/v1/users/"+path+"/actions/signIn", "{}"), 400, "invalid_request")
+		p.fails(p.api("GET", "/v1/users/"+path, ""), 400, "invalid_request")
+	}
+}
+
+func TestCORS(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	preflight := func(origin string) http.Header {
+		return p.do("OPTIONS", "/v1/client/verify/totp", "", "", "Origin", origin,
+			"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,content-type").header
+	}
+	h := preflight("https://app.test")
+	if got := h.Get("Access-Control-Allow-Origin"); got != "https://app.test" {
+		t.Errorf("preflight: got origin %q", got)
+	}
+	if got := strings.ToLower(h.Get("Access-Control-Allow-Headers")); !strings.Contains(got, "authorization") || !strings.Contains(got, "content-type") {
+		t.Errorf("preflight: got headers %q", got)
+	}
+	for _, origin := range []string{"https://app.test.evil", "http://app.test", "https://app.test:8443", "null"} {
+		if got := preflight(origin).Get("Access-Control-Allow-Origin"); got != "" {
+			t.Errorf("%s: got %q", origin, got)
+		}
+	}
+	// Errors too, or the page could not read them.
+	for _, path := range []string{"/v1/client/verify/totp", "/v1/client/no-such-path", "/no-such-path"} {
+		r := p.do("POST", path, "", "", "Origin", "https://app.test")
+		if got := r.header.Get("Access-Control-Allow-Origin"); got != "https://app.test" {
+			t.Errorf("%s answered %d: got origin %q", path, r.status, got)
+		}
+		if got := r.header.Values("Vary"); !slices.Contains(got, "Origin") {
+			t.Errorf("%s: Vary: got %q", path, got)
+		}
+	}
+}
+
+func TestAnswersAreNotStored(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	r := p.enroll(p.token("u1", "enroll", ""))
+	for name, want := range map[string]string{
+		"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
+	} {
+		if got := r.header.Get(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestPageOfTheTrackURL(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	u := p.track("u1", "signIn", "")["url"].(string)
+	path, ok := strings.CutPrefix(u, "http://mfa.test")
+	if !ok || !strings.HasPrefix(path, "/?token=ey") {
+		t.Fatalf("got url %q", u)
+	}
+	r := p.do("GET", path, "", "")
+	if !strings.Contains(r.text, "Not available yet") || strings.Contains(r.text, "ey") && strings.Contains(r.text, path[8:]) {
+		t.Errorf("got %s", r.text)
+	}
+	if got := r.header.Get("Referrer-Policy"); got != "no-referrer" {
+		t.Errorf("Referrer-Policy: got %q", got)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	p.ok(p.do("GET", "/healthz", "", ""))
+}
+
+func TestBodyErrorsNameTheFieldAndQuoteNothing(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	track, validate := "/v1/users/u1/actions/signIn", "/v1/validate"
+	verify := "/v1/client/verify/totp"
+	tok := "Bearer " + p.token("u1", "signIn", "")
+	for _, tt := range []struct{ path, body, want string }{
+		{track, `[]`, "JSON object"},
+		{track, `"x"`, "JSON object"},
+		{track, `null`, "JSON object"},
+		{track, `{`, "not valid JSON"},
+		{track, `{} {}`, "not valid JSON"},
+		{track, `{"email":737373}`, "email must be a string, not a number."},
+		{track, `{"custom":[737373]}`, "custom must be an object, not a list"},
+		{track, `{"custom":{"a":{"b":737373}}}`, `"a"`},
+		{track, `{"custom":{"a":null}}`, `"a"`},
+		{track, `{"redirectToSettings":"737373"}`, "redirectToSettings must be a boolean"},
+		{track, `{"idempotencyKey":"` + strings.Repeat("k", 257) + `"}`, "idempotencyKey"},
+		{track, `{"idempotencyKey":"a\nb"}`, "idempotencyKey"},
+		{track, `{"scope":"read:authenticators everything"}`, "scope"},
+		{validate, `{}`, "token"},
+		{validate, ``, "token"},
+		{validate, `{"token":737373}`, "token must be a string"},
+		{verify, `{}`, "verificationCode"},
+		{verify, ``, "verificationCode"},
+		{verify, `{"verificationCode":null}`, "verificationCode"},
+		{verify, `{"verificationCode":737373}`, "verificationCode must be a string"},
+		{verify, `{"verificationCode":["737373"]}`, "verificationCode must be a string"},
+	} {
+		authorization := basic(testSecret)
+		if tt.path == verify {
+			authorization = tok
+		}
+		r := p.do("POST", tt.path, authorization, tt.body)
+		p.fails(r, 400, "invalid_request")
+		if d, _ := r.object["errorDescription"].(string); !strings.Contains(d, tt.want) || strings.Contains(d, "737373") {
+			t.Errorf("%.40s: got %q, want it to say %q", tt.body, d, tt.want)
+		}
+	}
+	p.fails(p.api("POST", "/v1/users/u1/actions/sign%20in", "{}"), 400, "invalid_request")
+	p.fails(p.api("POST", "/v1/users/u1/actions/"+strings.Repeat("a", 65), "{}"), 400, "invalid_request")
+}

@@ -1,0 +1,276 @@
+package server
+
+import (
+	"bytes"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/token"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+)
+
+// A peer is a server under test with a real store and a clock that stands
+// still until it is told.
+type peer struct {
+	t    *testing.T
+	url  string
+	path string // of the database
+	log  *syncBuffer
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+const testSecret = "sk"
+
+var signingKey = bytes.Repeat([]byte{7}, 32)
+
+func newPeer(t *testing.T, change ...func(*Config)) *peer {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "authsignal.db")
+	st, err := store.OpenSQLite(t.Context(), path,
+		func() ([]byte, error) { return bytes.Repeat([]byte{1}, store.KeySize), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	p := &peer{t: t, path: path, log: &syncBuffer{}, now: time.Unix(1_700_000_000, 0)}
+	tokens, err := token.New([]token.Key{{ID: "1", Secret: signingKey}}, "http://mfa.test", 10*time.Minute, p.clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{
+		Store: st, Tokens: tokens, PublicURL: "http://mfa.test",
+		AllowOrigin: func(origin string) bool { return origin == "https://app.test" },
+		Log:         slog.New(slog.NewJSONHandler(p.log, nil)),
+		Now:         p.clock, Random: rand.Reader,
+		Tenant: Tenant{
+			ID: "t1", APISecretKey: testSecret, Issuer: "Acme",
+			Parameters: totp.DefaultParameters, Drift: 1, Limits: DefaultLimits,
+		},
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	h, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	p.url = s.URL
+	return p
+}
+
+func (p *peer) clock() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
+}
+
+func (p *peer) advance(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = p.now.Add(d)
+}
+
+// A response is an answer, its body decoded when it is a JSON object or list.
+type response struct {
+	status int
+	header http.Header
+	text   string
+	object map[string]any
+	list   []any
+}
+
+func (p *peer) do(method, path, authorization, body string, header ...string) response {
+	p.t.Helper()
+	req, err := http.NewRequest(method, p.url+path, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	out := response{status: res.StatusCode, header: res.Header, text: string(b)}
+	if len(b) > 0 {
+		var v any
+		if err := json.Unmarshal(b, &v); err == nil {
+			out.object, _ = v.(map[string]any)
+			out.list, _ = v.([]any)
+		}
+	}
+	return out
+}
+
+// api calls the Server API with the right secret.
+func (p *peer) api(method, path, body string) response {
+	p.t.Helper()
+	return p.do(method, path, basic(testSecret), body)
+}
+
+func basic(secret string) string {
+	r := &http.Request{Header: http.Header{}}
+	r.SetBasicAuth(secret, "")
+	return r.Header.Get("Authorization")
+}
+
+// ok fails the test unless the answer is a 200.
+func (p *peer) ok(r response) response {
+	p.t.Helper()
+	if r.status != http.StatusOK {
+		p.t.Fatalf("got status %d: %s", r.status, r.text)
+	}
+	return r
+}
+
+// track tracks an action and gives the answer's keys.
+func (p *peer) track(user, action, attributes string) map[string]any {
+	p.t.Helper()
+	return p.ok(p.api("POST", "/v1/users/"+user+"/actions/"+action, attributes)).object
+}
+
+func (p *peer) token(user, action, attributes string) string {
+	p.t.Helper()
+	return p.track(user, action, attributes)["token"].(string)
+}
+
+func (p *peer) enroll(token string) response {
+	p.t.Helper()
+	return p.do("POST", "/v1/client/user-authenticators/totp", "Bearer "+token, "", "Content-Type", "application/json")
+}
+
+func (p *peer) verify(token, code string) response {
+	p.t.Helper()
+	return p.do("POST", "/v1/client/verify/totp", "Bearer "+token, `{"verificationCode":"`+code+`"}`)
+}
+
+// sql runs a statement on the database behind the server's back.
+func (p *peer) sql(statement string) {
+	p.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+p.path+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// code is the code of a secret, some steps from now.
+func (p *peer) code(secret string, offset int64) string {
+	p.t.Helper()
+	c, err := totp.Code(secret, totp.DefaultParameters.Step(p.clock())+offset, totp.DefaultParameters)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return c
+}
+
+// wrong is a well-formed code that no step in reach has.
+func (p *peer) wrong(secret string) string {
+	p.t.Helper()
+	taken := map[string]bool{}
+	for o := int64(-3); o <= 3; o++ {
+		taken[p.code(secret, o)] = true
+	}
+	for _, c := range []string{"000000", "000001", "000002", "000003", "000004", "000005", "000006", "000007"} {
+		if !taken[c] {
+			return c
+		}
+	}
+	panic("unreachable: eight codes, seven taken")
+}
+
+// enrolled makes a user with a verified authenticator and gives its secret.
+// The current step is spent.
+func (p *peer) enrolled(user string) string {
+	p.t.Helper()
+	tok := p.token(user, "enroll", "")
+	secret := p.ok(p.enroll(tok)).object["secret"].(string)
+	p.accepted(p.verify(tok, p.code(secret, 0)))
+	return secret
+}
+
+func (p *peer) accepted(r response) response {
+	p.t.Helper()
+	if p.ok(r); r.object["isVerified"] != true {
+		p.t.Fatalf("not verified: %s", r.text)
+	}
+	return r
+}
+
+func (p *peer) refused(r response, reason string) {
+	p.t.Helper()
+	if p.ok(r); r.text != `{"isVerified":false,"failureReason":"`+reason+`"}`+"\n" {
+		p.t.Fatalf("got %s, want failureReason %s", r.text, reason)
+	}
+}
+
+// fails checks an error answer.
+func (p *peer) fails(r response, status int, code string) {
+	p.t.Helper()
+	if r.status != status || r.object["error"] != code || r.object["errorCode"] != code {
+		p.t.Errorf("got %d %s, want %d %s", r.status, r.text, status, code)
+	}
+	if d, _ := r.object["errorDescription"].(string); len(d) < 10 {
+		p.t.Errorf("no description: %s", r.text)
+	}
+	if len(r.object) != 3 {
+		p.t.Errorf("an error body has three keys, got %s", r.text)
+	}
+	if got, want := r.header.Get("Content-Type"), "application/json"; got != want {
+		p.t.Errorf("Content-Type: got %q, want %q", got, want)
+	}
+}
+
+// state is where an action stands, as the Server API tells it.
+func (p *peer) state(user, action, key string) string {
+	p.t.Helper()
+	return p.ok(p.api("GET", "/v1/users/"+user+"/actions/"+action+"/"+key, "")).object["state"].(string)
+}

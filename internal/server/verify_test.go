@@ -1,0 +1,468 @@
+package server
+
+import (
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+func TestEnrollAnswersUserURIAndSecret(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	r := p.ok(p.enroll(p.token("u1", "enroll", `{"email":"jane+x@example.com"}`)))
+	if len(r.object) != 4 || r.object["userId"] != "u1" || len(r.object["userAuthenticatorId"].(string)) != 36 {
+		t.Errorf("got %s", r.text)
+	}
+	secret := r.object["secret"].(string)
+	want := "otpauth://totp/Acme:jane%2Bx%40example.com?secret=" + secret + "&issuer=Acme&algorithm=SHA1&digits=6&period=30"
+	if got := r.object["uri"]; got != want {
+		t.Errorf("uri: got %s, want %s", got, want)
+	}
+	if !strings.Contains(r.text, "&issuer") {
+		t.Error("the answer escapes the & of the URI")
+	}
+	k, err := otp.NewKeyFromURL(want)
+	if err != nil || k.Secret() != secret || len(secret) != 32 {
+		t.Errorf("secret %q of %d characters, %v", k.Secret(), len(secret), err)
+	}
+}
+
+func TestEnrollAccountLabel(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	for _, tt := range []struct{ attributes, want string }{
+		{`{}`, "u1"}, {`{"username":"jane"}`, "jane"}, {`{"email":"j@e.org"}`, "j@e.org"},
+	} {
+		u, err := url.Parse(p.ok(p.enroll(p.token("u1", "enroll", tt.attributes))).object["uri"].(string))
+		if err != nil || u.Path != "/Acme:"+tt.want {
+			t.Errorf("%s: got %v, %v", tt.attributes, u, err)
+		}
+	}
+}
+
+func TestVerifyCompletesAnEnrollment(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	tok := p.token("u1", "enroll", `{"idempotencyKey":"k"}`)
+	e := p.ok(p.enroll(tok)).object
+	if got := p.ok(p.api("GET", "/v1/users/u1/authenticators", "")).text; got != "[]\n" {
+		t.Errorf("a pending authenticator is listed: %s", got)
+	}
+	if got := p.track("u1", "signIn", "")["isEnrolled"]; got != false {
+		t.Errorf("a pending authenticator enrolls: %v", got)
+	}
+	p.advance(2 * time.Second)
+	got := p.accepted(p.verify(tok, p.code(e["secret"].(string), 0))).object
+	if tok, _ := got["accessToken"].(string); tok == "" {
+		t.Error("no accessToken")
+	}
+	shown, _ := got["userAuthenticator"].(map[string]any)
+	for key, want := range map[string]any{
+		"userAuthenticatorId": e["userAuthenticatorId"], "verificationMethod": "AUTHENTICATOR_APP",
+		"createdAt": "2023-11-14T22:13:20.000Z", "verifiedAt": "2023-11-14T22:13:22.000Z",
+		"lastVerifiedAt": "2023-11-14T22:13:22.000Z", "isDefault": true,
+	} {
+		if shown[key] != want {
+			t.Errorf("userAuthenticator.%s: got %v, want %v", key, shown[key], want)
+		}
+	}
+	if len(got) != 3 || len(shown) != 6 {
+		t.Errorf("got %v", got)
+	}
+	if got := p.state("u1", "enroll", "k"); got != "CHALLENGE_SUCCEEDED" {
+		t.Errorf("state: got %s", got)
+	}
+	list := p.ok(p.api("GET", "/v1/users/u1/authenticators", "")).list
+	if len(list) != 1 || list[0].(map[string]any)["userAuthenticatorId"] != e["userAuthenticatorId"] || list[0].(map[string]any)["userId"] != "u1" {
+		t.Errorf("list: got %v", list)
+	}
+}
+
+func TestVerifyCompletesAChallenge(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`)
+	got := p.accepted(p.verify(tok, " "+p.code(secret, 1)+" ")).object
+	if _, there := got["userAuthenticator"]; there || len(got) != 2 {
+		t.Errorf("got %v", got)
+	}
+	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_SUCCEEDED" {
+		t.Errorf("state: got %s", got)
+	}
+}
+
+func TestVerifyWrongCodeLeavesTheAction(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`)
+	for _, code := range []string{p.wrong(secret), p.code(secret, 3), p.code(secret, -3), "", "12345", "1234567", "12a456", "１２３４５６"} {
+		p.refused(p.verify(tok, code), "CODE_INVALID_OR_EXPIRED")
+	}
+	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_REQUIRED" {
+		t.Errorf("state: got %s", got)
+	}
+}
+
+func TestACodeIsAcceptedOnce(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	// The code that completed the enrollment is used up.
+	tok := p.token("u1", "signIn", "")
+	p.refused(p.verify(tok, p.code(secret, 0)), "CODE_INVALID_OR_EXPIRED")
+	p.accepted(p.verify(tok, p.code(secret, 1)))
+	// The next step's code spends the steps before it too.
+	for _, offset := range []int64{1, 0, -1} {
+		p.refused(p.verify(p.token("u1", "signIn", ""), p.code(secret, offset)), "CODE_INVALID_OR_EXPIRED")
+	}
+}
+
+func TestAClockThatIsSetBackFailsClosed(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	p.advance(-time.Hour)
+	tok := p.token("u1", "signIn", "")
+	p.refused(p.verify(tok, p.code(secret, 0)), "CODE_INVALID_OR_EXPIRED")
+	p.advance(2 * time.Hour)
+	p.accepted(p.verify(p.token("u1", "signIn", ""), p.code(secret, 0)))
+}
+
+func TestTheSameCodeOfFiftyAtOnceIsAcceptedOnce(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	tok, code := p.token("u1", "signIn", ""), p.code(secret, 1)
+	var accepted atomic.Int32
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			r := p.ok(p.verify(tok, code))
+			if r.object["isVerified"] == true {
+				accepted.Add(1)
+			} else if r.object["failureReason"] != "CODE_INVALID_OR_EXPIRED" {
+				t.Errorf("got %s", r.text)
+			}
+		})
+	}
+	wg.Wait()
+	if got := accepted.Load(); got != 1 {
+		t.Errorf("accepted %d times", got)
+	}
+	// A replay guesses nothing, so the user is not locked out by it.
+	p.advance(30 * time.Second)
+	p.accepted(p.verify(p.token("u1", "signIn", ""), p.code(secret, 1)))
+}
+
+func TestAttemptsAreLimited(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`)
+	wrong := p.wrong(secret)
+	for range 10 {
+		p.refused(p.verify(tok, wrong), "CODE_INVALID_OR_EXPIRED")
+		p.advance(time.Second)
+	}
+	p.refused(p.verify(tok, wrong), "MAX_ATTEMPTS_EXCEEDED")
+	p.refused(p.verify(tok, p.code(secret, 1)), "MAX_ATTEMPTS_EXCEEDED")
+	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_REQUIRED" {
+		t.Errorf("state: got %s", got)
+	}
+	// The first failure leaves the window five minutes after it; attempts
+	// that were refused unseen have not prolonged the wait.
+	p.advance(5*time.Minute - 11*time.Second)
+	p.refused(p.verify(tok, p.code(secret, 1)), "MAX_ATTEMPTS_EXCEEDED")
+	p.advance(time.Second)
+	p.accepted(p.verify(tok, p.code(secret, 1)))
+	// A success resets the count.
+	for range 10 {
+		p.refused(p.verify(tok, p.wrong(secret)), "CODE_INVALID_OR_EXPIRED")
+	}
+}
+
+func TestTheLimitHoldsUnderConcurrency(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	tok, wrong := p.token("u1", "signIn", ""), p.wrong(secret)
+	var judged atomic.Int32
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if p.ok(p.verify(tok, wrong)).object["failureReason"] == "CODE_INVALID_OR_EXPIRED" {
+				judged.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if got := judged.Load(); got != 10 {
+		t.Errorf("%d codes were judged, want 10", got)
+	}
+}
+
+func TestCodesOfTheWrongFormSpendNoAttempt(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	tok := p.token("u1", "signIn", "")
+	for range 20 {
+		p.refused(p.verify(tok, "12345"), "CODE_INVALID_OR_EXPIRED")
+	}
+	p.accepted(p.verify(tok, p.code(secret, 1)))
+}
+
+// NIST SP 800-63B: no more than 100 failures in a row, however slowly.
+func TestAHundredFailuresInARowStopAnAuthenticator(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	for range 10 {
+		tok := p.token("u1", "signIn", "")
+		for range 10 {
+			p.refused(p.verify(tok, p.wrong(secret)), "CODE_INVALID_OR_EXPIRED")
+		}
+		p.advance(6 * time.Minute)
+	}
+	p.advance(24 * time.Hour)
+	p.refused(p.verify(p.token("u1", "signIn", ""), p.code(secret, 0)), "MAX_ATTEMPTS_EXCEEDED")
+}
+
+func TestTheLimitHoldsDuringEnrollment(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	tok := p.token("u1", "enroll", "")
+	secret := p.ok(p.enroll(tok)).object["secret"].(string)
+	for range 10 {
+		p.refused(p.verify(tok, p.wrong(secret)), "CODE_INVALID_OR_EXPIRED")
+	}
+	p.refused(p.verify(tok, p.code(secret, 0)), "MAX_ATTEMPTS_EXCEEDED")
+	p.advance(5 * time.Minute)
+	p.accepted(p.verify(tok, p.code(secret, 0)))
+}
+
+func TestEnrollAgainReplacesThePendingOne(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	tok := p.token("u1", "enroll", "")
+	first := p.ok(p.enroll(tok)).object
+	second := p.ok(p.enroll(tok)).object
+	if first["secret"] == second["secret"] || first["userAuthenticatorId"] == second["userAuthenticatorId"] {
+		t.Fatal("the second enrollment repeats the first")
+	}
+	p.refused(p.verify(tok, p.code(first["secret"].(string), 0)), "CODE_INVALID_OR_EXPIRED")
+	p.accepted(p.verify(tok, p.code(second["secret"].(string), 0)))
+}
+
+func TestTwoEnrollsAtOnceLeaveOnePending(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	tok := p.token("u1", "enroll", "")
+	secrets := make([]string, 8)
+	var wg sync.WaitGroup
+	for i := range secrets {
+		wg.Go(func() { secrets[i] = p.ok(p.enroll(tok)).object["secret"].(string) })
+	}
+	wg.Wait()
+	accepted := 0
+	for _, s := range secrets {
+		if p.ok(p.verify(tok, p.code(s, 0))).object["isVerified"] == true {
+			accepted++
+		}
+	}
+	if accepted != 1 {
+		t.Errorf("%d of the secrets were good, want 1", accepted)
+	}
+}
+
+func TestAnEnrolledUserNeedsTheScopeToAdd(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	p.fails(p.enroll(p.token("u1", "enroll", "")), 403, "unauthorized")
+
+	// By the scope at track.
+	tok := p.token("u1", "enroll", `{"scope":"add:authenticators"}`)
+	second := p.ok(p.enroll(tok)).object["secret"].(string)
+	got := p.accepted(p.verify(tok, p.code(second, 0))).object
+	if shown := got["userAuthenticator"].(map[string]any); shown["isDefault"] != false {
+		t.Errorf("the second authenticator is the default: %v", shown)
+	}
+
+	// By verifying first.
+	tok = p.accepted(p.verify(p.token("u1", "signIn", ""), p.code(secret, 1))).object["accessToken"].(string)
+	third := p.ok(p.enroll(tok)).object["secret"].(string)
+	p.accepted(p.verify(tok, p.code(third, 0)))
+	if got := len(p.ok(p.api("GET", "/v1/users/u1/authenticators", "")).list); got != 3 {
+		t.Errorf("got %d authenticators, want 3", got)
+	}
+	// Each of them answers a challenge.
+	p.advance(time.Minute)
+	for _, s := range []string{secret, second, third} {
+		p.accepted(p.verify(p.token("u1", "signIn", ""), p.code(s, 0)))
+	}
+}
+
+// Whoever began an enrollment before the user had a factor must not complete
+// it past the factor that the user has enrolled since.
+func TestAnEarlierPendingEnrollmentDoesNotBypassTheFactor(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	early := p.token("u1", "enroll", "")
+	planted := p.ok(p.enroll(early)).object["secret"].(string)
+	p.enrolled("u1")
+	p.refused(p.verify(early, p.code(planted, 0)), "CODE_INVALID_OR_EXPIRED")
+	if got := len(p.ok(p.api("GET", "/v1/users/u1/authenticators", "")).list); got != 1 {
+		t.Errorf("got %d authenticators, want 1", got)
+	}
+}
+
+func TestAPendingEnrollmentIsItsActionsOwn(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.ok(p.enroll(p.token("u1", "enroll", ""))).object["secret"].(string)
+	p.fails(p.verify(p.token("u1", "enroll", ""), p.code(secret, 0)), 400, "invalid_request")
+}
+
+func TestVerifyWithoutAnyAuthenticator(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	p.fails(p.verify(p.token("u1", "signIn", ""), "123456"), 400, "invalid_request")
+}
+
+func TestVerifyOnAnAllowedActionCompletesIt(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`) // not enrolled: ALLOW
+	secret := p.enrolled("u1")
+	p.accepted(p.verify(tok, p.code(secret, 1)))
+	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_SUCCEEDED" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestVerifyAgainAfterSuccessKeepsTheState(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`)
+	p.accepted(p.verify(tok, p.code(secret, 1)))
+	p.advance(time.Minute)
+	p.accepted(p.verify(tok, p.code(secret, 0)))
+	got := p.ok(p.api("GET", "/v1/users/u1/actions/signIn/k", "")).object
+	if got["state"] != "CHALLENGE_SUCCEEDED" || got["stateUpdatedAt"] != "2023-11-14T22:13:20.000Z" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestVerifiable(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[api.State][2]bool{
+		api.StateAllow:              {true, true},
+		api.StateChallengeRequired:  {true, true},
+		api.StateChallengeSucceeded: {true, false},
+		api.StateChallengeFailed:    {},
+		api.StateBlock:              {},
+		api.StateReviewRequired:     {},
+		api.StateReviewSucceeded:    {},
+		api.StateReviewFailed:       {},
+	} {
+		ok, moves := verifiable(state)
+		if got := [2]bool{ok, moves}; got != want {
+			t.Errorf("%s: got %v, want %v", state, got, want)
+		}
+	}
+}
+
+func TestExpiredToken(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	tok := p.token("u1", "enroll", "")
+	p.advance(10 * time.Minute)
+	p.fails(p.enroll(tok), 401, "expired_token")
+	p.fails(p.verify(tok, "123456"), 401, "expired_token")
+}
+
+func TestDeleteAuthenticator(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	p.enrolled("u1")
+	p.enrolled("u2")
+	id := p.ok(p.api("GET", "/v1/users/u1/authenticators", "")).list[0].(map[string]any)["userAuthenticatorId"].(string)
+	p.fails(p.api("DELETE", "/v1/users/u2/authenticators/"+id, ""), 404, "not_found")
+	if got := p.ok(p.api("DELETE", "/v1/users/u1/authenticators/"+id, "")).text; got != `{"success":true}`+"\n" {
+		t.Errorf("got %s", got)
+	}
+	p.fails(p.api("DELETE", "/v1/users/u1/authenticators/"+id, ""), 404, "not_found")
+	if got := p.track("u1", "signIn", ""); got["state"] != "ALLOW" || got["isEnrolled"] != false {
+		t.Errorf("after the last factor is gone: got %v", got)
+	}
+	if got := p.track("u2", "signIn", "")["state"]; got != "CHALLENGE_REQUIRED" {
+		t.Errorf("another user: got %v", got)
+	}
+}
+
+// A store that fails is a 5xx, and whatever it was doing is undone: the code
+// is not used up and no attempt is counted.
+func TestAStoreFailureSpendsNothing(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`)
+
+	// The last write of a verification fails, after the step was spent.
+	p.sql(`CREATE TRIGGER broken BEFORE UPDATE ON actions BEGIN SELECT RAISE(ABORT, 'broken'); END`)
+	p.fails(p.verify(tok, p.code(secret, 1)), 500, "internal_error")
+	p.sql(`DROP TRIGGER broken`)
+	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_REQUIRED" {
+		t.Errorf("state: got %s", got)
+	}
+
+	// The last write of a refusal fails, after the failure was counted.
+	p.sql(`CREATE TRIGGER broken BEFORE INSERT ON failures BEGIN SELECT RAISE(ABORT, 'broken'); END`)
+	for range 12 {
+		p.fails(p.verify(tok, p.wrong(secret)), 500, "internal_error")
+	}
+	p.sql(`DROP TRIGGER broken`)
+	p.accepted(p.verify(tok, p.code(secret, 1)))
+}
+
+func TestLogsHoldNoSecretCodeOrToken(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	tr := p.track("secret-user", "enroll", `{"idempotencyKey":"k"}`)
+	tok := tr["token"].(string)
+	e := p.ok(p.enroll(tok)).object
+	secret := e["secret"].(string)
+	code := p.code(secret, 0)
+	access := p.accepted(p.verify(tok, code)).object["accessToken"].(string)
+	p.refused(p.verify(tok, code), "CODE_INVALID_OR_EXPIRED")
+	p.do("GET", strings.TrimPrefix(tr["url"].(string), "http://mfa.test"), "", "")
+	p.do("GET", "/v1/"+access, basic(testSecret), "")
+	p.do("GET", "/v1/users/"+code+"?token="+access, basic(testSecret), "")
+	p.api("POST", "/v1/validate", `{"token":"`+access+`"}`)
+	log := p.log.String()
+	if strings.Count(log, "\n") < 8 {
+		t.Fatalf("the log has too few lines to tell: %s", log)
+	}
+	for name, s := range map[string]string{
+		"secret": secret, "code": `"` + code, "token": tok, "access token": access, "signature": tok[strings.LastIndex(tok, "."):],
+		"API secret": basic(testSecret), "user id": "secret-user", "URI": "otpauth",
+	} {
+		if strings.Contains(log, s) {
+			t.Errorf("the log holds the %s", name)
+		}
+	}
+	if strings.Contains(log, "/"+code) {
+		t.Error("the log holds the code of a path")
+	}
+}
