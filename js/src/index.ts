@@ -96,13 +96,13 @@ export class Authsignal {
 
 /** One spelling for each API, so that its instances share a token. */
 function normalise(baseUrl: string | undefined): string {
-  baseUrl ||= "https://api.authsignal.com/v1";
+  let url = String(baseUrl ?? "https://api.authsignal.com/v1");
   try {
-    baseUrl = new URL(baseUrl).href;
+    url = new URL(url).href;
   } catch {
     // The module says what is wrong with it.
   }
-  return baseUrl.replace(/\/+$/, "");
+  return url.replace(/\/+$/, "");
 }
 
 /** Waits for the module, but not longer than the caller does. A signal that is aborted already, or is none, is the module's to judge. */

@@ -56,10 +56,10 @@ export class Module {
     return new Promise<T>((resolve, reject) => {
       if (this.crash) throw this.crash;
       this.calls.add(reject);
-      const done = () => this.calls.delete(reject);
-      const result = f(this.exports);
-      // If the program has ended in f, the result is not a promise.
-      Promise.resolve(result).then(resolve, reject).then(done);
+      // If the program has ended in f, what f gives is not a promise.
+      (async () => f(this.exports))()
+        .then(resolve, reject)
+        .then(() => this.calls.delete(reject));
     });
   }
 
@@ -110,8 +110,9 @@ async function start(url: URL, ended: () => void): Promise<Module> {
     // Go publishes before it first waits, which is before run returns.
     const exports = scope.authsignal as Exports | undefined;
     if (!exports || over) {
-      await running;
-      throw new Error("the program has ended while it started");
+      // If it has trapped, run is about to say so.
+      await Promise.race([running, new Promise((resolve) => setTimeout(resolve))]);
+      throw new Error("it is not the module of this package, or it ended while it started");
     }
     return (module = new Module(exports));
   } catch (cause) {

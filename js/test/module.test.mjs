@@ -81,7 +81,7 @@ for (const level of ["module", "script", "raw"]) {
     const page = await browser.newPage();
     const problems = watch(page, site.url);
     await page.goto(`${site.url}/${level}.html`);
-    await page.waitForFunction("globalThis.result", { timeout: 10_000 }).catch((error) => assert.deepEqual(problems, [], error));
+    await page.waitForFunction("globalThis.result", { timeout: 10_000 }).catch((error) => assert.fail(`${error}\n${problems.join("\n")}`));
     const got = await page.evaluate("result");
     await page.close();
     assert.deepEqual(got.keys.sort(), ["qrCode", "secret", "uri", "userAuthenticatorId", "userId"]);
@@ -184,6 +184,36 @@ describe("in Node", () => {
     assert.deepEqual(late, early);
     assert.equal((await authsignal.totp.enroll({ timeout: 50 })).errorCode, "timeout");
     await hung.close();
+  });
+
+  test("when the module crashes, calls under way settle and the next one works", async (t) => {
+    asked = [];
+    const hung = await serve({ "/v1/client/user-authenticators/totp": () => {} });
+    let memory;
+    const { instantiate } = WebAssembly;
+    t.mock.method(WebAssembly, "instantiate", async (...args) => {
+      const result = await instantiate.apply(WebAssembly, args);
+      memory = result.instance.exports.mem;
+      return result;
+    });
+    const { Authsignal } = await import(new URL("index.js?crash", dist));
+    const waiting = new Authsignal({ tenantId: "t", baseUrl: hung.url + "/v1" });
+    waiting.setToken("token");
+    const authsignal = new Authsignal({ tenantId: "t", baseUrl: site.url + "/v1" });
+    authsignal.setToken("track-token");
+
+    await authsignal.preload();
+    const pending = waiting.totp.enroll({ timeout: 100 });
+    while (hung.requests.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    new Uint8Array(memory.buffer).fill(0xff);
+    assert.equal((await authsignal.totp.verify({ code: "123456" })).errorCode, "sdk_crashed");
+    assert.equal((await pending).errorCode, "sdk_crashed");
+    const response = await authsignal.totp.verify({ code: "123456" });
+    assert.deepEqual(response, { data: { isVerified: true, token: "new-token" } });
+    assert.deepEqual(asked, ['/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}']);
+    await hung.close();
+    // Nothing of the first program is left to fire: its time-out has passed.
+    await new Promise((resolve) => setTimeout(resolve, 150));
   });
 
   test("the raw module runs with wasm_exec.js alone", async () => {

@@ -29,6 +29,7 @@ before(async () => {
     "/text.wasm": send(200, "text/plain", "hello"),
     "/octets.wasm": send(200, "application/octet-stream", bytes),
     "/untyped.wasm": (_, response) => response.writeHead(200).end(bytes),
+    "/other.wasm": send(200, "application/wasm", Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])),
     "/cut.wasm": send(200, "application/wasm", bytes.subarray(0, 1000)),
     "/once.wasm": (request, response) => {
       const fails = failures-- > 0;
@@ -154,6 +155,7 @@ for (const [place, run] of Object.entries(places)) {
       ["an HTML page that says to be a module", "disguised.wasm", /3c 21/],
       ["a text", "text.wasm", /not a WebAssembly module \(Content-Type text\/plain\)/],
       ["half a module", "cut.wasm", /./],
+      ["another module", "other.wasm", /./],
     ]) {
       test(`${name} in place of the module is named with its URL`, async () => {
         const { result, preload, svg, url } = await run(
