@@ -3,7 +3,6 @@ package store
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -60,11 +59,4 @@ func bind(parts ...string) []byte {
 		b = append(b, p...)
 	}
 	return b
-}
-
-// NewKey makes a random encryption key.
-func NewKey() []byte {
-	key := make([]byte, KeySize)
-	rand.Read(key) // never fails
-	return key
 }

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/authsignal"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+)
+
+// TestMain lets the test binary be the server: the processes that the tests
+// start are this program, built as it is, with main as its entry.
+func TestMain(m *testing.M) {
+	if os.Getenv("TEST_RUN_MAIN") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// A process is a running server.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	url    string
+	client *authsignal.Client
+}
+
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "TEST_RUN_MAIN=1", "AUTHSIGNAL_TENANT_ID=t1", "AUTHSIGNAL_API_SECRET_KEY=sk",
+		"AUTHSIGNAL_PUBLIC_URL=http://mfa.test")
+	return cmd
+}
+
+// start starts a server on a database and waits for its ready line.
+func start(t *testing.T, db string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: command(t, append([]string{"-addr", "127.0.0.1:0", "-db", db}, args...)...)}
+	p.cmd.Stderr = &p.stderr
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.cmd.Process.Kill(); p.cmd.Wait() })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		p.cmd.Wait()
+		t.Fatalf("no ready line: %v\n%s", err, p.stderr.String())
+	}
+	p.url = strings.TrimSuffix(line, "\n")
+	p.client = authsignal.New("sk", p.url)
+	return p
+}
+
+// post calls the client API as a page does.
+func (p *process) post(path, token, body string) map[string]any {
+	p.t.Helper()
+	req, err := http.NewRequest("POST", p.url+path, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var v map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&v); err != nil || res.StatusCode != 200 {
+		p.t.Fatalf("%s: status %d, %v, %v", path, res.StatusCode, v, err)
+	}
+	return v
+}
+
+func (p *process) track(user, key string) authsignal.TrackResponse {
+	p.t.Helper()
+	r, err := p.client.Track(p.t.Context(), authsignal.TrackRequest{
+		UserID: user, Action: "signIn", Attributes: authsignal.Attributes{IdempotencyKey: key},
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return r
+}
+
+func (p *process) verify(token, code string) bool {
+	p.t.Helper()
+	return p.post("/client/verify/totp", token, `{"verificationCode":"`+code+`"}`)["isVerified"].(bool)
+}
+
+// oathtool is an authenticator of another maker.
+func oathtool(t *testing.T, secret string, at time.Time) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "oathtool", "--totp", "--base32", "--now", at.UTC().Format("2006-01-02 15:04:05 UTC"), "-")
+	cmd.Stdin = strings.NewReader(secret)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("oathtool (Debian package oathtool) failed: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestReadyLine(t *testing.T) {
+	t.Parallel()
+	p := start(t, filepath.Join(t.TempDir(), "a.db"))
+	if !strings.HasPrefix(p.url, "http://127.0.0.1:") || !strings.HasSuffix(p.url, "/v1") {
+		t.Errorf("got %q", p.url)
+	}
+}
+
+// What was acknowledged survives a kill -9 right after the answer: the
+// enrollment, the accepted step, the action.
+func TestAcceptedStepsSurviveAKill(t *testing.T) {
+	t.Parallel()
+	db := filepath.Join(t.TempDir(), "a.db")
+	p := start(t, db)
+	first := p.track("u1", "k1")
+	secret := p.post("/client/user-authenticators/totp", first.Token, "")["secret"].(string)
+	now := time.Now()
+	code := oathtool(t, secret, now)
+	if !p.verify(first.Token, code) {
+		t.Fatal("the authenticator's code was refused")
+	}
+	kill(t, p)
+
+	p = start(t, db)
+	again := p.track("u1", "k1")
+	if again.State != authsignal.StateChallengeSucceeded || !again.IsEnrolled {
+		t.Errorf("after the kill: state %s, enrolled %v", again.State, again.IsEnrolled)
+	}
+	second := p.track("u1", "k2")
+	if p.verify(second.Token, code) {
+		t.Error("after the kill: a spent code was accepted")
+	}
+	if !p.verify(second.Token, oathtool(t, secret, now.Add(30*time.Second))) {
+		t.Error("after the kill: the next code was refused")
+	}
+	kill(t, p)
+
+	p = start(t, db)
+	if got := p.track("u1", "k2").State; got != authsignal.StateChallengeSucceeded {
+		t.Errorf("after the second kill: state %s", got)
+	}
+	// A token from before the kills is still good: the signing key was kept.
+	v, err := p.client.ValidateChallenge(t.Context(), authsignal.ValidateRequest{Token: second.Token, UserID: "u1"})
+	if err != nil || !v.IsValid {
+		t.Errorf("validate: got %+v, %v", v, err)
+	}
+}
+
+func kill(t *testing.T, p *process) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Wait()
+}
+
+func TestStopAnswersWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	p := start(t, filepath.Join(t.TempDir(), "a.db"))
+	address := strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/v1")
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// A request whose body is still to come when the stop begins. The server
+	// has taken it up when it asks for the body.
+	fmt.Fprintf(conn, "POST /v1/validate HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2s6\r\nContent-Length: 13\r\nExpect: 100-continue\r\n\r\n")
+	r := bufio.NewReader(conn)
+	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	// The stop has begun when new connections are refused.
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			break
+		}
+		c.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("the server still listens")
+		}
+	}
+	fmt.Fprint(conn, `{"token":"x"}`)
+	rest, err := io.ReadAll(r)
+	if err != nil || !strings.Contains(string(rest), `{"isValid":false,"error":"Token is invalid."}`) {
+		t.Errorf("got %q, %v", rest, err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("exit: %v\n%s", err, p.stderr.String())
+	}
+}
+
+// fails runs a server that should not start and gives what it says.
+func fails(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("it ended well")
+		}
+	case <-ctx.Done():
+		cmd.Process.Kill()
+		t.Error("it runs on")
+	}
+	return stderr.String()
+}
+
+func TestStartErrorsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := filepath.Join(dir, "a.db")
+	p := start(t, db)
+	address := strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/v1")
+
+	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", db)); !strings.Contains(got, "in use by another process: "+db) {
+		t.Errorf("second process: got %s", got)
+	}
+	if got := fails(t, command(t, "-addr", address, "-db", filepath.Join(dir, "b.db"))); !strings.Contains(got, "address already in use") {
+		t.Errorf("port taken: got %s", got)
+	}
+	if got := fails(t, command(t, "-token-ttl", "x")); !strings.Contains(got, "-token-ttl") {
+		t.Errorf("bad flag: got %s", got)
+	}
+	kill(t, p)
+	cmd := command(t, "-addr", "127.0.0.1:0", "-db", db)
+	cmd.Env = append(cmd.Env, "AUTHSIGNAL_ENCRYPTION_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+	if got := fails(t, cmd); !strings.Contains(got, "encryption key is not the one") {
+		t.Errorf("wrong key: got %s", got)
+	}
+}
+
+const secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+
+func TestCodeCommand(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	uri := totp.URI("Acme", "jane", secret, totp.Parameters{Algorithm: totp.SHA512, Digits: 8, Period: 60})
+	of := func(p totp.Parameters, offset int64) string {
+		c, err := totp.Code(secret, p.Step(now)+offset, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	long := totp.Parameters{Algorithm: totp.SHA512, Digits: 8, Period: 60}
+	for _, tt := range []struct {
+		args  string
+		stdin string
+		want  string
+	}{
+		{secret, "", oathtool(t, secret, now)},
+		{secret + " -step +1", "", oathtool(t, secret, now.Add(30*time.Second))},
+		{"-step -1 " + secret, "", of(totp.DefaultParameters, -1)},
+		{"-step=1 " + uri, "", of(long, 1)},
+		{"-", strings.ToLower(secret) + "\n", of(totp.DefaultParameters, 0)},
+		{"- -step 1", uri + "\n", of(long, 1)},
+	} {
+		var out bytes.Buffer
+		err := code(strings.Fields(tt.args), now, strings.NewReader(tt.stdin), &out)
+		if err != nil || out.String() != tt.want+"\n" {
+			t.Errorf("%s: got %q, %v, want %q", tt.args, out.String(), err, tt.want)
+		}
+	}
+	for args, want := range map[string]string{
+		"":                                      "usage",
+		"a b":                                   "usage",
+		secret + " -step x":                     "usage",
+		"not-base32!":                           "base32",
+		"https://example.com/?secret=" + secret: "otpauth",
+	} {
+		err := code(strings.Fields(args), now, strings.NewReader(""), io.Discard)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%q: got %v, want it to say %q", args, err, want)
+		}
+	}
+}

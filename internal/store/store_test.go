@@ -1,0 +1,377 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+)
+
+var key = bytes.Repeat([]byte{1}, KeySize)
+
+func open(t *testing.T, path string, key []byte) (*Store, error) {
+	t.Helper()
+	s, err := OpenSQLite(t.Context(), path, func() ([]byte, error) { return key, nil })
+	if err == nil {
+		t.Cleanup(func() { s.Close() })
+	}
+	return s, err
+}
+
+func mustOpen(t *testing.T, path string) *Store {
+	t.Helper()
+	s, err := open(t, path, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func update(t *testing.T, s *Store, tenant string, fn func(*Tx) error) {
+	t.Helper()
+	if err := s.Update(t.Context(), tenant, fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var now = time.UnixMilli(1_700_000_000_123).UTC()
+
+// pending stores a user with a pending authenticator and gives it as stored.
+func pending(t *testing.T, s *Store, tenant, user, id, secret string) Authenticator {
+	t.Helper()
+	var out Authenticator
+	update(t, s, tenant, func(tx *Tx) error {
+		if err := tx.PutUser(User{ID: user, CreatedAt: now}); err != nil {
+			return err
+		}
+		err := tx.InsertPending(Authenticator{
+			ID: id, UserID: user, Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters,
+			Began: ActionID{user, "enroll", id}, CreatedAt: now,
+		}, secret, now.Add(-time.Hour))
+		if err != nil {
+			return err
+		}
+		list, err := tx.Authenticators(user)
+		for _, a := range list {
+			if a.ID == id {
+				out = a
+			}
+		}
+		return err
+	})
+	return out
+}
+
+func TestFilesAreTheOwnersOnly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pending(t, mustOpen(t, filepath.Join(dir, "a.db")), "t", "u", "a", "SECRET")
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != 0o600 {
+			t.Errorf("%s: got mode %o, want 600", f.Name(), got)
+		}
+	}
+	if len(files) < 3 {
+		t.Errorf("got %d files, want database, log and lock", len(files))
+	}
+}
+
+func TestOneProcessAFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	s := mustOpen(t, path)
+	if _, err := open(t, path, key); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v, want %v and the path", err, ErrLocked)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, path)
+}
+
+func TestAWrongKeyFailsAtStart(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	if err := mustOpen(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, path, bytes.Repeat([]byte{2}, KeySize)); !errors.Is(err, ErrWrongKey) {
+		t.Errorf("got %v, want %v", err, ErrWrongKey)
+	}
+	if _, err := open(t, path, key[:31]); err == nil || !strings.Contains(err.Error(), "31 bytes") {
+		t.Errorf("short key: got %v", err)
+	}
+	mustOpen(t, path)
+}
+
+func TestANewerDatabaseIsRefused(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	s := mustOpen(t, path)
+	if _, err := s.db.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, path, key); !errors.Is(err, ErrNewer) {
+		t.Errorf("got %v, want %v", err, ErrNewer)
+	}
+}
+
+func TestPathsMayHoldAnything(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a b?c#d%41&é.db")
+	mustOpen(t, path)
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADirectoryThatIsMissing(t *testing.T) {
+	t.Parallel()
+	if _, err := open(t, filepath.Join(t.TempDir(), "missing", "a.db"), key); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUserRoundTrip(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	want := User{"u", "e@x.org", true, "123", true, "name", "Display", "de", now}
+	update(t, s, "t", func(tx *Tx) error { return tx.PutUser(want) })
+	changed := want
+	changed.CreatedAt = now.Add(time.Hour) // the first one stays
+	update(t, s, "t", func(tx *Tx) error { return tx.PutUser(changed) })
+	update(t, s, "t", func(tx *Tx) error {
+		if got, found, err := tx.User("u"); err != nil || !found || got != want {
+			t.Errorf("got %+v, %v, %v", got, found, err)
+		}
+		return nil
+	})
+	update(t, s, "another tenant", func(tx *Tx) error {
+		if _, found, err := tx.User("u"); err != nil || found {
+			t.Errorf("another tenant sees the user: %v, %v", found, err)
+		}
+		return nil
+	})
+}
+
+func TestActionRoundTrip(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	want := Action{
+		ActionID: ActionID{"u", "pay", "k"}, State: api.StateAllow, CreatedAt: now, StateUpdatedAt: now,
+		IPAddress: "192.0.2.1", UserAgent: "UA", DeviceID: "d", RedirectURL: "https://x", Custom: map[string]any{"n": 1.5, "b": true},
+	}
+	update(t, s, "t", func(tx *Tx) error { return tx.InsertAction(want) })
+	if err := s.Update(t.Context(), "t", func(tx *Tx) error { return tx.InsertAction(want) }); err == nil {
+		t.Error("the same id twice: no error")
+	}
+	later := now.Add(time.Second)
+	update(t, s, "t", func(tx *Tx) error { return tx.CompleteAction(want.ActionID, "a", later) })
+	want.State, want.StateUpdatedAt, want.VerificationMethod, want.AuthenticatorID = api.StateChallengeSucceeded, later, api.AuthenticatorApp, "a"
+	err := s.View(t.Context(), "t", func(tx *Tx) error {
+		if got, found, err := tx.Action(want.ActionID); err != nil || !found || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v, %v", got, found, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSecretsAreSealed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	s := mustOpen(t, path)
+	const secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+	a := pending(t, s, "t", "u", "a", secret)
+	update(t, s, "t", func(tx *Tx) error {
+		if got, err := tx.Secret(a); err != nil || got != secret {
+			t.Errorf("got %q, %v", got, err)
+		}
+		return nil
+	})
+	for _, file := range []string{path, path + "-wal"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte(secret)) {
+			t.Errorf("%s holds the secret in clear", filepath.Base(file))
+		}
+	}
+}
+
+// A sealed secret that is copied to another row does not open there.
+func TestASealedSecretIsBoundToItsRow(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	a := pending(t, s, "t", "u", "a", "SECRET")
+	for name, change := range map[string]func(*Authenticator){
+		"user":          func(a *Authenticator) { a.UserID = "v" },
+		"authenticator": func(a *Authenticator) { a.ID = "b" },
+		"shifted":       func(a *Authenticator) { a.UserID, a.ID = "ua", "" },
+		"changed":       func(a *Authenticator) { a.sealed = append([]byte{}, a.sealed...); a.sealed[20] ^= 1 },
+	} {
+		moved := a
+		change(&moved)
+		update(t, s, "t", func(tx *Tx) error {
+			if _, err := tx.Secret(moved); err == nil {
+				t.Errorf("%s: opened", name)
+			}
+			return nil
+		})
+	}
+	update(t, s, "t2", func(tx *Tx) error {
+		if _, err := tx.Secret(a); err == nil {
+			t.Error("tenant: opened")
+		}
+		return nil
+	})
+}
+
+func TestAcceptStepOnlyGrows(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	a := pending(t, s, "t", "u", "a", "SECRET")
+	for _, tt := range []struct {
+		step int64
+		want bool
+	}{{10, true}, {10, false}, {9, false}, {11, true}, {0, false}} {
+		update(t, s, "t", func(tx *Tx) error {
+			got, err := tx.AcceptStep(a, tt.step, now)
+			if got != tt.want {
+				t.Errorf("step %d: got %v, want %v", tt.step, got, tt.want)
+			}
+			return err
+		})
+	}
+}
+
+func TestAcceptStepIsGuardedWithoutTheTransactionsHelp(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	a := pending(t, s, "t", "u", "a", "SECRET") // read once, by all
+	var accepted atomic.Int32
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			err := s.Update(context.Background(), "t", func(tx *Tx) error {
+				ok, err := tx.AcceptStep(a, 5, now)
+				if ok {
+					accepted.Add(1)
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := accepted.Load(); got != 1 {
+		t.Errorf("accepted %d times", got)
+	}
+}
+
+func TestFailuresAreCountedAndForgotten(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	a := pending(t, s, "t", "u", "a", "SECRET")
+	count := func(after time.Time) (n int) {
+		update(t, s, "t", func(tx *Tx) (err error) { n, err = tx.FailuresSince(a, after); return err })
+		return n
+	}
+	for i := range 3 {
+		update(t, s, "t", func(tx *Tx) error { return tx.Fail(a, now.Add(time.Duration(i)*time.Minute)) })
+	}
+	if got := count(now.Add(-time.Second)); got != 3 {
+		t.Errorf("got %d failures, want 3", got)
+	}
+	if got := count(now); got != 2 {
+		t.Errorf("got %d failures after the first, want 2", got)
+	}
+	update(t, s, "t", func(tx *Tx) error { _, err := tx.AcceptStep(a, 1, now); return err })
+	if got := count(time.Time{}); got != 0 {
+		t.Errorf("after a success: got %d failures, want 0", got)
+	}
+}
+
+func TestStalePendingEnrollmentsGo(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	pending(t, s, "t", "u", "old", "SECRET")
+	pending(t, s, "t", "u2", "theirs", "SECRET")
+	update(t, s, "t", func(tx *Tx) error {
+		later := now.Add(time.Hour)
+		return tx.InsertPending(Authenticator{
+			ID: "new", UserID: "u", Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters,
+			Began: ActionID{"u", "enroll", "new"}, CreatedAt: later,
+		}, "SECRET", later.Add(-time.Minute))
+	})
+	update(t, s, "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u")
+		if len(list) != 1 || list[0].ID != "new" {
+			t.Errorf("got %v", list)
+		}
+		if list, err := tx.Authenticators("u2"); err != nil || len(list) != 1 {
+			t.Errorf("another user's: got %v, %v", list, err)
+		}
+		return err
+	})
+}
+
+func TestAnErrorUndoesAll(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	stop := errors.New("stop")
+	err := s.Update(t.Context(), "t", func(tx *Tx) error {
+		if err := tx.PutUser(User{ID: "u", CreatedAt: now}); err != nil {
+			return err
+		}
+		return stop
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("got %v", err)
+	}
+	update(t, s, "t", func(tx *Tx) error {
+		if _, found, err := tx.User("u"); err != nil || found {
+			t.Errorf("got %v, %v", found, err)
+		}
+		return nil
+	})
+}
+
+func TestAWriterThatWaitsGivesUpWithItsContext(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	update(t, s, "t", func(*Tx) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := s.Update(ctx, "t", func(*Tx) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		return nil
+	})
+}
