@@ -79,7 +79,6 @@ func New(secret, apiURL string) *Client {
 type call struct {
 	name         string // for error texts: "track"
 	method, path string
-	query        url.Values
 	body         any
 	// repeatable says that sending it twice does no more than sending it
 	// once, so that it may be retried when the answer is lost.
@@ -132,11 +131,7 @@ func transient(err error) bool {
 }
 
 func (c *Client) send(ctx context.Context, r call, body []byte, out any) error {
-	u := c.base + r.path
-	if len(r.query) > 0 {
-		u += "?" + r.query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, u, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("API URL: %w", err)
 	}

@@ -1,0 +1,272 @@
+package authsignal_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/authsignal"
+	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/daemon"
+)
+
+// server starts the true API server.
+func server(t *testing.T) *daemon.Server {
+	t.Helper()
+	s, err := daemon.Start(t.Context(), config.Config{
+		Addr: "127.0.0.1:0", DB: filepath.Join(t.TempDir(), "a.db"), TokenTTL: time.Minute, Issuer: "Acme",
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(10 * time.Second); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestMainJob(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	c := authsignal.New(s.APISecretKey, s.BaseURL+"/")
+	ctx := t.Context()
+
+	// A user id with everything that a URL could trip over.
+	const user = "jane doe/ä?#%25&+@x"
+	u, err := c.User(ctx, user)
+	if err != nil || u.IsEnrolled {
+		t.Fatalf("unknown user: got %+v, %v", u, err)
+	}
+	tr, err := c.Track(ctx, authsignal.TrackRequest{UserID: user, Action: "signIn", Attributes: authsignal.Attributes{
+		Email: "jane@example.com", Custom: map[string]any{"amount": 12.5},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tr.State != authsignal.StateAllow || tr.IsEnrolled || tr.Token == "" || tr.IdempotencyKey == "" || !strings.Contains(tr.URL, "?token=") {
+		t.Errorf("track: got %+v", tr)
+	}
+	a, err := c.Action(ctx, user, "signIn", tr.IdempotencyKey)
+	if err != nil || a.State != authsignal.StateAllow || a.CreatedAt.IsZero() || a.Output.Custom["amount"] != 12.5 {
+		t.Errorf("action: got %+v, %v", a, err)
+	}
+	v, err := c.ValidateChallenge(ctx, authsignal.ValidateRequest{Token: tr.Token, UserID: user, Action: "signIn"})
+	if err != nil || v.IsValid || v.State != authsignal.StateAllow || v.UserID != user || v.Action != "signIn" {
+		t.Errorf("validate: got %+v, %v", v, err)
+	}
+	v, err = c.ValidateChallenge(ctx, authsignal.ValidateRequest{Token: tr.Token, UserID: "someone else"})
+	if err != nil || v.IsValid || v.Error != "User is invalid." {
+		t.Errorf("another user: got %+v, %v", v, err)
+	}
+	list, err := c.Authenticators(ctx, user)
+	if err != nil || len(list) != 0 {
+		t.Errorf("authenticators: got %v, %v", list, err)
+	}
+	err = c.DeleteAuthenticator(ctx, user, "none")
+	if e := apiError(t, err); e.Status != 404 || e.Code != "not_found" {
+		t.Errorf("delete: got %+v", e)
+	}
+	u, err = c.User(ctx, user)
+	if err != nil || u.Email != "jane@example.com" {
+		t.Errorf("user: got %+v, %v", u, err)
+	}
+}
+
+func apiError(t *testing.T, err error) *authsignal.Error {
+	t.Helper()
+	var e *authsignal.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v, want an *authsignal.Error", err)
+	}
+	return e
+}
+
+func TestErrorsAreTyped(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	_, err := authsignal.New("wrong", s.BaseURL).User(t.Context(), "u1")
+	if e := apiError(t, err); e.Status != 401 || e.Code != "unauthorized" {
+		t.Errorf("got %+v", e)
+	}
+	want := "authsignal: user: unauthorized: The request is unauthorized. Check that your API key and region base URL are correctly configured."
+	if err.Error() != want {
+		t.Errorf("got  %s\nwant %s", err, want)
+	}
+	_, err = authsignal.New(s.APISecretKey, s.BaseURL).Track(t.Context(), authsignal.TrackRequest{UserID: "u1", Action: "sign in"})
+	if e := apiError(t, err); e.Status != 400 || e.Code != "invalid_request" {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestMissingArgumentsSendNothing(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int32
+	c := scripted(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
+	ctx := t.Context()
+	for name, call := range map[string]func() error{
+		"UserID":          func() error { _, err := c.Track(ctx, authsignal.TrackRequest{Action: "a"}); return err },
+		"Action":          func() error { _, err := c.Track(ctx, authsignal.TrackRequest{UserID: "u"}); return err },
+		"Token":           func() error { _, err := c.ValidateChallenge(ctx, authsignal.ValidateRequest{}); return err },
+		"idempotencyKey":  func() error { _, err := c.Action(ctx, "u", "a", ""); return err },
+		"userID":          func() error { _, err := c.User(ctx, ""); return err },
+		"authenticatorID": func() error { return c.DeleteAuthenticator(ctx, "u", "") },
+	} {
+		if err := call(); err == nil || !strings.Contains(err.Error(), name+" is required") {
+			t.Errorf("got %v, want it to name %s", err, name)
+		}
+	}
+	if got := requests.Load(); got != 0 {
+		t.Errorf("%d requests were sent", got)
+	}
+}
+
+func scripted(t *testing.T, h http.HandlerFunc) *authsignal.Client {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return authsignal.New("sk", s.URL+"/v1")
+}
+
+// A lost answer or a server fault is retried where a second request does no
+// more than the first; a refusal never is.
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	type call struct {
+		name string
+		do   func(context.Context, *authsignal.Client) error
+		safe bool
+	}
+	calls := []call{
+		{"track", func(ctx context.Context, c *authsignal.Client) error {
+			_, err := c.Track(ctx, authsignal.TrackRequest{UserID: "u", Action: "a"})
+			return err
+		}, true},
+		{"validate", func(ctx context.Context, c *authsignal.Client) error {
+			_, err := c.ValidateChallenge(ctx, authsignal.ValidateRequest{Token: "t"})
+			return err
+		}, true},
+		{"user", func(ctx context.Context, c *authsignal.Client) error { _, err := c.User(ctx, "u"); return err }, true},
+		{"delete", func(ctx context.Context, c *authsignal.Client) error { return c.DeleteAuthenticator(ctx, "u", "a") }, false},
+	}
+	lose := func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			w.Write([]byte(`{"error":"x","errorCode":"x","errorDescription":"y"}`))
+		}
+	}
+	for _, fault := range []struct {
+		name  string
+		h     http.HandlerFunc
+		retry bool
+	}{
+		{"lost answer", lose, true}, {"500", status(500), true}, {"503", status(503), true},
+		{"429", status(429), false}, {"400", status(400), false},
+	} {
+		for _, c := range calls {
+			t.Run(fault.name+"/"+c.name, func(t *testing.T) {
+				t.Parallel()
+				var requests atomic.Int32
+				client := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+					requests.Add(1)
+					fault.h(w, r)
+				})
+				if err := c.do(t.Context(), client); err == nil {
+					t.Error("no error")
+				}
+				want := int32(1)
+				if fault.retry && c.safe {
+					want = 3
+				}
+				if got := requests.Load(); got != want {
+					t.Errorf("got %d requests, want %d", got, want)
+				}
+			})
+		}
+	}
+}
+
+func TestTrackRetriesWithOneKey(t *testing.T) {
+	t.Parallel()
+	var keys []string
+	c := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		b := make([]byte, 1000)
+		n, _ := r.Body.Read(b)
+		keys = append(keys, string(b[:n]))
+		if len(keys) < 3 {
+			panic(http.ErrAbortHandler)
+		}
+		w.Write([]byte(`{"state":"ALLOW"}`))
+	})
+	r, err := c.Track(t.Context(), authsignal.TrackRequest{UserID: "u", Action: "a"})
+	if err != nil || r.State != authsignal.StateAllow {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	if len(keys) != 3 || keys[0] != keys[1] || keys[1] != keys[2] || !strings.Contains(keys[0], `"idempotencyKey":"`) {
+		t.Errorf("got %q", keys)
+	}
+}
+
+func TestAnswersThatAreNotTheAPIs(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		h    http.HandlerFunc
+		want string
+	}{
+		"HTML with 200": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.Write([]byte("<html>secret proxy page</html>"))
+		}, "text/html"},
+		"HTML with 404": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(404)
+			w.Write([]byte("<html>secret proxy page</html>"))
+		}, "404"},
+		"empty":    {func(http.ResponseWriter, *http.Request) {}, "no content type"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere.test/", 302) }, "302"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := scripted(t, tt.h).ValidateChallenge(t.Context(), authsignal.ValidateRequest{Token: "t"})
+			e := apiError(t, err)
+			if e.Code != "invalid_response" || !strings.Contains(e.Description, tt.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAServerThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	c := scripted(t, func(http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	c.Timeout = 20 * time.Millisecond
+	if _, err := c.User(t.Context(), "u"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.User(ctx, "u"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAServerThatIsDown(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.NotFoundHandler())
+	s.Close()
+	_, err := authsignal.New("hunter2", s.URL).User(t.Context(), "u")
+	if err == nil || !strings.HasPrefix(err.Error(), "authsignal: user: ") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
+	}
+}
