@@ -1,0 +1,340 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/authsignal"
+)
+
+// The actions that the demo tracks. What they are called is up to the app;
+// rules can be made for each.
+const (
+	actionSignIn = "signIn"
+	actionEnroll = "enroll"
+)
+
+// maxBody is how much of a request's body is read, in bytes. A token is the
+// longest that it holds.
+const maxBody = 16 << 10
+
+// An app is the demo's backend. What it never does is take the page's word:
+// getting in needs a code, and only the API's validate tells whether the right
+// one was entered.
+type app struct {
+	api      *authsignal.Client
+	sessions sessions
+	log      *slog.Logger
+}
+
+// newApp gives the handler of the whole demo: the page's JSON endpoints, and
+// the page with its files.
+func newApp(client *authsignal.Client, pages *assets, log *slog.Logger) http.Handler {
+	a := &app{api: client, sessions: sessions{now: time.Now, m: map[string]session{}}, log: log}
+	mux := http.NewServeMux()
+	mux.Handle("GET /api/session", a.json(a.session))
+	mux.Handle("POST /api/sign-in", a.json(a.signIn))
+	mux.Handle("POST /api/enroll", a.json(a.enroll))
+	mux.Handle("POST /api/verified", a.json(a.verified))
+	mux.Handle("GET /api/account", a.json(a.account))
+	mux.Handle("POST /api/remove-authenticator", a.json(a.removeAuthenticator))
+	mux.Handle("POST /api/sign-out", a.json(a.signOut))
+	mux.Handle("/api/", a.json(func(http.ResponseWriter, *http.Request) (any, error) {
+		return nil, &failure{http.StatusNotFound, "not_found", "There is no such endpoint."}
+	}))
+	mux.Handle("/", pages)
+
+	// Other sites must not act for the user (CSRF).
+	crossOrigin := http.NewCrossOriginProtection()
+	crossOrigin.SetDenyHandler(a.json(func(http.ResponseWriter, *http.Request) (any, error) {
+		return nil, &failure{http.StatusForbidden, "cross_origin", "This request comes from another site."}
+	}))
+	return pages.secured(crossOrigin.Handler(mux))
+}
+
+// A failure is an error that the page can show: a code for its script and a
+// sentence for its user.
+type failure struct {
+	status int
+	Code   string `json:"code"`
+	Text   string `json:"text"`
+}
+
+func (f *failure) Error() string { return f.Code + ": " + f.Text }
+
+var (
+	errNotSignedIn = &failure{http.StatusUnauthorized, "not_signed_in", "Your session has ended. Sign in again."}
+	errCodeNeeded  = &failure{http.StatusForbidden, "code_needed", "Finish signing in first: a code is needed."}
+	errNotVerified = &failure{http.StatusForbidden, "not_verified", "No code has been accepted for this sign-in."}
+)
+
+// json answers with what an endpoint returns.
+func (a *app) json(endpoint func(http.ResponseWriter, *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		out, err := endpoint(w, r)
+		status := http.StatusOK
+		if err != nil {
+			f := a.explain(r, err)
+			status, out = f.status, map[string]any{"error": f}
+		}
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "no-store")
+		w.WriteHeader(status)
+		// What fails here is the connection; nobody is left to be told.
+		_ = json.NewEncoder(w).Encode(out)
+	})
+}
+
+// explain makes a failure of any error. The truth goes to the log; none of it
+// holds a secret, a code or a token.
+func (a *app) explain(r *http.Request, err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	if errors.Is(err, context.Canceled) {
+		a.log.Info("the browser has left", "path", r.URL.Path)
+	} else {
+		a.log.Error("the API does not do what it should", "path", r.URL.Path, "error", err)
+	}
+	var refused *authsignal.Error
+	if errors.As(err, &refused) {
+		return &failure{http.StatusBadGateway, "api_error", "The API did not accept the demo's request (" + refused.Code + "). Its log says more."}
+	}
+	return &failure{http.StatusBadGateway, "api_unreachable", "The demo could not reach its API. Try again in a moment."}
+}
+
+// read decodes a request's body into v. No body leaves v as it is.
+func read(r *http.Request, v any) error {
+	err := json.NewDecoder(r.Body).Decode(v)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return nil
+	case errors.As(err, &tooLarge):
+		return &failure{http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("The request has more than %d bytes.", maxBody)}
+	}
+	return &failure{http.StatusBadRequest, "bad_request", "The request is not the JSON that is expected here."}
+}
+
+// A view is what the page knows of its session.
+type view struct {
+	Step     step   `json:"step"`
+	Username string `json:"username,omitempty"`
+	// Token is for the browser SDK's setToken, while a code is awaited.
+	Token string `json:"token,omitempty"`
+}
+
+func viewOf(s session) view {
+	v := view{Step: s.step, Username: s.username}
+	if s.step != stepAccount {
+		v.Token = s.token
+	}
+	return v
+}
+
+// session tells a page that was loaded where its user stands.
+func (a *app) session(_ http.ResponseWriter, r *http.Request) (any, error) {
+	s, ok := a.sessions.get(sessionID(r))
+	if !ok {
+		return view{Step: stepSignIn}, nil
+	}
+	return viewOf(s), nil
+}
+
+// usernames are also the user IDs of the API: what passes here is safe in any
+// path.
+var usernames = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N}._@+-]{0,63}$`)
+
+// signIn takes the first factor and tracks the action, which tells what comes
+// next. In this demo, saying one's name is the first factor.
+func (a *app) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
+	var in struct {
+		Username string `json:"username"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	username := strings.ToLower(strings.TrimSpace(in.Username))
+	if !usernames.MatchString(username) {
+		return nil, &failure{http.StatusBadRequest, "bad_username",
+			"Enter a user name of up to 64 letters, digits and . _ @ + - that begins with a letter or digit."}
+	}
+	s := session{username: username}
+	tracked, err := a.track(r, &s, actionSignIn)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case tracked.State != authsignal.StateAllow && tracked.State != authsignal.StateChallengeRequired:
+		return nil, &failure{http.StatusForbidden, "blocked", "This sign-in is not allowed."}
+	case tracked.IsEnrolled:
+		// An app with adaptive rules would let StateAllow in without a code.
+		s.step = stepChallenge
+	default:
+		s.step, s.token = stepEnroll, ""
+	}
+	return a.begin(w, r, s)
+}
+
+// track records that the user of a session does something, and keeps what
+// names the action. The token has no scope to add an authenticator: the API
+// then lets only those enroll who have none, and a first factor alone can never
+// add one to an account that is protected.
+func (a *app) track(r *http.Request, s *session, action string) (authsignal.TrackResponse, error) {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	tracked, err := a.api.Track(r.Context(), authsignal.TrackRequest{
+		UserID: s.username, Action: action,
+		Attributes: authsignal.Attributes{Username: s.username, IPAddress: host, UserAgent: r.UserAgent()},
+	})
+	if err != nil {
+		return tracked, err
+	}
+	s.action, s.idempotencyKey, s.token = action, tracked.IdempotencyKey, tracked.Token
+	a.log.Info("tracked", "action", action, "state", tracked.State, "enrolled", tracked.IsEnrolled)
+	return tracked, nil
+}
+
+// begin starts a session in place of the one that the browser has.
+func (a *app) begin(w http.ResponseWriter, r *http.Request, s session) (any, error) {
+	id, ok := a.sessions.start(sessionID(r), s)
+	if !ok {
+		return nil, &failure{http.StatusServiceUnavailable, "too_busy", "Too many people are signed in. Try again later."}
+	}
+	setCookie(w, r, id)
+	return viewOf(s), nil
+}
+
+// enroll tracks the action whose token enrolls an authenticator app. Asked
+// again, it makes a new one.
+func (a *app) enroll(_ http.ResponseWriter, r *http.Request) (any, error) {
+	id := sessionID(r)
+	s, ok := a.sessions.get(id)
+	if !ok || s.step != stepEnroll {
+		return nil, errNotSignedIn
+	}
+	if _, err := a.track(r, &s, actionEnroll); err != nil {
+		return nil, err
+	}
+	if !a.sessions.replace(id, s) {
+		return nil, errNotSignedIn
+	}
+	return viewOf(s), nil
+}
+
+// verified lets the user in if the API says that the challenge succeeded. The
+// page gives the token that verify returned. Where that answer was lost on its
+// way, the page has none, but the code may be accepted and used up: then the
+// token of the tracked action tells.
+func (a *app) verified(w http.ResponseWriter, r *http.Request) (any, error) {
+	var in struct {
+		Token string `json:"token"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	s, ok := a.sessions.get(sessionID(r))
+	switch {
+	case !ok:
+		return nil, errNotSignedIn
+	case s.step == stepAccount:
+		return viewOf(s), nil // asked twice, as by two tabs
+	case s.token == "":
+		return nil, errNotVerified // nothing was tracked for this step yet
+	}
+	result, err := a.api.ValidateChallenge(r.Context(), authsignal.ValidateRequest{
+		Token: or(in.Token, s.token), UserID: s.username, Action: s.action,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info("validated", "action", s.action, "state", result.State, "valid", result.IsValid)
+	// The key ties the token to this very sign-in: that of an earlier one
+	// would say "succeeded" too, for as long as it lives.
+	if !result.IsValid || result.IdempotencyKey != s.idempotencyKey {
+		return nil, errNotVerified
+	}
+	s.step, s.token, s.signedInAt = stepAccount, "", a.sessions.now()
+	return a.begin(w, r, s)
+}
+
+// signedIn gives the session of a user who is in.
+func (a *app) signedIn(r *http.Request) (session, error) {
+	s, ok := a.sessions.get(sessionID(r))
+	switch {
+	case !ok:
+		return s, errNotSignedIn
+	case s.step != stepAccount:
+		return s, errCodeNeeded
+	}
+	return s, nil
+}
+
+// account is what the demo protects.
+func (a *app) account(_ http.ResponseWriter, r *http.Request) (any, error) {
+	s, err := a.signedIn(r)
+	if err != nil {
+		return nil, err
+	}
+	list, err := a.api.Authenticators(r.Context(), s.username)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Username       string                         `json:"username"`
+		Message        string                         `json:"message"`
+		SignedInAt     time.Time                      `json:"signedInAt"`
+		Action         string                         `json:"action"`
+		Authenticators []authsignal.UserAuthenticator `json:"authenticators"`
+	}{
+		s.username,
+		"This page came from the backend, which gives it to nobody without a code.",
+		s.signedInAt.UTC(), s.action, list,
+	}, nil
+}
+
+// removeAuthenticator takes the protection off. All sessions of the user end:
+// they stand on the authenticator that is gone. An app with something to lose
+// would ask for a code first, as for any sensitive action.
+func (a *app) removeAuthenticator(w http.ResponseWriter, r *http.Request) (any, error) {
+	s, err := a.signedIn(r)
+	if err != nil {
+		return nil, err
+	}
+	list, err := a.api.Authenticators(r.Context(), s.username)
+	if err != nil {
+		return nil, err
+	}
+	for _, authenticator := range list {
+		err := a.api.DeleteAuthenticator(r.Context(), s.username, authenticator.UserAuthenticatorID)
+		var refused *authsignal.Error
+		if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+			continue // somebody else was faster
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	a.log.Info("removed", "authenticators", len(list))
+	a.sessions.endAll(s.username)
+	setCookie(w, r, "")
+	return view{Step: stepSignIn}, nil
+}
+
+// signOut ends the session, wherever it stands.
+func (a *app) signOut(w http.ResponseWriter, r *http.Request) (any, error) {
+	a.sessions.end(sessionID(r))
+	setCookie(w, r, "")
+	return view{Step: stepSignIn}, nil
+}

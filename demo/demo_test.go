@@ -1,0 +1,697 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/authsignal"
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+)
+
+// sdk stands in for the built browser SDK: these tests are about the backend,
+// and js/test/demo.test.mjs is about both.
+var sdk = fstest.MapFS{
+	"authsignal.wasm":    {Data: []byte("\x00asm module")},
+	"authsignal.wasm.br": {Data: []byte("compressed module")},
+	"index.js":           {Data: []byte("export class Authsignal {}")},
+}
+
+// A buffer is a log that may be read while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// startDemo starts the demo with a real API server inside.
+func startDemo(t *testing.T) (*demo, *buffer) {
+	t.Helper()
+	var log buffer
+	env := map[string]string{"DEMO_ADDR": "127.0.0.1:0", "DEMO_DATA": t.TempDir()}
+	d, err := start(t.Context(), func(k string) string { return env[k] }, sdk, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.stop(); err != nil {
+			t.Error("stop:", err)
+		}
+	})
+	return d, &log
+}
+
+// A browser has cookies and calls the demo as its page does.
+type browser struct {
+	t    *testing.T
+	d    *demo
+	http *http.Client
+}
+
+func newBrowser(t *testing.T, d *demo) *browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &browser{t, d, &http.Client{Jar: jar, Timeout: 10 * time.Second}}
+}
+
+// An answer has the fields of all endpoints.
+type answer struct {
+	Step     step
+	Username string
+	Token    string
+	Message  string
+	Error    failure
+}
+
+// call makes a request of the page to its backend.
+func (b *browser) call(method, path string, body any) (int, answer) {
+	b.t.Helper()
+	var sent []byte
+	if body != nil {
+		sent, _ = json.Marshal(body)
+	}
+	req, err := http.NewRequest(method, b.d.url+path, bytes.NewReader(sent))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	res, err := b.http.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var a answer
+	if err := json.NewDecoder(res.Body).Decode(&a); err != nil {
+		b.t.Fatalf("%s %s: %s, %v", method, path, res.Status, err)
+	}
+	if got, want := res.Header.Get("Content-Type"), "application/json"; got != want {
+		b.t.Errorf("%s %s: content type %q, want %q", method, path, got, want)
+	}
+	if got, want := res.Header.Get("Cache-Control"), "no-store"; got != want {
+		b.t.Errorf("%s %s: cache control %q, want %q", method, path, got, want)
+	}
+	return res.StatusCode, a
+}
+
+// mustCall is call that has to succeed and lead to a step.
+func (b *browser) mustCall(method, path string, body any, want step) answer {
+	b.t.Helper()
+	status, a := b.call(method, path, body)
+	if status != http.StatusOK || a.Step != want {
+		b.t.Fatalf("%s %s: status %d, step %q, error %v; want step %q", method, path, status, a.Step, &a.Error, want)
+	}
+	return a
+}
+
+// mustFail is call that has to fail.
+func (b *browser) mustFail(method, path string, body any, status int, code string) {
+	b.t.Helper()
+	got, a := b.call(method, path, body)
+	if got != status || a.Error.Code != code || a.Error.Text == "" {
+		b.t.Errorf("%s %s: status %d, error %v; want %d %s", method, path, got, &a.Error, status, code)
+	}
+}
+
+// id is the session that the browser has.
+func (b *browser) id() string {
+	u, _ := url.Parse(b.d.url)
+	for _, c := range b.http.Jar.Cookies(u) {
+		if c.Name == cookieName {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// sdkCall makes a request of the browser SDK to the API.
+func (b *browser) sdkCall(path, token, body string, out any) int {
+	b.t.Helper()
+	req, err := http.NewRequest("POST", b.d.tenant.apiURL+path, strings.NewReader(body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := b.http.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+		b.t.Fatal(err)
+	}
+	return res.StatusCode
+}
+
+// verify is the SDK's totp.verify.
+func (b *browser) verify(token, code string) api.VerifyTOTPResponse {
+	b.t.Helper()
+	var v api.VerifyTOTPResponse
+	if status := b.sdkCall(api.PathClientVerifyTOTP, token, `{"verificationCode":"`+code+`"}`, &v); status != http.StatusOK {
+		b.t.Fatalf("verify: status %d", status)
+	}
+	return v
+}
+
+// A phone is an authenticator app. Each code is that of the next step, which
+// the drift admits, so that two can be used in one step.
+type phone struct {
+	t    *testing.T
+	key  totp.Key
+	used int64
+}
+
+func (p *phone) code() string {
+	p.t.Helper()
+	p.used = max(p.used+1, p.key.Step(time.Now()))
+	return p.at(p.used)
+}
+
+// wrong is a code of none of the steps that may be accepted.
+func (p *phone) wrong() string {
+	near := map[string]bool{}
+	for step := p.key.Step(time.Now()) - 3; len(near) < 7; step++ {
+		near[p.at(step)] = true
+	}
+	for i := 0; ; i++ {
+		if c := fmt.Sprintf("%06d", i); !near[c] {
+			return c
+		}
+	}
+}
+
+func (p *phone) at(step int64) string {
+	p.t.Helper()
+	c, err := totp.Code(p.key.Secret, step, p.key.Parameters)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return c
+}
+
+// enroll signs a new user in.
+func (b *browser) enroll(username string) *phone {
+	b.t.Helper()
+	b.mustCall("POST", "/api/sign-in", map[string]string{"username": username}, stepEnroll)
+	token := b.mustCall("POST", "/api/enroll", nil, stepEnroll).Token
+	var enrolled api.EnrollTOTPResponse
+	if status := b.sdkCall(api.PathClientEnrollTOTP, token, "", &enrolled); status != http.StatusOK {
+		b.t.Fatalf("enroll: status %d", status)
+	}
+	key, err := totp.ParseURI(enrolled.URI)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	p := &phone{t: b.t, key: key}
+	v := b.verify(token, p.code())
+	b.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
+	return p
+}
+
+// signIn begins a sign-in that needs a code.
+func (b *browser) signIn(username string) (token string) {
+	b.t.Helper()
+	return b.mustCall("POST", "/api/sign-in", map[string]string{"username": username}, stepChallenge).Token
+}
+
+func TestJourney(t *testing.T) {
+	d, log := startDemo(t)
+	b := newBrowser(t, d)
+	b.mustCall("GET", "/api/session", nil, stepSignIn)
+	p := b.enroll(" Jane@Example.com ")
+	if status, a := b.call("GET", "/api/account", nil); status != http.StatusOK || a.Username != "jane@example.com" || a.Message == "" {
+		t.Errorf("account after enrolling: %d %+v", status, a)
+	}
+	ids := []string{b.id()}
+
+	b.mustCall("POST", "/api/sign-out", nil, stepSignIn)
+	b.mustFail("GET", "/api/account", nil, 401, "not_signed_in")
+	token := b.signIn("jane@example.com")
+	ids = append(ids, b.id())
+	if got := b.mustCall("GET", "/api/session", nil, stepChallenge); got.Token != token {
+		t.Error("a page that is loaded again does not get the token")
+	}
+	b.mustFail("GET", "/api/account", nil, 403, "code_needed")
+	b.mustFail("POST", "/api/remove-authenticator", nil, 403, "code_needed")
+	b.mustFail("POST", "/api/enroll", nil, 401, "not_signed_in")
+	if v := b.verify(token, p.wrong()); v.IsVerified {
+		t.Error("a wrong code was accepted")
+	}
+	b.mustFail("POST", "/api/verified", map[string]string{"token": token}, 403, "not_verified")
+	code := p.code()
+	v := b.verify(token, code)
+	b.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
+	ids = append(ids, b.id())
+
+	b.mustCall("POST", "/api/remove-authenticator", nil, stepSignIn)
+	b.mustFail("GET", "/api/account", nil, 401, "not_signed_in")
+	b.mustCall("POST", "/api/sign-in", map[string]string{"username": "jane@example.com"}, stepEnroll)
+
+	for _, secret := range append(ids, token, v.AccessToken, p.key.Secret, code, d.tenant.secretKey) {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("the log holds a secret, a code, a token or a session: %s", log)
+		}
+	}
+}
+
+// When the page loses the answer of verify it has no token to show.
+func TestLostAnswerLetsIn(t *testing.T) {
+	d, _ := startDemo(t)
+	b := newBrowser(t, d)
+	p := b.enroll("jane")
+	b.mustCall("POST", "/api/sign-out", nil, stepSignIn)
+	token := b.signIn("jane")
+	b.mustFail("POST", "/api/verified", nil, 403, "not_verified")
+	if v := b.verify(token, p.code()); !v.IsVerified {
+		t.Fatal("the code was refused")
+	}
+	b.mustCall("POST", "/api/verified", nil, stepAccount)
+}
+
+func TestNewSessionIDWithNewRights(t *testing.T) {
+	d, _ := startDemo(t)
+	attacker, victim := newBrowser(t, d), newBrowser(t, d)
+	attacker.mustCall("POST", "/api/sign-in", map[string]string{"username": "mallory"}, stepEnroll)
+	u, _ := url.Parse(d.url)
+	plant := func() {
+		victim.http.Jar.SetCookies(u, []*http.Cookie{{Name: cookieName, Value: attacker.id(), Path: "/"}})
+	}
+	plant()
+	victim.mustCall("POST", "/api/sign-in", map[string]string{"username": "jane"}, stepEnroll)
+	pending := victim.id()
+	if pending == attacker.id() {
+		t.Error("signing in keeps the session ID that was planted")
+	}
+	victim.enroll("jane")
+	if victim.id() == pending {
+		t.Error("the code keeps the session ID of before")
+	}
+	attacker.mustCall("GET", "/api/session", nil, stepSignIn)
+	attacker.http.Jar.SetCookies(u, []*http.Cookie{{Name: cookieName, Value: pending, Path: "/"}})
+	attacker.mustFail("GET", "/api/account", nil, 401, "not_signed_in")
+}
+
+func TestCookie(t *testing.T) {
+	d, _ := startDemo(t)
+	for _, c := range []struct {
+		proto string
+		want  string
+	}{
+		{"", "; Path=/; HttpOnly; SameSite=Lax"},
+		{"https", "; Path=/; HttpOnly; Secure; SameSite=Lax"},
+	} {
+		req, _ := http.NewRequest("POST", d.url+"/api/sign-in", strings.NewReader(`{"username":"jane"}`))
+		req.Header.Set("X-Forwarded-Proto", c.proto)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		// 256 bits are 43 characters of base64.
+		if got := res.Header.Get("Set-Cookie"); !regexp.MustCompile(`^` + cookieName + `=[\w-]{43}` + c.want + `$`).MatchString(got) {
+			t.Errorf("with proto %q: cookie %q, want it to end in %q", c.proto, got, c.want)
+		}
+	}
+}
+
+func TestOtherSitesAreRefused(t *testing.T) {
+	d, _ := startDemo(t)
+	for _, h := range []http.Header{
+		{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}},
+		{"Sec-Fetch-Site": {"same-site"}},
+		{"Origin": {"http://127.0.0.1:1"}},
+	} {
+		for _, path := range []string{"sign-in", "enroll", "verified", "remove-authenticator", "sign-out"} {
+			req, _ := http.NewRequest("POST", d.url+"/api/"+path, strings.NewReader(`{"username":"jane"}`))
+			req.Header = h
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if res.StatusCode != http.StatusForbidden || !strings.Contains(string(body), `"cross_origin"`) {
+				t.Errorf("%s with %v: %s %s", path, h, res.Status, body)
+			}
+		}
+	}
+}
+
+// A token tells that a challenge succeeded for as long as it lives.
+func TestTokenOfAnEarlierSignInIsRefused(t *testing.T) {
+	d, _ := startDemo(t)
+	b := newBrowser(t, d)
+	p := b.enroll("jane")
+	b.mustCall("POST", "/api/sign-out", nil, stepSignIn)
+	old := b.verify(b.signIn("jane"), p.code()).AccessToken
+	b.mustCall("POST", "/api/verified", map[string]string{"token": old}, stepAccount)
+
+	thief := newBrowser(t, d)
+	thief.signIn("jane")
+	thief.mustFail("POST", "/api/verified", map[string]string{"token": old}, 403, "not_verified")
+	thief.mustFail("GET", "/api/account", nil, 403, "code_needed")
+}
+
+func TestTokenOfAnotherUserIsRefused(t *testing.T) {
+	d, _ := startDemo(t)
+	newBrowser(t, d).enroll("jane")
+	mallory, b := newBrowser(t, d), newBrowser(t, d)
+	p := mallory.enroll("mallory")
+	token := mallory.verify(mallory.signIn("mallory"), p.code()).AccessToken
+	b.signIn("jane")
+	b.mustFail("POST", "/api/verified", map[string]string{"token": token}, 403, "not_verified")
+}
+
+// Somebody who began before the account was protected must not get another
+// authenticator into it.
+func TestLateEnrollmentIsRefused(t *testing.T) {
+	d, _ := startDemo(t)
+	late := newBrowser(t, d)
+	late.mustCall("POST", "/api/sign-in", map[string]string{"username": "jane"}, stepEnroll)
+	early := late.mustCall("POST", "/api/enroll", nil, stepEnroll).Token
+	newBrowser(t, d).enroll("jane")
+	for _, token := range []string{early, late.mustCall("POST", "/api/enroll", nil, stepEnroll).Token} {
+		var e api.ErrorBody
+		if status := late.sdkCall(api.PathClientEnrollTOTP, token, "", &e); status != http.StatusForbidden {
+			t.Errorf("enroll: status %d, want 403", status)
+		}
+	}
+	late.mustFail("POST", "/api/verified", nil, 403, "not_verified")
+}
+
+func TestRemovingEndsAllSessionsOfTheUser(t *testing.T) {
+	d, _ := startDemo(t)
+	one, two, other := newBrowser(t, d), newBrowser(t, d), newBrowser(t, d)
+	p := one.enroll("jane")
+	v := two.verify(two.signIn("jane"), p.code())
+	two.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
+	other.enroll("john")
+	one.mustCall("POST", "/api/remove-authenticator", nil, stepSignIn)
+	two.mustFail("GET", "/api/account", nil, 401, "not_signed_in")
+	other.mustCall("GET", "/api/session", nil, stepAccount)
+}
+
+func TestSessionsExpire(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	s := sessions{now: func() time.Time { return now }, m: map[string]session{}}
+	pending, _ := s.start("", session{step: stepChallenge})
+	in, _ := s.start("", session{step: stepAccount})
+	has := func(id string) bool { _, ok := s.get(id); return ok }
+	now = now.Add(pendingLife - 1)
+	if !has(pending) || !has(in) {
+		t.Error("expired too early")
+	}
+	now = now.Add(1)
+	if has(pending) || !has(in) {
+		t.Error("the pending one has not expired, or the other has")
+	}
+	now = now.Add(signedInLife)
+	if has(in) {
+		t.Error("signed in for ever")
+	}
+	if s.start("", session{}); len(s.m) != 1 {
+		t.Errorf("%d sessions are kept, want 1", len(s.m))
+	}
+}
+
+func TestSessionsAreBounded(t *testing.T) {
+	s := sessions{now: time.Now, m: map[string]session{}}
+	for i := range maxSessions {
+		s.m[fmt.Sprint(i)] = session{expires: time.Now().Add(time.Hour)}
+	}
+	if _, ok := s.start("", session{}); ok {
+		t.Error("one more than the most began")
+	}
+	if _, ok := s.start("0", session{}); !ok {
+		t.Error("one in place of another did not begin")
+	}
+}
+
+func TestEndedSessionStaysEnded(t *testing.T) {
+	s := sessions{now: time.Now, m: map[string]session{}}
+	id, _ := s.start("", session{})
+	s.end(id)
+	if s.replace(id, session{}) {
+		t.Error("a slow request brought an ended session back")
+	}
+}
+
+func TestErrorsAreJSON(t *testing.T) {
+	d, _ := startDemo(t)
+	b := newBrowser(t, d)
+	for _, c := range []struct {
+		method, path string
+		body         any
+		status       int
+		code         string
+	}{
+		{"POST", "/api/sign-in", nil, 400, "bad_username"},
+		{"POST", "/api/sign-in", "text", 400, "bad_request"},
+		{"POST", "/api/sign-in", map[string]string{"username": ".."}, 400, "bad_username"},
+		{"POST", "/api/sign-in", map[string]string{"username": "a/b"}, 400, "bad_username"},
+		{"POST", "/api/sign-in", map[string]string{"username": strings.Repeat("a", 65)}, 400, "bad_username"},
+		{"POST", "/api/sign-in", map[string]string{"username": strings.Repeat("a", maxBody)}, 413, "too_large"},
+		{"GET", "/api/sign-in", nil, 404, "not_found"},
+		{"GET", "/api/nothing", nil, 404, "not_found"},
+		{"POST", "/api/enroll", nil, 401, "not_signed_in"},
+		{"POST", "/api/verified", nil, 401, "not_signed_in"},
+		{"POST", "/api/remove-authenticator", nil, 401, "not_signed_in"},
+	} {
+		b.mustFail(c.method, c.path, c.body, c.status, c.code)
+	}
+	b.mustCall("POST", "/api/sign-in", map[string]string{"username": "Jürgen+1@example.com"}, stepEnroll)
+	b.mustFail("POST", "/api/verified", nil, 403, "not_verified") // before enroll
+}
+
+func TestAPIThatFails(t *testing.T) {
+	for _, c := range []struct {
+		name, code string
+		answer     http.HandlerFunc
+	}{
+		{"refuses", "api_error", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"error":"unauthorized","errorCode":"unauthorized","errorDescription":"no"}`)
+		}},
+		{"is down", "api_unreachable", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			peer := httptest.NewServer(c.answer)
+			defer peer.Close()
+			pages, err := newAssets(sdk, tenant{peer.URL, "the-secret", "t"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log buffer
+			app := httptest.NewServer(newApp(authsignal.New("the-secret", peer.URL), pages, slog.New(slog.NewTextHandler(&log, nil))))
+			defer app.Close()
+			b := newBrowser(t, &demo{url: app.URL})
+			b.mustFail("POST", "/api/sign-in", map[string]string{"username": "jane"}, 502, c.code)
+			if b.id() != "" {
+				t.Error("a session began")
+			}
+			if strings.Contains(log.String(), "the-secret") {
+				t.Error("the log holds the API secret key")
+			}
+		})
+	}
+}
+
+// get fetches without decompressing.
+func get(t *testing.T, url string, h http.Header) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = h
+	res, err := (&http.Transport{DisableCompression: true, DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+func TestPage(t *testing.T) {
+	d, _ := startDemo(t)
+	res, page := get(t, d.url, http.Header{})
+	origin, _ := originOf(d.tenant.apiURL)
+	for name, want := range map[string]string{
+		"Content-Type":           "text/html; charset=utf-8",
+		"Cache-Control":          "no-cache",
+		"X-Content-Type-Options": "nosniff",
+		"Referrer-Policy":        "no-referrer",
+		"Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; " +
+			"connect-src 'self' " + origin + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+	} {
+		if got := res.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	for _, want := range []string{`data-api-url="` + d.tenant.apiURL + `"`, `data-tenant-id="` + d.tenant.id + `"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	if strings.Contains(page, d.tenant.secretKey) {
+		t.Error("the page holds the API secret key")
+	}
+	if regexp.MustCompile(`(?i)<style|style=|<script>|\son\w+=|https?://[^"]*\.`).MatchString(strings.ReplaceAll(page, d.tenant.apiURL, "")) {
+		t.Error("the page has inline code or style, or names another host")
+	}
+	named := regexp.MustCompile(`/assets/[^"]+`).FindAllString(page, -1)
+	if len(named) < 5 {
+		t.Errorf("the page names %d files", len(named))
+	}
+	for _, path := range named {
+		res, _ := get(t, d.url+path, http.Header{})
+		if res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != immutable {
+			t.Errorf("%s: %s, Cache-Control %q", path, res.Status, res.Header.Get("Cache-Control"))
+		}
+	}
+	if res, _ := get(t, d.url+"/nothing", http.Header{}); res.StatusCode != http.StatusNotFound {
+		t.Errorf("/nothing: %s", res.Status)
+	}
+}
+
+func TestModule(t *testing.T) {
+	d, _ := startDemo(t)
+	_, page := get(t, d.url, http.Header{})
+	path := regexp.MustCompile(`/assets/authsignal\.[0-9a-f]{16}\.wasm`).FindString(page)
+	if path == "" {
+		t.Fatal("the page names no module")
+	}
+	for accepted, compressed := range map[string]bool{
+		"":                        false,
+		"gzip, deflate":           false,
+		"gzip, deflate, br, zstd": true,
+		"BR;q=0.5":                true,
+		"br;q=0":                  false,
+		"br;q=0.0, gzip":          false,
+		"brotli":                  false,
+	} {
+		res, body := get(t, d.url+path, http.Header{"Accept-Encoding": {accepted}})
+		encoding, want := "", string(sdk["authsignal.wasm"].Data)
+		if compressed {
+			encoding, want = "br", string(sdk["authsignal.wasm.br"].Data)
+		}
+		if got := res.Header.Get("Content-Encoding"); got != encoding || body != want {
+			t.Errorf("accepting %q: encoding %q, body %q", accepted, got, body)
+		}
+		for name, want := range map[string]string{
+			"Content-Type": "application/wasm", "Vary": "Accept-Encoding", "Cache-Control": "public, max-age=31536000, immutable",
+		} {
+			if got := res.Header.Get(name); got != want {
+				t.Errorf("accepting %q: %s %q, want %q", accepted, name, got, want)
+			}
+		}
+	}
+}
+
+func TestFilesHaveNewNamesWithNewContent(t *testing.T) {
+	names := func(sdk fstest.MapFS) []string {
+		a, err := newAssets(sdk, tenant{apiURL: "http://127.0.0.1:4000/v1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return regexp.MustCompile(`/assets/authsignal[^"]+|/assets/[^"]+app\.js`).FindAllString(string(a.index), -1)
+	}
+	with := func(name string) fstest.MapFS {
+		changed := fstest.MapFS{}
+		for n, f := range sdk {
+			changed[n] = f
+		}
+		changed[name] = &fstest.MapFile{Data: []byte("new")}
+		return changed
+	}
+	before, module, wrapper := names(sdk), names(with("authsignal.wasm")), names(with("index.js"))
+	if len(before) != 3 || module[0] == before[0] || module[2] != before[2] || wrapper[0] != before[0] || wrapper[2] == before[2] {
+		t.Errorf("names before %q, with a new module %q, with a new wrapper %q", before, module, wrapper)
+	}
+}
+
+func TestOutsideAPIServer(t *testing.T) {
+	inside, _ := startDemo(t)
+	env := map[string]string{
+		"DEMO_ADDR":                 "127.0.0.1:0",
+		"AUTHSIGNAL_API_URL":        inside.tenant.apiURL + "/",
+		"AUTHSIGNAL_API_SECRET_KEY": inside.tenant.secretKey,
+		"AUTHSIGNAL_TENANT_ID":      inside.tenant.id,
+	}
+	getenv := func(k string) string { return env[k] }
+	d, err := start(t.Context(), getenv, sdk, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.api != nil || d.tenant != inside.tenant {
+		t.Error("it does not use the API server that it was given")
+	}
+	newBrowser(t, d).enroll("jane")
+	if err := d.stop(); err != nil {
+		t.Error("stop:", err)
+	}
+
+	for name, value := range map[string]string{
+		"AUTHSIGNAL_API_URL":        "",
+		"AUTHSIGNAL_API_SECRET_KEY": "",
+		"AUTHSIGNAL_TENANT_ID":      "",
+		"DEMO_ADDR":                 "3000",
+	} {
+		old := env[name]
+		env[name] = value
+		if _, err := start(t.Context(), getenv, sdk, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("with %s=%q: error %v, want one that names it", name, value, err)
+		}
+		env[name] = old
+	}
+	env["AUTHSIGNAL_API_URL"] = "http://user:password@localhost/v1"
+	if _, err := start(t.Context(), getenv, sdk, slog.New(slog.DiscardHandler)); err == nil || strings.Contains(err.Error(), "password") {
+		t.Errorf("with a password in the URL: %v", err)
+	}
+}
+
+func TestStopsWhenAsked(t *testing.T) {
+	env := map[string]string{"DEMO_ADDR": "127.0.0.1:0", "DEMO_DATA": t.TempDir()}
+	d, err := start(t.Context(), func(k string) string { return env[k] }, sdk, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := d.wait(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := http.Get(d.url); err == nil {
+		t.Error("it still answers")
+	}
+}

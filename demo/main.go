@@ -1,0 +1,260 @@
+// Command demo is a small web app that protects its sign-in with an
+// authenticator app: a Go backend on the server SDK, and one page on the
+// browser SDK. It shows how the parts fit; it is no place to keep users.
+//
+// It is configured by environment variables:
+//
+//	DEMO_ADDR  host:port to listen on (default 127.0.0.1:3000); port 0 takes a
+//	           free one. Browsers open the page at this host, so give the
+//	           machine's own address to try it on a phone.
+//	DEMO_DATA  folder of the API server's database (default .demo)
+//
+//	AUTHSIGNAL_API_URL, AUTHSIGNAL_API_SECRET_KEY, AUTHSIGNAL_TENANT_ID
+//	           use this API server, which must allow the demo's origin;
+//	           without them the demo starts one inside itself, on its own port
+//
+// It prints one line with the address to open, and logs on standard error.
+// SIGINT and SIGTERM stop it gracefully.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/authsignal"
+	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/daemon"
+	"github.com/authsignal-wasm/sdk/js"
+)
+
+const (
+	defaultAddr = "127.0.0.1:3000"
+	defaultData = ".demo"
+	// apiPort is where the API server inside listens, if nobody else does.
+	apiPort = "4000"
+	// issuer is the name that authenticator apps show.
+	issuer = "Authsignal demo"
+	// grace is how long a stop waits for requests under way.
+	grace = 10 * time.Second
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves the demo until ctx ends.
+func run(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
+	sdk, err := js.Dist()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	d, err := start(ctx, getenv, sdk, log)
+	if err != nil {
+		return err
+	}
+	if d.api == nil {
+		fmt.Fprintf(stdout, "Open %s (the API at %s must allow this origin)\n", d.url, d.tenant.apiURL)
+	} else {
+		fmt.Fprintf(stdout, "Open %s (the API is at %s)\n", d.url, d.tenant.apiURL)
+	}
+	return d.wait(ctx)
+}
+
+// A tenant is where the API is and who we are there.
+type tenant struct {
+	apiURL, secretKey, id string
+}
+
+// outside reads which API server to use; the zero tenant means one of our own.
+func outside(getenv func(string) string) (tenant, error) {
+	const url, key, id = "AUTHSIGNAL_API_URL", "AUTHSIGNAL_API_SECRET_KEY", "AUTHSIGNAL_TENANT_ID"
+	t := tenant{apiURL: strings.TrimRight(getenv(url), "/"), secretKey: getenv(key), id: getenv(id)}
+	if t == (tenant{}) {
+		return t, nil
+	}
+	var missing []string
+	for _, v := range []struct{ name, value string }{{url, t.apiURL}, {key, t.secretKey}, {id, t.id}} {
+		if v.value == "" {
+			missing = append(missing, v.name)
+		}
+	}
+	if missing != nil {
+		return t, fmt.Errorf("to use an outside API server also set %s; to start one inside the demo set none of %s, %s and %s",
+			strings.Join(missing, " and "), url, key, id)
+	}
+	_, err := originOf(t.apiURL)
+	return t, err
+}
+
+// originOf gives the origin of the API, as the page's policy names it.
+func originOf(apiURL string) (string, error) {
+	u, err := url.Parse(apiURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
+		// It may hold a password: it is not quoted.
+		return "", errors.New("AUTHSIGNAL_API_URL must be a URL such as https://api.authsignal.com/v1")
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// A demo is a running app, with the API server inside it if there is one.
+type demo struct {
+	url    string
+	tenant tenant
+
+	http *http.Server
+	api  *daemon.Server
+	done chan error
+}
+
+// start listens. When it returns, requests are answered.
+func start(ctx context.Context, getenv func(string) string, sdk fs.FS, log *slog.Logger) (_ *demo, err error) {
+	d := &demo{done: make(chan error, 1)}
+	if d.tenant, err = outside(getenv); err != nil {
+		return nil, err
+	}
+	addr := or(getenv("DEMO_ADDR"), defaultAddr)
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, fmt.Errorf("DEMO_ADDR must be host:port, not %q", addr)
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, listener.Close())
+		}
+	}()
+	// The API server has to know the page's origin, which is known only now.
+	at := listener.Addr().(*net.TCPAddr)
+	origins := pageOrigins(at)
+	d.url = origins[0]
+	if d.tenant.apiURL == "" {
+		free := strings.HasSuffix(addr, ":0")
+		if d.api, err = startAPI(ctx, or(getenv("DEMO_DATA"), defaultData), at, free, origins, log); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, d.api.Stop(grace))
+			}
+		}()
+		d.tenant = tenant{d.api.BaseURL, d.api.APISecretKey, d.api.TenantID}
+	}
+	pages, err := newAssets(sdk, d.tenant)
+	if err != nil {
+		return nil, err
+	}
+	d.http = &http.Server{
+		Handler: newApp(authsignal.New(d.tenant.secretKey, d.tenant.apiURL), pages, log),
+		// A client that sends or reads slowly must not hold a connection for
+		// ever; a slow one needs some minutes for the module.
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      5 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	go func() { d.done <- d.http.Serve(listener) }()
+	return d, nil
+}
+
+// startAPI starts the API server at the host of the demo, on a port of its
+// own.
+func startAPI(ctx context.Context, data string, at *net.TCPAddr, free bool, origins []string, log *slog.Logger) (*daemon.Server, error) {
+	// Only this user may read the database.
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, err
+	}
+	port := apiPort
+	if free {
+		port = "0"
+	}
+	c := config.Config{
+		Addr:     net.JoinHostPort(at.IP.String(), port),
+		DB:       filepath.Join(data, config.DefaultDB),
+		Origins:  origins,
+		TokenTTL: config.DefaultTokenTTL,
+		Issuer:   issuer,
+	}
+	log = log.With("part", "api")
+	s, err := daemon.Start(ctx, c, log)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		c.Addr = net.JoinHostPort(at.IP.String(), "0")
+		s, err = daemon.Start(ctx, c, log)
+	}
+	return s, err
+}
+
+// pageOrigins are the origins of a page that is served at an address, as
+// browsers write them. The first is the one to open.
+func pageOrigins(at *net.TCPAddr) []string {
+	port := ":" + strconv.Itoa(at.Port)
+	if at.Port == 80 {
+		port = ""
+	}
+	host := at.IP.String()
+	if at.IP.To4() == nil {
+		host = "[" + host + "]"
+	}
+	switch {
+	case at.IP.IsUnspecified():
+		host = "127.0.0.1"
+	case !at.IP.IsLoopback():
+		return []string{"http://" + host + port}
+	}
+	return []string{"http://" + host + port, "http://localhost" + port}
+}
+
+// wait returns when ctx ends or the listener fails, after a graceful stop.
+func (d *demo) wait(ctx context.Context) error {
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-d.done:
+	}
+	return errors.Join(failed, d.stop())
+}
+
+// stop answers the requests under way, then stops the API server inside.
+func (d *demo) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	err := d.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, d.http.Close())
+	}
+	if d.api != nil {
+		err = errors.Join(err, d.api.Stop(grace))
+	}
+	return err
+}
+
+func or(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// cookieName is not just "session": on localhost, apps on all ports share
+	// their cookies.
+	cookieName = "authsignal_demo"
+	// pendingLife is how long a sign-in may take: longer than its token lives,
+	// so that it is the API that says when it is over.
+	pendingLife = 15 * time.Minute
+	// signedInLife is how long one stays signed in.
+	signedInLife = time.Hour
+	// maxSessions bounds the memory that strangers can make us use.
+	maxSessions = 10_000
+)
+
+// A step is what the user has to do next; the page shows it.
+type step string
+
+const (
+	stepSignIn    step = "signIn"    // say who one is: there is no session
+	stepEnroll    step = "enroll"    // set up an authenticator app
+	stepChallenge step = "challenge" // enter a code
+	stepAccount   step = "account"   // nothing: one is in
+)
+
+// A session is what the backend knows of a browser. Only the step account has
+// a second factor behind it.
+type session struct {
+	username string
+	step     step
+	// action, idempotencyKey and token are those of the tracked action that
+	// must succeed to get in. The token is kept for when the page loses its
+	// own (see app.verified).
+	action, idempotencyKey, token string
+	signedInAt                    time.Time
+	expires                       time.Time
+}
+
+// sessions keeps sessions in memory, by id.
+type sessions struct {
+	now func() time.Time
+	mu  sync.Mutex
+	m   map[string]session
+}
+
+// start begins a session under a new random id of 256 bits, and ends the old
+// one. A session whose rights change gets a new id, so that an id that was
+// planted or seen before is worth nothing (session fixation). It reports false
+// if there are too many sessions.
+func (s *sessions) start(oldID string, new session) (id string, ok bool) {
+	b := make([]byte, 32)
+	rand.Read(b) // never fails
+	id = base64.RawURLEncoding.EncodeToString(b)
+	life := pendingLife
+	if new.step == stepAccount {
+		life = signedInLife
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	for id, old := range s.m {
+		if !now.Before(old.expires) {
+			delete(s.m, id)
+		}
+	}
+	delete(s.m, oldID)
+	if len(s.m) >= maxSessions {
+		return "", false
+	}
+	new.expires = now.Add(life)
+	s.m[id] = new
+	return id, true
+}
+
+// get finds a session that has not expired.
+func (s *sessions) get(id string) (session, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, ok := s.m[id]
+	return found, ok && s.now().Before(found.expires)
+}
+
+// replace changes a session, unless it has ended meanwhile.
+func (s *sessions) replace(id string, new session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.m[id]
+	if ok {
+		s.m[id] = new
+	}
+	return ok
+}
+
+func (s *sessions) end(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m, id)
+}
+
+// endAll ends all sessions of a user.
+func (s *sessions) endAll(username string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, old := range s.m {
+		if old.username == username {
+			delete(s.m, id)
+		}
+	}
+}
+
+// sessionID reads the id that a browser claims.
+func sessionID(r *http.Request) string {
+	c, err := r.Cookie(cookieName)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// setCookie hands an id to the browser; an empty one takes it back.
+func setCookie(w http.ResponseWriter, r *http.Request, id string) {
+	c := &http.Cookie{
+		Name: cookieName, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		// The demo speaks plain HTTP; a proxy before it may speak HTTPS. Whoever
+		// makes this header up only restricts their own cookie.
+		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
+	}
+	if id == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
