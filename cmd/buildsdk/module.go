@@ -91,7 +91,7 @@ func buildModule(ctx context.Context, tc toolchain, dir string, w io.Writer) err
 
 	rec, err := readModule(dir)
 	if err != nil || rec.SHA256 != hash(wasm) || rec.GoVersion != tc.version {
-		fmt.Fprintln(w, "authsignal.wasm: compressing (about half a minute; only when the module has changed)")
+		fmt.Fprintln(w, "authsignal.wasm: compressing (some ten seconds; only when the module has changed)")
 		start := time.Now()
 		zipped, br := compressGzip(wasm), compressBrotli(wasm)
 		fmt.Fprintf(w, "authsignal.wasm: compressed in %.1f s\n", time.Since(start).Seconds())
