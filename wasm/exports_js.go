@@ -54,7 +54,7 @@ func newClass() js.Value {
 // readConfig reads and checks the constructor's options. The result is a
 // JavaScript object of our own, which only clientOf reads.
 func readConfig(options js.Value) (js.Value, error) {
-	if bridge.IsNullish(options) {
+	if !isObject(options) {
 		options = bridge.Object()
 	}
 	var err error
@@ -132,6 +132,9 @@ func enroll(args []js.Value) js.Value {
 		if bridge.IsNullish(options) {
 			options = bridge.Object()
 		}
+		if !isObject(options) {
+			return nil, bridge.TypeError("enroll takes an object: enroll({ signal, timeout })")
+		}
 		ctx, end, err := readLimits(options)
 		if err != nil {
 			return nil, err
@@ -164,7 +167,7 @@ func verify(args []js.Value) js.Value {
 	return bridge.Promise(func() (bridge.Work, error) {
 		c := clientOf(args[0])
 		token := c.Token()
-		if t := bridge.Type(args[1]); t != js.TypeObject && t != js.TypeFunction {
+		if !isObject(args[1]) {
 			return nil, bridge.TypeError("verify takes an object: verify({ code })")
 		}
 		v, err := bridge.Get(args[1], "code")
@@ -211,6 +214,12 @@ func verifyResult(v client.Verification) js.Value {
 			bridge.Object("value", token, "configurable", true, "writable", true))
 	}
 	return result
+}
+
+// isObject says whether v has properties of its own to read.
+func isObject(v js.Value) bool {
+	t := bridge.Type(v)
+	return t == js.TypeObject || t == js.TypeFunction
 }
 
 // readLimits reads the options signal and timeout of a call and starts its
@@ -297,6 +306,9 @@ func readQROptions(options js.Value) (qr.Options, error) {
 	if bridge.IsNullish(options) {
 		return o, nil
 	}
+	if !isObject(options) {
+		return o, bridge.TypeError("options must be an object")
+	}
 	var err error
 	get := func(key string, use func(js.Value) error) {
 		var v js.Value
@@ -307,21 +319,21 @@ func readQROptions(options js.Value) (qr.Options, error) {
 			err = use(v)
 		}
 	}
-	whole := func(to *int, wrong error) func(js.Value) error {
+	whole := func(to *int, least, most float64, wrong error) func(js.Value) error {
 		return func(v js.Value) error {
 			if bridge.Type(v) != js.TypeNumber {
 				return bridge.TypeError(wrong.Error())
 			}
 			n := v.Float()
-			if n < 0 || n > qr.MaxWidth || n != float64(int(n)) {
+			if !(n >= least && n <= most) || n != float64(int(n)) {
 				return bridge.TypeError(wrong.Error())
 			}
 			*to = int(n)
 			return nil
 		}
 	}
-	get("margin", whole(&o.Margin, qr.ErrMargin))
-	get("width", whole(&o.Width, qr.ErrWidth))
+	get("margin", whole(&o.Margin, 0, qr.MaxMargin, qr.ErrMargin))
+	get("width", whole(&o.Width, 1, qr.MaxWidth, qr.ErrWidth))
 	get("title", func(v js.Value) error {
 		if bridge.Type(v) != js.TypeString {
 			return bridge.TypeError("title must be a string")

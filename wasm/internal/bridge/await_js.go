@@ -98,12 +98,25 @@ func Await(ctx Context, p js.Value) (js.Value, error) {
 // already. It returns a TypeError if signal is not an AbortSignal. stop must be
 // called when the call is over.
 func OnAbort(signal js.Value, f func()) (stop func(), err error) {
+	// Known by what it can do: a signal of another frame is no instance of
+	// this one's AbortSignal.
+	wrong := TypeError("signal must be an AbortSignal")
+	if t := Type(signal); t != js.TypeObject && t != js.TypeFunction {
+		return nil, wrong
+	}
+	for _, method := range []string{"addEventListener", "removeEventListener"} {
+		if v, err := Get(signal, method); err != nil {
+			return nil, err
+		} else if Type(v) != js.TypeFunction {
+			return nil, wrong
+		}
+	}
 	aborted, err := Get(signal, "aborted")
 	if err != nil {
 		return nil, err
 	}
 	if Type(aborted) != js.TypeBoolean {
-		return nil, TypeError("signal must be an AbortSignal")
+		return nil, wrong
 	}
 	if aborted.Bool() {
 		f()
@@ -113,10 +126,9 @@ func OnAbort(signal js.Value, f func()) (stop func(), err error) {
 		f()
 		return nil
 	})
-	_, err = Try(func() js.Value { return signal.Call("addEventListener", "abort", listener) })
-	if err != nil {
+	if _, err := Try(func() js.Value { return signal.Call("addEventListener", "abort", listener) }); err != nil {
 		release(listener)
-		return nil, TypeError("signal must be an AbortSignal")
+		return nil, err
 	}
 	return func() {
 		// A signal that outlives the call must not hold on to the listener.

@@ -1,0 +1,534 @@
+//go:build js && wasm
+
+package main
+
+import (
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall/js"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
+)
+
+func TestSurface(t *testing.T) {
+	a := newInstance(t, trueAPI)
+	got := eval(`return [Object.keys(globalThis.authsignal), Object.keys(globalThis.authsignal.qr), Object.keys(a),
+		Object.keys(a.totp), globalThis.authsignal.Authsignal.name]`, a)
+	checkShow(t, got, `[["Authsignal","qr"],["toSVG"],["setToken","totp"],["enroll","verify"],"Authsignal"]`)
+}
+
+func TestConstructorThrows(t *testing.T) {
+	for _, test := range []struct{ construct, want string }{
+		{`new A({})`, "Error: tenantId is required"},
+		{`new A()`, "Error: tenantId is required"},
+		{`new A(null)`, "Error: tenantId is required"},
+		{`new A({tenantId: ""})`, "Error: tenantId is required"},
+		{`new A({tenantId: null})`, "Error: tenantId is required"},
+		{`new A({tenantId: 7})`, "TypeError: tenantId must be a string"},
+		{`new A({tenantId: 7n})`, "TypeError: tenantId must be a string"},
+		{`new A({tenantId: "t", baseUrl: 7})`, "TypeError: baseUrl must be a URL such as https://api.authsignal.com/v1"},
+		{`new A({tenantId: "t", baseUrl: " "})`, "TypeError: baseUrl must be a URL such as https://api.authsignal.com/v1"},
+		{`new A({tenantId: "t", onTokenExpired: 1})`, "TypeError: onTokenExpired must be a function"},
+		{`new A({get tenantId() { throw new RangeError("mine") }})`, "RangeError: mine"},
+		{`A({tenantId: "t"})`, "TypeError: Class constructor Authsignal cannot be invoked without 'new'"},
+		{`new A({tenantId: "t"}).setToken({token: "x"})`, "TypeError: token must be a string"},
+	} {
+		got := eval(`const A = globalThis.authsignal.Authsignal; try { ` + test.construct + `; return "nothing" } catch (e) { return e }`)
+		if s := show(got); s != test.want {
+			t.Errorf("%s threw %s, want %s", test.construct, s, test.want)
+		}
+	}
+}
+
+func TestClass(t *testing.T) {
+	got := eval(`const A = globalThis.authsignal.Authsignal
+		class Sub extends A { constructor(o) { super(o); this.mine = 1 } own() { return this.mine } }
+		const x = new A({tenantId: "t"}), s = new Sub({tenantId: "t"})
+		return [x instanceof A, x.constructor === A, s instanceof Sub, s instanceof A, s.own(), x instanceof Sub]`)
+	checkShow(t, got, `[true,true,true,true,1,false]`)
+}
+
+func TestTokenNotSet(t *testing.T) {
+	count, lines := requests(t), console(t)
+	a := newInstance(t, trueAPI)
+	const want = `{"error":"token_not_set","errorCode":"token_not_set","errorDescription":"A token has not been set. Call 'setToken' first."}`
+	const line = "Error: A token has not been set. Call 'setToken' first."
+	checkShow(t, resolved(t, enrollWith(a)), want)
+	checkShow(t, resolved(t, verifyCode(a, "123456")), want)
+	for _, empty := range []any{"", " \n", nil, js.Undefined()} {
+		a.Call("setToken", "tok")
+		a.Call("setToken", empty)
+		checkShow(t, resolved(t, enrollWith(a)), want)
+	}
+	if got := count(); got != 0 {
+		t.Errorf("got %d requests, want none", got)
+	}
+	if got, want := lines(), strings.TrimSuffix(strings.Repeat(line+"\n", 6), "\n"); got != want {
+		t.Errorf("got console %q, want %q", got, want)
+	}
+}
+
+func TestTokenWithNewline(t *testing.T) {
+	count := requests(t)
+	a := newInstance(t, trueAPI)
+	a.Call("setToken", "a\nb")
+	checkCode(t, resolved(t, enrollWith(a)), "invalid_request")
+	checkCode(t, resolved(t, verifyCode(a, "123456")), "invalid_request")
+	if got := count(); got != 0 {
+		t.Errorf("got %d requests, want none", got)
+	}
+}
+
+func TestRequest(t *testing.T) {
+	replace(t, js.Global().Get("document"), "cookie", "session=secret")
+	a := withToken(t, peer+"/echo/")
+	checkShow(t, resolved(t, enrollWith(a)), `{"data":{"authorization":"Bearer tok","body":"","contentType":"application/json","cookie":"","path":"/echo/client/user-authenticators/totp"}}`)
+	checkShow(t, resolved(t, verifyCode(a, "123 456")), `{"data":{"authorization":"Bearer tok","body":"{\"verificationCode\":\"123456\"}","contentType":"application/json","cookie":"","path":"/echo/client/verify/totp"}}`)
+}
+
+func TestBrokenServers(t *testing.T) {
+	lines := console(t)
+	for path, want := range map[string]string{
+		"/html": "invalid_response", "/html502": "invalid_response", "/empty": "invalid_response",
+		"/no-content": "invalid_response", "/null": "invalid_response", "/string": "invalid_response",
+		"/number": "invalid_response", "/array": "invalid_response", "/cut": "invalid_response",
+		"/404": "invalid_response", "/500": "invalid_response", "/huge": "invalid_response",
+		"/429": "too_many_requests", "/429-html": "too_many_requests",
+		"/reset": "network_error", "/redirect": "network_error",
+	} {
+		t.Run(path[1:], func(t *testing.T) {
+			a := withToken(t, peer+path)
+			checkCode(t, resolved(t, enrollWith(a)), want)
+			checkCode(t, resolved(t, verifyCode(a, "123456")), want)
+		})
+	}
+	if got := lines(); got != "" {
+		t.Errorf("got console %q, want nothing", got)
+	}
+}
+
+func TestServerDown(t *testing.T) {
+	checkCode(t, resolved(t, enrollWith(withToken(t, downAPI))), "network_error")
+}
+
+func TestServerThatNeverAnswers(t *testing.T) {
+	for _, path := range []string{"/never", "/slow-body"} {
+		got := resolved(t, enrollWith(withToken(t, peer+path), bridge.Object("timeout", 50)))
+		checkCode(t, got, "timeout")
+	}
+}
+
+func TestFetchThatIgnoresItsSignal(t *testing.T) {
+	replace(t, js.Global(), "fetch", eval(`return () => new Promise(() => {})`))
+	checkCode(t, resolved(t, enrollWith(withToken(t, trueAPI), bridge.Object("timeout", 50))), "timeout")
+}
+
+func TestAbort(t *testing.T) {
+	for _, path := range []string{"/never", "/slow-body"} {
+		controller := js.Global().Get("AbortController").New()
+		p := enrollWith(withToken(t, peer+path), bridge.Object("signal", controller.Get("signal")))
+		controller.Call("abort")
+		checkCode(t, resolved(t, p), "aborted")
+	}
+}
+
+func TestAbortedBefore(t *testing.T) {
+	count := requests(t)
+	a := withToken(t, trueAPI)
+	signal := js.Global().Get("AbortSignal").Call("abort")
+	checkCode(t, resolved(t, enrollWith(a, bridge.Object("signal", signal))), "aborted")
+	checkCode(t, resolved(t, a.Get("totp").Call("verify", bridge.Object("code", "123456", "signal", signal))), "aborted")
+	if got := count(); got != 0 {
+		t.Errorf("got %d requests, want none", got)
+	}
+}
+
+func TestPanicInsideAnExport(t *testing.T) {
+	a := withToken(t, peer+"/echo")
+	live := bridge.Live()
+	t.Run("crash", func(t *testing.T) {
+		replace(t, js.Global(), "fetch", eval(`return async () => null`)) // its status is then read in vain
+		checkCode(t, resolved(t, enrollWith(a)), "sdk_crashed")
+		checkCode(t, resolved(t, verifyCode(a, "123456")), "sdk_crashed")
+	})
+	if got := resolved(t, enrollWith(a)); got.Get("data").IsUndefined() {
+		t.Errorf("the module does not live on: %s", show(got))
+	}
+	if got := bridge.Live(); got != live {
+		t.Errorf("got %d functions, want %d as before", got, live)
+	}
+}
+
+func TestThrowingGetters(t *testing.T) {
+	a := withToken(t, trueAPI)
+	thrown := eval(`return {mine: 1}`)
+	for _, key := range []string{"code", "signal", "timeout"} {
+		options := eval(`return Object.defineProperty({code: "123456"}, a, {get() { throw b }})`, key, thrown)
+		if got := rejected(t, a.Get("totp").Call("verify", options)); !got.Equal(thrown) {
+			t.Errorf("verify, %s: got %s, want what the getter threw", key, show(got))
+		}
+		if key == "code" {
+			continue
+		}
+		if got := rejected(t, enrollWith(a, options)); !got.Equal(thrown) {
+			t.Errorf("enroll, %s: got %s, want what the getter threw", key, show(got))
+		}
+	}
+}
+
+func TestWrongArguments(t *testing.T) {
+	const timeout = "TypeError: timeout must be a number of milliseconds above 0 and up to 2147483647"
+	const signal = "TypeError: signal must be an AbortSignal"
+	const object = "TypeError: verify takes an object: verify({ code })"
+	a := withToken(t, trueAPI)
+	live := bridge.Live()
+	for _, test := range []struct{ call, want string }{
+		{`verify()`, object},
+		{`verify(null)`, object},
+		{`verify("123456")`, object},
+		{`verify(7n)`, object},
+		{`enroll("x")`, "TypeError: enroll takes an object: enroll({ signal, timeout })"},
+		{`enroll({timeout: 0})`, timeout},
+		{`enroll({timeout: -1})`, timeout},
+		{`enroll({timeout: NaN})`, timeout},
+		{`enroll({timeout: Infinity})`, timeout},
+		{`enroll({timeout: "10"})`, timeout},
+		{`enroll({timeout: 7n})`, timeout},
+		{`enroll({signal: {}})`, signal},
+		{`enroll({signal: {aborted: false}})`, signal},
+		{`enroll({signal: 7n})`, "TypeError: signal must be an AbortSignal"},
+		{`verify({code: "123456", signal: "x"})`, signal},
+	} {
+		if got := show(rejected(t, eval(`return a.totp.`+test.call, a))); got != test.want {
+			t.Errorf("%s: got %s, want %s", test.call, got, test.want)
+		}
+	}
+	if got := bridge.Live(); got != live {
+		t.Errorf("got %d functions, want %d as before", got, live)
+	}
+}
+
+func TestCodesThatAreNone(t *testing.T) {
+	count := requests(t)
+	a := withToken(t, trueAPI)
+	for _, code := range []string{`"12345"`, `"123456789"`, `""`, `"abcdef"`, `12345`, `1e30`, `NaN`, `null`, `undefined`, `true`, `7n`, `{}`, `Symbol()`} {
+		got := resolved(t, eval(`return a.totp.verify({code: `+code+`})`, a))
+		checkShow(t, got, `{"data":{"isVerified":false,"failureReason":"CODE_INVALID_OR_EXPIRED"}}`)
+	}
+	if got := count(); got != 0 {
+		t.Errorf("got %d requests, want none", got)
+	}
+}
+
+func TestNumberAsCode(t *testing.T) {
+	got := resolved(t, verifyCode(withToken(t, peer+"/echo"), 123456))
+	if got, want := got.Get("data").Get("body").String(), `{"verificationCode":"123456"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestErrorValuesAreRaw(t *testing.T) {
+	for path, want := range map[string]string{
+		"/error-null":  `{"error":null,"errorCode":"<undefined>","errorDescription":"<undefined>"}`,
+		"/error-only":  `{"error":"invalid_request","errorCode":"<undefined>","errorDescription":"<undefined>"}`,
+		"/error-empty": `{"error":"","errorCode":"c","errorDescription":""}`,
+		"/error-raw":   `{"error":["b"],"errorCode":7,"errorDescription":["b"]}`,
+		"/error":       `{"error":"No scope.","errorCode":"unauthorized","errorDescription":"No scope."}`,
+	} {
+		checkShow(t, resolved(t, enrollWith(withToken(t, peer+path))), want)
+	}
+}
+
+func TestVerifyResult(t *testing.T) {
+	a := withToken(t, peer+"/unknown")
+	got := resolved(t, verifyCode(a, "123456"))
+	// Keys of the server that the SDK does not know stay; token is the last.
+	checkShow(t, got, `{"data":{"isVerified":true,"later":{"a":[1,null]},"token":"new"}}`)
+	if token := got.Get("token").String(); token != "new" {
+		t.Errorf("got response.token %q, want new", token)
+	}
+}
+
+func TestEnrollWithoutQRCode(t *testing.T) {
+	for path, want := range map[string]string{
+		"/not-a-uri": `{"data":{"uri":7,"secret":"s"}}`,
+		"/long-uri":  `{"data":{"uri":"` + strings.Repeat("a", 4000) + `","secret":"s"}}`,
+	} {
+		checkShow(t, resolved(t, enrollWith(withToken(t, peer+path))), want)
+	}
+}
+
+func TestTokenOfTheMoment(t *testing.T) {
+	a := newInstance(t, peer+"/echo")
+	both := eval(`a.setToken("a"); const one = a.totp.enroll(); a.setToken("b"); return Promise.all([one, a.totp.enroll()])`, a)
+	got := eval(`return a.map(r => r.data.authorization)`, resolved(t, both))
+	checkShow(t, got, `["Bearer a","Bearer b"]`)
+}
+
+func TestTokenCacheIsShared(t *testing.T) {
+	authorization := func(a js.Value) string {
+		return show(resolved(t, enrollWith(a)).Get("data").Get("authorization"))
+	}
+	withToken(t, peer+"/echo")
+	if got, want := authorization(newInstance(t, peer+"/echo/")), `"Bearer tok"`; got != want {
+		t.Errorf("same tenant and base URL: got %s, want %s", got, want)
+	}
+	console(t)
+	checkShow(t, resolved(t, enrollWith(newInstance(t, peer+"/unknown"))).Get("errorCode"), `"token_not_set"`)
+}
+
+func TestVerifyReplacesTheToken(t *testing.T) {
+	a := withToken(t, peer+"/unknown")
+	resolved(t, verifyCode(a, "123456"))
+	var sent js.Value
+	replace(t, js.Global(), "fetch", eval(`const f = fetch; return (u, o) => { a.sent = o.headers.Authorization; return f(u, o) }`, js.Global()))
+	resolved(t, enrollWith(a))
+	if sent = js.Global().Get("sent"); show(sent) != `"Bearer new"` {
+		t.Errorf("got %s, want Bearer new", show(sent))
+	}
+}
+
+func TestMethodsWithoutThis(t *testing.T) {
+	got := eval(`const {setToken, totp: {enroll}} = a; setToken("tok"); return enroll()`, newInstance(t, peer+"/echo"))
+	checkShow(t, resolved(t, got).Get("data").Get("authorization"), `"Bearer tok"`)
+}
+
+func TestOnTokenExpired(t *testing.T) {
+	calls := js.Global().Get("Array").New()
+	a := withToken(t, peer+"/expired", "onTokenExpired", eval(`return (...args) => { a.push(args.length) }`, calls))
+	got := resolved(t, eval(`return a.totp.enroll().then(r => [r.errorCode, b.length])`, a, calls))
+	checkShow(t, got, `["expired_token",1]`)
+	checkShow(t, calls, `[0]`)
+	resolved(t, enrollWith(withToken(t, peer+"/error", "onTokenExpired", eval(`return () => { a.push("no") }`, calls))))
+	checkShow(t, calls, `[0]`)
+}
+
+func TestOnTokenExpiredThatThrows(t *testing.T) {
+	thrown := eval(`return {mine: 1}`)
+	a := withToken(t, peer+"/expired", "onTokenExpired", eval(`return () => { throw a }`, thrown))
+	if got := rejected(t, enrollWith(a)); !got.Equal(thrown) {
+		t.Errorf("got %s, want what the callback threw", show(got))
+	}
+}
+
+// The callback may call the SDK again, which re-enters Go.
+func TestOnTokenExpiredThatCalls(t *testing.T) {
+	holder := bridge.Object()
+	a := withToken(t, peer+"/expired", "onTokenExpired",
+		eval(`return () => { a.sdk.setToken("fresh"); a.again = a.sdk.totp.verify({code: "1"}) }`, holder))
+	holder.Set("sdk", a)
+	resolved(t, enrollWith(a))
+	checkShow(t, resolved(t, holder.Get("again")).Get("data").Get("isVerified"), "false")
+}
+
+func TestEnableLogging(t *testing.T) {
+	lines := console(t)
+	resolved(t, enrollWith(withToken(t, peer+"/error", "enableLogging", true)))
+	resolved(t, enrollWith(withToken(t, downAPI, "enableLogging", true)))
+	resolved(t, enrollWith(withToken(t, peer+"/error")))
+	if got, want := lines(), "[Authsignal] unauthorized: No scope."; got != want {
+		t.Errorf("got console %q, want %q", got, want)
+	}
+}
+
+// authenticator is an authenticator app: the code of secret, steps of 30 s from
+// now.
+func authenticator(t *testing.T, secret js.Value, steps int) string {
+	t.Helper()
+	code, err := totp.GenerateCode(secret.String(), time.Now().Add(time.Duration(steps)*30*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+// enrolled enrolls a user with the code of the step before this one, so that
+// the code of now and the next are unused.
+func enrolled(t *testing.T, a js.Value) (secret js.Value) {
+	t.Helper()
+	a.Call("setToken", track(t, t.Name()))
+	secret = resolved(t, enrollWith(a)).Get("data").Get("secret")
+	got := resolved(t, verifyCode(a, authenticator(t, secret, -1)))
+	if !got.Get("data").Get("isVerified").Truthy() {
+		t.Fatalf("the enrollment was not verified: %s", show(got))
+	}
+	return secret
+}
+
+func TestEnrollAndVerify(t *testing.T) {
+	a := newInstance(t, trueAPI)
+	a.Call("setToken", track(t, t.Name()))
+	enrollment := resolved(t, enrollWith(a))
+	data := enrollment.Get("data")
+	got := eval(`const d = a.data; return [Object.keys(a), Object.keys(d).sort(), d.qrCode.slice(0, 19), d.userId,
+		new URL(d.uri).searchParams.get("secret") === d.secret]`, enrollment)
+	checkShow(t, got, `[["data"],["qrCode","secret","uri","userAuthenticatorId","userId"],"data:image/svg+xml,","TestEnrollAndVerify",true]`)
+
+	verified := resolved(t, verifyCode(a, authenticator(t, data.Get("secret"), 0)))
+	got = eval(`const d = a.data; return [Object.keys(a), Object.keys(d).at(-1), d.isVerified, "accessToken" in d,
+		d.userAuthenticator.verificationMethod, a.token === d.token]`, verified)
+	checkShow(t, got, `[["data"],"token",true,false,"AUTHENTICATOR_APP",true]`)
+
+	validated := post(t, "/validate", "token", verified.Get("token").String())
+	checkShow(t, eval(`return [a.isValid, a.state, a.userId]`, validated), `[true,"CHALLENGE_SUCCEEDED","TestEnrollAndVerify"]`)
+}
+
+func TestVerifyAgainLater(t *testing.T) {
+	a := newInstance(t, trueAPI)
+	secret := enrolled(t, a)
+	a.Call("setToken", track(t, t.Name()))
+	got := resolved(t, verifyCode(a, authenticator(t, secret, 0)))
+	checkShow(t, eval(`return Object.keys(a.data)`, got), `["isVerified","token"]`)
+}
+
+func TestWrongCode(t *testing.T) {
+	a := newInstance(t, trueAPI)
+	secret := enrolled(t, a)
+	right := authenticator(t, secret, 0)
+	wrong := []byte(right)
+	wrong[0] = '0' + (wrong[0]-'0'+1)%10
+	// One code in 300,000 hits a neighbouring step.
+	if s := string(wrong); s == authenticator(t, secret, 1) || s == authenticator(t, secret, -1) {
+		t.Skip("the wrong code is right by chance")
+	}
+	got := resolved(t, verifyCode(a, string(wrong)))
+	checkShow(t, got, `{"data":{"isVerified":false,"failureReason":"CODE_INVALID_OR_EXPIRED"}}`)
+	if !got.Get("token").IsUndefined() {
+		t.Error("a refused code has a token")
+	}
+	if got := resolved(t, verifyCode(a, right)); !got.Get("data").Get("isVerified").Bool() {
+		t.Errorf("after a wrong code: got %s, want it verified", show(got))
+	}
+}
+
+func TestReplayedCode(t *testing.T) {
+	a := newInstance(t, trueAPI)
+	code := authenticator(t, enrolled(t, a), 0)
+	if got := resolved(t, verifyCode(a, code)); !got.Get("data").Get("isVerified").Bool() {
+		t.Fatalf("first time: got %s, want it verified", show(got))
+	}
+	checkShow(t, resolved(t, verifyCode(a, code)), `{"data":{"isVerified":false,"failureReason":"CODE_INVALID_OR_EXPIRED"}}`)
+}
+
+func TestExpiredToken(t *testing.T) {
+	calls := js.Global().Get("Array").New()
+	a := newInstance(t, hastyAPI, "onTokenExpired", eval(`return () => { a.push(1) }`, calls))
+	a.Call("setToken", post(t, "/track", "user", t.Name(), "hasty", "1").Get("token"))
+	var got js.Value
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		if got = resolved(t, enrollWith(a)); !got.Get("errorCode").IsUndefined() {
+			break
+		}
+	}
+	checkShow(t, got.Get("errorCode"), `"expired_token"`)
+	checkShow(t, resolved(t, verifyCode(a, "123456")).Get("errorCode"), `"expired_token"`)
+	checkShow(t, calls, `[1,1]`)
+}
+
+func TestTwoEnrollsAtOnce(t *testing.T) {
+	a := newInstance(t, trueAPI)
+	a.Call("setToken", track(t, t.Name()))
+	both := resolved(t, eval(`return Promise.all([a.totp.enroll(), a.totp.enroll()])`, a))
+	got := eval(`return a.map(r => typeof r.data.secret)`, both)
+	checkShow(t, got, `["string","string"]`)
+}
+
+func TestBadToken(t *testing.T) {
+	checkShow(t, resolved(t, enrollWith(withToken(t, trueAPI))).Get("errorCode"), `"unauthorized"`)
+}
+
+func TestQRCodeIsAPicture(t *testing.T) {
+	a := newInstance(t, trueAPI)
+	a.Call("setToken", track(t, t.Name()))
+	url := resolved(t, enrollWith(a)).Get("data").Get("qrCode")
+	got := resolved(t, eval(`const i = new Image(); i.src = a; return i.decode().then(() => [i.naturalWidth > 100, i.naturalWidth === i.naturalHeight])`, url))
+	checkShow(t, got, "[true,true]")
+}
+
+func TestToSVG(t *testing.T) {
+	svg := resolved(t, eval(`return globalThis.authsignal.qr.toSVG("hello", {title: "<hi>", margin: 2, width: 99, errorCorrectionLevel: "h"})`))
+	got := eval(`const e = new DOMParser().parseFromString(a, "image/svg+xml").documentElement
+		return [e.tagName, e.getAttribute("width"), e.getAttribute("viewBox"), e.querySelector("title").textContent]`, svg)
+	checkShow(t, got, `["svg","99","0 0 25 25","<hi>"]`)
+}
+
+func TestToSVGErrors(t *testing.T) {
+	const margin = "TypeError: margin must be a whole number of modules from 0 to 100"
+	for _, test := range []struct{ args, want string }{
+		{``, "TypeError: text must be a string"},
+		{`7n`, "TypeError: text must be a string"},
+		{`""`, "Error: text is empty"},
+		{`"a".repeat(3000)`, "Error: text is too long for a QR code at this error correction level"},
+		{`"a", {margin: -1}`, margin},
+		{`"a", {margin: 1.5}`, margin},
+		{`"a", {margin: 101}`, margin},
+		{`"a", {margin: "4"}`, margin},
+		{`"a", {margin: 7n}`, margin},
+		{`"a", {width: 0}`, "TypeError: width must be a whole number of pixels from 1 to 100000"},
+		{`"a", {title: 7}`, "TypeError: title must be a string"},
+		{`"a", {errorCorrectionLevel: "X"}`, `TypeError: errorCorrectionLevel must be "L", "M", "Q" or "H"`},
+		{`"a", "b"`, "TypeError: options must be an object"},
+		{`"a", {get margin() { throw new RangeError("mine") }}`, "RangeError: mine"},
+	} {
+		if got := show(rejected(t, eval(`return globalThis.authsignal.qr.toSVG(`+test.args+`)`))); got != test.want {
+			t.Errorf("toSVG(%s): got %s, want %s", test.args, got, test.want)
+		}
+	}
+}
+
+// TestNothingIsLeftBehind uses the module as a page that stays open for long
+// does, and counts what it holds before and after.
+func TestNothingIsLeftBehind(t *testing.T) {
+	console(t)
+	// The Go instance is only to be had from within.
+	proto := js.Global().Get("Go").Get("prototype")
+	replace(t, proto, "_makeFuncWrapper", eval(`return function (id) { globalThis.goInstance = this; return a.call(this, id) }`, proto.Get("_makeFuncWrapper")))
+	round := func(i int) {
+		n := strconv.Itoa(i)
+		a := js.Global().Get("authsignal").Get("Authsignal").New(bridge.Object("tenantId", t.Name(), "baseUrl", peer+"/echo", "onTokenExpired", eval(`return () => {}`)))
+		a.Call("setToken", "tok"+n)
+		controller := js.Global().Get("AbortController").New()
+		resolved(t, enrollWith(a, bridge.Object("signal", controller.Get("signal"))))
+		resolved(t, verifyCode(a, "123456"))
+		resolved(t, verifyCode(a, "no"))
+		aborted := enrollWith(a, bridge.Object("signal", controller.Get("signal")))
+		controller.Call("abort")
+		resolved(t, aborted)
+		rejected(t, eval(`return a.totp.verify({get code() { throw 1 }})`, a))
+		eval(`try { new globalThis.authsignal.Authsignal({}) } catch {}`)
+		resolved(t, eval(`return globalThis.authsignal.qr.toSVG(a)`, "text "+n))
+	}
+	// held counts the JavaScript values that Go refers to. A value goes when
+	// the collector has found it unused and its finalizer has run.
+	held := func() int {
+		least := 1 << 30
+		for range 20 {
+			runtime.GC()
+			resolved(t, eval(`return new Promise(resolve => setTimeout(resolve))`))
+			least = min(least, eval(`return goInstance._values.filter(v => v !== null).length`).Int())
+		}
+		return least
+	}
+	for i := range 10 {
+		round(i)
+	}
+	live, values := bridge.Live(), held()
+	for i := range 100 {
+		round(i)
+	}
+	for end := time.Now().Add(5 * time.Second); bridge.Live() > live && time.Now().Before(end); {
+		resolved(t, eval(`return new Promise(resolve => setTimeout(resolve))`))
+	}
+	if got := bridge.Live(); got > live {
+		t.Errorf("got %d functions after 100 rounds, want %d as before", got, live)
+	}
+	// A few values come and go with the browser's own doings.
+	if got := held(); got > values+10 {
+		t.Errorf("got %d values after 100 rounds, want about %d as before", got, values)
+	}
+}
