@@ -159,7 +159,7 @@ func newPeer(server, hasty *daemon.Server) http.Handler {
 	answer("/error-raw", 400, `{"error":{"a":1},"errorCode":7,"errorDescription":["b"]}`)
 	answer("/error", 403, `{"error":"unauthorized","errorCode":"unauthorized","errorDescription":"No scope."}`)
 	answer("/expired", 401, `{"error":"expired_token","errorCode":"expired_token","errorDescription":"The token has expired."}`)
-	answer("/unknown", 200, `{"isVerified":true,"accessToken":"new","later":{"a":[1,null]},"token":"first"}`)
+	answer("/unknown", 200, `{"token":"first","isVerified":true,"accessToken":"new","later":{"a":[1,null]}}`)
 	answer("/not-a-uri", 200, `{"uri":7,"secret":"s"}`)
 	answer("/long-uri", 200, `{"uri":"`+strings.Repeat("a", 4000)+`","secret":"s"}`)
 	mux.HandleFunc("POST /never/client/", func(w http.ResponseWriter, r *http.Request) {

@@ -184,8 +184,9 @@ func TestLevelsGrow(t *testing.T) {
 
 func TestDeterminism(t *testing.T) {
 	t.Parallel()
-	if draw(t, uri, Default()) != draw(t, uri, Default()) {
-		t.Error("the same text gave two pictures")
+	want := draw(t, uri, Default())
+	if got := draw(t, uri, Default()); got != want {
+		t.Errorf("got another picture for the same text:\n%s\n%s", got, want)
 	}
 }
 
