@@ -36,7 +36,7 @@ type Server struct {
 // Start opens the store and listens. When it returns, requests are answered.
 func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, error) {
 	var keys config.Keys
-	st, err := store.OpenSQLite(ctx, c.DB, func() ([]byte, error) {
+	st, err := store.Open(ctx, c.DB, func() ([]byte, error) {
 		var made bool
 		var err error
 		if keys, made, err = config.LoadKeys(c.Given, c.DB); made {

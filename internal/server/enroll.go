@@ -21,10 +21,10 @@ const pendingLife = 24 * time.Hour
 // errNoSubject: the user or the action of a token is gone.
 var errNoSubject = errors.New("the user or action of the token is gone")
 
-// subject finds the user and the action of a token. A token outlives neither
-// (wire contract, section 11, row 21).
-func subject(tx *store.Tx, c token.Claims) (store.User, store.Action, error) {
-	user, found, err := tx.User(c.UserID)
+// subject finds the user and the action of a token, by tx.User or tx.LockUser.
+// A token outlives neither (wire contract, section 11, row 21).
+func subject(tx *store.Tx, read func(id string) (store.User, bool, error), c token.Claims) (store.User, store.Action, error) {
+	user, found, err := read(c.UserID)
 	if err != nil {
 		return store.User{}, store.Action{}, err
 	}
@@ -60,7 +60,7 @@ func (s *server) enroll(r *http.Request) (any, error) {
 	}
 	out := api.EnrollTOTPResponse{UserAuthenticatorID: uuid.NewString(), UserID: c.UserID, Secret: secret}
 	err = s.Store.Update(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
-		user, _, err := subject(tx, c)
+		user, _, err := subject(tx, tx.LockUser, c)
 		if err != nil {
 			return err
 		}

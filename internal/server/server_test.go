@@ -3,19 +3,18 @@ package server
 import (
 	"bytes"
 	"crypto/rand"
-	"database/sql"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 	"github.com/authsignal-wasm/sdk/internal/token"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
@@ -23,10 +22,10 @@ import (
 // A peer is a server under test with a real store and a clock that stands
 // still until it is told.
 type peer struct {
-	t    *testing.T
-	url  string
-	path string // of the database
-	log  *syncBuffer
+	t        *testing.T
+	url      string
+	database string
+	log      *syncBuffer
 
 	mu  sync.Mutex
 	now time.Time
@@ -55,8 +54,8 @@ var signingKey = bytes.Repeat([]byte{7}, 32)
 
 func newPeer(t *testing.T, change ...func(*Config)) *peer {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "authsignal.db")
-	st, err := store.OpenSQLite(t.Context(), path,
+	database := storetest.Database(t)
+	st, err := store.Open(t.Context(), database,
 		func() ([]byte, error) { return bytes.Repeat([]byte{1}, store.KeySize), nil })
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +65,7 @@ func newPeer(t *testing.T, change ...func(*Config)) *peer {
 			t.Error(err)
 		}
 	})
-	p := &peer{t: t, path: path, log: &syncBuffer{}, now: time.Unix(1_700_000_000, 0)}
+	p := &peer{t: t, database: database, log: &syncBuffer{}, now: time.Unix(1_700_000_000, 0)}
 	tokens, err := token.New([]token.Key{{ID: "1", Secret: signingKey}}, "http://mfa.test", 10*time.Minute, p.clock)
 	if err != nil {
 		t.Fatal(err)
@@ -187,19 +186,6 @@ func (p *peer) enroll(token string) response {
 func (p *peer) verify(token, code string) response {
 	p.t.Helper()
 	return p.do("POST", "/v1/client/verify/totp", "Bearer "+token, `{"verificationCode":"`+code+`"}`)
-}
-
-// sql runs a statement on the database behind the server's back.
-func (p *peer) sql(statement string) {
-	p.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+p.path+"?_pragma=busy_timeout(5000)")
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec(statement); err != nil {
-		p.t.Fatal(err)
-	}
 }
 
 // code is the code of a secret, some steps from now.

@@ -48,14 +48,11 @@ func (s *server) track(r *http.Request) (any, error) {
 	var out api.TrackResponse
 	err = s.Store.Update(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
 		now := s.Now()
-		user, found, err := tx.User(id.UserID)
+		user, err := tx.EnsureUser(id.UserID, now)
 		if err != nil {
 			return err
 		}
-		if !found {
-			user = store.User{ID: id.UserID, CreatedAt: now}
-		}
-		if described := describe(user, attr); described != user || !found {
+		if described := describe(user, attr); described != user {
 			if err := tx.PutUser(described); err != nil {
 				return err
 			}

@@ -31,7 +31,7 @@ func (s *server) verify(r *http.Request) (any, error) {
 	// spent and no code is used up without its answer.
 	var out api.VerifyTOTPResponse
 	err := s.Store.Update(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
-		_, action, err := subject(tx, c)
+		_, action, err := subject(tx, tx.LockUser, c)
 		if err != nil {
 			return err
 		}

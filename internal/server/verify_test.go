@@ -11,6 +11,7 @@ import (
 	"github.com/pquerna/otp"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
 func TestEnrollAnswersUserURIAndSecret(t *testing.T) {
@@ -420,20 +421,37 @@ func TestAStoreFailureSpendsNothing(t *testing.T) {
 	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`)
 
 	// The last write of a verification fails, after the step was spent.
-	p.sql(`CREATE TRIGGER broken BEFORE UPDATE ON actions BEGIN SELECT RAISE(ABORT, 'broken'); END`)
-	p.fails(p.verify(tok, p.code(secret, 1)), 500, "internal_error")
-	p.sql(`DROP TRIGGER broken`)
+	broken(p, "actions", func() { p.fails(p.verify(tok, p.code(secret, 1)), 500, "internal_error") })
 	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_REQUIRED" {
 		t.Errorf("state: got %s", got)
 	}
-
 	// The last write of a refusal fails, after the failure was counted.
-	p.sql(`CREATE TRIGGER broken BEFORE INSERT ON failures BEGIN SELECT RAISE(ABORT, 'broken'); END`)
-	for range 12 {
-		p.fails(p.verify(tok, p.wrong(secret)), 500, "internal_error")
-	}
-	p.sql(`DROP TRIGGER broken`)
+	broken(p, "failures", func() {
+		for range 12 {
+			p.fails(p.verify(tok, p.wrong(secret)), 500, "internal_error")
+		}
+	})
 	p.accepted(p.verify(tok, p.code(secret, 1)))
+}
+
+// broken makes every write to a table fail while f runs.
+func broken(p *peer, table string, f func()) {
+	p.t.Helper()
+	statements := []string{
+		`CREATE TRIGGER broken BEFORE UPDATE ON ` + table + ` BEGIN SELECT RAISE(ABORT, 'broken'); END;
+		CREATE TRIGGER broken2 BEFORE INSERT ON ` + table + ` BEGIN SELECT RAISE(ABORT, 'broken'); END`,
+		`DROP TRIGGER broken; DROP TRIGGER broken2`,
+	}
+	if storetest.Postgres() {
+		statements = []string{
+			`CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$;
+			CREATE TRIGGER broken BEFORE INSERT OR UPDATE ON ` + table + ` FOR EACH ROW EXECUTE FUNCTION broken()`,
+			`DROP TRIGGER broken ON ` + table + `; DROP FUNCTION broken`,
+		}
+	}
+	storetest.Exec(p.t, p.database, statements[0])
+	f()
+	storetest.Exec(p.t, p.database, statements[1])
 }
 
 func TestLogsHoldNoSecretCodeOrToken(t *testing.T) {

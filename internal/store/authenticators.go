@@ -59,7 +59,7 @@ func scanAuthenticator(row interface{ Scan(...any) error }) (a Authenticator, er
 // Authenticators returns all authenticators of a user, pending ones too,
 // oldest first.
 func (t *Tx) Authenticators(userID string) ([]Authenticator, error) {
-	rows, err := t.tx.QueryContext(t.ctx, `
+	rows, err := t.query(`
 		SELECT `+authenticatorColumns+` FROM authenticators
 		WHERE tenant_id = ? AND user_id = ? ORDER BY created_at, user_authenticator_id`, t.tenant, userID)
 	if err != nil {

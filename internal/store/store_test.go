@@ -14,23 +14,24 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
 var key = bytes.Repeat([]byte{1}, KeySize)
 
-func open(t *testing.T, path string, key []byte) (*Store, error) {
+func open(t *testing.T, database string, key []byte) (*Store, error) {
 	t.Helper()
-	s, err := OpenSQLite(t.Context(), path, func() ([]byte, error) { return key, nil })
+	s, err := Open(t.Context(), database, func() ([]byte, error) { return key, nil })
 	if err == nil {
 		t.Cleanup(func() { s.Close() })
 	}
 	return s, err
 }
 
-func mustOpen(t *testing.T, path string) *Store {
+func mustOpen(t *testing.T, database string) *Store {
 	t.Helper()
-	s, err := open(t, path, key)
+	s, err := open(t, database, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func pending(t *testing.T, s *Store, tenant, user, id, secret string) Authentica
 	t.Helper()
 	var out Authenticator
 	update(t, s, tenant, func(tx *Tx) error {
-		if err := tx.PutUser(User{ID: user, CreatedAt: now}); err != nil {
+		if _, err := tx.EnsureUser(user, now); err != nil {
 			return err
 		}
 		err := tx.InsertPending(Authenticator{
@@ -109,7 +110,7 @@ func TestOneProcessAFile(t *testing.T) {
 
 func TestAWrongKeyFailsAtStart(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "a.db")
+	path := storetest.Database(t)
 	if err := mustOpen(t, path).Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -124,9 +125,9 @@ func TestAWrongKeyFailsAtStart(t *testing.T) {
 
 func TestANewerDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "a.db")
+	path := storetest.Database(t)
 	s := mustOpen(t, path)
-	if _, err := s.db.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`); err != nil {
+	if _, err := s.db.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, TRUE)`); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -155,12 +156,20 @@ func TestADirectoryThatIsMissing(t *testing.T) {
 
 func TestUserRoundTrip(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	s := mustOpen(t, storetest.Database(t))
 	want := User{"u", "e@x.org", true, "123", true, "name", "Display", "de", now}
-	update(t, s, "t", func(tx *Tx) error { return tx.PutUser(want) })
-	changed := want
-	changed.CreatedAt = now.Add(time.Hour) // the first one stays
-	update(t, s, "t", func(tx *Tx) error { return tx.PutUser(changed) })
+	update(t, s, "t", func(tx *Tx) error {
+		if u, err := tx.EnsureUser("u", now); err != nil || u != (User{ID: "u", CreatedAt: now}) {
+			t.Errorf("new: got %+v, %v", u, err)
+		}
+		return tx.PutUser(want)
+	})
+	update(t, s, "t", func(tx *Tx) error {
+		if u, err := tx.EnsureUser("u", now.Add(time.Hour)); err != nil || u != want {
+			t.Errorf("again: got %+v, %v", u, err)
+		}
+		return nil
+	})
 	update(t, s, "t", func(tx *Tx) error {
 		if got, found, err := tx.User("u"); err != nil || !found || got != want {
 			t.Errorf("got %+v, %v, %v", got, found, err)
@@ -177,7 +186,7 @@ func TestUserRoundTrip(t *testing.T) {
 
 func TestActionRoundTrip(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	s := mustOpen(t, storetest.Database(t))
 	want := Action{
 		ActionID: ActionID{"u", "pay", "k"}, State: api.StateAllow, CreatedAt: now, StateUpdatedAt: now,
 		IPAddress: "192.0.2.1", UserAgent: "UA", DeviceID: "d", RedirectURL: "https://x", Custom: map[string]any{"n": 1.5, "b": true},
@@ -226,7 +235,7 @@ func TestSecretsAreSealed(t *testing.T) {
 // A sealed secret that is copied to another row does not open there.
 func TestASealedSecretIsBoundToItsRow(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	s := mustOpen(t, storetest.Database(t))
 	a := pending(t, s, "t", "u", "a", "SECRET")
 	for name, change := range map[string]func(*Authenticator){
 		"user":          func(a *Authenticator) { a.UserID = "v" },
@@ -253,7 +262,7 @@ func TestASealedSecretIsBoundToItsRow(t *testing.T) {
 
 func TestAcceptStepOnlyGrows(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	s := mustOpen(t, storetest.Database(t))
 	a := pending(t, s, "t", "u", "a", "SECRET")
 	for _, tt := range []struct {
 		step int64
@@ -271,7 +280,7 @@ func TestAcceptStepOnlyGrows(t *testing.T) {
 
 func TestAcceptStepIsGuardedWithoutTheTransactionsHelp(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	s := mustOpen(t, storetest.Database(t))
 	a := pending(t, s, "t", "u", "a", "SECRET") // read once, by all
 	var accepted atomic.Int32
 	var wg sync.WaitGroup
@@ -297,7 +306,7 @@ func TestAcceptStepIsGuardedWithoutTheTransactionsHelp(t *testing.T) {
 
 func TestFailuresAreCountedAndForgotten(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	s := mustOpen(t, storetest.Database(t))
 	a := pending(t, s, "t", "u", "a", "SECRET")
 	count := func(after time.Time) (n int) {
 		update(t, s, "t", func(tx *Tx) (err error) { n, err = tx.FailuresSince(a, after); return err })
@@ -320,7 +329,7 @@ func TestFailuresAreCountedAndForgotten(t *testing.T) {
 
 func TestStalePendingEnrollmentsGo(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	s := mustOpen(t, storetest.Database(t))
 	pending(t, s, "t", "u", "old", "SECRET")
 	pending(t, s, "t", "u2", "theirs", "SECRET")
 	update(t, s, "t", func(tx *Tx) error {
@@ -344,10 +353,10 @@ func TestStalePendingEnrollmentsGo(t *testing.T) {
 
 func TestAnErrorUndoesAll(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
+	s := mustOpen(t, storetest.Database(t))
 	stop := errors.New("stop")
 	err := s.Update(t.Context(), "t", func(tx *Tx) error {
-		if err := tx.PutUser(User{ID: "u", CreatedAt: now}); err != nil {
+		if _, err := tx.EnsureUser("u", now); err != nil {
 			return err
 		}
 		return stop
@@ -374,4 +383,43 @@ func TestAWriterThatWaitsGivesUpWithItsContext(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestReplicasMayStartTogether(t *testing.T) {
+	t.Parallel()
+	if !storetest.Postgres() {
+		return // SQLite's file has one process
+	}
+	database := storetest.Database(t)
+	var wg sync.WaitGroup
+	var wrong atomic.Int32
+	for i := range 6 {
+		wg.Go(func() {
+			// One of them has another key: it or all the others must not start.
+			k := key
+			if i == 3 {
+				k = bytes.Repeat([]byte{2}, KeySize)
+			}
+			s, err := Open(t.Context(), database, func() ([]byte, error) { return k, nil })
+			switch {
+			case errors.Is(err, ErrWrongKey):
+				wrong.Add(1)
+			case err != nil:
+				t.Error(err)
+			default:
+				s.Close()
+			}
+		})
+	}
+	wg.Wait()
+	if got := wrong.Load(); got != 1 && got != 5 {
+		t.Errorf("%d replicas found the key wrong, want 1 or 5", got)
+	}
+}
+
+func TestNumbered(t *testing.T) {
+	t.Parallel()
+	if got, want := numbered(`a = ? AND b IN (?, ?)`), `a = $1 AND b IN ($2, $3)`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 }

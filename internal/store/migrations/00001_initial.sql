@@ -1,5 +1,6 @@
 -- Times are Unix milliseconds. An empty text is an absent attribute. Every row
--- has its tenant.
+-- has its tenant. The same text serves SQLite and PostgreSQL: SQLite takes any
+-- name for a type, and keeps bytes as bytes in a BYTEA.
 
 -- +goose Up
 CREATE TABLE encryption_keys (
@@ -27,7 +28,7 @@ CREATE TABLE authenticators (
     user_id               TEXT    NOT NULL,
     verification_method   TEXT    NOT NULL,
     -- AES-256-GCM, bound to tenant, user and authenticator.
-    secret                BLOB    NOT NULL,
+    secret                BYTEA   NOT NULL,
     key_id                TEXT    NOT NULL REFERENCES encryption_keys (key_id),
     algorithm             TEXT    NOT NULL,
     digits                INTEGER NOT NULL,

@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/gofrs/flock"
+	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver, for PostgreSQL
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	_ "modernc.org/sqlite" // the "sqlite" driver, in pure Go
+)
+
+// A dialect is all in which the databases differ; migrations and queries are
+// the same text.
+type dialect struct {
+	goose goose.Dialect
+	// options are goose's, made anew for each run.
+	options func() ([]goose.ProviderOption, error)
+	// forUpdate makes a SELECT lock its rows until the end of a writing
+	// transaction. SQLite has one writer and needs none.
+	forUpdate string
+	// alone keeps other processes from starting on the database until the end
+	// of the transaction; SQLite's process lock does.
+	alone string
+	// rebind writes the ? of a query as the database wants them.
+	rebind func(query string) string
+}
+
+var sqlite = &dialect{
+	goose:   goose.DialectSQLite3,
+	options: func() ([]goose.ProviderOption, error) { return nil, nil },
+	rebind:  func(query string) string { return query },
+}
+
+var postgres = &dialect{
+	goose: goose.DialectPostgres,
+	// Several replicas may start at once; one migrates, the others wait.
+	options: func() ([]goose.ProviderOption, error) {
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
+		return []goose.ProviderOption{goose.WithSessionLocker(locker)}, err
+	},
+	forUpdate: " FOR UPDATE",
+	alone:     `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
+	rebind:    numbered,
+}
+
+// rebound keeps what numbered made of each query; there are a few dozen.
+var rebound sync.Map
+
+// numbered writes each ? as $1, $2 and so on. No query has a ? in a literal.
+func numbered(query string) string {
+	if q, ok := rebound.Load(query); ok {
+		return q.(string)
+	}
+	var b strings.Builder
+	n := 0
+	for part := range strings.SplitSeq(query, "?") {
+		if n > 0 {
+			b.WriteString("$" + strconv.Itoa(n))
+		}
+		b.WriteString(part)
+		n++
+	}
+	rebound.Store(query, b.String())
+	return b.String()
+}
+
+// IsPostgres reports whether a database is named by a PostgreSQL URL; anything
+// else is the path of a SQLite file.
+func IsPostgres(database string) bool {
+	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
+}
+
+// Open opens a database: the path of a SQLite file or a postgres:// URL. It
+// migrates the schema, and asks for the encryption key, KeySize bytes, when no
+// other process can be at the same point.
+func Open(ctx context.Context, database string, key func() ([]byte, error)) (*Store, error) {
+	s := &Store{dialect: sqlite}
+	connect := s.connectSQLite
+	if IsPostgres(database) {
+		s.dialect, connect = postgres, s.connectPostgres
+	}
+	err := connect(database)
+	if err == nil {
+		err = s.prepare(ctx, key)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// connectSQLite makes the file with mode 0600 if it is not there, and takes
+// the process lock (path + ".lock").
+func (s *Store) connectSQLite(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("database path: %w", err)
+	}
+	s.lock = flock.New(path+".lock", flock.SetPermissions(0o600))
+	switch held, err := s.lock.TryLock(); {
+	case err != nil:
+		return fmt.Errorf("lock database: %w", err)
+	case !held:
+		return fmt.Errorf("%w: %s", ErrLocked, path)
+	}
+	// SQLite makes the file readable for all unless it is there; its
+	// companions take the same mode.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{
+		// FULL syncs the log at every commit: what was answered survives a
+		// power cut.
+		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)"},
+		// A transaction that will write says so at its start, or two could
+		// read and then both fail to write.
+		"_txlock": {"immediate"},
+	}.Encode()
+	if s.db, err = sql.Open("sqlite", dsn); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	s.db.SetMaxOpenConns(8)
+	s.db.SetMaxIdleConns(8)
+	s.writer = make(chan struct{}, 1)
+	return nil
+}
+
+// connectPostgres does not dial yet; the first query does.
+func (s *Store) connectPostgres(url string) error {
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		// The driver's text may quote the password of the URL.
+		return errors.New("the database URL is not one of PostgreSQL: postgres://user:password@host:port/name")
+	}
+	s.db = db
+	s.db.SetMaxOpenConns(16)
+	s.db.SetMaxIdleConns(16)
+	return nil
+}
+
+func (s *Store) prepare(ctx context.Context, key func() ([]byte, error)) error {
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	k, err := key()
+	if err != nil {
+		return err
+	}
+	if s.sealer, err = newSealer(k); err != nil {
+		return err
+	}
+	return s.checkKey(ctx)
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	options, err := s.dialect.options()
+	if err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	options = append(options, goose.WithSlog(slog.New(slog.DiscardHandler)))
+	p, err := goose.NewProvider(s.dialect.goose, s.db, dir, options...)
+	if err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	if current > target {
+		return fmt.Errorf("%w: it is at version %d, this program knows %d", ErrNewer, current, target)
+	}
+	return nil
+}
