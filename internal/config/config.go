@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,7 +24,8 @@ import (
 type Config struct {
 	// Addr is the address to listen on, host:port; port 0 takes a free one.
 	Addr string
-	// DB is the path of the SQLite file.
+	// DB is the path of the SQLite file, or the postgres:// URL of a
+	// database.
 	DB string
 	// Origins are the pages that may call the client API, exactly as a
 	// browser writes them: scheme, host and port.
@@ -34,6 +37,14 @@ type Config struct {
 	TokenTTL time.Duration
 	// Issuer is the name that authenticator apps show.
 	Issuer string
+	// TrustedProxies may say in X-Forwarded-For whom they speak for.
+	TrustedProxies []netip.Prefix
+	// RateLimit is how many requests a second one address may send to the
+	// client API in the long run, ten times as many at once; 0 is no limit.
+	RateLimit float64
+	// MetricsAddr is where Prometheus finds /metrics, host:port; empty is
+	// nowhere.
+	MetricsAddr string
 	// Dev lets pages on every port of this machine call the client API.
 	Dev bool
 	// Given are the keys that the environment gives; see LoadKeys.
@@ -46,6 +57,8 @@ const (
 	DefaultDB       = "authsignal.db"
 	DefaultTokenTTL = 10 * time.Minute
 	DefaultIssuer   = "Authsignal"
+	// DefaultRateLimit lets a hall of people behind one address sign in.
+	DefaultRateLimit = 20
 )
 
 // maxTokenTTL keeps "short-lived" true, and below the life of a pending
@@ -60,11 +73,15 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.SetOutput(io.Discard)
 	var origins string
 	f.StringVar(&c.Addr, "addr", or(getenv("AUTHSIGNAL_ADDR"), DefaultAddr), "`host:port` to listen on; port 0 takes a free one (AUTHSIGNAL_ADDR)")
-	f.StringVar(&c.DB, "db", or(getenv("AUTHSIGNAL_DB"), DefaultDB), "`path` of the SQLite file (AUTHSIGNAL_DB)")
+	f.StringVar(&c.DB, "db", or(getenv("AUTHSIGNAL_DB"), DefaultDB), "`path` of the SQLite file, or a postgres:// URL (AUTHSIGNAL_DB)")
 	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, such as https://app.example.com (AUTHSIGNAL_ORIGINS)")
 	f.StringVar(&c.PublicURL, "public-url", getenv("AUTHSIGNAL_PUBLIC_URL"), "`URL` at which browsers reach the server, without /v1; by default http:// and the address (AUTHSIGNAL_PUBLIC_URL)")
 	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` from 1s to 24h (AUTHSIGNAL_TOKEN_TTL)")
 	f.StringVar(&c.Issuer, "issuer", or(getenv("AUTHSIGNAL_ISSUER"), DefaultIssuer), "`name` that authenticator apps show (AUTHSIGNAL_ISSUER)")
+	var proxies string
+	f.StringVar(&proxies, "trusted-proxies", getenv("AUTHSIGNAL_TRUSTED_PROXIES"), "comma-separated `networks` of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8 (AUTHSIGNAL_TRUSTED_PROXIES)")
+	limit := f.String("rate-limit", or(getenv("AUTHSIGNAL_RATE_LIMIT"), strconv.Itoa(DefaultRateLimit)), "`requests` a second that one address may send to the client API, ten times as many at once; 0 is no limit (AUTHSIGNAL_RATE_LIMIT)")
+	f.StringVar(&c.MetricsAddr, "metrics-addr", getenv("AUTHSIGNAL_METRICS_ADDR"), "`host:port` of Prometheus /metrics; by default there are none (AUTHSIGNAL_METRICS_ADDR)")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine call the client API")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -82,6 +99,17 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 		return Config{}, err
 	}
 	var err error
+	if c.TrustedProxies, err = parseProxies(proxies); err != nil {
+		return Config{}, err
+	}
+	if c.RateLimit, err = strconv.ParseFloat(*limit, 64); err != nil || !(c.RateLimit >= 0 && c.RateLimit <= 1e6) {
+		return Config{}, fmt.Errorf("-rate-limit must be a number from 0 to 1000000, not %q", *limit)
+	}
+	if c.MetricsAddr != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsAddr); err != nil {
+			return Config{}, fmt.Errorf("-metrics-addr must be host:port, not %q", c.MetricsAddr)
+		}
+	}
 	c.Given, err = keysFromEnv(getenv)
 	return c, err
 }
@@ -136,6 +164,25 @@ func parseOrigin(o string) (string, error) {
 		u.Host = strings.TrimSuffix(u.Host, ":"+p)
 	}
 	return u.Scheme + "://" + u.Host, nil
+}
+
+// parseProxies reads networks, or single addresses, with commas between.
+func parseProxies(list string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for s := range strings.SplitSeq(list, ",") {
+		if s = strings.TrimSpace(s); s == "" {
+			continue
+		}
+		p, err := netip.ParsePrefix(s)
+		if a, addrErr := netip.ParseAddr(s); addrErr == nil {
+			p, err = a.Prefix(a.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("-trusted-proxies: %q is not a network such as 10.0.0.0/8 or an address", s)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
 }
 
 // AllowOrigin reports whether pages of an origin may call the client API.

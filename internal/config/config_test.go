@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -32,7 +33,7 @@ func TestParseDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Addr: "127.0.0.1:4000", DB: "authsignal.db", TokenTTL: 10 * time.Minute, Issuer: "Authsignal"}
+	want := Config{Addr: "127.0.0.1:4000", DB: "authsignal.db", TokenTTL: 10 * time.Minute, Issuer: "Authsignal", RateLimit: 20}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -43,6 +44,7 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 	vars := env(
 		"AUTHSIGNAL_ADDR", ":1", "AUTHSIGNAL_DB", "env.db", "AUTHSIGNAL_ORIGINS", "https://env.test",
 		"AUTHSIGNAL_PUBLIC_URL", "https://env.test/mfa/", "AUTHSIGNAL_TOKEN_TTL", "1m", "AUTHSIGNAL_ISSUER", "Env",
+		"AUTHSIGNAL_RATE_LIMIT", "1.5", "AUTHSIGNAL_METRICS_ADDR", ":9", "AUTHSIGNAL_TRUSTED_PROXIES", "10.1.2.3/8, ::1",
 	)
 	got, err := Parse(nil, vars, io.Discard)
 	if err != nil {
@@ -50,18 +52,20 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 	}
 	want := Config{
 		Addr: ":1", DB: "env.db", Origins: []string{"https://env.test"}, PublicURL: "https://env.test/mfa",
-		TokenTTL: time.Minute, Issuer: "Env",
+		TokenTTL: time.Minute, Issuer: "Env", RateLimit: 1.5, MetricsAddr: ":9",
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("environment: got %+v, want %+v", got, want)
 	}
-	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -dev"), vars, io.Discard)
+	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1"), vars, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = Config{
 		Addr: ":2", DB: "flag.db", Origins: []string{"https://a.test", "http://b.test:8080"}, PublicURL: "http://f",
-		TokenTTL: 2 * time.Minute, Issuer: "Flag", Dev: true,
+		TokenTTL: 2 * time.Minute, Issuer: "Flag", Dev: true, MetricsAddr: ":8",
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("flags: got %+v, want %+v", got, want)
@@ -82,6 +86,10 @@ func TestParseErrorsNameTheFlag(t *testing.T) {
 		"-token-ttl 10":              "-token-ttl",
 		"-token-ttl 0s":              "-token-ttl",
 		"-token-ttl 25h":             "-token-ttl",
+		"-rate-limit -1":             "-rate-limit",
+		"-rate-limit NaN":            "-rate-limit",
+		"-trusted-proxies 10.0.0":    "-trusted-proxies",
+		"-metrics-addr 9090":         "-metrics-addr",
 		"-no-such-flag":              "no-such-flag",
 		"serve":                      `"serve"`,
 		"-issuer " + longName + "xy": "-issuer",

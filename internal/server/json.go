@@ -34,8 +34,8 @@ func unauthorized(description string) error {
 // answer makes an endpoint a handler that always answers a JSON object.
 func (s *server) answer(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if route, ok := r.Context().Value(routeKey{}).(*string); ok {
-			*route = r.Pattern
+		if i := info(r.Context()); i != nil {
+			i.route = r.Pattern
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		v, err := e(r)

@@ -28,6 +28,7 @@ type endpoint func(*http.Request) (any, error)
 func (s *server) routes() map[string]map[string]endpoint {
 	return map[string]map[string]endpoint{
 		"/healthz": {"GET": s.health},
+		"/readyz":  {"GET": s.ready},
 
 		"/v1/validate":                                         {"POST": s.validate},
 		"/v1/users/{userId}":                                   {"GET": s.user},
@@ -62,12 +63,25 @@ func (s *server) handler() http.Handler {
 		MaxAge:          600,
 	})
 	// From the outside in: log everything, answer panics, let pages read
-	// errors too, and authenticate before routing, so that a stranger cannot
-	// learn which paths there are.
-	return s.logged(s.recovered(crossOrigin.Handler(s.normalised(s.authenticated(mux)))))
+	// errors too, turn floods away, and authenticate before routing, so that a
+	// stranger cannot learn which paths there are.
+	return s.logged(s.recovered(crossOrigin.Handler(s.normalised(s.limited(s.authenticated(mux))))))
 }
 
+// health says that the process lives; ready, that its database answers too.
 func (s *server) health(*http.Request) (any, error) { return api.Success{Success: true}, nil }
+
+func (s *server) ready(r *http.Request) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.Store.Ping(ctx); err != nil {
+		s.Log.WarnContext(r.Context(), "not ready", "error", err)
+		return nil, &api.Error{
+			Status: http.StatusServiceUnavailable, Code: api.CodeInternalError, Description: "The database does not answer.",
+		}
+	}
+	return api.Success{Success: true}, nil
+}
 
 func notFound(*http.Request) (any, error) {
 	return nil, &api.Error{Status: http.StatusNotFound, Code: api.CodeNotFound, Description: "There is no such path."}
@@ -217,41 +231,3 @@ func (s *server) recovered(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// logged writes a line a request. It names the route, not the path or the
-// query, which may hold anything.
-func (s *server) logged(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		route := ""
-		r = r.WithContext(context.WithValue(r.Context(), routeKey{}, &route))
-		rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-		next.ServeHTTP(rec, r)
-		s.Log.InfoContext(r.Context(), "request", "method", logMethod(r.Method), "route", route, "status", rec.status,
-			"ms", float64(time.Since(start).Microseconds())/1000)
-	})
-}
-
-type routeKey struct{}
-
-// logMethod keeps what a stranger may send as a method out of the log.
-func logMethod(m string) string {
-	switch m {
-	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
-		return m
-	}
-	return "other"
-}
-
-type statusRecorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (r *statusRecorder) WriteHeader(status int) {
-	r.status = status
-	r.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

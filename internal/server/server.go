@@ -13,7 +13,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
@@ -48,7 +51,8 @@ type Limits struct {
 // NIST SP 800-63B, section 5.2.2.
 var DefaultLimits = Limits{Failures: 10, Window: 5 * time.Minute, InARow: 100}
 
-// Config is what a server is made of; every field is required.
+// Config is what a server is made of; every field is required unless it says
+// otherwise.
 type Config struct {
 	Store  *store.Store
 	Tokens *token.Issuer
@@ -58,6 +62,13 @@ type Config struct {
 	// AllowOrigin says which pages may call the client API.
 	AllowOrigin func(origin string) bool
 	Log         *slog.Logger
+	// TrustedProxies may say in X-Forwarded-For whom they speak for.
+	TrustedProxies []netip.Prefix
+	// RateLimit is how many requests a second one address may send to the
+	// client API in the long run; 0 means no limit.
+	RateLimit float64
+	// Metrics takes the server's counters.
+	Metrics prometheus.Registerer
 	// Now and Random are the clock and the source of secrets.
 	Now    func() time.Time
 	Random io.Reader
@@ -68,6 +79,8 @@ type server struct {
 	// secretSum is compared instead of the key, so that the comparison takes
 	// the same time for keys of every length.
 	secretSum [sha256.Size]byte
+	limiter   *limiter
+	metrics   *metrics
 }
 
 // New returns the handler of the whole API.
@@ -85,6 +98,12 @@ func New(c Config) (http.Handler, error) {
 	if err := c.Tenant.Validate(); err != nil {
 		return nil, err
 	}
-	s := &server{Config: c, secretSum: sha256.Sum256([]byte(c.Tenant.APISecretKey))}
+	c.Log = slog.New(requestHandler{c.Log.Handler()})
+	s := &server{
+		Config:    c,
+		secretSum: sha256.Sum256([]byte(c.Tenant.APISecretKey)),
+		limiter:   newLimiter(c.RateLimit, c.Now),
+		metrics:   newMetrics(c.Metrics),
+	}
 	return s.handler(), nil
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 	"github.com/authsignal-wasm/sdk/internal/token"
@@ -74,7 +76,7 @@ func newPeer(t *testing.T, change ...func(*Config)) *peer {
 		Store: st, Tokens: tokens, PublicURL: "http://mfa.test",
 		AllowOrigin: func(origin string) bool { return origin == "https://app.test" },
 		Log:         slog.New(slog.NewJSONHandler(p.log, nil)),
-		Now:         p.clock, Random: rand.Reader,
+		Now:         p.clock, Random: rand.Reader, Metrics: prometheus.NewRegistry(),
 		Tenant: Tenant{
 			ID: "t1", APISecretKey: testSecret, Issuer: "Acme",
 			Parameters: totp.DefaultParameters, Drift: 1, Limits: DefaultLimits,

@@ -97,6 +97,7 @@ func (s *server) track(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.metrics.tracked.WithLabelValues(string(out.State)).Inc()
 	// One of the two URLs of the contract that carry a token.
 	out.URL = s.PublicURL + "/?token=" + url.QueryEscape(out.Token)
 	return out, nil

@@ -64,6 +64,7 @@ func (s *server) verify(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.metrics.verified(out)
 	return out, nil
 }
 

@@ -1,0 +1,50 @@
+package server
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// metrics count what operators watch. Labels have few values: routes, never
+// users.
+type metrics struct {
+	requests      *prometheus.HistogramVec
+	verifications *prometheus.CounterVec
+	tracked       *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "authsignal_request_seconds",
+			Help:    "Requests by route, method and status, and how long they took.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		}, []string{"route", "method", "status"}),
+		verifications: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authsignal_verifications_total",
+			Help: "Codes by result: accepted, CODE_INVALID_OR_EXPIRED or MAX_ATTEMPTS_EXCEEDED.",
+		}, []string{"result"}),
+		tracked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authsignal_tracked_total",
+			Help: "Tracked actions by their state.",
+		}, []string{"state"}),
+	}
+	r.MustRegister(m.requests, m.verifications, m.tracked)
+	return m
+}
+
+func (m *metrics) request(route, method string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+func (m *metrics) verified(r api.VerifyTOTPResponse) {
+	result := string(r.FailureReason)
+	if r.IsVerified {
+		result = "accepted"
+	}
+	m.verifications.WithLabelValues(result).Inc()
+}
