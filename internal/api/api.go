@@ -51,6 +51,10 @@ const (
 	CodeTooManyRequests = "too_many_requests"
 	CodeNotFound        = "not_found"
 	CodeInternalError   = "internal_error"
+	// CodeInvalidConfiguration: the tenant lacks a setting.
+	CodeInvalidConfiguration = "invalid_configuration"
+	// CodeAuthenticatorNotFound: the tenant has no active authenticator.
+	CodeAuthenticatorNotFound = "AUTHENTICATOR_NOT_FOUND"
 )
 
 // Error codes that an SDK makes itself; no server sends them.

@@ -54,12 +54,20 @@ func errSubjectGone() error {
 // It takes no body.
 func (s *server) enroll(r *http.Request) (any, error) {
 	c := claims(r)
+	settings := tenant(r).Authenticator
+	if !settings.Active {
+		return nil, &api.Error{
+			Status: http.StatusBadRequest, Code: api.CodeInvalidConfiguration,
+			Description: "The tenant's authenticator app is not active.",
+		}
+	}
+	parameters := totp.Parameters{Algorithm: totp.Algorithm(settings.Algorithm), Digits: settings.Digits, Period: settings.Period}
 	secret, err := totp.NewSecret(s.Random)
 	if err != nil {
 		return nil, err
 	}
 	out := api.EnrollTOTPResponse{UserAuthenticatorID: uuid.NewString(), UserID: c.UserID, Secret: secret}
-	err = s.Store.Update(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		user, _, err := subject(tx, tx.LockUser, c)
 		if err != nil {
 			return err
@@ -68,7 +76,11 @@ func (s *server) enroll(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(list, store.Authenticator.Verified) && !c.Has(api.ScopeAdd) {
+		enrolled := slices.ContainsFunc(list, store.Authenticator.Verified)
+		if enrolled && !settings.AllowMultiple {
+			return invalidRequest("The user already has an authenticator, and the tenant allows one.")
+		}
+		if enrolled && !c.Has(api.ScopeAdd) {
 			return &api.Error{
 				Status: http.StatusForbidden, Code: api.CodeUnauthorized,
 				Description: "The user already has an authenticator. To add another, track the action with the scope " + api.ScopeAdd +
@@ -76,10 +88,10 @@ func (s *server) enroll(r *http.Request) (any, error) {
 			}
 		}
 		now := s.Now()
-		out.URI = totp.URI(s.Tenant.Issuer, account(user), secret, s.Tenant.Parameters)
+		out.URI = totp.URI(settings.Issuer, account(user), secret, parameters)
 		return tx.InsertPending(store.Authenticator{
 			ID: out.UserAuthenticatorID, UserID: c.UserID, Method: api.AuthenticatorApp,
-			Parameters: s.Tenant.Parameters, Began: actionID(c), CreatedAt: now,
+			Parameters: parameters, Began: actionID(c), CreatedAt: now,
 		}, secret, now.Add(-pendingLife))
 	})
 	if errors.Is(err, errNoSubject) {

@@ -2,9 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,7 +12,6 @@ import (
 	"github.com/rs/cors"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
-	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
 // maxBody is the longest request body in bytes.
@@ -154,65 +150,6 @@ func (s *server) normalised(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-type claimsKey struct{}
-
-// claims are those of the request's client token.
-func claims(r *http.Request) token.Claims { return r.Context().Value(claimsKey{}).(token.Claims) }
-
-// authenticated lets the client API pass with a good token and the Server API
-// with the secret key.
-func (s *server) authenticated(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch path := r.URL.Path + "/"; {
-		case strings.HasPrefix(path, "/v1/client/"):
-			c, err := s.bearer(r)
-			if err != nil {
-				w.Header().Set("WWW-Authenticate", "Bearer")
-				s.answer(func(*http.Request) (any, error) { return nil, err }).ServeHTTP(w, r)
-				return
-			}
-			r = r.WithContext(context.WithValue(r.Context(), claimsKey{}, c))
-		case strings.HasPrefix(path, "/v1/"):
-			if !s.basic(r) {
-				w.Header().Set("WWW-Authenticate", `Basic realm="authsignal"`)
-				s.answer(func(*http.Request) (any, error) {
-					return nil, &api.Error{
-						Status: http.StatusUnauthorized, Code: api.CodeUnauthorized, Description: api.DescriptionUnauthorized,
-					}
-				}).ServeHTTP(w, r)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// basic checks the API secret key, which is the user name of Basic
-// authentication; the password is empty.
-func (s *server) basic(r *http.Request) bool {
-	secret, _, ok := r.BasicAuth()
-	sum := sha256.Sum256([]byte(secret))
-	return subtle.ConstantTimeCompare(sum[:], s.secretSum[:]) == 1 && ok
-}
-
-func (s *server) bearer(r *http.Request) (token.Claims, error) {
-	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") || credentials == "" {
-		return token.Claims{}, unauthorized("The request has no token. Send the token of a tracked action as Authorization: Bearer.")
-	}
-	c, err := s.Tokens.Parse(strings.TrimSpace(credentials))
-	switch {
-	case errors.Is(err, token.ErrExpired):
-		return c, &api.Error{
-			Status: http.StatusUnauthorized, Code: api.CodeExpiredToken,
-			Description: "The token has expired. Track the action again to get a new one.",
-		}
-	case err != nil || c.TenantID != s.Tenant.ID:
-		return c, unauthorized("The token is not valid for this server.")
-	}
-	return c, nil
 }
 
 // recovered answers a panic like any other fault of ours.

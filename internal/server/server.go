@@ -8,8 +8,6 @@
 package server
 
 import (
-	"crypto/sha256"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -20,43 +18,13 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
-	"github.com/authsignal-wasm/sdk/internal/totp"
 )
-
-// A Tenant is whose users the server authenticates.
-type Tenant struct {
-	ID string
-	// APISecretKey authenticates the tenant's backends.
-	APISecretKey string
-	// Issuer is the name that authenticator apps show.
-	Issuer string
-	// Parameters are those of new authenticators; Digits is 6 or 8.
-	totp.Parameters
-	// Drift is how many steps a code may be early or late: 0 to 2.
-	Drift int
-	Limits
-}
-
-// Limits bound the guessing of codes, per authenticator.
-type Limits struct {
-	// Failures within Window that block an authenticator until the window
-	// has moved on.
-	Failures int
-	Window   time.Duration
-	// InARow is how many failures without a success block it for good.
-	InARow int
-}
-
-// DefaultLimits are the documented 10 in 5 minutes, and the 100 in a row of
-// NIST SP 800-63B, section 5.2.2.
-var DefaultLimits = Limits{Failures: 10, Window: 5 * time.Minute, InARow: 100}
 
 // Config is what a server is made of; every field is required unless it says
 // otherwise.
 type Config struct {
 	Store  *store.Store
 	Tokens *token.Issuer
-	Tenant Tenant
 	// PublicURL is where users' browsers reach the server, without /v1.
 	PublicURL string
 	// AllowOrigin says which pages may call the client API.
@@ -76,34 +44,13 @@ type Config struct {
 
 type server struct {
 	Config
-	// secretSum is compared instead of the key, so that the comparison takes
-	// the same time for keys of every length.
-	secretSum [sha256.Size]byte
-	limiter   *limiter
-	metrics   *metrics
+	limiter *limiter
+	metrics *metrics
 }
 
 // New returns the handler of the whole API.
-func New(c Config) (http.Handler, error) {
-	switch {
-	case c.Tenant.ID == "":
-		return nil, errors.New("no tenant id")
-	case c.Tenant.APISecretKey == "":
-		return nil, errors.New("no API secret key")
-	case c.Tenant.Issuer == "":
-		return nil, errors.New("no issuer")
-	case c.Tenant.Drift < 0 || c.Tenant.Drift > 2:
-		return nil, errors.New("drift must be 0 to 2 steps")
-	}
-	if err := c.Tenant.Validate(); err != nil {
-		return nil, err
-	}
+func New(c Config) http.Handler {
 	c.Log = slog.New(requestHandler{c.Log.Handler()})
-	s := &server{
-		Config:    c,
-		secretSum: sha256.Sum256([]byte(c.Tenant.APISecretKey)),
-		limiter:   newLimiter(c.RateLimit, c.Now),
-		metrics:   newMetrics(c.Metrics),
-	}
-	return s.handler(), nil
+	s := &server{Config: c, limiter: newLimiter(c.RateLimit, c.Now), metrics: newMetrics(c.Metrics)}
+	return s.handler()
 }

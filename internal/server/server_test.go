@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 	"github.com/authsignal-wasm/sdk/internal/token"
@@ -27,6 +28,7 @@ type peer struct {
 	t        *testing.T
 	url      string
 	database string
+	store    *store.Store
 	log      *syncBuffer
 
 	mu  sync.Mutex
@@ -67,32 +69,42 @@ func newPeer(t *testing.T, change ...func(*Config)) *peer {
 			t.Error(err)
 		}
 	})
-	p := &peer{t: t, database: database, log: &syncBuffer{}, now: time.Unix(1_700_000_000, 0)}
-	tokens, err := token.New([]token.Key{{ID: "1", Secret: signingKey}}, "http://mfa.test", 10*time.Minute, p.clock)
+	p := &peer{t: t, database: database, store: st, log: &syncBuffer{}, now: time.Unix(1_700_000_000, 0)}
+	p.settings(func(*api.AuthenticatorSettings) {})
+	err = st.Update(t.Context(), "t1", func(tx *store.Tx) error { return tx.EnsureSecret(testSecret, p.now) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := Config{
-		Store: st, Tokens: tokens, PublicURL: "http://mfa.test",
+		Store: st,
+		Tokens: &token.Issuer{
+			Keys:    func() []token.Key { return []token.Key{{ID: "1", Secret: signingKey}} },
+			BaseURL: "http://mfa.test", TTL: 10 * time.Minute, Now: p.clock,
+		},
+		PublicURL:   "http://mfa.test",
 		AllowOrigin: func(origin string) bool { return origin == "https://app.test" },
 		Log:         slog.New(slog.NewJSONHandler(p.log, nil)),
 		Now:         p.clock, Random: rand.Reader, Metrics: prometheus.NewRegistry(),
-		Tenant: Tenant{
-			ID: "t1", APISecretKey: testSecret, Issuer: "Acme",
-			Parameters: totp.DefaultParameters, Drift: 1, Limits: DefaultLimits,
-		},
 	}
 	for _, f := range change {
 		f(&c)
 	}
-	h, err := New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := New(c)
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	p.url = s.URL
 	return p
+}
+
+// settings changes the settings of the tenant's authenticator app.
+func (p *peer) settings(change func(*api.AuthenticatorSettings)) {
+	p.t.Helper()
+	s := api.DefaultAuthenticatorSettings("Acme")
+	change(&s)
+	err := p.store.Update(p.t.Context(), "t1", func(tx *store.Tx) error { return tx.PutTenant(s, p.clock()) })
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *peer) clock() time.Time {

@@ -45,8 +45,14 @@ func (s *server) track(r *http.Request) (any, error) {
 	if err := checkCustom(attr.Custom); err != nil {
 		return nil, err
 	}
+	if !tenant(r).Authenticator.Active {
+		return nil, &api.Error{
+			Status: http.StatusBadRequest, Code: api.CodeAuthenticatorNotFound,
+			Description: "The tenant has no active authenticator. Activate the authenticator app in its settings.",
+		}
+	}
 	var out api.TrackResponse
-	err = s.Store.Update(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		now := s.Now()
 		user, err := tx.EnsureUser(id.UserID, now)
 		if err != nil {
@@ -92,7 +98,7 @@ func (s *server) track(r *http.Request) (any, error) {
 		return nil, err
 	}
 	out.Token, err = s.Tokens.Issue(token.Claims{
-		TenantID: s.Tenant.ID, UserID: id.UserID, Action: id.Action, IdempotencyKey: id.IdempotencyKey, Scopes: scopes,
+		TenantID: tenant(r).ID, UserID: id.UserID, Action: id.Action, IdempotencyKey: id.IdempotencyKey, Scopes: scopes,
 	})
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ func (s *server) user(r *http.Request) (any, error) {
 	}
 	var u store.User
 	var enrolled bool
-	err = s.Store.View(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		if u, _, err = tx.User(id); err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func (s *server) authenticators(r *http.Request) (any, error) {
 		return nil, err
 	}
 	out := []api.UserAuthenticator{}
-	err = s.Store.View(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		list, err := tx.Authenticators(userID)
 		for _, a := range list {
 			if a.Verified() {
@@ -82,7 +82,7 @@ func (s *server) deleteAuthenticator(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.Store.Update(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		deleted, err := tx.DeleteAuthenticator(userID, r.PathValue("id"))
 		if err == nil && !deleted {
 			err = &api.Error{

@@ -27,7 +27,7 @@ func (s *server) validate(r *http.Request) (any, error) {
 	}
 	c, err := s.Tokens.Parse(in.Token)
 	switch {
-	case err != nil || c.TenantID != s.Tenant.ID:
+	case err != nil || c.TenantID != tenant(r).ID:
 		return api.ValidateResponse{Error: errTokenIsInvalid}, nil
 	case in.UserID != "" && in.UserID != c.UserID:
 		return api.ValidateResponse{Error: errUserIsInvalid}, nil
@@ -35,7 +35,7 @@ func (s *server) validate(r *http.Request) (any, error) {
 		return api.ValidateResponse{Error: errActionIsInvalid}, nil
 	}
 	var action store.Action
-	err = s.Store.View(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		_, action, err = subject(tx, tx.User, c)
 		return err
 	})
@@ -72,7 +72,7 @@ func (s *server) action(r *http.Request) (any, error) {
 		return nil, err
 	}
 	var a store.Action
-	err = s.Store.View(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		var found bool
 		if a, found, err = tx.Action(id); err == nil && !found {
 			err = &api.Error{

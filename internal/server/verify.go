@@ -30,7 +30,7 @@ func (s *server) verify(r *http.Request) (any, error) {
 	// One transaction reads, judges and writes: whatever fails, no attempt is
 	// spent and no code is used up without its answer.
 	var out api.VerifyTOTPResponse
-	err := s.Store.Update(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
+	err := s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		_, action, err := subject(tx, tx.LockUser, c)
 		if err != nil {
 			return err
@@ -47,7 +47,7 @@ func (s *server) verify(r *http.Request) (any, error) {
 			return invalidRequest("The user has no authenticator app to verify. Enroll one first.")
 		}
 		now := s.Now()
-		v, err := s.judge(tx, candidates, code, now)
+		v, err := judge(tx, candidates, code, now, tenant(r).Authenticator)
 		if err != nil {
 			return err
 		}
@@ -99,10 +99,10 @@ type verdict struct {
 // of the first that it fits. A wrong code counts as a failure of every
 // candidate that it was compared with. A replayed one does not: it proves
 // knowledge of the secret and guesses nothing. Nor does one of the wrong form.
-func (s *server) judge(tx *store.Tx, candidates []store.Authenticator, code string, now time.Time) (verdict, error) {
+func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time.Time, settings api.AuthenticatorSettings) (verdict, error) {
 	var open, wrong []store.Authenticator
 	for _, a := range candidates {
-		blocked, err := s.blocked(tx, a, now)
+		blocked, err := blocked(tx, a, now, settings)
 		if err != nil {
 			return verdict{}, err
 		}
@@ -123,7 +123,7 @@ func (s *server) judge(tx *store.Tx, candidates []store.Authenticator, code stri
 		if err != nil {
 			return verdict{}, err
 		}
-		step, match, err := totp.Match(code, secret, a.Parameters, now, s.Tenant.Drift, a.LastStep)
+		step, match, err := totp.Match(code, secret, a.Parameters, now, settings.Drift, a.LastStep)
 		if err != nil {
 			return verdict{}, err
 		}
@@ -156,16 +156,15 @@ func (s *server) judge(tx *store.Tx, candidates []store.Authenticator, code stri
 
 // blocked reports whether too many codes were refused. While it is, even the
 // right code is (wire contract, section 11, row 7).
-func (s *server) blocked(tx *store.Tx, a store.Authenticator, now time.Time) (bool, error) {
-	l := s.Tenant.Limits
-	if a.Failures >= l.InARow {
+func blocked(tx *store.Tx, a store.Authenticator, now time.Time, settings api.AuthenticatorSettings) (bool, error) {
+	if a.Failures >= settings.MaxFailuresInARow {
 		return true, nil
 	}
-	if a.Failures < l.Failures {
+	if a.Failures < settings.MaxFailures {
 		return false, nil
 	}
-	n, err := tx.FailuresSince(a, now.Add(-l.Window))
-	return n >= l.Failures, err
+	n, err := tx.FailuresSince(a, now.Add(-time.Duration(settings.WindowSeconds)*time.Second))
+	return n >= settings.MaxFailures, err
 }
 
 // wellFormed reports whether a code could be one at all.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"sync"
@@ -11,7 +12,9 @@ import (
 	"github.com/pquerna/otp"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
+	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
 func TestEnrollAnswersUserURIAndSecret(t *testing.T) {
@@ -482,5 +485,92 @@ func TestLogsHoldNoSecretCodeOrToken(t *testing.T) {
 	}
 	if strings.Contains(log, "/"+code) {
 		t.Error("the log holds the code of a path")
+	}
+}
+
+func TestATenantsOwnParameters(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	p.settings(func(s *api.AuthenticatorSettings) {
+		s.Issuer, s.Algorithm, s.Digits, s.Period, s.Drift = "Bank", "SHA256", 8, 60, 0
+		s.MaxFailures, s.WindowSeconds, s.MaxFailuresInARow = 2, 60, 3
+	})
+	tok := p.token("u1", "enroll", "")
+	e := p.ok(p.enroll(tok)).object
+	if uri := e["uri"].(string); !strings.HasPrefix(uri, "otpauth://totp/Bank:u1?") || !strings.HasSuffix(uri, "&issuer=Bank&algorithm=SHA256&digits=8&period=60") {
+		t.Errorf("got %s", uri)
+	}
+	parameters := totp.Parameters{Algorithm: totp.SHA256, Digits: 8, Period: 60}
+	code := func(offset int64) string {
+		c, err := totp.Code(e["secret"].(string), parameters.Step(p.clock())+offset, parameters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	p.refused(p.verify(tok, code(1)), "CODE_INVALID_OR_EXPIRED") // no drift
+	p.accepted(p.verify(tok, code(0)))
+	p.advance(time.Minute)
+	// An authenticator keeps its parameters when the tenant's change.
+	p.settings(func(s *api.AuthenticatorSettings) {
+		s.MaxFailures, s.WindowSeconds, s.MaxFailuresInARow = 2, 60, 3
+	})
+	p.accepted(p.verify(p.token("u1", "signIn", ""), code(0)))
+
+	tok = p.token("u1", "signIn", "")
+	for range 2 {
+		p.refused(p.verify(tok, "00000000"), "CODE_INVALID_OR_EXPIRED")
+	}
+	p.refused(p.verify(tok, "00000000"), "MAX_ATTEMPTS_EXCEEDED")
+	p.advance(time.Minute)
+	p.refused(p.verify(tok, "00000000"), "CODE_INVALID_OR_EXPIRED")
+	p.advance(time.Hour)
+	p.refused(p.verify(p.token("u1", "signIn", ""), code(0)), "MAX_ATTEMPTS_EXCEEDED")
+}
+
+func TestATenantThatAllowsOneAuthenticator(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	p.settings(func(s *api.AuthenticatorSettings) { s.AllowMultiple = false })
+	p.enrolled("u1")
+	p.fails(p.enroll(p.token("u1", "enroll", `{"scope":"add:authenticators"}`)), 400, "invalid_request")
+}
+
+func TestATenantWithNothingActive(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	tok := p.token("u1", "enroll", "")
+	p.settings(func(s *api.AuthenticatorSettings) { s.Active = false })
+	p.fails(p.api("POST", "/v1/users/u1/actions/signIn", ""), 400, "AUTHENTICATOR_NOT_FOUND")
+	p.fails(p.enroll(tok), 400, "invalid_configuration")
+}
+
+// Tenants share a database and see nothing of each other.
+func TestTenantsAreApart(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	p.enrolled("u1")
+	err := p.store.Update(t.Context(), "t2", func(tx *store.Tx) error {
+		if err := tx.PutTenant(api.DefaultAuthenticatorSettings("Other"), p.clock()); err != nil {
+			return err
+		}
+		if err := tx.EnsureSecret(testSecret, p.clock()); !errors.Is(err, store.ErrSecretTaken) {
+			t.Errorf("the other tenant's secret: got %v", err)
+		}
+		return tx.EnsureSecret("sk2", p.clock())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := func(method, path, body string) response { return p.do(method, path, basic("sk2"), body) }
+	if got := p.ok(other("GET", "/v1/users/u1", "")).object["isEnrolled"]; got != false {
+		t.Errorf("u1 of the other tenant is enrolled: %v", got)
+	}
+	tok := p.ok(other("POST", "/v1/users/u1/actions/signIn", "")).object["token"].(string)
+	if got := p.ok(p.api("POST", "/v1/validate", `{"token":"`+tok+`"}`)).object["error"]; got != "Token is invalid." {
+		t.Errorf("the other tenant's token: got %v", got)
+	}
+	if uri := p.ok(p.enroll(tok)).object["uri"].(string); !strings.HasPrefix(uri, "otpauth://totp/Other:") {
+		t.Errorf("got %s", uri)
 	}
 }

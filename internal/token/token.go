@@ -52,27 +52,15 @@ func (c Claims) Has(scope string) bool { return slices.Contains(c.Scopes, scope)
 
 // An Issuer issues and parses the tokens of one server.
 type Issuer struct {
-	// Keys are all keys that Parse accepts; the first one signs.
-	Keys []Key
+	// Keys gives all keys that Parse accepts; the first one signs. It is
+	// asked each time, because keys are rotated.
+	Keys func() []Key
 	// BaseURL and the tenant make the iss and aud claims.
 	BaseURL string
 	// TTL is the life of a token.
 	TTL time.Duration
 	// Now is the clock.
 	Now func() time.Time
-}
-
-// New returns an Issuer after checking its keys.
-func New(keys []Key, baseURL string, ttl time.Duration, now func() time.Time) (*Issuer, error) {
-	if len(keys) == 0 {
-		return nil, errors.New("no signing key")
-	}
-	for _, k := range keys {
-		if len(k.Secret) < minKeySize {
-			return nil, fmt.Errorf("signing key %s has %d bytes, HS256 needs %d", k.ID, len(k.Secret), minKeySize)
-		}
-	}
-	return &Issuer{Keys: keys, BaseURL: baseURL, TTL: ttl, Now: now}, nil
 }
 
 // payload is the JSON of a token.
@@ -105,8 +93,12 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 		Scope: strings.Join(c.Scopes, " "),
 		Other: other{c.TenantID, c.UserID, c.Action, c.IdempotencyKey},
 	})
-	t.Header["kid"] = i.Keys[0].ID
-	s, err := t.SignedString(i.Keys[0].Secret)
+	keys := i.Keys()
+	if len(keys) == 0 || len(keys[0].Secret) < minKeySize {
+		return "", errors.New("sign token: no key of the length that HS256 needs")
+	}
+	t.Header["kid"] = keys[0].ID
+	s, err := t.SignedString(keys[0].Secret)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
@@ -149,7 +141,7 @@ func (i *Issuer) Parse(s string) (Claims, error) {
 
 func (i *Issuer) key(t *jwt.Token) (any, error) {
 	kid, _ := t.Header["kid"].(string)
-	for _, k := range i.Keys {
+	for _, k := range i.Keys() {
 		if k.ID == kid {
 			return k.Secret, nil
 		}

@@ -8,6 +8,33 @@ CREATE TABLE encryption_keys (
     created_at BIGINT NOT NULL
 );
 
+-- Secrets are sealed with AES-256-GCM and bound to their row.
+CREATE TABLE signing_keys (
+    kid        TEXT   NOT NULL PRIMARY KEY,
+    secret     BYTEA  NOT NULL,
+    key_id     TEXT   NOT NULL REFERENCES encryption_keys (key_id),
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE tenants (
+    tenant_id     TEXT   NOT NULL PRIMARY KEY,
+    -- A JSON object.
+    authenticator TEXT   NOT NULL,
+    created_at    BIGINT NOT NULL
+);
+
+CREATE TABLE api_secrets (
+    tenant_id  TEXT   NOT NULL REFERENCES tenants (tenant_id),
+    secret_id  TEXT   NOT NULL PRIMARY KEY,
+    -- SHA-256, to find it by.
+    secret_sum BYTEA  NOT NULL UNIQUE,
+    secret     BYTEA  NOT NULL,
+    key_id     TEXT   NOT NULL REFERENCES encryption_keys (key_id),
+    created_at BIGINT NOT NULL,
+    -- Null while it is in force without end.
+    expires_at BIGINT
+);
+
 CREATE TABLE users (
     tenant_id             TEXT    NOT NULL,
     user_id               TEXT    NOT NULL,
@@ -85,4 +112,7 @@ DROP TABLE actions;
 DROP TABLE failures;
 DROP TABLE authenticators;
 DROP TABLE users;
+DROP TABLE api_secrets;
+DROP TABLE tenants;
+DROP TABLE signing_keys;
 DROP TABLE encryption_keys;

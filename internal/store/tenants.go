@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// A Tenant is an organisation whose users are authenticated; no row of one is
+// seen by another.
+type Tenant struct {
+	ID            string
+	Authenticator api.AuthenticatorSettings
+	CreatedAt     time.Time
+}
+
+func scanTenant(row *sql.Row) (t Tenant, found bool, err error) {
+	var authenticator string
+	var created int64
+	err = row.Scan(&t.ID, &authenticator, &created)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Tenant{}, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(authenticator), &t.Authenticator)
+	}
+	if err != nil {
+		return Tenant{}, false, fmt.Errorf("read tenant: %w", err)
+	}
+	t.CreatedAt = moment(created)
+	return t, true, nil
+}
+
+// Tenant returns a tenant; found is false when there is none.
+func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, err error) {
+	return scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
+		SELECT tenant_id, authenticator, created_at FROM tenants WHERE tenant_id = ?`), id))
+}
+
+// TenantOfSecret returns the tenant of an API secret key that is in force. The
+// key is looked up by its SHA-256, so that the time of the look-up tells
+// nothing of the key.
+func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time) (t Tenant, found bool, err error) {
+	sum := sha256.Sum256([]byte(secret))
+	return scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
+		SELECT t.tenant_id, t.authenticator, t.created_at
+		FROM api_secrets s JOIN tenants t ON t.tenant_id = s.tenant_id
+		WHERE s.secret_sum = ? AND (s.expires_at IS NULL OR s.expires_at > ?)`), sum[:], millis(now)))
+}
+
+// PutTenant stores the settings of the transaction's tenant, which is made if
+// there is none.
+func (t *Tx) PutTenant(settings api.AuthenticatorSettings, now time.Time) error {
+	b, err := json.Marshal(settings)
+	if err != nil {
+		return fmt.Errorf("store tenant: %w", err)
+	}
+	_, err = t.exec(`
+		INSERT INTO tenants (tenant_id, authenticator, created_at) VALUES (?, ?, ?)
+		ON CONFLICT (tenant_id) DO UPDATE SET authenticator = excluded.authenticator`, t.tenant, string(b), millis(now))
+	if err != nil {
+		return fmt.Errorf("store tenant: %w", err)
+	}
+	return nil
+}
+
+// EnsureTenant makes the transaction's tenant with these settings, unless it
+// is there.
+func (t *Tx) EnsureTenant(settings api.AuthenticatorSettings, now time.Time) error {
+	b, err := json.Marshal(settings)
+	if err != nil {
+		return fmt.Errorf("store tenant: %w", err)
+	}
+	_, err = t.exec(`
+		INSERT INTO tenants (tenant_id, authenticator, created_at) VALUES (?, ?, ?)
+		ON CONFLICT (tenant_id) DO NOTHING`, t.tenant, string(b), millis(now))
+	if err != nil {
+		return fmt.Errorf("store tenant: %w", err)
+	}
+	return nil
+}
+
+// ErrSecretTaken: the API secret key is another tenant's.
+var ErrSecretTaken = errors.New("the API secret key belongs to another tenant")
+
+// EnsureSecret stores an API secret key of the transaction's tenant, sealed,
+// unless it is there. One that was set to expire is in force again.
+func (t *Tx) EnsureSecret(secret string, now time.Time) error {
+	sum := sha256.Sum256([]byte(secret))
+	id := uuid.NewString()
+	_, err := t.exec(`
+		INSERT INTO api_secrets (tenant_id, secret_id, secret_sum, secret, key_id, created_at)
+		VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (secret_sum) DO UPDATE SET expires_at = NULL`,
+		t.tenant, id, sum[:], t.sealer.seal(secret, bind("api secret", t.tenant, id)), t.sealer.id, millis(now))
+	if err != nil {
+		return fmt.Errorf("store API secret: %w", err)
+	}
+	var owner string
+	if err := t.queryRow(`SELECT tenant_id FROM api_secrets WHERE secret_sum = ?`, sum[:]).Scan(&owner); err != nil {
+		return fmt.Errorf("store API secret: %w", err)
+	}
+	if owner != t.tenant {
+		return ErrSecretTaken
+	}
+	return nil
+}
+
+// A SigningKey signs client tokens.
+type SigningKey struct {
+	ID        string
+	Secret    []byte
+	CreatedAt time.Time
+}
+
+// SigningKeys returns the signing keys, newest first, of the whole server. It
+// makes the first one.
+func (s *Store) SigningKeys(ctx context.Context, fresh func() []byte, now time.Time) ([]SigningKey, error) {
+	var keys []SigningKey
+	err := s.Update(ctx, "", func(tx *Tx) error {
+		if s.dialect.alone != "" { // of replicas that start together, one makes it
+			if _, err := tx.exec(s.dialect.alone); err != nil {
+				return err
+			}
+		}
+		var err error
+		if keys, err = tx.signingKeys(); err != nil || len(keys) > 0 {
+			return err
+		}
+		k := SigningKey{ID: uuid.NewString(), Secret: fresh(), CreatedAt: now}
+		keys = []SigningKey{k}
+		return tx.InsertSigningKey(k)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("signing keys: %w", err)
+	}
+	return keys, nil
+}
+
+func (t *Tx) signingKeys() ([]SigningKey, error) {
+	rows, err := t.query(`SELECT kid, secret, created_at FROM signing_keys ORDER BY created_at DESC, kid`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var keys []SigningKey
+	for rows.Next() {
+		var k SigningKey
+		var sealed []byte
+		var created int64
+		if err := rows.Scan(&k.ID, &sealed, &created); err != nil {
+			return nil, err
+		}
+		secret, err := t.sealer.open(sealed, bind("signing key", k.ID))
+		if err != nil {
+			return nil, err
+		}
+		k.Secret, k.CreatedAt = []byte(secret), moment(created)
+		keys = append(keys, k)
+	}
+	return keys, rows.Err()
+}
+
+// InsertSigningKey stores a signing key, sealed.
+func (t *Tx) InsertSigningKey(k SigningKey) error {
+	_, err := t.exec(`INSERT INTO signing_keys (kid, secret, key_id, created_at) VALUES (?, ?, ?, ?)`,
+		k.ID, t.sealer.seal(string(k.Secret), bind("signing key", k.ID)), t.sealer.id, millis(k.CreatedAt))
+	return err
+}
