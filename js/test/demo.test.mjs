@@ -76,7 +76,7 @@ async function visit(run, { at = demo, viewport = desktop, scheme = "light", tol
   try {
     await context.overridePermissions(at.url, ["clipboard-read", "clipboard-write", "clipboard-sanitized-write"]);
     const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(20_000);
     const problems = watch(page, at.url, at.apiUrl);
     await page.setViewport(viewport);
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
