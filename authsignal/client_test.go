@@ -231,8 +231,10 @@ func TestAnswersThatAreNotTheAPIs(t *testing.T) {
 			w.WriteHeader(404)
 			w.Write([]byte("<html>secret proxy page</html>"))
 		}, "404"},
-		"empty":    {func(http.ResponseWriter, *http.Request) {}, "no content type"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere.test/", 302) }, "302"},
+		"empty": {func(http.ResponseWriter, *http.Request) {}, "no content type"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://elsewhere.test/", http.StatusFound)
+		}, "302"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -44,10 +44,14 @@ func newClass() js.Value {
 			return js.Undefined(), err
 		}
 		bind := func(f js.Value) js.Value { return f.Call("bind", js.Undefined(), config) }
-		instance := js.Global().Get("Object").Call("create", prototype)
-		instance.Set("setToken", bind(setToken))
-		instance.Set("totp", bridge.Object("enroll", bind(enroll), "verify", bind(verify)))
-		return instance, nil
+		property := func(v js.Value) js.Value {
+			return bridge.Object("value", v, "enumerable", true, "writable", true, "configurable", true)
+		}
+		// Defined, not set: the prototype may be a subclass's and have setters.
+		return js.Global().Get("Object").Call("create", prototype, bridge.Object(
+			"setToken", property(bind(setToken)),
+			"totp", property(bridge.Object("enroll", bind(enroll), "verify", bind(verify))),
+		)), nil
 	})
 }
 
@@ -89,7 +93,7 @@ func readConfig(options js.Value) (js.Value, error) {
 		"tenantId", tenantID,
 		"baseUrl", strings.TrimSpace(baseURL.String()),
 		"onTokenExpired", onTokenExpired,
-		"enableLogging", bridge.Type(enableLogging) == js.TypeBoolean && enableLogging.Bool(),
+		"enableLogging", js.Global().Get("Boolean").Invoke(enableLogging),
 	), nil
 }
 
@@ -99,8 +103,11 @@ func clientOf(config js.Value) *client.Client {
 		TenantID:  config.Get("tenantId").String(),
 		BaseURL:   config.Get("baseUrl").String(),
 		Transport: fetch.Transport{},
-		Console:   func(line string) { js.Global().Get("console").Call("error", line) },
-		Logging:   config.Get("enableLogging").Bool(),
+		Console: func(line string) {
+			// A console that a page replaced and that throws is its own affair.
+			bridge.Try(func() js.Value { return js.Global().Get("console").Call("error", line) })
+		},
+		Logging: config.Get("enableLogging").Bool(),
 	}
 	if f := config.Get("onTokenExpired"); !bridge.IsNullish(f) {
 		o.OnTokenExpired = func() error {

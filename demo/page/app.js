@@ -76,6 +76,7 @@ async function show(next, notice = "") {
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== next.step;
   for (const element of document.querySelectorAll(".username")) element.textContent = next.username ?? "";
   for (const form of document.querySelectorAll("form")) clear(form);
+  for (const field of document.querySelectorAll(".code")) field.value = "";
   // The secret leaves the page with its step.
   $("enroll-ready").hidden = true;
   $("qr").removeAttribute("src");
@@ -312,10 +313,7 @@ function fail(form, { message, restart }) {
 function clear(form) {
   form.querySelector(".error").textContent = "";
   for (const button of form.querySelectorAll(".restart, #restart-form button")) button.hidden = true;
-  for (const field of form.querySelectorAll("input")) {
-    field.ariaInvalid = null;
-    if (form.closest("[hidden]")) field.value = "";
-  }
+  for (const field of form.querySelectorAll("input")) field.ariaInvalid = null;
 }
 
 await attempt(

@@ -46,8 +46,18 @@ func (Transport) Send(ctx client.Context, r client.Request) (client.Response, er
 	if err != nil {
 		return client.Response{}, err
 	}
-	response := client.Response{Status: answer.Get("status").Int()}
-	if tooLong(answer) {
+	// The page may have put its own fetch in place: what it answers is read
+	// with care.
+	status, err := bridge.Get(answer, "status")
+	if err != nil {
+		return client.Response{}, err
+	}
+	headers, err := bridge.Get(answer, "headers")
+	if err != nil {
+		return client.Response{}, err
+	}
+	response := client.Response{Status: status.Int()}
+	if tooLong(headers) {
 		return response, nil
 	}
 	text, err := call(ctx, func() js.Value { return answer.Call("text") })
@@ -69,9 +79,9 @@ func call(ctx client.Context, f func() js.Value) (js.Value, error) {
 	return bridge.Await(ctx, p)
 }
 
-// tooLong says whether answer announces more than maxBody.
-func tooLong(answer js.Value) bool {
-	length := answer.Get("headers").Call("get", "content-length") // null if it is not given
+// tooLong says whether headers announce more than maxBody.
+func tooLong(headers js.Value) bool {
+	length := headers.Call("get", "content-length") // null if it is not given
 	return js.Global().Get("Number").Invoke(length).Float() > maxBody
 }
 
