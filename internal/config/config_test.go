@@ -171,9 +171,8 @@ func TestLoadKeysMakesThemOnce(t *testing.T) {
 	if err != nil || !made {
 		t.Fatalf("got %v, %v", made, err)
 	}
-	if len(first.TenantID) != 36 || len(first.APISecretKey) < 40 || len(first.EncryptionKey) != 32 || len(first.SigningKey) != 32 ||
-		bytes.Equal(first.EncryptionKey, first.SigningKey) {
-		t.Errorf("got %d %d %d %d", len(first.TenantID), len(first.APISecretKey), len(first.EncryptionKey), len(first.SigningKey))
+	if len(first.TenantID) != 36 || len(first.APISecretKey) < 40 || len(first.EncryptionKey) != 32 {
+		t.Errorf("got %d %d %d", len(first.TenantID), len(first.APISecretKey), len(first.EncryptionKey))
 	}
 	again, made, err := LoadKeys(Keys{}, db)
 	if err != nil || made || !reflect.DeepEqual(first, again) {
@@ -191,12 +190,12 @@ func TestLoadKeysMakesThemOnce(t *testing.T) {
 func TestLoadKeysPrefersTheEnvironmentAndKeepsItOutOfTheFile(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "a.db")
-	given := Keys{TenantID: "t1", APISecretKey: "given-secret", EncryptionKey: bytes.Repeat([]byte{9}, 32)}
+	given := Keys{APISecretKey: "given-secret", EncryptionKey: bytes.Repeat([]byte{9}, 32)}
 	got, made, err := LoadKeys(given, db)
 	if err != nil || !made {
 		t.Fatalf("got %v, %v", made, err)
 	}
-	given.SigningKey = got.SigningKey
+	given.TenantID = got.TenantID
 	if !reflect.DeepEqual(got, given) {
 		t.Errorf("got other keys than were given")
 	}
@@ -204,15 +203,31 @@ func TestLoadKeysPrefersTheEnvironmentAndKeepsItOutOfTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []string{"given-secret", base64.StdEncoding.EncodeToString(given.EncryptionKey), "t1"} {
+	for _, s := range []string{"given-secret", base64.StdEncoding.EncodeToString(given.EncryptionKey)} {
 		if bytes.Contains(b, []byte(s)) {
 			t.Errorf("the file holds a key of the environment")
 		}
 	}
-	// Later, without the environment, the rest is made and the signing key stays.
+	// Later, without the environment, the rest is made and the tenant stays.
 	later, made, err := LoadKeys(Keys{}, db)
-	if err != nil || !made || !bytes.Equal(later.SigningKey, got.SigningKey) {
+	if err != nil || !made || later.TenantID != got.TenantID {
 		t.Errorf("got %v, %v", made, err)
+	}
+}
+
+func TestLoadKeysOnPostgresMakesNothing(t *testing.T) {
+	t.Parallel()
+	const db = "postgres://u:p@host/name"
+	key := bytes.Repeat([]byte{9}, 32)
+	if _, _, err := LoadKeys(Keys{TenantID: "t", APISecretKey: "s"}, db); err == nil || !strings.Contains(err.Error(), "AUTHSIGNAL_ENCRYPTION_KEY") {
+		t.Errorf("no encryption key: got %v", err)
+	}
+	if _, _, err := LoadKeys(Keys{TenantID: "t", EncryptionKey: key}, db); err == nil || !strings.Contains(err.Error(), "AUTHSIGNAL_API_SECRET_KEY") {
+		t.Errorf("a tenant without a secret: got %v", err)
+	}
+	given := Keys{EncryptionKey: key}
+	if got, made, err := LoadKeys(given, db); err != nil || made || !reflect.DeepEqual(got, given) {
+		t.Errorf("got made %v, %v", made, err)
 	}
 }
 
@@ -230,7 +245,7 @@ func TestLoadKeysOfADamagedFile(t *testing.T) {
 
 func TestKeysPrintWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	k := Keys{TenantID: "t1", APISecretKey: "hunter2", SigningKey: []byte("hunter2"), EncryptionKey: []byte("hunter2")}
+	k := Keys{TenantID: "t1", APISecretKey: "hunter2", EncryptionKey: []byte("hunter2")}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		if got := fmt.Sprintf(format, k); strings.Contains(got, "hunter2") || strings.Contains(got, "104 117") {
 			t.Errorf("%s: got %s", format, got)

@@ -12,9 +12,11 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// keySize is the length of the encryption and signing keys in bytes.
+// keySize is the length of an encryption key in bytes.
 const keySize = 32
 
 // Keys are a server's secrets and the name of its tenant. An empty one is not
@@ -22,10 +24,9 @@ const keySize = 32
 type Keys struct {
 	TenantID     string `json:"tenantId,omitempty"`
 	APISecretKey string `json:"apiSecretKey,omitempty"`
-	// EncryptionKey seals the users' secrets; SigningKey signs client tokens.
-	// Each has 32 bytes, in base64 in JSON.
+	// EncryptionKey seals all secrets in the database: 32 bytes, in base64 in
+	// JSON.
 	EncryptionKey []byte `json:"encryptionKey,omitempty"`
-	SigningKey    []byte `json:"signingKey,omitempty"`
 }
 
 // String keeps the keys out of logs.
@@ -61,7 +62,20 @@ func KeysFile(db string) string { return db + ".keys.json" }
 // LoadKeys completes the given keys from the file beside the database. What
 // neither has is made, and kept there with mode 0600; made is then true. The
 // caller holds the database's lock.
+//
+// PostgreSQL has no file beside it, and its replicas must agree: there the
+// encryption key must be given, and a tenant or secret that is not given is
+// not made.
 func LoadKeys(given Keys, db string) (k Keys, made bool, err error) {
+	if store.IsPostgres(db) {
+		if given.EncryptionKey == nil {
+			return Keys{}, false, errors.New("on PostgreSQL AUTHSIGNAL_ENCRYPTION_KEY is required: 32 bytes in base64, the same for all replicas; make one with: openssl rand -base64 32")
+		}
+		if (given.TenantID == "") != (given.APISecretKey == "") {
+			return Keys{}, false, errors.New("AUTHSIGNAL_TENANT_ID and AUTHSIGNAL_API_SECRET_KEY must be given together")
+		}
+		return given, false, nil
+	}
 	path := KeysFile(db)
 	var kept Keys
 	b, err := os.ReadFile(path)
@@ -93,12 +107,6 @@ func LoadKeys(given Keys, db string) (k Keys, made bool, err error) {
 			kept.EncryptionKey, made = newKey(), true
 		}
 		k.EncryptionKey = kept.EncryptionKey
-	}
-	if k.SigningKey == nil {
-		if kept.SigningKey == nil {
-			kept.SigningKey, made = newKey(), true
-		}
-		k.SigningKey = kept.SigningKey
 	}
 	if made {
 		if err := writeKeys(path, kept); err != nil {

@@ -11,13 +11,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/config"
 	"github.com/authsignal-wasm/sdk/internal/server"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
-	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
 // A Server is an API server that listens.
@@ -28,9 +33,15 @@ type Server struct {
 	// TenantID and APISecretKey are those in force, given or made.
 	TenantID, APISecretKey string
 
-	store *store.Store
-	http  *http.Server
-	done  chan error
+	// MetricsURL is where Prometheus finds the metrics; empty for nowhere.
+	MetricsURL string
+
+	log     *slog.Logger
+	store   *store.Store
+	servers []*http.Server
+	done    chan error
+	// background ends what runs beside the servers, and waits for it.
+	background func()
 }
 
 // Start opens the store and listens. When it returns, requests are answered.
@@ -47,55 +58,95 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 	if err != nil {
 		return nil, err
 	}
-	s, err := start(c, keys, st, log)
-	if err != nil {
-		return nil, errors.Join(err, st.Close())
+	s := &Server{
+		TenantID: keys.TenantID, APISecretKey: keys.APISecretKey,
+		log: log, store: st, done: make(chan error, 2), background: func() {},
+	}
+	if err := s.start(ctx, c, keys); err != nil {
+		return nil, errors.Join(err, s.Stop(0))
 	}
 	return s, nil
 }
 
-func start(c config.Config, keys config.Keys, st *store.Store, log *slog.Logger) (*Server, error) {
+func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys) error {
+	if err := s.ensureTenant(ctx, c, keys); err != nil {
+		return err
+	}
+	ring, err := newKeyring(ctx, s.store, time.Now)
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	address := "http://" + reachable(listener.Addr().(*net.TCPAddr))
 	publicURL := c.PublicURL
 	if publicURL == "" {
 		publicURL = address
 	}
-	tokens, err := token.New([]token.Key{{ID: "1", Secret: keys.SigningKey}}, publicURL, c.TokenTTL, time.Now)
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	handler, err := server.New(server.Config{
-		Store: st, Tokens: tokens, PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Log: log,
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.BaseURL = address + "/v1"
+	s.serve(listener, server.New(server.Config{
+		Store: s.store,
+		Tokens: &token.Issuer{
+			Keys: func() []token.Key { return *ring.keys.Load() }, BaseURL: publicURL, TTL: c.TokenTTL, Now: time.Now,
+		},
+		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Log: s.log,
+		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,
 		Now: time.Now, Random: rand.Reader,
-		Tenant: server.Tenant{
-			ID: keys.TenantID, APISecretKey: keys.APISecretKey, Issuer: c.Issuer,
-			Parameters: totp.DefaultParameters, Drift: 1, Limits: server.DefaultLimits,
-		},
+	}))
+	if c.MetricsAddr != "" {
+		listener, err := net.Listen("tcp", c.MetricsAddr)
+		if err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+		s.MetricsURL = "http://" + reachable(listener.Addr().(*net.TCPAddr)) + "/metrics"
+		s.serve(listener, mux)
+		s.log.Info("metrics", "url", s.MetricsURL)
+	}
+	background, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { ring.watch(background, s.log) })
+	s.background = func() {
+		cancel()
+		wg.Wait()
+	}
+	return nil
+}
+
+// ensureTenant makes the tenant that the keys name, if there is none, and lets
+// its secret in.
+func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.Keys) error {
+	if keys.TenantID == "" {
+		return nil
+	}
+	return s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
+		if err := tx.EnsureTenant(api.DefaultAuthenticatorSettings(c.Issuer), time.Now()); err != nil {
+			return err
+		}
+		return tx.EnsureSecret(keys.APISecretKey, time.Now())
 	})
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
+}
+
+// serve answers on a listener in the background.
+func (s *Server) serve(listener net.Listener, handler http.Handler) {
+	h := &http.Server{
+		Handler: handler,
+		// A client that sends or reads slowly must not hold a connection for
+		// ever.
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
-	s := &Server{
-		BaseURL: address + "/v1", TenantID: keys.TenantID, APISecretKey: keys.APISecretKey,
-		store: st, done: make(chan error, 1),
-		http: &http.Server{
-			Handler: handler,
-			// A client that sends or reads slowly must not hold a connection
-			// for ever.
-			ReadHeaderTimeout: 5 * time.Second,
-			ReadTimeout:       15 * time.Second,
-			WriteTimeout:      30 * time.Second,
-			IdleTimeout:       2 * time.Minute,
-			MaxHeaderBytes:    64 << 10,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		},
-	}
-	go func() { s.done <- s.http.Serve(listener) }()
-	return s, nil
+	s.servers = append(s.servers, h)
+	go func() { s.done <- h.Serve(listener) }()
 }
 
 // reachable is an address that this machine can connect to.
@@ -122,9 +173,12 @@ func (s *Server) Wait(ctx context.Context, grace time.Duration) error {
 func (s *Server) Stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("stop: %w", err), s.http.Close())
+	var err error
+	for _, h := range s.servers {
+		if stopErr := h.Shutdown(ctx); stopErr != nil {
+			err = errors.Join(err, fmt.Errorf("stop: %w", stopErr), h.Close())
+		}
 	}
+	s.background()
 	return errors.Join(err, s.store.Close())
 }
