@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/authsignal"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
@@ -44,7 +45,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "TEST_RUN_MAIN=1", "AUTHSIGNAL_TENANT_ID=t1", "AUTHSIGNAL_API_SECRET_KEY=sk",
-		"AUTHSIGNAL_PUBLIC_URL=http://mfa.test")
+		"AUTHSIGNAL_PUBLIC_URL=http://mfa.test", "AUTHSIGNAL_ENCRYPTION_KEY=BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")
 	return cmd
 }
 
@@ -121,7 +122,7 @@ func oathtool(t *testing.T, secret string, at time.Time) string {
 
 func TestReadyLine(t *testing.T) {
 	t.Parallel()
-	p := start(t, filepath.Join(t.TempDir(), "a.db"))
+	p := start(t, storetest.Database(t))
 	if !strings.HasPrefix(p.url, "http://127.0.0.1:") || !strings.HasSuffix(p.url, "/v1") {
 		t.Errorf("got %q", p.url)
 	}
@@ -131,7 +132,7 @@ func TestReadyLine(t *testing.T) {
 // enrollment, the accepted step, the action.
 func TestAcceptedStepsSurviveAKill(t *testing.T) {
 	t.Parallel()
-	db := filepath.Join(t.TempDir(), "a.db")
+	db := storetest.Database(t)
 	p := start(t, db)
 	first := p.track("u1", "k1")
 	secret := p.post("/client/user-authenticators/totp", first.Token, "")["secret"].(string)
@@ -177,7 +178,7 @@ func kill(t *testing.T, p *process) {
 
 func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
-	p := start(t, filepath.Join(t.TempDir(), "a.db"))
+	p := start(t, storetest.Database(t))
 	address := strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/v1")
 	conn, err := net.Dial("tcp", address)
 	if err != nil {

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/authsignal"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+)
+
+// A fleet is the server processes on one database: two on PostgreSQL, one on
+// SQLite. Requests go to them in turn, as behind a round-robin.
+type fleet struct {
+	t        *testing.T
+	database string
+	turn     atomic.Uint64
+
+	mu        sync.Mutex
+	processes []*process
+}
+
+func newFleet(t *testing.T) *fleet {
+	f := &fleet{t: t, database: storetest.Database(t)}
+	n := 1
+	if storetest.Postgres() {
+		n = 2
+	}
+	f.processes = make([]*process, n)
+	var wg sync.WaitGroup // at once, as an orchestrator starts them
+	for i := range f.processes {
+		wg.Go(func() { f.processes[i] = start(t, f.database, "-rate-limit", "0") })
+	}
+	wg.Wait()
+	return f
+}
+
+// next is the process whose turn it is.
+func (f *fleet) next() *process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.processes[f.turn.Add(1)%uint64(len(f.processes))]
+}
+
+// killAndReplace ends a process without warning and starts another one.
+func (f *fleet) killAndReplace(i int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	kill(f.t, f.processes[i])
+	f.processes[i] = start(f.t, f.database, "-rate-limit", "0")
+}
+
+// try calls the client API as a page does; ok is false when no answer came.
+func (p *process) try(path, token, body string) (v map[string]any, ok bool) {
+	req, err := http.NewRequest("POST", p.url+path, strings.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, false
+	}
+	defer res.Body.Close()
+	if json.NewDecoder(res.Body).Decode(&v) != nil || res.StatusCode != http.StatusOK {
+		return nil, false
+	}
+	return v, true
+}
+
+func (f *fleet) enrolled(user string) (secret string) {
+	f.t.Helper()
+	tr := f.next().track(user, "enroll")
+	secret = f.next().post("/client/user-authenticators/totp", tr.Token, "")["secret"].(string)
+	if !f.next().verify(tr.Token, codeAt(secret, 0)) {
+		f.t.Fatal("the enrollment's code was refused")
+	}
+	return secret
+}
+
+func codeAt(secret string, offset int64) string {
+	p := totp.DefaultParameters
+	c, err := totp.Code(secret, p.Step(time.Now())+offset, p)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func TestTheSameCodeTwoHundredTimesAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	secret := f.enrolled("u1")
+	tr, code := f.next().track("u1", "k"), codeAt(secret, 1)
+	var accepted atomic.Int32
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			if f.next().verify(tr.Token, code) {
+				accepted.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if got := accepted.Load(); got != 1 {
+		t.Errorf("accepted %d times", got)
+	}
+}
+
+func TestTheLimitIsNeverExceeded(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	secret := f.enrolled("u1")
+	tr := f.next().track("u1", "k")
+	right := map[string]bool{}
+	for o := int64(-3); o <= 3; o++ {
+		right[codeAt(secret, o)] = true
+	}
+	var judged atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 100 {
+		guess := fmt.Sprintf("%06d", i)
+		if right[guess] {
+			continue
+		}
+		wg.Go(func() {
+			v := f.next().post("/client/verify/totp", tr.Token, `{"verificationCode":"`+guess+`"}`)
+			if v["failureReason"] == "CODE_INVALID_OR_EXPIRED" {
+				judged.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if got := judged.Load(); got != 10 {
+		t.Errorf("%d guesses were judged, want 10", got)
+	}
+}
+
+func TestConcurrentFirstTracksMakeOneAction(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	var mu sync.Mutex
+	created := map[time.Time]bool{}
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			f.next().track("u1", "k")
+			a, err := f.next().client.Action(t.Context(), "u1", "signIn", "k")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			created[a.CreatedAt.Time] = true
+		})
+	}
+	wg.Wait()
+	if len(created) != 1 {
+		t.Errorf("the action was created at %d times", len(created))
+	}
+}
+
+// An acknowledgement is what a client was told; it must be in the database
+// whatever became of the process that said it.
+type acknowledgement struct {
+	user, key, token, code string
+	enrolled               bool
+}
+
+// Processes are killed in mid-load, again and again. What no client was told
+// may be lost; what one was told may not.
+func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	const workers, kills, perKill = 8, 4, 25
+	var mu sync.Mutex
+	var told []acknowledgement
+	enough := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				a := acknowledgement{user: fmt.Sprintf("u%d-%d", w, i), key: "k"}
+				tr, err := f.next().client.Track(ctx, authsignal.TrackRequest{
+					UserID: a.user, Action: "signIn", Attributes: authsignal.Attributes{IdempotencyKey: a.key},
+				})
+				if err != nil {
+					continue
+				}
+				a.token = tr.Token
+				if v, ok := f.next().try("/client/user-authenticators/totp", tr.Token, ""); ok {
+					code := codeAt(v["secret"].(string), 0)
+					if v, ok := f.next().try("/client/verify/totp", tr.Token, `{"verificationCode":"`+code+`"}`); ok && v["isVerified"] == true {
+						a.enrolled, a.code = true, code
+					}
+				}
+				mu.Lock()
+				told = append(told, a)
+				n := len(told)
+				mu.Unlock()
+				if n%perKill == 0 {
+					select {
+					case enough <- struct{}{}:
+					default:
+					}
+				}
+			}
+		})
+	}
+	for i := range kills {
+		<-enough
+		f.killAndReplace(i % len(f.processes))
+	}
+	<-enough
+	stop()
+	wg.Wait()
+
+	var enrolled, lost int
+	p := f.processes[0]
+	for _, a := range told {
+		state, err := p.client.Action(t.Context(), a.user, "signIn", a.key)
+		if err != nil {
+			t.Errorf("%s: the action is lost: %v", a.user, err)
+			lost++
+			continue
+		}
+		if !a.enrolled {
+			continue
+		}
+		enrolled++
+		list, err := p.client.Authenticators(t.Context(), a.user)
+		if err != nil || len(list) != 1 || state.State != authsignal.StateChallengeSucceeded {
+			t.Errorf("%s: got %d authenticators, state %s, %v", a.user, len(list), state.State, err)
+			lost++
+		}
+		if p.verify(a.token, a.code) {
+			t.Errorf("%s: the code was accepted twice", a.user)
+		}
+	}
+	t.Logf("%d actions and %d enrollments were acknowledged over %d kills, %d lost", len(told), enrolled, kills, lost)
+	if enrolled < perKill {
+		t.Errorf("only %d enrollments: the load was too light to tell", enrolled)
+	}
+}
