@@ -27,6 +27,13 @@ type Keys struct {
 	// EncryptionKey seals all secrets in the database: 32 bytes, in base64 in
 	// JSON.
 	EncryptionKey []byte `json:"encryptionKey,omitempty"`
+	// OldEncryptionKeys open what was sealed before a rotation.
+	OldEncryptionKeys [][]byte `json:"oldEncryptionKeys,omitempty"`
+}
+
+// EncryptionKeys are all encryption keys; the first one seals.
+func (k Keys) EncryptionKeys() [][]byte {
+	return append([][]byte{k.EncryptionKey}, k.OldEncryptionKeys...)
 }
 
 // String keeps the keys out of logs.
@@ -42,9 +49,19 @@ func keysFromEnv(getenv func(string) string) (Keys, error) {
 	}
 	if s := getenv("AUTHSIGNAL_ENCRYPTION_KEY"); s != "" {
 		var err error
-		if k.EncryptionKey, err = base64.StdEncoding.DecodeString(strings.TrimSpace(s)); err != nil || len(k.EncryptionKey) != keySize {
-			return Keys{}, errors.New("AUTHSIGNAL_ENCRYPTION_KEY must be 32 bytes in base64; make one with: openssl rand -base64 32")
+		if k.EncryptionKey, err = decodeKey(s); err != nil {
+			return Keys{}, fmt.Errorf("AUTHSIGNAL_ENCRYPTION_KEY %w", err)
 		}
+	}
+	for s := range strings.SplitSeq(getenv("AUTHSIGNAL_OLD_ENCRYPTION_KEYS"), ",") {
+		if strings.TrimSpace(s) == "" {
+			continue
+		}
+		old, err := decodeKey(s)
+		if err != nil {
+			return Keys{}, fmt.Errorf("AUTHSIGNAL_OLD_ENCRYPTION_KEYS, each, %w", err)
+		}
+		k.OldEncryptionKeys = append(k.OldEncryptionKeys, old)
 	}
 	if k.TenantID != "" && !tenantID.MatchString(k.TenantID) {
 		return Keys{}, errors.New("AUTHSIGNAL_TENANT_ID must be 1 to 64 letters, digits, dots, dashes and underscores")
@@ -54,6 +71,14 @@ func keysFromEnv(getenv func(string) string) (Keys, error) {
 		return Keys{}, errors.New("AUTHSIGNAL_API_SECRET_KEY must not contain a colon")
 	}
 	return k, nil
+}
+
+func decodeKey(s string) ([]byte, error) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(s))
+	if err != nil || len(key) != keySize {
+		return nil, errors.New("must be 32 bytes in base64; make one with: openssl rand -base64 32")
+	}
+	return key, nil
 }
 
 // KeysFile is where the keys of a database are kept.
@@ -107,6 +132,7 @@ func LoadKeys(given Keys, db string) (k Keys, made bool, err error) {
 			kept.EncryptionKey, made = newKey(), true
 		}
 		k.EncryptionKey = kept.EncryptionKey
+		k.OldEncryptionKeys = append(k.OldEncryptionKeys, kept.OldEncryptionKeys...)
 	}
 	if made {
 		if err := writeKeys(path, kept); err != nil {

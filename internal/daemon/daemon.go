@@ -47,13 +47,13 @@ type Server struct {
 // Start opens the store and listens. When it returns, requests are answered.
 func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, error) {
 	var keys config.Keys
-	st, err := store.Open(ctx, c.DB, func() ([]byte, error) {
+	st, err := store.Open(ctx, c.DB, func() ([][]byte, error) {
 		var made bool
 		var err error
 		if keys, made, err = config.LoadKeys(c.Given, c.DB); made {
 			log.Info("made new keys; keep this file safe and backed up", "file", config.KeysFile(c.DB))
 		}
-		return keys.EncryptionKey, err
+		return keys.EncryptionKeys(), err
 	})
 	if err != nil {
 		return nil, err

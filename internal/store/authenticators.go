@@ -107,7 +107,7 @@ func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) erro
 
 // Secret opens the secret of an authenticator. Ask for it only to verify.
 func (t *Tx) Secret(a Authenticator) (string, error) {
-	return t.sealer.open(a.sealed, bind(t.tenant, a.UserID, a.ID))
+	return t.sealer.open(a.keyID, a.sealed, bind(t.tenant, a.UserID, a.ID))
 }
 
 // AcceptStep spends a step: one write, guarded so that of any number of
@@ -146,6 +146,21 @@ func (t *Tx) Fail(a Authenticator, at time.Time) error {
 		return fmt.Errorf("count failure: %w", err)
 	}
 	return nil
+}
+
+// Unlock forgets the failures of a verified authenticator; found is false when
+// the user has none of that id.
+func (t *Tx) Unlock(userID, id string) (found bool, err error) {
+	n, err := t.exec(`
+		UPDATE authenticators SET failures = 0
+		WHERE tenant_id = ? AND user_id = ? AND user_authenticator_id = ?`, t.tenant, userID, id)
+	if err == nil && n == 1 {
+		_, err = t.exec(`DELETE FROM failures WHERE tenant_id = ? AND user_authenticator_id = ?`, t.tenant, id)
+	}
+	if err != nil {
+		return false, fmt.Errorf("unlock authenticator: %w", err)
+	}
+	return n == 1, nil
 }
 
 // FailuresSince counts the refused codes after a moment.

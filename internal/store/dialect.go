@@ -83,9 +83,11 @@ func IsPostgres(database string) bool {
 }
 
 // Open opens a database: the path of a SQLite file or a postgres:// URL. It
-// migrates the schema, and asks for the encryption key, KeySize bytes, when no
-// other process can be at the same point.
-func Open(ctx context.Context, database string, key func() ([]byte, error)) (*Store, error) {
+// migrates the schema, and asks for the encryption keys when it holds a SQLite
+// file's lock, so that of two processes only one can make a new key. Each has
+// KeySize bytes; the first one seals, the others only open what was sealed
+// before a rotation.
+func Open(ctx context.Context, database string, keys func() ([][]byte, error)) (*Store, error) {
 	s := &Store{dialect: sqlite}
 	connect := s.connectSQLite
 	if IsPostgres(database) {
@@ -93,7 +95,7 @@ func Open(ctx context.Context, database string, key func() ([]byte, error)) (*St
 	}
 	err := connect(database)
 	if err == nil {
-		err = s.prepare(ctx, key)
+		err = s.prepare(ctx, keys)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -154,11 +156,11 @@ func (s *Store) connectPostgres(url string) error {
 	return nil
 }
 
-func (s *Store) prepare(ctx context.Context, key func() ([]byte, error)) error {
+func (s *Store) prepare(ctx context.Context, keys func() ([][]byte, error)) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	k, err := key()
+	k, err := keys()
 	if err != nil {
 		return err
 	}

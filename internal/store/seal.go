@@ -16,33 +16,54 @@ const KeySize = 32
 // A sealer encrypts secrets with AES-256-GCM (NIST SP 800-38D). A random
 // 96-bit nonce stands before each ciphertext; one key is good for 2^32 seals.
 type sealer struct {
-	// id names the key without telling anything of it.
+	// id names the key that seals; it is stored beside each ciphertext.
 	id   string
-	aead cipher.AEAD
+	aead map[string]cipher.AEAD // by id: also those that only open
 }
 
-func newSealer(key []byte) (*sealer, error) {
-	if len(key) != KeySize {
-		return nil, fmt.Errorf("the encryption key has %d bytes, it must have %d", len(key), KeySize)
+// newSealer makes a sealer of keys, of which the first one seals.
+func newSealer(keys [][]byte) (*sealer, error) {
+	s := &sealer{aead: map[string]cipher.AEAD{}}
+	for _, key := range keys {
+		if len(key) != KeySize {
+			return nil, fmt.Errorf("the encryption key has %d bytes, it must have %d", len(key), KeySize)
+		}
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, fmt.Errorf("encryption key: %w", err)
+		}
+		aead, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			return nil, fmt.Errorf("encryption key: %w", err)
+		}
+		id := keyID(key)
+		s.aead[id] = aead
+		if s.id == "" {
+			s.id = id
+		}
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("encryption key: %w", err)
+	if s.id == "" {
+		return nil, errors.New("there is no encryption key")
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, fmt.Errorf("encryption key: %w", err)
-	}
+	return s, nil
+}
+
+// keyID names a key without telling anything of it.
+func keyID(key []byte) string {
 	sum := sha256.Sum256(append([]byte("authsignal-server key id\x00"), key...))
-	return &sealer{id: hex.EncodeToString(sum[:8]), aead: aead}, nil
+	return hex.EncodeToString(sum[:8])
 }
 
 func (s *sealer) seal(plain string, binding []byte) []byte {
-	return s.aead.Seal(nil, nil, []byte(plain), binding)
+	return s.aead[s.id].Seal(nil, nil, []byte(plain), binding)
 }
 
-func (s *sealer) open(sealed, binding []byte) (string, error) {
-	plain, err := s.aead.Open(nil, nil, sealed, binding)
+func (s *sealer) open(keyID string, sealed, binding []byte) (string, error) {
+	aead, ok := s.aead[keyID]
+	if !ok {
+		return "", fmt.Errorf("a secret was sealed with the key %s, which is not given", keyID)
+	}
+	plain, err := aead.Open(nil, nil, sealed, binding)
 	if err != nil {
 		return "", errors.New("a sealed secret does not open: the row was changed or belongs elsewhere")
 	}

@@ -45,33 +45,6 @@ type Store struct {
 	writer chan struct{}
 }
 
-// checkKey records the key's id in a new database and compares it in an old
-// one, so that a wrong key fails at start and not at the first user.
-func (s *Store) checkKey(ctx context.Context) error {
-	return s.Update(ctx, "", func(tx *Tx) error {
-		if s.dialect.alone != "" {
-			if _, err := tx.exec(s.dialect.alone); err != nil {
-				return fmt.Errorf("check encryption key: %w", err)
-			}
-		}
-		_, err := tx.exec(`
-			INSERT INTO encryption_keys (key_id, created_at) SELECT ?, ?
-			WHERE NOT EXISTS (SELECT 1 FROM encryption_keys)`, s.sealer.id, time.Now().UnixMilli())
-		if err != nil {
-			return fmt.Errorf("check encryption key: %w", err)
-		}
-		var known bool
-		err = tx.queryRow(`SELECT EXISTS (SELECT 1 FROM encryption_keys WHERE key_id = ?)`, s.sealer.id).Scan(&known)
-		if err != nil {
-			return fmt.Errorf("check encryption key: %w", err)
-		}
-		if !known {
-			return ErrWrongKey
-		}
-		return nil
-	})
-}
-
 // Close closes the database and gives up the process lock.
 func (s *Store) Close() error {
 	var err error

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,9 +21,9 @@ import (
 
 var key = bytes.Repeat([]byte{1}, KeySize)
 
-func open(t *testing.T, database string, key []byte) (*Store, error) {
+func open(t *testing.T, database string, keys ...[]byte) (*Store, error) {
 	t.Helper()
-	s, err := Open(t.Context(), database, func() ([]byte, error) { return key, nil })
+	s, err := Open(t.Context(), database, func() ([][]byte, error) { return keys, nil })
 	if err == nil {
 		t.Cleanup(func() { s.Close() })
 	}
@@ -400,7 +401,7 @@ func TestReplicasMayStartTogether(t *testing.T) {
 			if i == 3 {
 				k = bytes.Repeat([]byte{2}, KeySize)
 			}
-			s, err := Open(t.Context(), database, func() ([]byte, error) { return k, nil })
+			s, err := Open(t.Context(), database, func() ([][]byte, error) { return [][]byte{k}, nil })
 			switch {
 			case errors.Is(err, ErrWrongKey):
 				wrong.Add(1)
@@ -422,4 +423,193 @@ func TestNumbered(t *testing.T) {
 	if got, want := numbered(`a = ? AND b IN (?, ?)`), `a = $1 AND b IN ($2, $3)`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+}
+
+func TestRotateKey(t *testing.T) {
+	t.Parallel()
+	database := storetest.Database(t)
+	other := bytes.Repeat([]byte{2}, KeySize)
+	s := mustOpen(t, database)
+	a := pending(t, s, "t", "u", "a", "SECRET")
+	update(t, s, "t", func(tx *Tx) error {
+		if err := tx.PutTenant(api.DefaultAuthenticatorSettings("Acme"), now); err != nil {
+			return err
+		}
+		return tx.EnsureSecret("sk", now)
+	})
+	made := func() []byte { return []byte("a signing key of thirty-two bytes") }
+	before, err := s.SigningKeys(t.Context(), made, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	// A new key comes in beside the old one.
+	if _, err := open(t, database, other); !errors.Is(err, ErrWrongKey) {
+		t.Errorf("a new key alone: got %v, want %v", err, ErrWrongKey)
+	}
+	s, err = open(t, database, other, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.RotateKey(t.Context()); err != nil || n != 3 {
+		t.Errorf("got %d secrets, %v, want 3", n, err)
+	}
+	if n, err := s.RotateKey(t.Context()); err != nil || n != 0 {
+		t.Errorf("again: got %d secrets, %v, want 0", n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	// Then the new key is enough, and the old one is not.
+	if _, err := open(t, database, key); !errors.Is(err, ErrWrongKey) {
+		t.Errorf("the old key: got %v, want %v", err, ErrWrongKey)
+	}
+	s, err = open(t, database, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	update(t, s, "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u")
+		if err != nil {
+			return err
+		}
+		if got, err := tx.Secret(list[0]); err != nil || got != "SECRET" || list[0].ID != a.ID {
+			t.Errorf("got %q, %v", got, err)
+		}
+		return nil
+	})
+	after, err := s.SigningKeys(t.Context(), made, now)
+	if err != nil || !reflect.DeepEqual(after, before) {
+		t.Errorf("signing keys: got %d, %v", len(after), err)
+	}
+}
+
+func TestUnlock(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	a := pending(t, s, "t", "u", "a", "SECRET")
+	update(t, s, "t", func(tx *Tx) error {
+		if err := tx.Fail(a, now); err != nil {
+			return err
+		}
+		if found, err := tx.Unlock("another", "a"); err != nil || found {
+			t.Errorf("another user's: got %v, %v", found, err)
+		}
+		found, err := tx.Unlock("u", "a")
+		if err != nil || !found {
+			t.Errorf("got %v, %v", found, err)
+		}
+		if n, err := tx.FailuresSince(a, time.Time{}); err != nil || n != 0 {
+			t.Errorf("got %d failures, %v", n, err)
+		}
+		list, err := tx.Authenticators("u")
+		if list[0].Failures != 0 {
+			t.Errorf("got %d in a row", list[0].Failures)
+		}
+		return err
+	})
+}
+
+func TestCleanKeepsWhatIsYoung(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	pending(t, s, "t", "u", "pending", "SECRET")
+	verified := pending(t, s, "t", "u2", "verified", "SECRET")
+	update(t, s, "t", func(tx *Tx) error {
+		if _, err := tx.AcceptStep(verified, 1, now); err != nil {
+			return err
+		}
+		for i := range 2500 {
+			at := now.Add(-time.Duration(i) * time.Hour)
+			err := tx.InsertAction(Action{ActionID: ActionID{"u", "pay", strconv.Itoa(i)}, State: api.StateAllow, CreatedAt: at, StateUpdatedAt: at})
+			if err != nil {
+				return err
+			}
+			if err := tx.Audit(AuditEvent{At: at, Kind: AuditCodeAccepted}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	n, err := s.Clean(t.Context(), Retention{Actions: 100 * time.Hour, Audit: 200 * time.Hour, Pending: time.Hour}, now.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(2400 + 2300); n != want {
+		t.Errorf("got %d rows, want %d", n, want)
+	}
+	n, err = s.Clean(t.Context(), Retention{Actions: 100 * time.Hour, Audit: 200 * time.Hour, Pending: time.Minute}, now.Add(30*time.Minute))
+	if err != nil || n != 1 {
+		t.Errorf("pending: got %d rows, %v, want 1", n, err)
+	}
+	update(t, s, "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u2")
+		if len(list) != 1 {
+			t.Error("the verified authenticator went")
+		}
+		return err
+	})
+}
+
+func TestAuditLogIsNewestFirst(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	update(t, s, "t", func(tx *Tx) error {
+		for i, user := range []string{"u1", "u2", "u1"} {
+			err := tx.Audit(AuditEvent{
+				At: now.Add(time.Duration(i) * time.Second), Kind: AuditCodeRefused, ActionID: ActionID{user, "signIn", "k"},
+				Detail: map[string]any{"n": float64(i)},
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	update(t, s, "t", func(tx *Tx) error {
+		list, err := tx.AuditEvents("u1", 10)
+		if err != nil || len(list) != 2 || list[0].Detail["n"] != 2.0 || list[1].Detail["n"] != 0.0 || !list[0].At.Equal(now.Add(2*time.Second)) {
+			t.Errorf("got %+v, %v", list, err)
+		}
+		list, err = tx.AuditEvents("", 2)
+		if len(list) != 2 || list[1].UserID != "u2" {
+			t.Errorf("got %+v", list)
+		}
+		return err
+	})
+}
+
+func TestBackupWhileInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, file := filepath.Join(dir, "a.db"), filepath.Join(dir, "copy.db")
+	s := mustOpen(t, path)
+	pending(t, s, "t", "u", "a", "SECRET")
+	if err := Backup(t.Context(), path, file); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got %v, %v", info.Mode(), err)
+	}
+	if err := Backup(t.Context(), path, file); !errors.Is(err, os.ErrExist) {
+		t.Errorf("over a file: got %v", err)
+	}
+	if err := Backup(t.Context(), filepath.Join(dir, "none.db"), filepath.Join(dir, "x")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("of no database: got %v", err)
+	}
+	copied := mustOpen(t, file)
+	update(t, copied, "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u")
+		if err != nil || len(list) != 1 {
+			t.Fatalf("got %d, %v", len(list), err)
+		}
+		if got, err := tx.Secret(list[0]); err != nil || got != "SECRET" {
+			t.Errorf("got %q, %v", got, err)
+		}
+		return nil
+	})
 }

@@ -146,7 +146,7 @@ func (s *Store) SigningKeys(ctx context.Context, fresh func() []byte, now time.T
 }
 
 func (t *Tx) signingKeys() ([]SigningKey, error) {
-	rows, err := t.query(`SELECT kid, secret, created_at FROM signing_keys ORDER BY created_at DESC, kid`)
+	rows, err := t.query(`SELECT kid, secret, key_id, created_at FROM signing_keys ORDER BY created_at DESC, kid`)
 	if err != nil {
 		return nil, err
 	}
@@ -155,11 +155,12 @@ func (t *Tx) signingKeys() ([]SigningKey, error) {
 	for rows.Next() {
 		var k SigningKey
 		var sealed []byte
+		var keyID string
 		var created int64
-		if err := rows.Scan(&k.ID, &sealed, &created); err != nil {
+		if err := rows.Scan(&k.ID, &sealed, &keyID, &created); err != nil {
 			return nil, err
 		}
-		secret, err := t.sealer.open(sealed, bind("signing key", k.ID))
+		secret, err := t.sealer.open(keyID, sealed, bind("signing key", k.ID))
 		if err != nil {
 			return nil, err
 		}

@@ -106,8 +106,27 @@ CREATE TABLE actions (
     custom                TEXT   NOT NULL DEFAULT '{}',
     PRIMARY KEY (tenant_id, user_id, action, idempotency_key)
 );
+CREATE INDEX actions_created ON actions (created_at);
+
+-- What happened, for operators; no secret, code or token.
+CREATE TABLE audit (
+    tenant_id       TEXT   NOT NULL,
+    audit_id        TEXT   NOT NULL,
+    at              BIGINT NOT NULL,
+    kind            TEXT   NOT NULL,
+    user_id         TEXT   NOT NULL DEFAULT '',
+    action          TEXT   NOT NULL DEFAULT '',
+    idempotency_key TEXT   NOT NULL DEFAULT '',
+    -- A JSON object.
+    detail          TEXT   NOT NULL DEFAULT '{}',
+    PRIMARY KEY (tenant_id, audit_id)
+);
+CREATE INDEX audit_newest ON audit (tenant_id, at DESC, audit_id DESC);
+CREATE INDEX audit_user ON audit (tenant_id, user_id, at DESC, audit_id DESC);
+CREATE INDEX audit_at ON audit (at);
 
 -- +goose Down
+DROP TABLE audit;
 DROP TABLE actions;
 DROP TABLE failures;
 DROP TABLE authenticators;

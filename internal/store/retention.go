@@ -1,0 +1,50 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Retention says how long rows are kept that nobody needs any more.
+type Retention struct {
+	// Actions and Audit are kept this long from their making.
+	Actions, Audit time.Duration
+	// Pending is how long an enrollment is kept that nobody completes.
+	Pending time.Duration
+}
+
+// cleanBatch is how many rows one transaction deletes, so that others need
+// not wait long for it.
+const cleanBatch = 1000
+
+// Clean deletes, for all tenants, what is older than the retention says. It
+// returns how many rows went. Replicas may clean at the same time.
+func (s *Store) Clean(ctx context.Context, r Retention, now time.Time) (int64, error) {
+	var total int64
+	for _, c := range []struct {
+		table, key, where string
+		before            time.Time
+	}{
+		{"actions", "tenant_id, user_id, action, idempotency_key", "created_at < ?", now.Add(-r.Actions)},
+		{"audit", "tenant_id, audit_id", "at < ?", now.Add(-r.Audit)},
+		{"authenticators", "tenant_id, user_authenticator_id", "verified_at IS NULL AND created_at < ?", now.Add(-r.Pending)},
+	} {
+		for {
+			var n int64
+			err := s.Update(ctx, "", func(tx *Tx) (err error) {
+				n, err = tx.exec(`DELETE FROM `+c.table+` WHERE (`+c.key+`) IN (
+					SELECT `+c.key+` FROM `+c.table+` WHERE `+c.where+` LIMIT ?)`, millis(c.before), cleanBatch)
+				return err
+			})
+			if err != nil {
+				return total, fmt.Errorf("clean %s: %w", c.table, err)
+			}
+			total += n
+			if n < cleanBatch {
+				break
+			}
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,151 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// checkKey records the sealing key's id, and compares all ids on record with
+// the keys that are given, so that a missing key fails at start and not at the
+// first user. A new sealing key is taken only beside one that is on record.
+func (s *Store) checkKey(ctx context.Context) error {
+	return s.Update(ctx, "", func(tx *Tx) error {
+		if s.dialect.alone != "" {
+			if _, err := tx.exec(s.dialect.alone); err != nil {
+				return fmt.Errorf("check encryption key: %w", err)
+			}
+		}
+		ids, err := tx.keyIDs()
+		if err != nil {
+			return fmt.Errorf("check encryption key: %w", err)
+		}
+		for _, id := range ids {
+			if _, ok := s.sealer.aead[id]; !ok {
+				return fmt.Errorf("%w: key %s is missing", ErrWrongKey, id)
+			}
+		}
+		_, err = tx.exec(`INSERT INTO encryption_keys (key_id, created_at) VALUES (?, ?) ON CONFLICT (key_id) DO NOTHING`,
+			s.sealer.id, time.Now().UnixMilli())
+		if err != nil {
+			return fmt.Errorf("check encryption key: %w", err)
+		}
+		return nil
+	})
+}
+
+func (t *Tx) keyIDs() ([]string, error) {
+	rows, err := t.query(`SELECT key_id FROM encryption_keys`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// sealedTables are the tables with a column "secret", and how it is bound to
+// its row: to a constant, if there is one, and to columns, the last of which
+// is unique within what the others name.
+var sealedTables = []struct {
+	name, constant string
+	columns        []string
+}{
+	{"authenticators", "", []string{"tenant_id", "user_id", "user_authenticator_id"}},
+	{"api_secrets", "api secret", []string{"tenant_id", "secret_id"}},
+	{"signing_keys", "signing key", []string{"kid"}},
+}
+
+// rotateBatch is how many rows one transaction seals anew.
+const rotateBatch = 500
+
+// RotateKey seals with the first encryption key all that was sealed with
+// another, and forgets the others. It returns how many secrets it sealed. The
+// server may run meanwhile, with the same keys; when it has ended, the other
+// keys are not needed any more.
+func (s *Store) RotateKey(ctx context.Context) (int, error) {
+	total := 0
+	for _, table := range sealedTables {
+		for {
+			n := 0
+			err := s.Update(ctx, "", func(tx *Tx) (err error) {
+				n, err = tx.resealBatch(table.name, table.constant, table.columns)
+				return err
+			})
+			if err != nil {
+				return total, fmt.Errorf("rotate key: %s: %w", table.name, err)
+			}
+			total += n
+			if n < rotateBatch {
+				break
+			}
+		}
+	}
+	err := s.Update(ctx, "", func(tx *Tx) error {
+		// A reference that is left keeps its key, and makes this fail.
+		_, err := tx.exec(`DELETE FROM encryption_keys WHERE key_id <> ?`, s.sealer.id)
+		return err
+	})
+	if err != nil {
+		return total, fmt.Errorf("rotate key: forget the old keys: %w", err)
+	}
+	return total, nil
+}
+
+// resealBatch seals up to rotateBatch rows of a table anew.
+func (t *Tx) resealBatch(table, constant string, columns []string) (int, error) {
+	names := strings.Join(columns, ", ")
+	rows, err := t.query(`SELECT secret, key_id, `+names+` FROM `+table+` WHERE key_id <> ? LIMIT ?`+t.dialect.forUpdate,
+		t.sealer.id, rotateBatch)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	type row struct {
+		sealed []byte
+		keyID  string
+		values []string
+	}
+	var batch []row
+	for rows.Next() {
+		r := row{values: make([]string, len(columns))}
+		to := []any{&r.sealed, &r.keyID}
+		for i := range r.values {
+			to = append(to, &r.values[i])
+		}
+		if err := rows.Scan(to...); err != nil {
+			return 0, err
+		}
+		batch = append(batch, r)
+	}
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
+	where := strings.Join(columns, " = ? AND ") + " = ?"
+	for _, r := range batch {
+		parts := r.values
+		if constant != "" {
+			parts = append([]string{constant}, r.values...)
+		}
+		secret, err := t.sealer.open(r.keyID, r.sealed, bind(parts...))
+		if err != nil {
+			return 0, err
+		}
+		args := []any{t.sealer.seal(secret, bind(parts...)), t.sealer.id}
+		for _, v := range r.values {
+			args = append(args, v)
+		}
+		if _, err := t.exec(`UPDATE `+table+` SET secret = ?, key_id = ? WHERE `+where, args...); err != nil {
+			return 0, err
+		}
+	}
+	return len(batch), nil
+}
