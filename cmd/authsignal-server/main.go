@@ -14,11 +14,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/config"
 	"github.com/authsignal-wasm/sdk/internal/daemon"
+	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 // grace is how long a stop waits for requests under way.
@@ -45,6 +47,22 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	if err != nil {
 		return err
 	}
+	switch {
+	case len(c.Command) == 0:
+		return serve(ctx, c, stdout, stderr)
+	case c.Command[0] == "backup" && len(c.Command) == 2:
+		return store.Backup(ctx, c.DB, c.Command[1])
+	case c.Command[0] == "rotate-key" && len(c.Command) == 1:
+		n, err := daemon.RotateKey(ctx, c)
+		if err == nil {
+			fmt.Fprintf(stdout, "sealed %d secrets with the new key\n", n)
+		}
+		return err
+	}
+	return fmt.Errorf("%q is no command; see authsignal-server -help", strings.Join(c.Command, " "))
+}
+
+func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	s, err := daemon.Start(ctx, c, log)
 	if err != nil {

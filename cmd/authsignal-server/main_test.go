@@ -52,7 +52,12 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 // start starts a server on a database and waits for its ready line.
 func start(t *testing.T, db string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(t, append([]string{"-addr", "127.0.0.1:0", "-db", db}, args...)...)}
+	return startCommand(t, command(t, append([]string{"-addr", "127.0.0.1:0", "-db", db}, args...)...))
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd}
 	p.cmd.Stderr = &p.stderr
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -262,6 +267,57 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 	cmd.Env = append(cmd.Env, "AUTHSIGNAL_ENCRYPTION_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	if got := fails(t, cmd); !strings.Contains(got, "encryption key is not the one") {
 		t.Errorf("wrong key: got %s", got)
+	}
+}
+
+func TestBackupAndRotateKeyOfTheTrueBinary(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db, copied := filepath.Join(dir, "a.db"), filepath.Join(dir, "copy.db")
+	without := func(cmd *exec.Cmd) *exec.Cmd { // the key is the file's
+		cmd.Env = append(cmd.Env, "AUTHSIGNAL_ENCRYPTION_KEY=")
+		return cmd
+	}
+	p := startCommand(t, without(command(t, "-addr", "127.0.0.1:0", "-db", db)))
+	tr := p.track("u1", "k1")
+	secret := p.post("/client/user-authenticators/totp", tr.Token, "")["secret"].(string)
+	if !p.verify(tr.Token, codeAt(secret, 0)) {
+		t.Fatal("the enrollment's code was refused")
+	}
+	if out, err := without(command(t, "-db", db, "backup", copied)).CombinedOutput(); err != nil {
+		t.Fatalf("backup: %v\n%s", err, out)
+	}
+	if got := fails(t, without(command(t, "-db", db, "rotate-key"))); !strings.Contains(got, "in use") {
+		t.Errorf("rotate-key while the server runs: got %s", got)
+	}
+	kill(t, p)
+	before, err := os.ReadFile(db + ".keys.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The authenticator's secret, the API secret and the signing key.
+	out, err := without(command(t, "-db", db, "rotate-key")).CombinedOutput()
+	if err != nil || string(out) != "sealed 3 secrets with the new key\n" {
+		t.Fatalf("rotate-key: %v\n%s", err, out)
+	}
+	after, err := os.ReadFile(db + ".keys.json")
+	if err != nil || bytes.Equal(before, after) || bytes.Contains(after, []byte("old")) {
+		t.Errorf("the file of keys: %v", err)
+	}
+	p = startCommand(t, without(command(t, "-addr", "127.0.0.1:0", "-db", db)))
+	if !p.verify(p.track("u1", "k2").Token, codeAt(secret, 1)) {
+		t.Error("after the rotation the next code is refused")
+	}
+	// The copy opens with the keys of its time.
+	if err := os.WriteFile(copied+".keys.json", before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = startCommand(t, without(command(t, "-addr", "127.0.0.1:0", "-db", copied)))
+	if u, err := p.client.User(t.Context(), "u1"); err != nil || !u.IsEnrolled {
+		t.Errorf("the copy: got %+v, %v", u, err)
+	}
+	if got := fails(t, command(t, "serve")); !strings.Contains(got, `"serve" is no command`) {
+		t.Errorf("got %s", got)
 	}
 }
 

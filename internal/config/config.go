@@ -22,6 +22,8 @@ import (
 
 // Config is how the API server is to run.
 type Config struct {
+	// Command is what to do, with its arguments; empty is to serve.
+	Command []string
 	// Addr is the address to listen on, host:port; port 0 takes a free one.
 	Addr string
 	// DB is the path of the SQLite file, or the postgres:// URL of a
@@ -47,6 +49,8 @@ type Config struct {
 	MetricsAddr string
 	// Dev lets pages on every port of this machine call the client API.
 	Dev bool
+	// Retention is how long tracked actions are kept: 30 days or more.
+	Retention time.Duration
 	// Given are the keys that the environment gives; see LoadKeys.
 	Given Keys
 }
@@ -59,14 +63,19 @@ const (
 	DefaultIssuer   = "Authsignal"
 	// DefaultRateLimit lets a hall of people behind one address sign in.
 	DefaultRateLimit = 20
+	DefaultRetention = 90 * 24 * time.Hour
 )
+
+// minRetention is how far back the API lists actions (wire contract, 6.5).
+const minRetention = 30 * 24 * time.Hour
 
 // maxTokenTTL keeps "short-lived" true, and below the life of a pending
 // enrollment.
 const maxTokenTTL = 24 * time.Hour
 
-// Parse reads flags and environment; a flag beats its variable. It returns
-// flag.ErrHelp when help was asked for, after writing it to usage.
+// Parse reads flags and environment; a flag beats its variable. What stands
+// behind the flags is the command. It returns flag.ErrHelp when help was asked
+// for, after writing it to usage.
 func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, error) {
 	c := Config{}
 	f := flag.NewFlagSet("authsignal-server", flag.ContinueOnError)
@@ -82,19 +91,18 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&proxies, "trusted-proxies", getenv("AUTHSIGNAL_TRUSTED_PROXIES"), "comma-separated `networks` of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8 (AUTHSIGNAL_TRUSTED_PROXIES)")
 	limit := f.String("rate-limit", or(getenv("AUTHSIGNAL_RATE_LIMIT"), strconv.Itoa(DefaultRateLimit)), "`requests` a second that one address may send to the client API, ten times as many at once; 0 is no limit (AUTHSIGNAL_RATE_LIMIT)")
 	f.StringVar(&c.MetricsAddr, "metrics-addr", getenv("AUTHSIGNAL_METRICS_ADDR"), "`host:port` of Prometheus /metrics; by default there are none (AUTHSIGNAL_METRICS_ADDR)")
+	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of 720h (30 days) or more")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine call the client API")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintf(usage, "Usage: authsignal-server [flags]\n       authsignal-server code SECRET-OR-URI [-step N]\n\nFlags:\n")
+			fmt.Fprint(usage, help)
 			f.SetOutput(usage)
 			f.PrintDefaults()
-			fmt.Fprintf(usage, "\nKeys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY,\nAUTHSIGNAL_ENCRYPTION_KEY (32 bytes in base64). What is not given is made on\nfirst start and kept beside the database.\n")
+			fmt.Fprint(usage, helpKeys)
 		}
 		return Config{}, err
 	}
-	if f.NArg() > 0 {
-		return Config{}, fmt.Errorf("unknown command %q; see authsignal-server -help", f.Arg(0))
-	}
+	c.Command = f.Args()
 	if err := c.check(origins, *ttl); err != nil {
 		return Config{}, err
 	}
@@ -105,6 +113,9 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	if c.RateLimit, err = strconv.ParseFloat(*limit, 64); err != nil || !(c.RateLimit >= 0 && c.RateLimit <= 1e6) {
 		return Config{}, fmt.Errorf("-rate-limit must be a number from 0 to 1000000, not %q", *limit)
 	}
+	if c.Retention < minRetention {
+		return Config{}, fmt.Errorf("-retention must be 720h (30 days) or more, not %s", c.Retention)
+	}
 	if c.MetricsAddr != "" {
 		if _, _, err := net.SplitHostPort(c.MetricsAddr); err != nil {
 			return Config{}, fmt.Errorf("-metrics-addr must be host:port, not %q", c.MetricsAddr)
@@ -113,6 +124,21 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	c.Given, err = keysFromEnv(getenv)
 	return c, err
 }
+
+const help = `Usage: authsignal-server [flags]                      run the server
+       authsignal-server [flags] backup FILE          copy a SQLite database, in use or not
+       authsignal-server [flags] rotate-key           seal all secrets with a new encryption key
+       authsignal-server code SECRET-OR-URI [-step N] print a code, as an authenticator app does
+
+Flags:
+`
+
+const helpKeys = `
+Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY,
+AUTHSIGNAL_ENCRYPTION_KEY (32 bytes in base64), and for a rotation
+AUTHSIGNAL_OLD_ENCRYPTION_KEYS. On SQLite what is not given is made on first
+start and kept beside the database.
+`
 
 func or(s, def string) string {
 	if s == "" {

@@ -33,7 +33,8 @@ func TestParseDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Addr: "127.0.0.1:4000", DB: "authsignal.db", TokenTTL: 10 * time.Minute, Issuer: "Authsignal", RateLimit: 20}
+	want := Config{Addr: "127.0.0.1:4000", DB: "authsignal.db", TokenTTL: 10 * time.Minute, Issuer: "Authsignal", RateLimit: 20,
+		Retention: 90 * 24 * time.Hour}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -53,18 +54,20 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 	want := Config{
 		Addr: ":1", DB: "env.db", Origins: []string{"https://env.test"}, PublicURL: "https://env.test/mfa",
 		TokenTTL: time.Minute, Issuer: "Env", RateLimit: 1.5, MetricsAddr: ":9",
+		Retention: 90 * 24 * time.Hour,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("environment: got %+v, want %+v", got, want)
 	}
-	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1"), vars, io.Discard)
+	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h backup x"), vars, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = Config{
 		Addr: ":2", DB: "flag.db", Origins: []string{"https://a.test", "http://b.test:8080"}, PublicURL: "http://f",
 		TokenTTL: 2 * time.Minute, Issuer: "Flag", Dev: true, MetricsAddr: ":8",
+		Retention: 1000 * time.Hour, Command: []string{"backup", "x"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -91,7 +94,7 @@ func TestParseErrorsNameTheFlag(t *testing.T) {
 		"-trusted-proxies 10.0.0":    "-trusted-proxies",
 		"-metrics-addr 9090":         "-metrics-addr",
 		"-no-such-flag":              "no-such-flag",
-		"serve":                      `"serve"`,
+		"-retention 24h":             "-retention",
 		"-issuer " + longName + "xy": "-issuer",
 	} {
 		_, err := Parse(strings.Fields(args), env(), io.Discard)
@@ -250,5 +253,36 @@ func TestKeysPrintWithoutSecrets(t *testing.T) {
 		if got := fmt.Sprintf(format, k); strings.Contains(got, "hunter2") || strings.Contains(got, "104 117") {
 			t.Errorf("%s: got %s", format, got)
 		}
+	}
+}
+
+func TestRotateKeysOfTheFile(t *testing.T) {
+	t.Parallel()
+	db := filepath.Join(t.TempDir(), "a.db")
+	before, _, err := LoadKeys(Keys{}, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	during, err := RotateKeys(Keys{}, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(during.EncryptionKey, before.EncryptionKey) || len(during.OldEncryptionKeys) != 1 || !bytes.Equal(during.OldEncryptionKeys[0], before.EncryptionKey) {
+		t.Error("the new key does not stand before the old one")
+	}
+	// A rotation that did not end goes on with the same keys.
+	if again, err := RotateKeys(Keys{}, db); err != nil || !reflect.DeepEqual(again, during) {
+		t.Errorf("again: other keys, %v", err)
+	}
+	if err := ForgetOldKeys(db); err != nil {
+		t.Fatal(err)
+	}
+	after, made, err := LoadKeys(Keys{}, db)
+	if err != nil || made || len(after.OldEncryptionKeys) != 0 || !bytes.Equal(after.EncryptionKey, during.EncryptionKey) ||
+		after.TenantID != before.TenantID || after.APISecretKey != before.APISecretKey {
+		t.Errorf("after: made %v, %v", made, err)
+	}
+	if _, err := RotateKeys(Keys{EncryptionKey: before.EncryptionKey}, db); err == nil || !strings.Contains(err.Error(), "AUTHSIGNAL_OLD_ENCRYPTION_KEYS") {
+		t.Errorf("by environment without the old key: got %v", err)
 	}
 }

@@ -102,17 +102,9 @@ func LoadKeys(given Keys, db string) (k Keys, made bool, err error) {
 		return given, false, nil
 	}
 	path := KeysFile(db)
-	var kept Keys
-	b, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return Keys{}, false, fmt.Errorf("read keys: %w", err)
-	default:
-		// The decoder's error may quote what it read.
-		if json.Unmarshal(b, &kept) != nil {
-			return Keys{}, false, fmt.Errorf("read keys: %s is damaged; restore it from a backup, the secrets in the database cannot be read without it", path)
-		}
+	kept, err := readKeys(path)
+	if err != nil {
+		return Keys{}, false, err
 	}
 	k = given
 	if k.TenantID == "" {
@@ -140,6 +132,64 @@ func LoadKeys(given Keys, db string) (k Keys, made bool, err error) {
 		}
 	}
 	return k, made, nil
+}
+
+// RotateKeys is LoadKeys for a rotation of the encryption key. Where the key
+// comes from the file beside the database, a new one is made and kept there
+// beside the old one, unless an earlier rotation that did not end has done so.
+// Where it comes from the environment, the old one must be given there too.
+func RotateKeys(given Keys, db string) (Keys, error) {
+	k, _, err := LoadKeys(given, db)
+	if err != nil || len(k.OldEncryptionKeys) > 0 {
+		return k, err
+	}
+	if given.EncryptionKey != nil {
+		return Keys{}, errors.New("give the new key as AUTHSIGNAL_ENCRYPTION_KEY and the one before it as AUTHSIGNAL_OLD_ENCRYPTION_KEYS")
+	}
+	kept, err := readKeys(KeysFile(db))
+	if err != nil {
+		return Keys{}, err
+	}
+	kept.OldEncryptionKeys = [][]byte{kept.EncryptionKey}
+	kept.EncryptionKey = newKey()
+	if err := writeKeys(KeysFile(db), kept); err != nil {
+		return Keys{}, fmt.Errorf("keep keys: %w", err)
+	}
+	k.EncryptionKey, k.OldEncryptionKeys = kept.EncryptionKey, kept.OldEncryptionKeys
+	return k, nil
+}
+
+// ForgetOldKeys takes the old encryption keys out of the file beside the
+// database, when nothing is sealed with them any more.
+func ForgetOldKeys(db string) error {
+	if store.IsPostgres(db) {
+		return nil
+	}
+	kept, err := readKeys(KeysFile(db))
+	if err != nil || kept.OldEncryptionKeys == nil {
+		return err
+	}
+	kept.OldEncryptionKeys = nil
+	if err := writeKeys(KeysFile(db), kept); err != nil {
+		return fmt.Errorf("keep keys: %w", err)
+	}
+	return nil
+}
+
+// readKeys reads the file of keys; one that is not there is empty.
+func readKeys(path string) (kept Keys, err error) {
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Keys{}, nil
+	case err != nil:
+		return Keys{}, fmt.Errorf("read keys: %w", err)
+	}
+	// The decoder's error may quote what it read.
+	if json.Unmarshal(b, &kept) != nil {
+		return Keys{}, fmt.Errorf("read keys: %s is damaged; restore it from a backup, the secrets in the database cannot be read without it", path)
+	}
+	return kept, nil
 }
 
 func newKey() []byte {

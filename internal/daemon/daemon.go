@@ -111,11 +111,35 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys) e
 	background, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { ring.watch(background, s.log) })
+	wg.Go(func() { s.clean(background, c.Retention) })
 	s.background = func() {
 		cancel()
 		wg.Wait()
 	}
 	return nil
+}
+
+// auditLife is how long the audit log is kept.
+const auditLife = 400 * 24 * time.Hour
+
+// clean deletes, now and every hour, what is older than it need be kept.
+func (s *Server) clean(ctx context.Context, actions time.Duration) {
+	if actions == 0 {
+		actions = config.DefaultRetention
+	}
+	r := store.Retention{Actions: actions, Audit: auditLife, Pending: server.PendingLife}
+	for tick := time.Tick(time.Hour); ; {
+		if n, err := s.store.Clean(ctx, r, time.Now()); err != nil && ctx.Err() == nil {
+			s.log.Warn("clean", "error", err)
+		} else if n > 0 {
+			s.log.Info("cleaned", "rows", n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+		}
+	}
 }
 
 // ensureTenant makes the tenant that the keys name, if there is none, and lets

@@ -14,9 +14,9 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// pendingLife is how long an enrollment that nobody completes is kept: longer
+// PendingLife is how long an enrollment that nobody completes is kept: longer
 // than any token that could complete it.
-const pendingLife = 24 * time.Hour
+const PendingLife = 24 * time.Hour
 
 // errNoSubject: the user or the action of a token is gone.
 var errNoSubject = errors.New("the user or action of the token is gone")
@@ -92,7 +92,7 @@ func (s *server) enroll(r *http.Request) (any, error) {
 		return tx.InsertPending(store.Authenticator{
 			ID: out.UserAuthenticatorID, UserID: c.UserID, Method: api.AuthenticatorApp,
 			Parameters: parameters, Began: actionID(c), CreatedAt: now,
-		}, secret, now.Add(-pendingLife))
+		}, secret, now.Add(-PendingLife))
 	})
 	if errors.Is(err, errNoSubject) {
 		return nil, errSubjectGone()
