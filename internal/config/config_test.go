@@ -54,7 +54,7 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 	want := Config{
 		Addr: ":1", DB: "env.db", Origins: []string{"https://env.test"}, PublicURL: "https://env.test/mfa",
 		TokenTTL: time.Minute, Issuer: "Env", RateLimit: 1.5, MetricsAddr: ":9",
-		Retention: 90 * 24 * time.Hour,
+		Retention:      90 * 24 * time.Hour,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	if !reflect.DeepEqual(got, want) {
