@@ -20,6 +20,18 @@ const (
 	StateReviewFailed       State = "REVIEW_FAILED"
 )
 
+// An Outcome is what the rules of an action decide when it is tracked. It never
+// changes; the state does.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeAllow     Outcome = "ALLOW"
+	OutcomeChallenge Outcome = "CHALLENGE"
+	OutcomeReview    Outcome = "REVIEW"
+	OutcomeBlock     Outcome = "BLOCK"
+)
+
 // A VerificationMethod names a way to prove who one is.
 type VerificationMethod string
 

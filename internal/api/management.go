@@ -61,3 +61,67 @@ func (s AuthenticatorSettings) Validate() error {
 	}
 	return nil
 }
+
+// Limits of an action's settings.
+const (
+	// MaxRules is how many rules an action may have.
+	MaxRules = 50
+	// MaxRuleName and MaxRuleDescription are in bytes.
+	MaxRuleName        = 100
+	MaxRuleDescription = 500
+)
+
+// ActionSettings are what an operator sets for an action: the outcome, and the
+// rules that may change it. The first rule that matches decides.
+type ActionSettings struct {
+	DefaultOutcome Outcome      `json:"defaultOutcome"`
+	Rules          []ActionRule `json:"rules"`
+}
+
+// An ActionRule is a condition in CEL and the outcome that it leads to.
+type ActionRule struct {
+	// RuleID is made from the name when it is not given.
+	RuleID      string  `json:"ruleId"`
+	Name        string  `json:"name"`
+	Description string  `json:"description,omitempty"`
+	Condition   string  `json:"condition"`
+	Outcome     Outcome `json:"outcome"`
+}
+
+// Tenant is how the management API shows a tenant.
+type Tenant struct {
+	TenantID      string                `json:"tenantId"`
+	Authenticator AuthenticatorSettings `json:"authenticator"`
+	CreatedAt     Time                  `json:"createdAt"`
+}
+
+// APISecret is how the management API shows an API secret key.
+type APISecret struct {
+	SecretID string `json:"secretId"`
+	// APISecretKey is shown once, when it is made.
+	APISecretKey string `json:"apiSecretKey,omitempty"`
+	CreatedAt    Time   `json:"createdAt"`
+	// ExpiresAt is absent while the key is in force without end.
+	ExpiresAt *Time `json:"expiresAt,omitempty"`
+}
+
+// AuditEvent is a line of the audit log.
+type AuditEvent struct {
+	At             Time           `json:"at"`
+	Kind           string         `json:"kind"`
+	UserID         string         `json:"userId,omitempty"`
+	Action         string         `json:"action,omitempty"`
+	IdempotencyKey string         `json:"idempotencyKey,omitempty"`
+	Detail         map[string]any `json:"detail,omitempty"`
+}
+
+// IsTenantID reports whether a tenant may be called so: 1 to 64 letters,
+// digits, dots, dashes and underscores, for it stands in tokens and paths.
+func IsTenantID(s string) bool {
+	for _, c := range []byte(s) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= 64 && s != "." && s != ".."
+}

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -136,8 +135,9 @@ Flags:
 const helpKeys = `
 Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY,
 AUTHSIGNAL_ENCRYPTION_KEY (32 bytes in base64), and for a rotation
-AUTHSIGNAL_OLD_ENCRYPTION_KEYS. On SQLite what is not given is made on first
-start and kept beside the database.
+AUTHSIGNAL_OLD_ENCRYPTION_KEYS; AUTHSIGNAL_MANAGEMENT_KEY (16 characters or
+more) opens the management API. On SQLite what of the first three is not
+given is made on first start and kept beside the database.
 `
 
 func or(s, def string) string {
@@ -235,6 +235,3 @@ func loopback(origin string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
 }
-
-// tenantID is what a tenant may be called: it stands in tokens and paths.
-var tenantID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)

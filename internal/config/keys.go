@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -27,6 +28,8 @@ type Keys struct {
 	// EncryptionKey seals all secrets in the database: 32 bytes, in base64 in
 	// JSON.
 	EncryptionKey []byte `json:"encryptionKey,omitempty"`
+	// ManagementKey lets operators use the management API; it is never made.
+	ManagementKey string `json:"-"`
 	// OldEncryptionKeys open what was sealed before a rotation.
 	OldEncryptionKeys [][]byte `json:"oldEncryptionKeys,omitempty"`
 }
@@ -46,6 +49,8 @@ func keysFromEnv(getenv func(string) string) (Keys, error) {
 	k := Keys{
 		TenantID:     getenv("AUTHSIGNAL_TENANT_ID"),
 		APISecretKey: getenv("AUTHSIGNAL_API_SECRET_KEY"),
+
+		ManagementKey: getenv("AUTHSIGNAL_MANAGEMENT_KEY"),
 	}
 	if s := getenv("AUTHSIGNAL_ENCRYPTION_KEY"); s != "" {
 		var err error
@@ -63,12 +68,15 @@ func keysFromEnv(getenv func(string) string) (Keys, error) {
 		}
 		k.OldEncryptionKeys = append(k.OldEncryptionKeys, old)
 	}
-	if k.TenantID != "" && !tenantID.MatchString(k.TenantID) {
+	if k.TenantID != "" && !api.IsTenantID(k.TenantID) {
 		return Keys{}, errors.New("AUTHSIGNAL_TENANT_ID must be 1 to 64 letters, digits, dots, dashes and underscores")
 	}
 	// It is the user name of Basic authentication (RFC 7617, section 2).
-	if strings.Contains(k.APISecretKey, ":") {
-		return Keys{}, errors.New("AUTHSIGNAL_API_SECRET_KEY must not contain a colon")
+	if strings.Contains(k.APISecretKey+k.ManagementKey, ":") {
+		return Keys{}, errors.New("AUTHSIGNAL_API_SECRET_KEY and AUTHSIGNAL_MANAGEMENT_KEY must not contain a colon")
+	}
+	if n := len(k.ManagementKey); n > 0 && n < 16 {
+		return Keys{}, errors.New("AUTHSIGNAL_MANAGEMENT_KEY must have 16 characters or more; make one with: openssl rand -hex 32")
 	}
 	return k, nil
 }

@@ -93,6 +93,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys) e
 		Tokens: &token.Issuer{
 			Keys: func() []token.Key { return *ring.keys.Load() }, BaseURL: publicURL, TTL: c.TokenTTL, Now: time.Now,
 		},
+		ManagementKey: keys.ManagementKey, RotateSigningKey: ring.rotate,
 		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Log: s.log,
 		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,
 		Now: time.Now, Random: rand.Reader,
@@ -149,10 +150,11 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 		return nil
 	}
 	return s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
-		if err := tx.EnsureTenant(api.DefaultAuthenticatorSettings(c.Issuer), time.Now()); err != nil {
+		if _, err := tx.EnsureTenant(api.DefaultAuthenticatorSettings(c.Issuer), time.Now()); err != nil {
 			return err
 		}
-		return tx.EnsureSecret(keys.APISecretKey, time.Now())
+		_, err := tx.EnsureSecret(keys.APISecretKey, time.Now())
+		return err
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
@@ -40,6 +42,17 @@ func (k *keyring) load(ctx context.Context) error {
 	}
 	k.keys.Store(inOrder(stored, k.now()))
 	return nil
+}
+
+// rotate makes a new key, which signs after spread.
+func (k *keyring) rotate(ctx context.Context) error {
+	err := k.store.Update(ctx, "", func(tx *store.Tx) error {
+		return tx.InsertSigningKey(store.SigningKey{ID: uuid.NewString(), Secret: newSigningKey(), CreatedAt: k.now()})
+	})
+	if err != nil {
+		return err
+	}
+	return k.load(ctx)
 }
 
 // inOrder puts the key that signs first: the newest that every replica knows,

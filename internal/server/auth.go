@@ -26,8 +26,8 @@ func tenant(r *http.Request) store.Tenant { return r.Context().Value(callerKey{}
 // claims are those of the request's client token.
 func claims(r *http.Request) token.Claims { return r.Context().Value(callerKey{}).(caller).claims }
 
-// authenticated lets the client API pass with a good token and the Server API
-// with the secret key of a tenant.
+// authenticated lets the client API pass with a good token, the Server API with
+// the secret key of a tenant, and the management API with the server's own.
 func (s *server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var authenticate func(*http.Request) (caller, error)
@@ -35,6 +35,8 @@ func (s *server) authenticated(next http.Handler) http.Handler {
 		switch path := r.URL.Path + "/"; {
 		case strings.HasPrefix(path, "/v1/client/"):
 			authenticate, challenge = s.bearer, "Bearer"
+		case strings.HasPrefix(path, managementPrefix):
+			authenticate, challenge = s.management, `Basic realm="authsignal management"`
 		case strings.HasPrefix(path, "/v1/"):
 			authenticate, challenge = s.basic, `Basic realm="authsignal"`
 		default:

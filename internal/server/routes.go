@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -40,7 +41,9 @@ func (s *server) routes() map[string]map[string]endpoint {
 
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
-	for path, methods := range s.routes() {
+	routes := s.routes()
+	maps.Copy(routes, s.managementRoutes())
+	for path, methods := range routes {
 		var allow []string
 		for method, e := range methods {
 			mux.Handle(method+" "+path, s.answer(e))

@@ -8,6 +8,7 @@
 package server
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -25,6 +26,10 @@ import (
 type Config struct {
 	Store  *store.Store
 	Tokens *token.Issuer
+	// ManagementKey authenticates operators; empty is nobody.
+	ManagementKey string
+	// RotateSigningKey makes a new key for Tokens.
+	RotateSigningKey func(context.Context) error
 	// PublicURL is where users' browsers reach the server, without /v1.
 	PublicURL string
 	// AllowOrigin says which pages may call the client API.

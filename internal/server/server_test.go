@@ -71,7 +71,7 @@ func newPeer(t *testing.T, change ...func(*Config)) *peer {
 	})
 	p := &peer{t: t, database: database, store: st, log: &syncBuffer{}, now: time.Unix(1_700_000_000, 0)}
 	p.settings(func(*api.AuthenticatorSettings) {})
-	err = st.Update(t.Context(), "t1", func(tx *store.Tx) error { return tx.EnsureSecret(testSecret, p.now) })
+	err = st.Update(t.Context(), "t1", func(tx *store.Tx) error { _, err := tx.EnsureSecret(testSecret, p.now); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func (p *peer) settings(change func(*api.AuthenticatorSettings)) {
 	p.t.Helper()
 	s := api.DefaultAuthenticatorSettings("Acme")
 	change(&s)
-	err := p.store.Update(p.t.Context(), "t1", func(tx *store.Tx) error { return tx.PutTenant(s, p.clock()) })
+	err := p.store.Update(p.t.Context(), "t1", func(tx *store.Tx) error { _, err := tx.PutTenant(s, p.clock()); return err })
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -551,13 +551,14 @@ func TestTenantsAreApart(t *testing.T) {
 	p := newPeer(t)
 	p.enrolled("u1")
 	err := p.store.Update(t.Context(), "t2", func(tx *store.Tx) error {
-		if err := tx.PutTenant(api.DefaultAuthenticatorSettings("Other"), p.clock()); err != nil {
+		if _, err := tx.PutTenant(api.DefaultAuthenticatorSettings("Other"), p.clock()); err != nil {
 			return err
 		}
-		if err := tx.EnsureSecret(testSecret, p.clock()); !errors.Is(err, store.ErrSecretTaken) {
+		if _, err := tx.EnsureSecret(testSecret, p.clock()); !errors.Is(err, store.ErrSecretTaken) {
 			t.Errorf("the other tenant's secret: got %v", err)
 		}
-		return tx.EnsureSecret("sk2", p.clock())
+		_, err := tx.EnsureSecret("sk2", p.clock())
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -432,10 +432,11 @@ func TestRotateKey(t *testing.T) {
 	s := mustOpen(t, database)
 	a := pending(t, s, "t", "u", "a", "SECRET")
 	update(t, s, "t", func(tx *Tx) error {
-		if err := tx.PutTenant(api.DefaultAuthenticatorSettings("Acme"), now); err != nil {
+		if _, err := tx.PutTenant(api.DefaultAuthenticatorSettings("Acme"), now); err != nil {
 			return err
 		}
-		return tx.EnsureSecret("sk", now)
+		_, err := tx.EnsureSecret("sk", now)
+		return err
 	})
 	made := func() []byte { return []byte("a signing key of thirty-two bytes") }
 	before, err := s.SigningKeys(t.Context(), made, now)

@@ -22,20 +22,24 @@ type Tenant struct {
 	CreatedAt     time.Time
 }
 
-func scanTenant(row *sql.Row) (t Tenant, found bool, err error) {
+func readTenant(row interface{ Scan(...any) error }) (t Tenant, err error) {
 	var authenticator string
 	var created int64
-	err = row.Scan(&t.ID, &authenticator, &created)
+	if err := row.Scan(&t.ID, &authenticator, &created); err != nil {
+		return Tenant{}, err
+	}
+	t.CreatedAt = moment(created)
+	return t, json.Unmarshal([]byte(authenticator), &t.Authenticator)
+}
+
+func scanTenant(row *sql.Row) (t Tenant, found bool, err error) {
+	t, err = readTenant(row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Tenant{}, false, nil
-	}
-	if err == nil {
-		err = json.Unmarshal([]byte(authenticator), &t.Authenticator)
 	}
 	if err != nil {
 		return Tenant{}, false, fmt.Errorf("read tenant: %w", err)
 	}
-	t.CreatedAt = moment(created)
 	return t, true, nil
 }
 
@@ -56,62 +60,85 @@ func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time
 		WHERE s.secret_sum = ? AND (s.expires_at IS NULL OR s.expires_at > ?)`), sum[:], millis(now)))
 }
 
+// Tenants lists all tenants by their id.
+func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT tenant_id, authenticator, created_at FROM tenants ORDER BY tenant_id`)
+	if err != nil {
+		return nil, fmt.Errorf("read tenants: %w", err)
+	}
+	defer rows.Close()
+	var list []Tenant
+	for rows.Next() {
+		t, err := readTenant(rows)
+		if err != nil {
+			return nil, fmt.Errorf("read tenants: %w", err)
+		}
+		list = append(list, t)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read tenants: %w", err)
+	}
+	return list, nil
+}
+
+// Tenant returns the transaction's own tenant, locked for a change; found is
+// false when there is none.
+func (t *Tx) Tenant() (Tenant, bool, error) {
+	return scanTenant(t.queryRow(`
+		SELECT tenant_id, authenticator, created_at FROM tenants WHERE tenant_id = ?`+t.dialect.forUpdate, t.tenant))
+}
+
 // PutTenant stores the settings of the transaction's tenant, which is made if
-// there is none.
-func (t *Tx) PutTenant(settings api.AuthenticatorSettings, now time.Time) error {
-	b, err := json.Marshal(settings)
-	if err != nil {
-		return fmt.Errorf("store tenant: %w", err)
-	}
-	_, err = t.exec(`
-		INSERT INTO tenants (tenant_id, authenticator, created_at) VALUES (?, ?, ?)
-		ON CONFLICT (tenant_id) DO UPDATE SET authenticator = excluded.authenticator`, t.tenant, string(b), millis(now))
-	if err != nil {
-		return fmt.Errorf("store tenant: %w", err)
-	}
-	return nil
+// there is none; changed is false when they were so already.
+func (t *Tx) PutTenant(settings api.AuthenticatorSettings, now time.Time) (changed bool, err error) {
+	return t.putTenant(settings, now, `DO UPDATE SET authenticator = excluded.authenticator
+		WHERE tenants.authenticator <> excluded.authenticator`)
 }
 
 // EnsureTenant makes the transaction's tenant with these settings, unless it
 // is there.
-func (t *Tx) EnsureTenant(settings api.AuthenticatorSettings, now time.Time) error {
+func (t *Tx) EnsureTenant(settings api.AuthenticatorSettings, now time.Time) (made bool, err error) {
+	return t.putTenant(settings, now, `DO NOTHING`)
+}
+
+func (t *Tx) putTenant(settings api.AuthenticatorSettings, now time.Time, onConflict string) (bool, error) {
 	b, err := json.Marshal(settings)
 	if err != nil {
-		return fmt.Errorf("store tenant: %w", err)
+		return false, fmt.Errorf("store tenant: %w", err)
 	}
-	_, err = t.exec(`
+	n, err := t.exec(`
 		INSERT INTO tenants (tenant_id, authenticator, created_at) VALUES (?, ?, ?)
-		ON CONFLICT (tenant_id) DO NOTHING`, t.tenant, string(b), millis(now))
+		ON CONFLICT (tenant_id) `+onConflict, t.tenant, string(b), millis(now))
 	if err != nil {
-		return fmt.Errorf("store tenant: %w", err)
+		return false, fmt.Errorf("store tenant: %w", err)
 	}
-	return nil
+	return n == 1, nil
 }
 
 // ErrSecretTaken: the API secret key is another tenant's.
 var ErrSecretTaken = errors.New("the API secret key belongs to another tenant")
 
 // EnsureSecret stores an API secret key of the transaction's tenant, sealed,
-// unless it is there. One that was set to expire is in force again.
-func (t *Tx) EnsureSecret(secret string, now time.Time) error {
+// unless it is there; made is then false. One that is there keeps its end.
+func (t *Tx) EnsureSecret(secret string, now time.Time) (made bool, err error) {
 	sum := sha256.Sum256([]byte(secret))
 	id := uuid.NewString()
-	_, err := t.exec(`
+	n, err := t.exec(`
 		INSERT INTO api_secrets (tenant_id, secret_id, secret_sum, secret, key_id, created_at)
 		VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (secret_sum) DO UPDATE SET expires_at = NULL`,
+		ON CONFLICT (secret_sum) DO NOTHING`,
 		t.tenant, id, sum[:], t.sealer.seal(secret, bind("api secret", t.tenant, id)), t.sealer.id, millis(now))
 	if err != nil {
-		return fmt.Errorf("store API secret: %w", err)
+		return false, fmt.Errorf("store API secret: %w", err)
 	}
 	var owner string
 	if err := t.queryRow(`SELECT tenant_id FROM api_secrets WHERE secret_sum = ?`, sum[:]).Scan(&owner); err != nil {
-		return fmt.Errorf("store API secret: %w", err)
+		return false, fmt.Errorf("store API secret: %w", err)
 	}
 	if owner != t.tenant {
-		return ErrSecretTaken
+		return false, ErrSecretTaken
 	}
-	return nil
+	return n == 1, nil
 }
 
 // A SigningKey signs client tokens.

@@ -23,6 +23,14 @@ CREATE TABLE tenants (
     created_at    BIGINT NOT NULL
 );
 
+-- What an operator set for an action: a JSON object.
+CREATE TABLE action_settings (
+    tenant_id TEXT NOT NULL REFERENCES tenants (tenant_id),
+    action    TEXT NOT NULL,
+    settings  TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, action)
+);
+
 CREATE TABLE api_secrets (
     tenant_id  TEXT   NOT NULL REFERENCES tenants (tenant_id),
     secret_id  TEXT   NOT NULL PRIMARY KEY,
@@ -132,6 +140,7 @@ DROP TABLE failures;
 DROP TABLE authenticators;
 DROP TABLE users;
 DROP TABLE api_secrets;
+DROP TABLE action_settings;
 DROP TABLE tenants;
 DROP TABLE signing_keys;
 DROP TABLE encryption_keys;

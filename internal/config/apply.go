@@ -1,0 +1,195 @@
+package config
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/rules"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+// A File is a declarative configuration, in YAML:
+//
+//	tenants:
+//	  - tenantId: acme
+//	    apiSecretKeyEnv: ACME_API_SECRET_KEY
+//	    authenticator: {active: true, issuer: Acme, digits: 6}
+//	    actions:
+//	      createPayment:
+//	        defaultOutcome: ALLOW
+//	        rules:
+//	          - name: large amounts
+//	            condition: has(custom.amount) && custom.amount > 1000.0
+//	            outcome: CHALLENGE
+//
+// What it does not name stays as it is; an action that it names is set whole.
+type File struct {
+	Tenants []FileTenant `json:"tenants"`
+}
+
+// A FileTenant is what a file sets for a tenant, who is made if there is none.
+type FileTenant struct {
+	TenantID string `json:"tenantId"`
+	// APISecretKeyEnv names the variable that holds an API secret key; the
+	// key itself has no place in a file.
+	APISecretKeyEnv string `json:"apiSecretKeyEnv,omitempty"`
+	// Authenticator holds some of api.AuthenticatorSettings.
+	Authenticator json.RawMessage `json:"authenticator,omitempty"`
+	// Actions are settings by action code.
+	Actions map[string]api.ActionSettings `json:"actions,omitempty"`
+}
+
+// fileAction is what an action may be called (wire contract, section 6).
+var fileAction = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+
+// ReadFile reads and checks a declarative configuration. An error names the
+// place.
+func ReadFile(path string) (File, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return File{}, fmt.Errorf("configuration: %w", err)
+	}
+	var f File
+	if err := yaml.UnmarshalStrict(b, &f); err != nil {
+		return File{}, fmt.Errorf("configuration: %s: %w", path, err)
+	}
+	seen := map[string]bool{}
+	for i, t := range f.Tenants {
+		if err := t.check(); err != nil {
+			return File{}, fmt.Errorf("configuration: %s: tenants[%d]: %w", path, i, err)
+		}
+		if seen[t.TenantID] {
+			return File{}, fmt.Errorf("configuration: %s: tenants[%d]: %s stands there twice", path, i, t.TenantID)
+		}
+		seen[t.TenantID] = true
+	}
+	return f, nil
+}
+
+func (t FileTenant) check() error {
+	if !api.IsTenantID(t.TenantID) {
+		return errors.New("tenantId must be 1 to 64 letters, digits, dots, dashes and underscores")
+	}
+	if _, err := t.over(api.DefaultAuthenticatorSettings(t.TenantID)); err != nil {
+		return err
+	}
+	for action, settings := range t.Actions {
+		if !fileAction.MatchString(action) {
+			return fmt.Errorf("actions: %q must be 1 to 64 letters, digits, dashes and underscores", action)
+		}
+		checked, err := rules.Check(settings)
+		if err != nil {
+			return fmt.Errorf("actions: %s: %w", action, err)
+		}
+		t.Actions[action] = checked
+	}
+	return nil
+}
+
+// over writes what the file sets over the settings that are there.
+func (t FileTenant) over(s api.AuthenticatorSettings) (api.AuthenticatorSettings, error) {
+	if t.Authenticator != nil {
+		d := json.NewDecoder(bytes.NewReader(t.Authenticator))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&s); err != nil {
+			return s, fmt.Errorf("authenticator: %w", err)
+		}
+	}
+	var e *api.Error
+	if err := s.Validate(); errors.As(err, &e) {
+		return s, fmt.Errorf("authenticator: %s", e.Description)
+	}
+	return s, nil
+}
+
+// Apply brings a database to what the file says, a tenant at a time, and
+// reports each change. Run again it changes nothing.
+func (f File) Apply(ctx context.Context, st *store.Store, getenv func(string) string, now time.Time, report func(change string)) error {
+	for _, t := range f.Tenants {
+		var changes []string
+		err := st.Update(ctx, t.TenantID, func(tx *store.Tx) (err error) {
+			changes, err = t.apply(tx, getenv, now)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("configuration: tenant %s: %w", t.TenantID, err)
+		}
+		for _, c := range changes {
+			report("tenant " + t.TenantID + ": " + c)
+		}
+	}
+	return nil
+}
+
+func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Time) (changes []string, err error) {
+	change := func(what string, e store.AuditEvent) error {
+		changes = append(changes, what)
+		e.At, e.Kind = now, store.AuditConfiguration
+		return tx.Audit(e)
+	}
+	current, found, err := tx.Tenant()
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		current.Authenticator = api.DefaultAuthenticatorSettings(t.TenantID)
+	}
+	settings, err := t.over(current.Authenticator)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := tx.PutTenant(settings, now)
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		what := "authenticator changed"
+		if !found {
+			what = "made"
+		}
+		if err := change(what, store.AuditEvent{Detail: map[string]any{"what": "tenant", "authenticator": settings}}); err != nil {
+			return nil, err
+		}
+	}
+	if t.APISecretKeyEnv != "" {
+		secret := getenv(t.APISecretKeyEnv)
+		if secret == "" {
+			return nil, fmt.Errorf("the variable %s, which apiSecretKeyEnv names, is empty", t.APISecretKeyEnv)
+		}
+		made, err := tx.EnsureSecret(secret, now)
+		if err != nil {
+			return nil, err
+		}
+		if made {
+			if err := change("API secret key added", store.AuditEvent{Detail: map[string]any{"what": "API secret made"}}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, action := range slices.Sorted(maps.Keys(t.Actions)) {
+		changed, err := tx.PutActionSettings(action, t.Actions[action])
+		if err != nil {
+			return nil, err
+		}
+		if changed {
+			err := change("action "+action+" set", store.AuditEvent{
+				ActionID: store.ActionID{Action: action}, Detail: map[string]any{"what": "action", "settings": t.Actions[action]},
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return changes, nil
+}

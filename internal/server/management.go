@@ -1,0 +1,318 @@
+package server
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/rules"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+// The management API sets tenants up. Its shapes are our own: of the hosted
+// one only its prefix, /v1/management, and its separate key are public.
+
+const managementPrefix = "/v1/management/"
+
+// maxOverlap is how long an API secret key may stay in force beside its
+// successor.
+const maxOverlap = 90 * 24 * time.Hour
+
+func (s *server) managementRoutes() map[string]map[string]endpoint {
+	return map[string]map[string]endpoint{
+		managementPrefix + "tenants":                                                      {"GET": s.tenants},
+		managementPrefix + "tenants/{tenantId}":                                           {"GET": s.managed(s.tenant), "PUT": s.managedNew(s.putTenant)},
+		managementPrefix + "tenants/{tenantId}/secrets":                                   {"GET": s.managed(s.secrets), "POST": s.managed(s.newSecret)},
+		managementPrefix + "tenants/{tenantId}/secrets/{id}":                              {"DELETE": s.managed(s.deleteSecret)},
+		managementPrefix + "tenants/{tenantId}/actions":                                   {"GET": s.managed(s.allActionSettings)},
+		managementPrefix + "tenants/{tenantId}/actions/{action}":                          {"GET": s.managed(s.actionSettings), "PUT": s.managed(s.putActionSettings), "DELETE": s.managed(s.deleteActionSettings)},
+		managementPrefix + "tenants/{tenantId}/audit":                                     {"GET": s.managed(s.auditEvents)},
+		managementPrefix + "tenants/{tenantId}/users/{userId}/authenticators/{id}/unlock": {"POST": s.managed(s.unlock)},
+		managementPrefix + "signing-keys":                                                 {"POST": s.newSigningKey},
+	}
+}
+
+// management checks the management key, which is the user name of Basic
+// authentication. Without a key on the server nobody has it.
+func (s *server) management(r *http.Request) (caller, error) {
+	key, _, _ := r.BasicAuth()
+	got, want := sha256.Sum256([]byte(key)), sha256.Sum256([]byte(s.ManagementKey))
+	if s.ManagementKey == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return caller{}, unauthorized("The management key is missing or wrong; the server is given it as AUTHSIGNAL_MANAGEMENT_KEY.")
+	}
+	return caller{}, nil
+}
+
+// A managedEndpoint works in a transaction of the path's tenant.
+type managedEndpoint func(r *http.Request, tx *store.Tx) (any, error)
+
+// managed answers 404 for a tenant who is not there.
+func (s *server) managed(e managedEndpoint) endpoint {
+	return s.managedNew(func(r *http.Request, tx *store.Tx) (any, error) {
+		_, found, err := tx.Tenant()
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return nil, gone("There is no such tenant.")
+		}
+		return e(r, tx)
+	})
+}
+
+func (s *server) managedNew(e managedEndpoint) endpoint {
+	return func(r *http.Request) (out any, err error) {
+		id := r.PathValue("tenantId")
+		if !api.IsTenantID(id) {
+			return nil, invalidRequest("tenantId must be 1 to 64 letters, digits, dots, dashes and underscores.")
+		}
+		err = s.Store.Update(r.Context(), id, func(tx *store.Tx) error {
+			out, err = e(r, tx)
+			return err
+		})
+		return out, err
+	}
+}
+
+func gone(description string) error {
+	return &api.Error{Status: http.StatusNotFound, Code: api.CodeNotFound, Description: description}
+}
+
+// tenants answers GET /v1/management/tenants.
+func (s *server) tenants(r *http.Request) (any, error) {
+	list, err := s.Store.Tenants(r.Context())
+	out := []api.Tenant{}
+	for _, t := range list {
+		out = append(out, shownTenant(t))
+	}
+	return out, err
+}
+
+func shownTenant(t store.Tenant) api.Tenant {
+	return api.Tenant{TenantID: t.ID, Authenticator: t.Authenticator, CreatedAt: api.Time{Time: t.CreatedAt}}
+}
+
+// tenant answers GET /v1/management/tenants/{tenantId}.
+func (s *server) tenant(_ *http.Request, tx *store.Tx) (any, error) {
+	t, _, err := tx.Tenant()
+	return shownTenant(t), err
+}
+
+// putTenant answers PUT /v1/management/tenants/{tenantId}: it changes the
+// settings that are given, and makes the tenant if there is none.
+func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
+	t, found, err := tx.Tenant()
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		t.Authenticator = api.DefaultAuthenticatorSettings(r.PathValue("tenantId"))
+	}
+	in := struct {
+		Authenticator *api.AuthenticatorSettings `json:"authenticator"`
+	}{&t.Authenticator} // what is given is written over what is there
+	if err := readJSON(r, &in); err != nil {
+		return nil, err
+	}
+	if err := t.Authenticator.Validate(); err != nil {
+		return nil, err
+	}
+	changed, err := tx.PutTenant(t.Authenticator, s.Now())
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		err = tx.Audit(store.AuditEvent{At: s.Now(), Kind: store.AuditConfiguration, Detail: map[string]any{"what": "tenant", "authenticator": t.Authenticator}})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s.tenant(r, tx)
+}
+
+// secrets answers GET /v1/management/tenants/{tenantId}/secrets.
+func (s *server) secrets(_ *http.Request, tx *store.Tx) (any, error) {
+	list, err := tx.APISecrets()
+	out := []api.APISecret{}
+	for _, sec := range list {
+		out = append(out, shownSecret(sec))
+	}
+	return out, err
+}
+
+func shownSecret(s store.APISecret) api.APISecret {
+	out := api.APISecret{SecretID: s.ID, CreatedAt: api.Time{Time: s.CreatedAt}}
+	if !s.ExpiresAt.IsZero() {
+		out.ExpiresAt = &api.Time{Time: s.ExpiresAt}
+	}
+	return out
+}
+
+// newSecret answers POST /v1/management/tenants/{tenantId}/secrets: a new API
+// secret key, shown this once. Those before it stay in force for an overlap.
+func (s *server) newSecret(r *http.Request, tx *store.Tx) (any, error) {
+	in := struct {
+		OverlapSeconds int64 `json:"overlapSeconds"`
+	}{3600}
+	if err := readJSON(r, &in); err != nil {
+		return nil, err
+	}
+	overlap := time.Duration(in.OverlapSeconds) * time.Second
+	if in.OverlapSeconds < 0 || in.OverlapSeconds > int64(maxOverlap/time.Second) {
+		return nil, invalidRequest("overlapSeconds must be 0 to 7776000 (90 days).")
+	}
+	key := make([]byte, 32)
+	rand.Read(key) // never fails
+	secret := base64.RawURLEncoding.EncodeToString(key)
+	now := s.Now()
+	made, err := tx.InsertSecret(secret, now, now.Add(overlap))
+	if err != nil {
+		return nil, err
+	}
+	out := shownSecret(made)
+	out.APISecretKey = secret
+	return out, tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{
+		"what": "API secret made", "secretId": made.ID, "overlapSeconds": in.OverlapSeconds,
+	}})
+}
+
+// deleteSecret answers DELETE /v1/management/tenants/{tenantId}/secrets/{id}.
+func (s *server) deleteSecret(r *http.Request, tx *store.Tx) (any, error) {
+	deleted, err := tx.DeleteSecret(r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	if !deleted {
+		return nil, gone("The tenant has no such API secret key.")
+	}
+	return api.Success{Success: true}, tx.Audit(store.AuditEvent{At: s.Now(), Kind: store.AuditConfiguration, Detail: map[string]any{
+		"what": "API secret deleted", "secretId": r.PathValue("id"),
+	}})
+}
+
+// allActionSettings answers GET /v1/management/tenants/{tenantId}/actions: an
+// object of settings by action.
+func (s *server) allActionSettings(_ *http.Request, tx *store.Tx) (any, error) {
+	return tx.AllActionSettings()
+}
+
+// actionSettings answers GET /v1/management/tenants/{tenantId}/actions/{action}.
+// An action that nobody has set up has the default outcome CHALLENGE.
+func (s *server) actionSettings(r *http.Request, tx *store.Tx) (any, error) {
+	action, err := pathAction(r)
+	if err != nil {
+		return nil, err
+	}
+	return settingsOf(tx, action)
+}
+
+// settingsOf gives the settings of an action or their default (wire contract,
+// section 11, row 18).
+func settingsOf(tx *store.Tx, action string) (api.ActionSettings, error) {
+	settings, found, err := tx.ActionSettings(action)
+	if err == nil && !found {
+		settings = api.ActionSettings{DefaultOutcome: api.OutcomeChallenge, Rules: []api.ActionRule{}}
+	}
+	return settings, err
+}
+
+// putActionSettings answers PUT
+// /v1/management/tenants/{tenantId}/actions/{action}: it sets the action whole.
+func (s *server) putActionSettings(r *http.Request, tx *store.Tx) (any, error) {
+	action, err := pathAction(r)
+	if err != nil {
+		return nil, err
+	}
+	var settings api.ActionSettings
+	if err := readJSON(r, &settings); err != nil {
+		return nil, err
+	}
+	if settings, err = rules.Check(settings); err != nil {
+		return nil, invalidRequest(err.Error())
+	}
+	changed, err := tx.PutActionSettings(action, settings)
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		err = tx.Audit(store.AuditEvent{
+			At: s.Now(), Kind: store.AuditConfiguration, ActionID: store.ActionID{Action: action},
+			Detail: map[string]any{"what": "action", "settings": settings},
+		})
+	}
+	return settings, err
+}
+
+// deleteActionSettings answers DELETE
+// /v1/management/tenants/{tenantId}/actions/{action}.
+func (s *server) deleteActionSettings(r *http.Request, tx *store.Tx) (any, error) {
+	action, err := pathAction(r)
+	if err != nil {
+		return nil, err
+	}
+	deleted, err := tx.DeleteActionSettings(action)
+	if err != nil {
+		return nil, err
+	}
+	if !deleted {
+		return nil, gone("Nothing is set for this action.")
+	}
+	return api.Success{Success: true}, tx.Audit(store.AuditEvent{
+		At: s.Now(), Kind: store.AuditConfiguration, ActionID: store.ActionID{Action: action}, Detail: map[string]any{"what": "action deleted"},
+	})
+}
+
+// unlock answers POST /v1/management/tenants/{tenantId}/users/{userId}/
+// authenticators/{id}/unlock: the one way past the hard stop.
+func (s *server) unlock(r *http.Request, tx *store.Tx) (any, error) {
+	userID, err := pathUserID(r)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := tx.LockUser(userID); err != nil {
+		return nil, err
+	}
+	found, err := tx.Unlock(userID, r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, gone("The user has no such authenticator.")
+	}
+	return api.Success{Success: true}, tx.Audit(store.AuditEvent{
+		At: s.Now(), Kind: store.AuditAuthenticatorUnlock, ActionID: store.ActionID{UserID: userID},
+		Detail: map[string]any{"userAuthenticatorId": r.PathValue("id")},
+	})
+}
+
+// auditEvents answers GET /v1/management/tenants/{tenantId}/audit, newest
+// first; ?userId= and ?limit= (1 to 1000, 100 unless given) narrow it.
+func (s *server) auditEvents(r *http.Request, tx *store.Tx) (any, error) {
+	limit := 100
+	if text := r.FormValue("limit"); text != "" {
+		var err error
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > 1000 {
+			return nil, invalidRequest("limit must be 1 to 1000.")
+		}
+	}
+	list, err := tx.AuditEvents(strings.ToValidUTF8(r.FormValue("userId"), ""), limit)
+	out := []api.AuditEvent{}
+	for _, e := range list {
+		out = append(out, api.AuditEvent{
+			At: api.Time{Time: e.At}, Kind: e.Kind, UserID: e.UserID, Action: e.Action, IdempotencyKey: e.IdempotencyKey, Detail: e.Detail,
+		})
+	}
+	return out, err
+}
+
+// newSigningKey answers POST /v1/management/signing-keys: a new key, which
+// signs when every replica has learnt of it. The older ones go on verifying.
+func (s *server) newSigningKey(r *http.Request) (any, error) {
+	return api.Success{Success: true}, s.RotateSigningKey(r.Context())
+}

@@ -1,0 +1,148 @@
+package store
+
+import (
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// ActionSettings returns what is set for an action; found is false when
+// nothing is.
+func (t *Tx) ActionSettings(action string) (s api.ActionSettings, found bool, err error) {
+	var text string
+	err = t.queryRow(`SELECT settings FROM action_settings WHERE tenant_id = ? AND action = ?`, t.tenant, action).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return api.ActionSettings{}, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &s)
+	}
+	if err != nil {
+		return api.ActionSettings{}, false, fmt.Errorf("read action settings: %w", err)
+	}
+	return s, true, nil
+}
+
+// AllActionSettings returns what is set for each action of the tenant.
+func (t *Tx) AllActionSettings() (map[string]api.ActionSettings, error) {
+	rows, err := t.query(`SELECT action, settings FROM action_settings WHERE tenant_id = ?`, t.tenant)
+	if err != nil {
+		return nil, fmt.Errorf("read action settings: %w", err)
+	}
+	defer rows.Close()
+	all := map[string]api.ActionSettings{}
+	for rows.Next() {
+		var action, text string
+		var s api.ActionSettings
+		if err := rows.Scan(&action, &text); err != nil {
+			return nil, fmt.Errorf("read action settings: %w", err)
+		}
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			return nil, fmt.Errorf("read action settings: %w", err)
+		}
+		all[action] = s
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read action settings: %w", err)
+	}
+	return all, nil
+}
+
+// PutActionSettings sets an action whole; changed is false when it was so
+// already. The settings have been checked.
+func (t *Tx) PutActionSettings(action string, s api.ActionSettings) (changed bool, err error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return false, fmt.Errorf("store action settings: %w", err)
+	}
+	n, err := t.exec(`
+		INSERT INTO action_settings (tenant_id, action, settings) VALUES (?, ?, ?)
+		ON CONFLICT (tenant_id, action) DO UPDATE SET settings = excluded.settings
+		WHERE action_settings.settings <> excluded.settings`, t.tenant, action, string(b))
+	if err != nil {
+		return false, fmt.Errorf("store action settings: %w", err)
+	}
+	return n == 1, nil
+}
+
+// DeleteActionSettings makes an action one without settings; deleted is false
+// when it was.
+func (t *Tx) DeleteActionSettings(action string) (deleted bool, err error) {
+	n, err := t.exec(`DELETE FROM action_settings WHERE tenant_id = ? AND action = ?`, t.tenant, action)
+	if err != nil {
+		return false, fmt.Errorf("delete action settings: %w", err)
+	}
+	return n == 1, nil
+}
+
+// An APISecret is an API secret key of a tenant, without the key.
+type APISecret struct {
+	ID        string
+	CreatedAt time.Time
+	// ExpiresAt is zero while the key is in force without end.
+	ExpiresAt time.Time
+}
+
+// APISecrets lists the API secret keys of the tenant, newest first.
+func (t *Tx) APISecrets() ([]APISecret, error) {
+	rows, err := t.query(`
+		SELECT secret_id, created_at, expires_at FROM api_secrets
+		WHERE tenant_id = ? ORDER BY created_at DESC, secret_id`, t.tenant)
+	if err != nil {
+		return nil, fmt.Errorf("read API secrets: %w", err)
+	}
+	defer rows.Close()
+	var list []APISecret
+	for rows.Next() {
+		var s APISecret
+		var created int64
+		var expires sql.NullInt64
+		if err := rows.Scan(&s.ID, &created, &expires); err != nil {
+			return nil, fmt.Errorf("read API secrets: %w", err)
+		}
+		s.CreatedAt = moment(created)
+		if expires.Valid {
+			s.ExpiresAt = moment(expires.Int64)
+		}
+		list = append(list, s)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read API secrets: %w", err)
+	}
+	return list, nil
+}
+
+// InsertSecret stores a new API secret key, and lets those in force without
+// end expire at a moment, so that backends can change over.
+func (t *Tx) InsertSecret(secret string, now, othersExpire time.Time) (APISecret, error) {
+	_, err := t.exec(`UPDATE api_secrets SET expires_at = ? WHERE tenant_id = ? AND expires_at IS NULL`, millis(othersExpire), t.tenant)
+	if err != nil {
+		return APISecret{}, fmt.Errorf("store API secret: %w", err)
+	}
+	s := APISecret{ID: uuid.NewString(), CreatedAt: now}
+	sum := sha256.Sum256([]byte(secret))
+	_, err = t.exec(`
+		INSERT INTO api_secrets (tenant_id, secret_id, secret_sum, secret, key_id, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
+		t.tenant, s.ID, sum[:], t.sealer.seal(secret, bind("api secret", t.tenant, s.ID)), t.sealer.id, millis(now))
+	if err != nil {
+		return APISecret{}, fmt.Errorf("store API secret: %w", err)
+	}
+	return s, nil
+}
+
+// DeleteSecret takes an API secret key out of force at once; deleted is false
+// when the tenant has none of that id.
+func (t *Tx) DeleteSecret(id string) (deleted bool, err error) {
+	n, err := t.exec(`DELETE FROM api_secrets WHERE tenant_id = ? AND secret_id = ?`, t.tenant, id)
+	if err != nil {
+		return false, fmt.Errorf("delete API secret: %w", err)
+	}
+	return n == 1, nil
+}
