@@ -50,6 +50,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	switch {
 	case len(c.Command) == 0:
 		return serve(ctx, c, stdout, stderr)
+	case c.Command[0] == "apply" && len(c.Command) == 2:
+		changes := 0
+		err := daemon.Apply(ctx, c, c.Command[1], getenv, func(change string) {
+			changes++
+			fmt.Fprintln(stdout, change)
+		})
+		if err == nil && changes == 0 {
+			fmt.Fprintln(stdout, "nothing to change")
+		}
+		return err
 	case c.Command[0] == "backup" && len(c.Command) == 2:
 		return store.Backup(ctx, c.DB, c.Command[1])
 	case c.Command[0] == "rotate-key" && len(c.Command) == 1:

@@ -48,6 +48,9 @@ type Config struct {
 	MetricsAddr string
 	// Dev lets pages on every port of this machine call the client API.
 	Dev bool
+	// File is the path of a declarative configuration to apply at the start;
+	// empty is none.
+	File string
 	// Retention is how long tracked actions are kept: 30 days or more.
 	Retention time.Duration
 	// Given are the keys that the environment gives; see LoadKeys.
@@ -90,6 +93,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&proxies, "trusted-proxies", getenv("AUTHSIGNAL_TRUSTED_PROXIES"), "comma-separated `networks` of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8 (AUTHSIGNAL_TRUSTED_PROXIES)")
 	limit := f.String("rate-limit", or(getenv("AUTHSIGNAL_RATE_LIMIT"), strconv.Itoa(DefaultRateLimit)), "`requests` a second that one address may send to the client API, ten times as many at once; 0 is no limit (AUTHSIGNAL_RATE_LIMIT)")
 	f.StringVar(&c.MetricsAddr, "metrics-addr", getenv("AUTHSIGNAL_METRICS_ADDR"), "`host:port` of Prometheus /metrics; by default there are none (AUTHSIGNAL_METRICS_ADDR)")
+	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
 	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of 720h (30 days) or more")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine call the client API")
 	if err := f.Parse(args); err != nil {
@@ -125,6 +129,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 }
 
 const help = `Usage: authsignal-server [flags]                      run the server
+       authsignal-server [flags] apply FILE           set tenants, actions and rules from a YAML file
        authsignal-server [flags] backup FILE          copy a SQLite database, in use or not
        authsignal-server [flags] rotate-key           seal all secrets with a new encryption key
        authsignal-server code SECRET-OR-URI [-step N] print a code, as an authenticator app does

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -71,6 +72,16 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys) error {
 	if err := s.ensureTenant(ctx, c, keys); err != nil {
 		return err
+	}
+	if c.File != "" {
+		file, err := config.ReadFile(c.File)
+		if err != nil {
+			return err
+		}
+		err = file.Apply(ctx, s.store, os.Getenv, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
+		if err != nil {
+			return err
+		}
 	}
 	ring, err := newKeyring(ctx, s.store, time.Now)
 	if err != nil {

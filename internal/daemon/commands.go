@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/config"
 	"github.com/authsignal-wasm/sdk/internal/store"
@@ -25,4 +26,23 @@ func RotateKey(ctx context.Context, c config.Config) (n int, err error) {
 		return n, err
 	}
 	return n, config.ForgetOldKeys(c.DB)
+}
+
+// Apply brings a database to what a declarative configuration says, and
+// reports each change. On PostgreSQL the servers may run meanwhile; SQLite's
+// must be stopped, or started with -config.
+func Apply(ctx context.Context, c config.Config, path string, getenv func(string) string, report func(change string)) (err error) {
+	file, err := config.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	st, err := store.Open(ctx, c.DB, func() ([][]byte, error) {
+		keys, _, err := config.LoadKeys(c.Given, c.DB)
+		return keys.EncryptionKeys(), err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	return file.Apply(ctx, st, getenv, time.Now(), report)
 }

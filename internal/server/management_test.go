@@ -1,0 +1,171 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+const managementKey = "a management key of the tests"
+
+// manage calls the management API with the right key.
+func (p *peer) manage(method, path, body string) response {
+	p.t.Helper()
+	return p.do(method, "/v1/management/"+path, basic(managementKey), body)
+}
+
+func managedPeer(t *testing.T) *peer {
+	t.Helper()
+	return newPeer(t, func(c *Config) { c.ManagementKey = managementKey })
+}
+
+func TestManagementNeedsItsOwnKey(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	for _, authorization := range []string{"", basic(testSecret), basic(""), "Bearer " + managementKey, basic(managementKey + "x")} {
+		p.fails(p.do("GET", "/v1/management/tenants", authorization, ""), 401, "unauthorized")
+		p.fails(p.do("GET", "/v1/management/no-such-path", authorization, ""), 401, "unauthorized")
+	}
+	p.ok(p.manage("GET", "tenants", ""))
+	p.fails(p.do("GET", "/v1/users/u1", basic(managementKey), ""), 401, "unauthorized")
+	// Without a key on the server, nobody has it.
+	p = newPeer(t)
+	p.fails(p.do("GET", "/v1/management/tenants", basic(""), ""), 401, "unauthorized")
+	p.fails(p.do("GET", "/v1/management/tenants", "Basic Og==", ""), 401, "unauthorized")
+}
+
+func TestManageTenants(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	p.fails(p.manage("GET", "tenants/t9", ""), 404, "not_found")
+	p.fails(p.manage("PUT", "tenants/a%20b", "{}"), 400, "invalid_request")
+	made := p.ok(p.manage("PUT", "tenants/t9", `{"authenticator":{"issuer":"Nine","digits":8}}`)).object
+	want := map[string]any{
+		"active": true, "issuer": "Nine", "algorithm": "SHA1", "digits": 8.0, "period": 30.0, "drift": 1.0, "allowMultiple": true,
+		"maxFailures": 10.0, "windowSeconds": 300.0, "maxFailuresInARow": 100.0,
+	}
+	if got := made["authenticator"]; made["tenantId"] != "t9" || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", made, want)
+	}
+	// What is not given stays.
+	want["drift"] = 0.0
+	if got := p.ok(p.manage("PUT", "tenants/t9", `{"authenticator":{"drift":0}}`)).object["authenticator"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for body, name := range map[string]string{
+		`{"authenticator":{"digits":7}}`: "digits", `{"authenticator":{"period":45}}`: "period", `{"authenticator":{"drift":3}}`: "drift",
+		`{"authenticator":{"algorithm":"MD5"}}`: "algorithm", `{"authenticator":{"issuer":""}}`: "issuer",
+		`{"authenticator":{"maxFailures":0}}`: "maxFailures", `{"authenticator":{"windowSeconds":0}}`: "windowSeconds",
+		`{"authenticator":{"maxFailuresInARow":101}}`: "maxFailuresInARow", `{"authenticator":{"active":"yes"}}`: "active",
+	} {
+		r := p.manage("PUT", "tenants/t9", body)
+		p.fails(r, 400, "invalid_request")
+		if d := r.object["errorDescription"].(string); !strings.Contains(d, name) {
+			t.Errorf("%s: got %q", body, d)
+		}
+	}
+	if got := p.ok(p.manage("GET", "tenants/t9", "")).object["authenticator"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("after refusals: got %v", got)
+	}
+	if got := len(p.ok(p.manage("GET", "tenants", "")).list); got != 2 {
+		t.Errorf("got %d tenants, want 2", got)
+	}
+}
+
+func TestManageSecretsWithAnOverlap(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	made := p.ok(p.manage("POST", "tenants/t1/secrets", `{"overlapSeconds":60}`)).object
+	fresh := made["apiSecretKey"].(string)
+	with := func(secret string) int { return p.do("GET", "/v1/users/u1", basic(secret), "").status }
+	if with(testSecret) != 200 || with(fresh) != 200 {
+		t.Error("during the overlap both are in force")
+	}
+	p.advance(time.Minute)
+	if with(testSecret) != 401 || with(fresh) != 200 {
+		t.Error("after the overlap only the new one is")
+	}
+	r := p.ok(p.manage("GET", "tenants/t1/secrets", ""))
+	if strings.Contains(r.text, fresh) || len(r.list) != 2 {
+		t.Errorf("got %s", r.text)
+	}
+	p.ok(p.manage("DELETE", "tenants/t1/secrets/"+made["secretId"].(string), ""))
+	if with(fresh) != 401 {
+		t.Error("a deleted key is in force")
+	}
+	p.fails(p.manage("DELETE", "tenants/t1/secrets/none", ""), 404, "not_found")
+	p.fails(p.manage("POST", "tenants/t1/secrets", `{"overlapSeconds":-1}`), 400, "invalid_request")
+}
+
+func TestManageActions(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	got := p.ok(p.manage("GET", "tenants/t1/actions/pay", "")).object
+	if want := map[string]any{"defaultOutcome": "CHALLENGE", "rules": []any{}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	body := `{"defaultOutcome":"ALLOW","rules":[{"name":"large","condition":"has(custom.amount) && custom.amount > 1000","outcome":"BLOCK"}]}`
+	set := p.ok(p.manage("PUT", "tenants/t1/actions/pay", body)).object
+	if got := p.ok(p.manage("GET", "tenants/t1/actions/pay", "")).object; !reflect.DeepEqual(got, set) {
+		t.Errorf("got %v, want %v", got, set)
+	}
+	all := p.ok(p.manage("GET", "tenants/t1/actions", "")).object
+	if !reflect.DeepEqual(all, map[string]any{"pay": set}) {
+		t.Errorf("got %v", all)
+	}
+	r := p.manage("PUT", "tenants/t1/actions/pay", `{"defaultOutcome":"ALLOW","rules":[{"name":"x","condition":"true &&\n usr","outcome":"BLOCK"}]}`)
+	p.fails(r, 400, "invalid_request")
+	if d := r.object["errorDescription"].(string); !strings.Contains(d, "rules[0]: condition, line 2, column 1") {
+		t.Errorf("got %q", d)
+	}
+	p.ok(p.manage("DELETE", "tenants/t1/actions/pay", ""))
+	p.fails(p.manage("DELETE", "tenants/t1/actions/pay", ""), 404, "not_found")
+}
+
+func TestUnlockAfterTheHardStop(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	p.ok(p.manage("PUT", "tenants/t1", `{"authenticator":{"maxFailuresInARow":3}}`))
+	secret := p.enrolled("u1")
+	tok := p.token("u1", "signIn", "")
+	for range 3 {
+		p.refused(p.verify(tok, p.wrong(secret)), "CODE_INVALID_OR_EXPIRED")
+	}
+	p.refused(p.verify(tok, p.code(secret, 1)), "MAX_ATTEMPTS_EXCEEDED")
+	id := p.ok(p.api("GET", "/v1/users/u1/authenticators", "")).list[0].(map[string]any)["userAuthenticatorId"].(string)
+	p.fails(p.manage("POST", "tenants/t1/users/u2/authenticators/"+id+"/unlock", ""), 404, "not_found")
+	p.ok(p.manage("POST", "tenants/t1/users/u1/authenticators/"+id+"/unlock", ""))
+	p.accepted(p.verify(tok, p.code(secret, 1)))
+}
+
+func TestChangesAreAudited(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	p.ok(p.manage("PUT", "tenants/t1", `{"authenticator":{"drift":2}}`))
+	p.ok(p.manage("PUT", "tenants/t1", `{"authenticator":{"drift":2}}`)) // changes nothing
+	fresh := p.ok(p.manage("POST", "tenants/t1/secrets", "")).object["apiSecretKey"].(string)
+	p.ok(p.manage("PUT", "tenants/t1/actions/pay", `{"defaultOutcome":"BLOCK"}`))
+	r := p.ok(p.manage("GET", "tenants/t1/audit", ""))
+	if len(r.list) != 3 || strings.Contains(r.text, fresh) || r.list[0].(map[string]any)["action"] != "pay" {
+		t.Errorf("got %s", r.text)
+	}
+	if got := len(p.ok(p.manage("GET", "tenants/t1/audit?limit=1", "")).list); got != 1 {
+		t.Errorf("got %d lines, want 1", got)
+	}
+	p.fails(p.manage("GET", "tenants/t1/audit?limit=x", ""), 400, "invalid_request")
+}
+
+func TestRotateSigningKey(t *testing.T) {
+	t.Parallel()
+	rotated := 0
+	p := newPeer(t, func(c *Config) {
+		c.ManagementKey = managementKey
+		c.RotateSigningKey = func(context.Context) error { rotated++; return nil }
+	})
+	if r := p.manage("POST", "signing-keys", ""); r.status != http.StatusOK || rotated != 1 {
+		t.Errorf("got %d, rotated %d times", r.status, rotated)
+	}
+}
