@@ -54,6 +54,8 @@ lint: ## gofmt, go vet and staticcheck, natively and for js/wasm
 native: wasm js
 	$(say) "running the Go tests, native and in the browser"
 	@go test -race ./...
+	$(say) "running what touches the database again, on a throwaway PostgreSQL"
+	@.ci/with-postgres go test -race ./internal/store ./internal/server ./internal/config ./cmd/authsignal-server
 
 pages: wasm js types
 	$(say) "running the package and page tests"
@@ -63,7 +65,7 @@ fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')
 
 fuzz: ## fuzz what parses, ten seconds a target
-	@for target in totp:FuzzParseURI totp:FuzzMatch token:FuzzParse; do \
+	@for target in totp:FuzzParseURI totp:FuzzMatch token:FuzzParse rules:FuzzCompile; do \
 		go test -run '^$$' -fuzz "$${target#*:}" -fuzztime 10s ./internal/$${target%:*}; \
 	done
 
