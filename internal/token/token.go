@@ -41,6 +41,9 @@ type Claims struct {
 	UserID         string
 	Action         string
 	IdempotencyKey string
+	// Incarnation is that of the user, so that a token does not outlive its
+	// user, even if one of the same id follows.
+	Incarnation string
 	// Scopes are the rights to the user's authenticators.
 	Scopes []string
 	// IssuedAt is read by Parse; Issue takes the current time.
@@ -87,6 +90,7 @@ type other struct {
 	UserID         string `json:"userId"`
 	ActionCode     string `json:"actionCode"`
 	IdempotencyKey string `json:"idempotencyKey"`
+	Incarnation    string `json:"incarnation,omitempty"`
 }
 
 // Issue signs a token that lives for TTL from now.
@@ -103,7 +107,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 			ID:        uuid.NewString(),
 		},
 		Scope: strings.Join(c.Scopes, " "),
-		Other: other{c.TenantID, c.UserID, c.Action, c.IdempotencyKey},
+		Other: other{c.TenantID, c.UserID, c.Action, c.IdempotencyKey, c.Incarnation},
 	})
 	t.Header["kid"] = i.Keys[0].ID
 	s, err := t.SignedString(i.Keys[0].Secret)
@@ -142,6 +146,7 @@ func (i *Issuer) Parse(s string) (Claims, error) {
 		UserID:         p.Other.UserID,
 		Action:         p.Other.ActionCode,
 		IdempotencyKey: p.Other.IdempotencyKey,
+		Incarnation:    p.Other.Incarnation,
 		Scopes:         strings.Fields(p.Scope),
 		IssuedAt:       p.IssuedAt.Time,
 	}, nil
