@@ -3,6 +3,9 @@ package authsignal
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strings"
+	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
@@ -19,6 +22,8 @@ type (
 	ValidateResponse = api.ValidateResponse
 	// Action is what Client.Action returns.
 	Action = api.Action
+	// ListedAction is an item of what QueryActions returns.
+	ListedAction = api.ListedAction
 	// State is where an action stands.
 	State = api.State
 	// VerificationMethod names a way to prove who one is.
@@ -37,8 +42,15 @@ const (
 	StateReviewFailed       = api.StateReviewFailed
 )
 
-// AuthenticatorApp is the verification method of TOTP codes.
-const AuthenticatorApp = api.AuthenticatorApp
+// The verification methods that a user may be enrolled with. AuthenticatorApp
+// is that of TOTP codes; the others are for backends that challenge them.
+const (
+	AuthenticatorApp = api.AuthenticatorApp
+	SMS              = api.SMS
+	WhatsApp         = api.WhatsApp
+	EmailOTP         = api.EmailOTP
+	EmailMagicLink   = api.EmailMagicLink
+)
 
 // Scopes that Attributes.Scope may add to a token, with spaces between them.
 const (
@@ -104,6 +116,54 @@ func (c *Client) Action(ctx context.Context, userID, action, idempotencyKey stri
 	err := c.do(ctx, call{
 		name: "action", method: http.MethodGet, path: path("users", userID, "actions", action, idempotencyKey),
 		repeatable: true,
+	}, &out)
+	return out, err
+}
+
+// UpdateAction moves an action to a state: from any one to any other. It is
+// not retried: what happened to the action meanwhile would be undone.
+func (c *Client) UpdateAction(ctx context.Context, userID, action, idempotencyKey string, state State) (Action, error) {
+	var out Action
+	if err := need("update action", "userID", userID, "action", action, "idempotencyKey", idempotencyKey, "state", string(state)); err != nil {
+		return out, err
+	}
+	err := c.do(ctx, call{
+		name: "update action", method: http.MethodPatch, path: path("users", userID, "actions", action, idempotencyKey),
+		body: api.UpdateActionRequest{State: state},
+	}, &out)
+	return out, err
+}
+
+// An ActionFilter says which actions QueryActions lists; what is zero does not
+// count.
+type ActionFilter struct {
+	// FromDate leaves out older actions; those older than 30 days always
+	// are.
+	FromDate time.Time
+	// Actions are names of actions: 100 at most.
+	Actions []string
+	State   State
+}
+
+// QueryActions lists the newest actions of a user, the newest first: those of
+// the last 30 days, 500 at most.
+func (c *Client) QueryActions(ctx context.Context, userID string, f ActionFilter) ([]ListedAction, error) {
+	if err := need("query actions", "userID", userID); err != nil {
+		return nil, err
+	}
+	q := url.Values{}
+	if !f.FromDate.IsZero() {
+		q.Set("fromDate", f.FromDate.UTC().Format(time.RFC3339Nano))
+	}
+	if len(f.Actions) > 0 {
+		q.Set("codes", strings.Join(f.Actions, ","))
+	}
+	if f.State != "" {
+		q.Set("state", string(f.State))
+	}
+	var out []ListedAction
+	err := c.do(ctx, call{
+		name: "query actions", method: http.MethodGet, path: path("users", userID, "actions") + query(q), repeatable: true,
 	}, &out)
 	return out, err
 }

@@ -200,6 +200,14 @@ func path(segments ...string) string {
 	return b.String()
 }
 
+// query is the query part of a path: nothing when there are no parameters.
+func query(q url.Values) string {
+	if len(q) == 0 {
+		return ""
+	}
+	return "?" + q.Encode()
+}
+
 // need reports an empty required argument before anything is sent.
 func need(call string, args ...string) error {
 	for i := 0; i < len(args); i += 2 {

@@ -81,6 +81,147 @@ func TestMainJob(t *testing.T) {
 	}
 }
 
+func TestActions(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	c := authsignal.New(s.APISecretKey, s.BaseURL)
+	ctx := t.Context()
+	track := func(action, key string) {
+		t.Helper()
+		_, err := c.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: action, Attributes: authsignal.Attributes{
+			IdempotencyKey: key, UserAgent: "UA",
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	track("signIn", "k/1?")
+	track("pay", "k2")
+	a, err := c.UpdateAction(ctx, "u1", "signIn", "k/1?", authsignal.StateReviewRequired)
+	if err != nil || a.State != authsignal.StateReviewRequired {
+		t.Errorf("update: got %+v, %v", a, err)
+	}
+	_, err = c.UpdateAction(ctx, "u1", "signIn", "none", authsignal.StateBlock)
+	if e := apiError(t, err); e.Status != 404 {
+		t.Errorf("update of none: got %+v", e)
+	}
+	for _, tt := range []struct {
+		name   string
+		filter authsignal.ActionFilter
+		want   int
+	}{
+		{"all", authsignal.ActionFilter{}, 2},
+		{"actions", authsignal.ActionFilter{Actions: []string{"pay", "other"}}, 1},
+		{"state", authsignal.ActionFilter{State: authsignal.StateReviewRequired}, 1},
+		{"an hour", authsignal.ActionFilter{FromDate: time.Now().Add(-time.Hour).In(time.FixedZone("", 3600))}, 2},
+		{"from tomorrow", authsignal.ActionFilter{FromDate: time.Now().Add(24 * time.Hour)}, 0},
+	} {
+		list, err := c.QueryActions(ctx, "u1", tt.filter)
+		if err != nil || len(list) != tt.want {
+			t.Errorf("%s: got %+v, %v, want %d", tt.name, list, err, tt.want)
+		}
+		for _, a := range list {
+			if a.ActionCode == "" || a.CreatedAt.IsZero() || a.UserAgent != "UA" {
+				t.Errorf("%s: got %+v", tt.name, a)
+			}
+		}
+	}
+}
+
+func TestUsers(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	c := authsignal.New(s.APISecretKey, s.BaseURL)
+	ctx := t.Context()
+	u, err := c.UpdateUser(ctx, "u1", authsignal.UserAttributes{
+		Email: new("jane+x@example.com"), EmailVerified: new(true), Username: new("jane"), DisplayName: new("Jane"),
+		Custom: map[string]any{"plan": "pro"},
+	})
+	if err != nil || u.UserID != "u1" || u.Email != "jane+x@example.com" || !u.EmailVerified || u.Custom["plan"] != "pro" {
+		t.Errorf("update: got %+v, %v", u, err)
+	}
+	u, err = c.UpdateUser(ctx, "u1", authsignal.UserAttributes{Username: new(""), Custom: map[string]any{}})
+	if err != nil || u.Username != "" || u.DisplayName != "Jane" || len(u.Custom) != 0 {
+		t.Errorf("clear: got %+v, %v", u, err)
+	}
+	if _, err := c.UpdateUser(ctx, "u2", authsignal.UserAttributes{Email: new("jane+x@example.com")}); err != nil {
+		t.Fatal(err)
+	}
+	page, err := c.QueryUsers(ctx, authsignal.UserFilter{Email: "jane+x@example.com", Limit: 1})
+	if err != nil || len(page.Users) != 1 || page.Users[0].UserID != "u1" || page.LastEvaluatedUserID != "u1" {
+		t.Errorf("first page: got %+v, %v", page, err)
+	}
+	page, err = c.QueryUsers(ctx, authsignal.UserFilter{Email: "jane+x@example.com", After: "u1"})
+	if err != nil || len(page.Users) != 1 || page.Users[0].UserID != "u2" || page.LastEvaluatedUserID != "" {
+		t.Errorf("second page: got %+v, %v", page, err)
+	}
+	_, err = c.QueryUsers(ctx, authsignal.UserFilter{})
+	if e := apiError(t, err); e.Status != 400 {
+		t.Errorf("no filter: got %+v", e)
+	}
+	tr, err := c.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: "signIn"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err = c.QueryUsers(ctx, authsignal.UserFilter{Token: tr.Token})
+	if err != nil || len(page.Users) != 1 || page.Users[0].UserID != "u1" {
+		t.Errorf("by token: got %+v, %v", page, err)
+	}
+	if err := c.DeleteUser(ctx, "u1"); err != nil {
+		t.Error(err)
+	}
+	if a, err := c.Action(ctx, "u1", "signIn", tr.IdempotencyKey); err != nil || a.State != authsignal.StateAllow {
+		t.Errorf("the action is gone with its user: %+v, %v", a, err)
+	}
+	if err := c.DeleteUserAndActions(ctx, "u1"); err != nil {
+		t.Error(err)
+	}
+	_, err = c.Action(ctx, "u1", "signIn", tr.IdempotencyKey)
+	if e := apiError(t, err); e.Status != 404 {
+		t.Errorf("got %+v", e)
+	}
+	if v, err := c.ValidateChallenge(ctx, authsignal.ValidateRequest{Token: tr.Token}); err != nil || v.Error != "Token is invalid." {
+		t.Errorf("a token of a deleted user: got %+v, %v", v, err)
+	}
+}
+
+func TestEnrollVerifiedAuthenticator(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	c := authsignal.New(s.APISecretKey, s.BaseURL)
+	ctx := t.Context()
+	app, err := c.EnrollVerifiedAuthenticator(ctx, "u1", authsignal.EnrollVerifiedRequest{
+		VerificationMethod: authsignal.AuthenticatorApp,
+		OTPURI:             "otpauth://totp/Acme:jane?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Acme",
+	})
+	if err != nil || app.UserID != "u1" || app.UserAuthenticatorID == "" || app.VerifiedAt == nil || !app.IsDefault {
+		t.Errorf("app: got %+v, %v", app, err)
+	}
+	sms, err := c.EnrollVerifiedAuthenticator(ctx, "u1", authsignal.EnrollVerifiedRequest{
+		VerificationMethod: authsignal.SMS, PhoneNumber: "+1234", IsDefault: true,
+	})
+	if err != nil || sms.PhoneNumber != "+1234" || !sms.IsDefault {
+		t.Errorf("SMS: got %+v, %v", sms, err)
+	}
+	list, err := c.Authenticators(ctx, "u1")
+	if err != nil || len(list) != 2 {
+		t.Errorf("list: got %+v, %v", list, err)
+	}
+	u, err := c.User(ctx, "u1")
+	if err != nil || !u.IsEnrolled || len(u.EnrolledVerificationMethods) != 2 || u.DefaultVerificationMethod != authsignal.SMS {
+		t.Errorf("user: got %+v, %v", u, err)
+	}
+	for _, a := range list {
+		if err := c.DeleteAuthenticator(ctx, "u1", a.UserAuthenticatorID); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err = c.EnrollVerifiedAuthenticator(ctx, "u1", authsignal.EnrollVerifiedRequest{VerificationMethod: authsignal.AuthenticatorApp})
+	if e := apiError(t, err); e.Status != 400 || e.Code != "invalid_request" || !strings.Contains(e.Description, "otpUri") {
+		t.Errorf("without a URI: got %+v", e)
+	}
+}
+
 func apiError(t *testing.T, err error) *authsignal.Error {
 	t.Helper()
 	var e *authsignal.Error
@@ -113,11 +254,16 @@ func TestMissingArgumentsSendNothing(t *testing.T) {
 	c := scripted(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
 	ctx := t.Context()
 	for name, call := range map[string]func() error{
-		"UserID":          func() error { _, err := c.Track(ctx, authsignal.TrackRequest{Action: "a"}); return err },
-		"Action":          func() error { _, err := c.Track(ctx, authsignal.TrackRequest{UserID: "u"}); return err },
-		"Token":           func() error { _, err := c.ValidateChallenge(ctx, authsignal.ValidateRequest{}); return err },
-		"idempotencyKey":  func() error { _, err := c.Action(ctx, "u", "a", ""); return err },
-		"userID":          func() error { _, err := c.User(ctx, ""); return err },
+		"UserID":         func() error { _, err := c.Track(ctx, authsignal.TrackRequest{Action: "a"}); return err },
+		"Action":         func() error { _, err := c.Track(ctx, authsignal.TrackRequest{UserID: "u"}); return err },
+		"Token":          func() error { _, err := c.ValidateChallenge(ctx, authsignal.ValidateRequest{}); return err },
+		"idempotencyKey": func() error { _, err := c.Action(ctx, "u", "a", ""); return err },
+		"userID":         func() error { _, err := c.User(ctx, ""); return err },
+		"VerificationMethod": func() error {
+			_, err := c.EnrollVerifiedAuthenticator(ctx, "u", authsignal.EnrollVerifiedRequest{})
+			return err
+		},
+		"state":           func() error { _, err := c.UpdateAction(ctx, "u", "a", "k", ""); return err },
 		"authenticatorID": func() error { return c.DeleteAuthenticator(ctx, "u", "") },
 	} {
 		if err := call(); err == nil || !strings.Contains(err.Error(), name+" is required") {
@@ -155,6 +301,27 @@ func TestRetries(t *testing.T) {
 			return err
 		}, true},
 		{"user", func(ctx context.Context, c *authsignal.Client) error { _, err := c.User(ctx, "u"); return err }, true},
+		{"query users", func(ctx context.Context, c *authsignal.Client) error {
+			_, err := c.QueryUsers(ctx, authsignal.UserFilter{Email: "e"})
+			return err
+		}, true},
+		{"query actions", func(ctx context.Context, c *authsignal.Client) error {
+			_, err := c.QueryActions(ctx, "u", authsignal.ActionFilter{})
+			return err
+		}, true},
+		{"update action", func(ctx context.Context, c *authsignal.Client) error {
+			_, err := c.UpdateAction(ctx, "u", "a", "k", authsignal.StateBlock)
+			return err
+		}, false},
+		{"update user", func(ctx context.Context, c *authsignal.Client) error {
+			_, err := c.UpdateUser(ctx, "u", authsignal.UserAttributes{})
+			return err
+		}, false},
+		{"delete user", func(ctx context.Context, c *authsignal.Client) error { return c.DeleteUser(ctx, "u") }, false},
+		{"enroll verified", func(ctx context.Context, c *authsignal.Client) error {
+			_, err := c.EnrollVerifiedAuthenticator(ctx, "u", authsignal.EnrollVerifiedRequest{VerificationMethod: authsignal.SMS})
+			return err
+		}, false},
 		{"delete", func(ctx context.Context, c *authsignal.Client) error { return c.DeleteAuthenticator(ctx, "u", "a") }, false},
 	}
 	lose := func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }

@@ -73,3 +73,82 @@ func ExampleError() {
 	}
 	// Output: 401 unauthorized
 }
+
+// A user who comes from another system keeps the authenticator app.
+func ExampleClient_EnrollVerifiedAuthenticator() {
+	server, stop := demoServer()
+	defer stop()
+	client := authsignal.New(server.APISecretKey, server.BaseURL)
+	ctx := context.Background()
+
+	_, err := client.EnrollVerifiedAuthenticator(ctx, "u1", authsignal.EnrollVerifiedRequest{
+		VerificationMethod: authsignal.AuthenticatorApp,
+		OTPURI:             "otpauth://totp/Acme:jane?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Acme",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	action, err := client.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: "signIn"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(action.State)
+	// Output: CHALLENGE_REQUIRED
+}
+
+// What a user did lately, and a verdict of your own on it.
+func ExampleClient_QueryActions() {
+	server, stop := demoServer()
+	defer stop()
+	client := authsignal.New(server.APISecretKey, server.BaseURL)
+	ctx := context.Background()
+
+	_, err := client.Track(ctx, authsignal.TrackRequest{
+		UserID: "u1", Action: "withdraw", Attributes: authsignal.Attributes{IdempotencyKey: "order-1"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.UpdateAction(ctx, "u1", "withdraw", "order-1", authsignal.StateReviewRequired); err != nil {
+		log.Fatal(err)
+	}
+	list, err := client.QueryActions(ctx, "u1", authsignal.ActionFilter{
+		Actions: []string{"withdraw"}, FromDate: time.Now().Add(-time.Hour),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, a := range list {
+		fmt.Println(a.ActionCode, a.IdempotencyKey, a.State)
+	}
+	// Output: withdraw order-1 REVIEW_REQUIRED
+}
+
+// Change what is known of a user, find the user by it, and delete the user.
+func ExampleClient_QueryUsers() {
+	server, stop := demoServer()
+	defer stop()
+	client := authsignal.New(server.APISecretKey, server.BaseURL)
+	ctx := context.Background()
+
+	_, err := client.UpdateUser(ctx, "u1", authsignal.UserAttributes{Email: new("jane@example.com"), DisplayName: new("Jane")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for filter := (authsignal.UserFilter{Email: "jane@example.com"}); ; {
+		page, err := client.QueryUsers(ctx, filter)
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, u := range page.Users {
+			fmt.Println(u.UserID, u.DisplayName)
+		}
+		if filter.After = page.LastEvaluatedUserID; filter.After == "" {
+			break
+		}
+	}
+	if err := client.DeleteUser(ctx, "u1"); err != nil {
+		log.Fatal(err)
+	}
+	// Output: u1 Jane
+}

@@ -3,6 +3,8 @@ package authsignal
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strconv"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
@@ -10,8 +12,18 @@ import (
 type (
 	// User is what Client.User returns.
 	User = api.User
+	// UserAttributes is what UpdateUser takes.
+	UserAttributes = api.UserAttributes
+	// UpdatedUser is what UpdateUser returns.
+	UpdatedUser = api.UpdatedUser
+	// ListedUser is an item of QueryUsersResponse.
+	ListedUser = api.ListedUser
+	// QueryUsersResponse is what QueryUsers returns.
+	QueryUsersResponse = api.QueryUsersResponse
 	// UserAuthenticator is a verified authenticator of a user.
 	UserAuthenticator = api.UserAuthenticator
+	// EnrollVerifiedRequest is what EnrollVerifiedAuthenticator takes.
+	EnrollVerifiedRequest = api.EnrollVerifiedRequest
 )
 
 // User returns a user. One who was never tracked is returned too: not
@@ -23,6 +35,92 @@ func (c *Client) User(ctx context.Context, userID string) (User, error) {
 	}
 	err := c.do(ctx, call{name: "user", method: http.MethodGet, path: path("users", userID), repeatable: true}, &out)
 	return out, err
+}
+
+// UpdateUser changes the attributes that are not nil, and makes the user if
+// there is none. An empty text clears an attribute:
+//
+//	client.UpdateUser(ctx, "u1", authsignal.UserAttributes{Email: new("jane@example.com"), Username: new("")})
+//
+// It is not retried: a later change would be undone.
+func (c *Client) UpdateUser(ctx context.Context, userID string, attributes UserAttributes) (UpdatedUser, error) {
+	var out UpdatedUser
+	if err := need("update user", "userID", userID); err != nil {
+		return out, err
+	}
+	err := c.do(ctx, call{
+		name: "update user", method: http.MethodPatch, path: path("users", userID), body: attributes,
+	}, &out)
+	return out, err
+}
+
+// DeleteUser removes a user with all authenticators, and voids all tokens of
+// the user. The history of actions stays; DeleteUserAndActions removes that
+// too. It is not retried: a user of the same id who is made meanwhile would go
+// as well.
+func (c *Client) DeleteUser(ctx context.Context, userID string) error {
+	return c.deleteUser(ctx, "delete user", userID, "")
+}
+
+// DeleteUserAndActions is DeleteUser with the history of actions.
+func (c *Client) DeleteUserAndActions(ctx context.Context, userID string) error {
+	return c.deleteUser(ctx, "delete user and actions", userID, "?actions=true")
+}
+
+func (c *Client) deleteUser(ctx context.Context, name, userID, query string) error {
+	if err := need(name, "userID", userID); err != nil {
+		return err
+	}
+	var out api.Success
+	return c.do(ctx, call{name: name, method: http.MethodDelete, path: path("users", userID) + query}, &out)
+}
+
+// A UserFilter says which users QueryUsers lists: those of whom all that is
+// not empty holds exactly. One of the first four is required.
+type UserFilter struct {
+	Email, PhoneNumber, Username string
+	// Token stands for the user of a client token.
+	Token string
+	// Limit is how many users to list: 1 to 100, 20 unless given.
+	Limit int
+	// After is the LastEvaluatedUserID of the page before.
+	After string
+}
+
+// QueryUsers lists users, sorted by their ids, page by page.
+func (c *Client) QueryUsers(ctx context.Context, f UserFilter) (QueryUsersResponse, error) {
+	q := url.Values{}
+	for key, value := range map[string]string{
+		"email": f.Email, "phoneNumber": f.PhoneNumber, "username": f.Username, "token": f.Token, "lastEvaluatedUserId": f.After,
+	} {
+		if value != "" {
+			q.Set(key, value)
+		}
+	}
+	if f.Limit != 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	var out QueryUsersResponse
+	err := c.do(ctx, call{name: "query users", method: http.MethodGet, path: path("users") + query(q), repeatable: true}, &out)
+	return out, err
+}
+
+// EnrollVerifiedAuthenticator gives a user, who is made if there is none, an
+// authenticator that the backend has verified: an authenticator app by its
+// otpauth:// URI, or a phone number or e-mail address, which counts as
+// enrolled and is for the backend to challenge.
+//
+// It is not retried: the authenticator may have been deleted meanwhile. Calling
+// it again is safe: what is enrolled already is returned and not doubled.
+func (c *Client) EnrollVerifiedAuthenticator(ctx context.Context, userID string, r EnrollVerifiedRequest) (UserAuthenticator, error) {
+	var out api.EnrollVerifiedResponse
+	if err := need("enroll verified authenticator", "userID", userID, "VerificationMethod", string(r.VerificationMethod)); err != nil {
+		return out.Authenticator, err
+	}
+	err := c.do(ctx, call{
+		name: "enroll verified authenticator", method: http.MethodPost, path: path("users", userID, "authenticators"), body: r,
+	}, &out)
+	return out.Authenticator, err
 }
 
 // Authenticators lists the verified authenticators of a user, oldest first.

@@ -20,6 +20,12 @@ const (
 	StateReviewFailed       State = "REVIEW_FAILED"
 )
 
+// States are all states of an action.
+var States = []State{
+	StateAllow, StateBlock, StateChallengeRequired, StateChallengeSucceeded, StateChallengeFailed,
+	StateReviewRequired, StateReviewSucceeded, StateReviewFailed,
+}
+
 // An Outcome is what the rules of an action decide when it is tracked. It never
 // changes; the state does.
 type Outcome string
@@ -35,8 +41,16 @@ const (
 // A VerificationMethod names a way to prove who one is.
 type VerificationMethod string
 
-// AuthenticatorApp is the only method that this project challenges.
-const AuthenticatorApp VerificationMethod = "AUTHENTICATOR_APP"
+// The verification methods that a user may be enrolled with. AuthenticatorApp
+// is the only one that this project challenges; the others are kept for
+// backends that challenge them.
+const (
+	AuthenticatorApp VerificationMethod = "AUTHENTICATOR_APP"
+	SMS              VerificationMethod = "SMS"
+	WhatsApp         VerificationMethod = "WHATSAPP"
+	EmailOTP         VerificationMethod = "EMAIL_OTP"
+	EmailMagicLink   VerificationMethod = "EMAIL_MAGIC_LINK"
+)
 
 // A FailureReason says why a code was refused.
 type FailureReason string
@@ -81,8 +95,11 @@ const (
 
 // Paths of the client API, relative to the base URL, which ends in /v1.
 const (
-	PathClientEnrollTOTP = "/client/user-authenticators/totp"
-	PathClientVerifyTOTP = "/client/verify/totp"
+	PathClientEnrollTOTP         = "/client/user-authenticators/totp"
+	PathClientVerifyTOTP         = "/client/verify/totp"
+	PathClientUserAuthenticators = "/client/user-authenticators"
+	PathClientAuthenticators     = "/client/authenticators"
+	PathClientInit               = "/client/init"
 )
 
 // DescriptionUnauthorized is the exact text for a bad API secret; the suites

@@ -20,3 +20,55 @@ type VerifyTOTPResponse struct {
 	// UserAuthenticator is present only when the code completed an enrollment.
 	UserAuthenticator *UserAuthenticator `json:"userAuthenticator,omitempty"`
 }
+
+// An AuthenticatorType is the kind of an authenticator in the client API.
+type AuthenticatorType string
+
+// The types of the methods that a user may be enrolled with.
+const (
+	TypeOTP AuthenticatorType = "OTP" // an authenticator app
+	TypeOOB AuthenticatorType = "OOB" // a code or link sent out of band
+)
+
+// A ClientUserAuthenticator is an item of GET /client/user-authenticators: a
+// verified authenticator, as its user's page may see it.
+type ClientUserAuthenticator struct {
+	UserAuthenticatorID string             `json:"userAuthenticatorId"`
+	VerificationMethod  VerificationMethod `json:"verificationMethod"`
+	AuthenticatorType   AuthenticatorType  `json:"authenticatorType"`
+	CreatedAt           Time               `json:"createdAt"`
+	VerifiedAt          *Time              `json:"verifiedAt,omitempty"`
+	LastVerifiedAt      *Time              `json:"lastVerifiedAt,omitempty"`
+	IsDefault           bool               `json:"isDefault"`
+	// Email and PhoneNumber are masked.
+	Email       string `json:"email,omitempty"`
+	PhoneNumber string `json:"phoneNumber,omitempty"`
+}
+
+// A TenantAuthenticator is an item of GET /client/authenticators: a method
+// that the tenant has configured.
+type TenantAuthenticator struct {
+	AuthenticatorID    string             `json:"authenticatorId"`
+	VerificationMethod VerificationMethod `json:"verificationMethod"`
+	IsActive           bool               `json:"isActive"`
+}
+
+// InitResponse answers POST /client/init.
+type InitResponse struct {
+	ChallengeOptions ChallengeOptions `json:"challengeOptions"`
+}
+
+// ChallengeOptions say what a page may challenge its user with.
+type ChallengeOptions struct {
+	// Token is the one that the request came with.
+	Token                     string               `json:"token"`
+	DefaultVerificationMethod VerificationMethod   `json:"defaultVerificationMethod,omitempty"`
+	VerificationMethods       []VerificationMethod `json:"verificationMethods"`
+	User                      ChallengeUser        `json:"user"`
+}
+
+// A ChallengeUser is what a page learns of its user, masked.
+type ChallengeUser struct {
+	Email       string `json:"email,omitempty"`
+	PhoneNumber string `json:"phoneNumber,omitempty"`
+}

@@ -13,7 +13,8 @@ func (t Time) MarshalJSON() ([]byte, error) {
 }
 
 // Attributes describe an action when it is tracked. All are optional; in JSON
-// a null counts as absent.
+// a null counts as absent. Texts have at most 2048 characters; those that
+// users are found by have at most 256.
 type Attributes struct {
 	// IdempotencyKey names this instance of the action: 1 to 256 characters.
 	// Tracking it again returns the stored action.
@@ -93,6 +94,28 @@ type Action struct {
 	Output ActionOutput `json:"output"`
 }
 
+// UpdateActionRequest is the body of PATCH
+// /users/{userId}/actions/{action}/{idempotencyKey}.
+type UpdateActionRequest struct {
+	State State `json:"state"`
+}
+
+// A ListedAction is an item of GET /users/{userId}/actions.
+type ListedAction struct {
+	ActionCode     string `json:"actionCode"`
+	IdempotencyKey string `json:"idempotencyKey"`
+	CreatedAt      Time   `json:"createdAt"`
+	UpdatedAt      Time   `json:"updatedAt"`
+	State          State  `json:"state"`
+	StateUpdatedAt Time   `json:"stateUpdatedAt"`
+	// VerificationMethod and VerifiedByAuthenticatorID say what completed
+	// the challenge.
+	VerificationMethod        VerificationMethod `json:"verificationMethod,omitempty"`
+	VerifiedByAuthenticatorID string             `json:"verifiedByAuthenticatorId,omitempty"`
+	UserAgent                 string             `json:"userAgent,omitempty"`
+	IPAddress                 string             `json:"ipAddress,omitempty"`
+}
+
 // A Rule is one that matched an action.
 type Rule struct {
 	RuleID      string `json:"ruleId"`
@@ -119,6 +142,82 @@ type User struct {
 	AllowedVerificationMethods  []VerificationMethod `json:"allowedVerificationMethods"`
 	EnrolledVerificationMethods []VerificationMethod `json:"enrolledVerificationMethods"`
 	DefaultVerificationMethod   VerificationMethod   `json:"defaultVerificationMethod,omitempty"`
+	Custom                      map[string]any       `json:"custom,omitempty"`
+}
+
+// UserAttributes is the body of PATCH /users/{userId}. What is nil is left
+// out and stays as it is; an empty text or, in JSON, a null clears. Custom
+// replaces the whole object; an empty one clears it.
+type UserAttributes struct {
+	// Email, PhoneNumber and Username have at most 256 characters,
+	// DisplayName and Locale 2048.
+	Email               *string `json:"email,omitempty"`
+	EmailVerified       *bool   `json:"emailVerified,omitempty"`
+	PhoneNumber         *string `json:"phoneNumber,omitempty"`
+	PhoneNumberVerified *bool   `json:"phoneNumberVerified,omitempty"`
+	Username            *string `json:"username,omitempty"`
+	DisplayName         *string `json:"displayName,omitempty"`
+	Locale              *string `json:"locale,omitempty"`
+	// DefaultVerificationMethod is the one that the user prefers. It counts
+	// as long as the user is enrolled with it.
+	DefaultVerificationMethod *VerificationMethod `json:"defaultVerificationMethod,omitempty"`
+	// Custom holds strings, numbers and booleans.
+	Custom map[string]any `json:"custom,omitzero"`
+}
+
+// UpdatedUser answers PATCH /users/{userId}: all attributes as they are now.
+type UpdatedUser struct {
+	UserID                    string             `json:"userId"`
+	Email                     string             `json:"email,omitempty"`
+	EmailVerified             bool               `json:"emailVerified"`
+	PhoneNumber               string             `json:"phoneNumber,omitempty"`
+	PhoneNumberVerified       bool               `json:"phoneNumberVerified"`
+	Username                  string             `json:"username,omitempty"`
+	DisplayName               string             `json:"displayName,omitempty"`
+	Locale                    string             `json:"locale,omitempty"`
+	DefaultVerificationMethod VerificationMethod `json:"defaultVerificationMethod,omitempty"`
+	Custom                    map[string]any     `json:"custom,omitempty"`
+}
+
+// QueryUsersResponse answers GET /users.
+type QueryUsersResponse struct {
+	// Users are sorted by their ids.
+	Users []ListedUser `json:"users"`
+	// LastEvaluatedUserID, when there are more users, asks for those after
+	// it.
+	LastEvaluatedUserID string `json:"lastEvaluatedUserId,omitempty"`
+}
+
+// A ListedUser is an item of QueryUsersResponse.
+type ListedUser struct {
+	UserID                      string               `json:"userId"`
+	Email                       string               `json:"email,omitempty"`
+	EmailVerified               bool                 `json:"emailVerified"`
+	PhoneNumber                 string               `json:"phoneNumber,omitempty"`
+	PhoneNumberVerified         bool                 `json:"phoneNumberVerified"`
+	Username                    string               `json:"username,omitempty"`
+	DisplayName                 string               `json:"displayName,omitempty"`
+	IsEnrolled                  bool                 `json:"isEnrolled"`
+	EnrolledVerificationMethods []VerificationMethod `json:"enrolledVerificationMethods"`
+	CreatedAt                   Time                 `json:"createdAt"`
+}
+
+// EnrollVerifiedRequest is the body of POST /users/{userId}/authenticators.
+type EnrollVerifiedRequest struct {
+	VerificationMethod VerificationMethod `json:"verificationMethod"`
+	// OTPURI is the otpauth:// URI of an AUTHENTICATOR_APP.
+	OTPURI string `json:"otpUri,omitempty"`
+	// PhoneNumber is that of SMS and WHATSAPP, Email that of EMAIL_OTP and
+	// EMAIL_MAGIC_LINK.
+	PhoneNumber string `json:"phoneNumber,omitempty"`
+	Email       string `json:"email,omitempty"`
+	// IsDefault makes it the user's default.
+	IsDefault bool `json:"isDefault,omitempty"`
+}
+
+// EnrollVerifiedResponse answers POST /users/{userId}/authenticators.
+type EnrollVerifiedResponse struct {
+	Authenticator UserAuthenticator `json:"authenticator"`
 }
 
 // A UserAuthenticator is a verified authenticator of a user.
@@ -130,6 +229,8 @@ type UserAuthenticator struct {
 	VerifiedAt          *Time              `json:"verifiedAt,omitempty"`
 	LastVerifiedAt      *Time              `json:"lastVerifiedAt,omitempty"`
 	IsDefault           bool               `json:"isDefault"`
+	Email               string             `json:"email,omitempty"`
+	PhoneNumber         string             `json:"phoneNumber,omitempty"`
 }
 
 // Success answers a deletion.

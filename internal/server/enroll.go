@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,13 +21,14 @@ const PendingLife = 24 * time.Hour
 var errNoSubject = errors.New("the user or action of the token is gone")
 
 // subject finds the user and the action of a token, by tx.User or tx.LockUser.
-// A token outlives neither (wire contract, section 11, row 21).
+// A token outlives neither (wire contract, section 11, row 21), not even when
+// a user of the same id is made anew.
 func subject(tx *store.Tx, read func(id string) (store.User, bool, error), c token.Claims) (store.User, store.Action, error) {
 	user, found, err := read(c.UserID)
 	if err != nil {
 		return store.User{}, store.Action{}, err
 	}
-	if !found {
+	if !found || user.Incarnation != c.Incarnation {
 		return store.User{}, store.Action{}, errNoSubject
 	}
 	action, found, err := tx.Action(actionID(c))
@@ -76,7 +76,7 @@ func (s *server) enroll(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
-		enrolled := slices.ContainsFunc(list, store.Authenticator.Verified)
+		enrolled := verifiedOf(list).enrolled()
 		if enrolled && !settings.AllowMultiple {
 			return invalidRequest("The user already has an authenticator, and the tenant allows one.")
 		}

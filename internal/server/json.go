@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"reflect"
 	"regexp"
 	"strings"
@@ -86,17 +87,31 @@ func (s *server) writeJSON(w http.ResponseWriter, r *http.Request, status int, v
 // object, and unknown keys are ignored. Its errors name the field and never
 // quote a value.
 func readJSON(r *http.Request, v any) error {
+	b, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	return decodeJSON(b, v)
+}
+
+// readBody reads the whole body.
+func readBody(r *http.Request) ([]byte, error) {
 	b, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return &api.Error{
+		return nil, &api.Error{
 			Status: http.StatusRequestEntityTooLarge, Code: api.CodeInvalidRequest,
 			Description: fmt.Sprintf("The request body is longer than %d bytes.", maxBody),
 		}
 	}
 	if err != nil {
-		return invalidRequest("The request body could not be read to its end.")
+		return nil, invalidRequest("The request body could not be read to its end.")
 	}
+	return b, nil
+}
+
+// decodeJSON is readJSON for a body that was read.
+func decodeJSON(b []byte, v any) error {
 	text := strings.TrimSpace(string(b))
 	if text == "" {
 		return nil
@@ -104,7 +119,7 @@ func readJSON(r *http.Request, v any) error {
 	if text[0] != '{' {
 		return invalidRequest("The request body must be a JSON object.")
 	}
-	err = json.Unmarshal(b, v)
+	err := json.Unmarshal(b, v)
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
 		return invalidRequest(fmt.Sprintf("%s must be %s, not %s.", wrongType.Field, jsonType(wrongType.Type.Kind()), jsonValue(wrongType.Value)))
@@ -112,7 +127,37 @@ func readJSON(r *http.Request, v any) error {
 	if err != nil {
 		return invalidRequest("The request body is not valid JSON.")
 	}
+	if field := withNUL(reflect.ValueOf(v), ""); field != "" {
+		return invalidRequest(field + " must not contain a NUL character.")
+	}
 	return nil
+}
+
+// withNUL names the first field of a decoded body with a NUL character, which
+// PostgreSQL cannot store.
+func withNUL(v reflect.Value, name string) string {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return withNUL(v.Elem(), name)
+	case reflect.String:
+		if strings.ContainsRune(v.String(), 0) {
+			return name
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			if field := withNUL(v.Field(i), key); field != "" {
+				return field
+			}
+		}
+	case reflect.Map:
+		for key, value := range v.Seq2() {
+			if withNUL(key, name)+withNUL(value, name) != "" {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // jsonType names a Go kind as JSON does.
@@ -168,4 +213,32 @@ func identifier(name, s string) (string, error) {
 		return "", invalidRequest(name + " must be 1 to 256 characters without control characters.")
 	}
 	return s, nil
+}
+
+// query is the query of a request.
+func query(r *http.Request) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, invalidRequest("The query of the path is malformed.")
+	}
+	return q, nil
+}
+
+const (
+	// maxSearched is the longest text, in characters, that users are found
+	// by: a row of an index has to fit a page of the database.
+	maxSearched = 256
+	// maxText is the longest of the other texts of users and actions.
+	maxText = 2048
+)
+
+// checkTexts takes names and texts in turn and reports the first that is too
+// long.
+func checkTexts(limit int, texts ...string) error {
+	for i := 0; i < len(texts); i += 2 {
+		if utf8.RuneCountInString(texts[i+1]) > limit {
+			return invalidRequest(fmt.Sprintf("%s must have at most %d characters.", texts[i], limit))
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,14 +29,19 @@ func (s *server) routes() map[string]map[string]endpoint {
 		"/readyz":  {"GET": s.ready},
 
 		"/v1/validate":                                         {"POST": s.validate},
-		"/v1/users/{userId}":                                   {"GET": s.user},
-		"/v1/users/{userId}/authenticators":                    {"GET": s.authenticators},
+		"/v1/users":                                            {"GET": s.users},
+		"/v1/users/{userId}":                                   {"GET": s.user, "PATCH": s.updateUser, "POST": s.updateUser, "DELETE": s.deleteUser},
+		"/v1/users/{userId}/authenticators":                    {"GET": s.authenticators, "POST": s.enrollVerified},
 		"/v1/users/{userId}/authenticators/{id}":               {"DELETE": s.deleteAuthenticator},
+		"/v1/users/{userId}/actions":                           {"GET": s.actions},
 		"/v1/users/{userId}/actions/{action}":                  {"POST": s.track},
-		"/v1/users/{userId}/actions/{action}/{idempotencyKey}": {"GET": s.action},
+		"/v1/users/{userId}/actions/{action}/{idempotencyKey}": {"GET": s.action, "PATCH": s.updateAction},
 
-		"/v1" + api.PathClientEnrollTOTP: {"POST": s.enroll},
-		"/v1" + api.PathClientVerifyTOTP: {"POST": s.verify},
+		"/v1" + api.PathClientInit:               {"POST": s.initClient},
+		"/v1" + api.PathClientAuthenticators:     {"GET": s.clientAuthenticators},
+		"/v1" + api.PathClientUserAuthenticators: {"GET": s.clientUserAuthenticators},
+		"/v1" + api.PathClientEnrollTOTP:         {"POST": s.enroll},
+		"/v1" + api.PathClientVerifyTOTP:         {"POST": s.verify},
 	}
 }
 
@@ -49,6 +55,7 @@ func (s *server) handler() http.Handler {
 			mux.Handle(method+" "+path, s.answer(e))
 			allow = append(allow, method)
 		}
+		slices.Sort(allow)
 		mux.Handle(path, s.answer(methodNotAllowed(strings.Join(allow, ", "))))
 	}
 	mux.HandleFunc("GET /{$}", s.page)

@@ -25,7 +25,7 @@ import (
 // A peer is a server under test with a real store and a clock that stands
 // still until it is told.
 type peer struct {
-	t        *testing.T
+	t        testing.TB
 	url      string
 	database string
 	store    *store.Store
@@ -56,7 +56,7 @@ const testSecret = "sk"
 
 var signingKey = bytes.Repeat([]byte{7}, 32)
 
-func newPeer(t *testing.T, change ...func(*Config)) *peer {
+func newPeer(t testing.TB, change ...func(*Config)) *peer {
 	t.Helper()
 	database := storetest.Database(t)
 	st, err := store.Open(t.Context(), database,

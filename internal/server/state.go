@@ -1,42 +1,101 @@
 package server
 
-import "github.com/authsignal-wasm/sdk/internal/api"
+import (
+	"slices"
 
-// An outcome is what rules decide of an action when it is tracked. It never
-// changes; the state does.
-type outcome string
-
-const (
-	outcomeAllow     outcome = "ALLOW"
-	outcomeChallenge outcome = "CHALLENGE"
-	outcomeReview    outcome = "REVIEW"
-	outcomeBlock     outcome = "BLOCK"
+	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// trackedState is the state in which an action begins (wire contract, section
-// 9). A user who has nothing to be challenged with is let through, and the
-// backend learns it from isEnrolled.
-func trackedState(o outcome, enrolled bool) api.State {
-	switch {
-	case o == outcomeBlock:
-		return api.StateBlock
-	case o == outcomeReview:
-		return api.StateReviewRequired
-	case o == outcomeChallenge && enrolled:
-		return api.StateChallengeRequired
+// An event is what can happen to an action.
+type event string
+
+const (
+	trackedAllow     event = "track, outcome ALLOW"
+	trackedReview    event = "track, outcome REVIEW"
+	trackedBlock     event = "track, outcome BLOCK"
+	trackedEnrolled  event = "track, outcome CHALLENGE, user enrolled"
+	trackedNewcomer  event = "track, outcome CHALLENGE, user not enrolled"
+	trackedAgain     event = "track, idempotency key known"
+	enrollmentBegun  event = "enroll"
+	enrollmentEnded  event = "right code that completes an enrollment"
+	codeAccepted     event = "right code of a factor"
+	codeRefused      event = "wrong, used or late code"
+	attemptsExceeded event = "code over the limit"
+	updated          event = "update by the backend"
+)
+
+// untracked is the state of an action that there is not yet; unchanged and
+// given are the states to which an event leads that are not fixed ones: the
+// one before, and the one that the backend names.
+const (
+	untracked api.State = ""
+	unchanged api.State = "the state before"
+	given     api.State = "the state given"
+)
+
+// transitions is the state machine of an action: wire contract, section 9,
+// with section 11, rows 6, 7, 17 and 26. What is not in it is refused. Tokens
+// that expire, validate, get and query change nothing and are no events.
+//
+// Enrolled is whoever has a verified factor, one that is never challenged here
+// too: such a user gets CHALLENGE_REQUIRED, not ALLOW, and is let through by
+// the backend alone, which verifies that factor and updates the action.
+var transitions = []struct {
+	from []api.State
+	on   []event
+	to   api.State
+}{
+	{states(untracked), events(trackedEnrolled), api.StateChallengeRequired},
+	{states(untracked), events(trackedNewcomer), api.StateAllow},
+	{states(untracked), events(trackedAllow), api.StateAllow},
+	{states(untracked), events(trackedBlock), api.StateBlock},
+	{states(untracked), events(trackedReview), api.StateReviewRequired},
+	{api.States, events(trackedAgain), unchanged},
+	{states(api.StateChallengeRequired, api.StateAllow), events(codeAccepted, enrollmentEnded), api.StateChallengeSucceeded},
+	{states(api.StateChallengeSucceeded), events(codeAccepted, enrollmentEnded), unchanged},
+	{states(api.StateChallengeRequired, api.StateAllow, api.StateChallengeSucceeded), events(codeRefused, attemptsExceeded), unchanged},
+	{api.States, events(enrollmentBegun), unchanged},
+	{api.States, events(updated), given},
+}
+
+func states(s ...api.State) []api.State { return s }
+func events(e ...event) []event         { return e }
+
+// next is the state to which an event leads; ok is false when the action does
+// not take it.
+func next(from api.State, on event) (to api.State, ok bool) {
+	for _, t := range transitions {
+		if slices.Contains(t.from, from) && slices.Contains(t.on, on) {
+			if t.to == unchanged {
+				return from, true
+			}
+			return t.to, true
+		}
 	}
-	return api.StateAllow
+	return "", false
+}
+
+// trackedState is the state in which an action begins. A user who has nothing
+// to be challenged with is let through, and the backend learns it from
+// isEnrolled.
+func trackedState(o api.Outcome, enrolled bool) api.State {
+	on := map[api.Outcome]event{api.OutcomeAllow: trackedAllow, api.OutcomeReview: trackedReview, api.OutcomeBlock: trackedBlock}[o]
+	if o == api.OutcomeChallenge {
+		on = trackedNewcomer
+		if enrolled {
+			on = trackedEnrolled
+		}
+	}
+	state, ok := next(untracked, on)
+	if !ok {
+		return api.StateBlock // an outcome that is none must not open a door
+	}
+	return state
 }
 
 // verifiable reports whether a code may be tried on an action, and whether
-// the right one moves it to CHALLENGE_SUCCEEDED (wire contract, section 11,
-// rows 17 and 26).
+// the right one moves it.
 func verifiable(state api.State) (ok, moves bool) {
-	switch state {
-	case api.StateAllow, api.StateChallengeRequired:
-		return true, true
-	case api.StateChallengeSucceeded:
-		return true, false
-	}
-	return false, false
+	to, ok := next(state, codeAccepted)
+	return ok, ok && to != state
 }

@@ -14,9 +14,6 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// methods are the verification methods that a challenge may ask for.
-var methods = []api.VerificationMethod{api.AuthenticatorApp}
-
 // track answers POST /v1/users/{userId}/actions/{action} (wire contract, 6.1).
 func (s *server) track(r *http.Request) (any, error) {
 	id := store.ActionID{}
@@ -42,7 +39,9 @@ func (s *server) track(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCustom(attr.Custom); err != nil {
+	if err := checkUser(store.User{
+		Email: attr.Email, PhoneNumber: attr.PhoneNumber, Username: attr.Username, Locale: attr.Locale, Custom: attr.Custom,
+	}); err != nil {
 		return nil, err
 	}
 	if !tenant(r).Authenticator.Active {
@@ -51,6 +50,13 @@ func (s *server) track(r *http.Request) (any, error) {
 			Description: "The tenant has no active authenticator. Activate the authenticator app in its settings.",
 		}
 	}
+	if err := checkTexts(maxText, "ipAddress", attr.IPAddress, "userAgent", attr.UserAgent,
+		"deviceId", attr.DeviceID, "redirectUrl", attr.RedirectURL); err != nil {
+		return nil, err
+	}
+	claims := token.Claims{
+		TenantID: tenant(r).ID, UserID: id.UserID, Action: id.Action, IdempotencyKey: id.IdempotencyKey, Scopes: scopes,
+	}
 	var out api.TrackResponse
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		now := s.Now()
@@ -58,12 +64,13 @@ func (s *server) track(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
-		if described := describe(user, attr); described != user {
-			if err := tx.PutUser(described); err != nil {
+		claims.Incarnation = user.Incarnation
+		if describe(&user, attr) {
+			if err := tx.PutUser(user); err != nil {
 				return err
 			}
 		}
-		enrolled, err := isEnrolled(tx, id.UserID)
+		f, err := readFactors(tx, id.UserID)
 		if err != nil {
 			return err
 		}
@@ -75,7 +82,7 @@ func (s *server) track(r *http.Request) (any, error) {
 		}
 		if !found {
 			action = store.Action{
-				ActionID: id, State: trackedState(outcomeChallenge, enrolled), CreatedAt: now, StateUpdatedAt: now,
+				ActionID: id, State: trackedState(api.OutcomeChallenge, f.enrolled()), CreatedAt: now, StateUpdatedAt: now,
 				IPAddress: attr.IPAddress, UserAgent: attr.UserAgent, DeviceID: attr.DeviceID,
 				RedirectURL: attr.RedirectURL, Custom: attr.Custom,
 			}
@@ -86,10 +93,10 @@ func (s *server) track(r *http.Request) (any, error) {
 		out = api.TrackResponse{
 			IdempotencyKey:              id.IdempotencyKey,
 			State:                       action.State,
-			IsEnrolled:                  enrolled,
+			IsEnrolled:                  f.enrolled(),
 			AllowedVerificationMethods:  methods,
-			EnrolledVerificationMethods: enrolledMethods(enrolled),
-			DefaultVerificationMethod:   defaultMethod(enrolled),
+			EnrolledVerificationMethods: f.methods(),
+			DefaultVerificationMethod:   f.preferred(user.DefaultMethod).Method,
 			RuleIDs:                     []string{},
 		}
 		return nil
@@ -97,9 +104,7 @@ func (s *server) track(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.Token, err = s.Tokens.Issue(token.Claims{
-		TenantID: tenant(r).ID, UserID: id.UserID, Action: id.Action, IdempotencyKey: id.IdempotencyKey, Scopes: scopes,
-	})
+	out.Token, err = s.Tokens.Issue(claims)
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +114,9 @@ func (s *server) track(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// describe adds the attributes that were given to a user.
-func describe(u store.User, attr api.Attributes) store.User {
+// describe adds the attributes that were given to a user, and reports whether
+// that changed anything.
+func describe(u *store.User, attr api.Attributes) (changed bool) {
 	for _, a := range []struct {
 		to   *string
 		from string
@@ -118,11 +124,12 @@ func describe(u store.User, attr api.Attributes) store.User {
 		{&u.Email, attr.Email}, {&u.PhoneNumber, attr.PhoneNumber},
 		{&u.Username, attr.Username}, {&u.Locale, attr.Locale},
 	} {
-		if a.from != "" {
+		if a.from != "" && a.from != *a.to {
 			*a.to = a.from
+			changed = true
 		}
 	}
-	return u
+	return changed
 }
 
 // trackedScopes are the scopes of a track token: reading, and what the backend
@@ -150,26 +157,4 @@ func checkCustom(custom map[string]any) error {
 		}
 	}
 	return nil
-}
-
-func isEnrolled(tx *store.Tx, userID string) (bool, error) {
-	list, err := tx.Authenticators(userID)
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(list, store.Authenticator.Verified), nil
-}
-
-func enrolledMethods(enrolled bool) []api.VerificationMethod {
-	if enrolled {
-		return methods
-	}
-	return []api.VerificationMethod{}
-}
-
-func defaultMethod(enrolled bool) api.VerificationMethod {
-	if enrolled {
-		return api.AuthenticatorApp
-	}
-	return ""
 }

@@ -1,10 +1,21 @@
 package server
 
 import (
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+const (
+	// defaultUsers and maxUsers are how many users a query lists, unless its
+	// limit says otherwise, and at most.
+	defaultUsers = 20
+	maxUsers     = 100
 )
 
 // user answers GET /v1/users/{userId} (wire contract, 6.6). An unknown user is
@@ -15,19 +26,19 @@ func (s *server) user(r *http.Request) (any, error) {
 		return nil, err
 	}
 	var u store.User
-	var enrolled bool
+	var f factors
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		if u, _, err = tx.User(id); err != nil {
 			return err
 		}
-		enrolled, err = isEnrolled(tx, id)
+		f, err = readFactors(tx, id)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return api.User{
-		IsEnrolled:                  enrolled,
+		IsEnrolled:                  f.enrolled(),
 		Email:                       u.Email,
 		EmailVerified:               u.EmailVerified,
 		PhoneNumber:                 u.PhoneNumber,
@@ -36,26 +47,175 @@ func (s *server) user(r *http.Request) (any, error) {
 		DisplayName:                 u.DisplayName,
 		Locale:                      u.Locale,
 		AllowedVerificationMethods:  methods,
-		EnrolledVerificationMethods: enrolledMethods(enrolled),
-		DefaultVerificationMethod:   defaultMethod(enrolled),
+		EnrolledVerificationMethods: f.methods(),
+		DefaultVerificationMethod:   f.preferred(u.DefaultMethod).Method,
+		Custom:                      u.Custom,
 	}, nil
 }
 
-// authenticators answers GET /v1/users/{userId}/authenticators (wire contract,
-// 6.7): those that are verified.
-func (s *server) authenticators(r *http.Request) (any, error) {
-	userID, err := pathUserID(r)
+// updateUser answers PATCH and POST /v1/users/{userId} (wire contract, 6.6).
+// What the body leaves out stays as it is; a null clears, as in RFC 7396,
+// except that custom is replaced as a whole.
+func (s *server) updateUser(r *http.Request) (any, error) {
+	id, err := pathUserID(r)
 	if err != nil {
 		return nil, err
 	}
-	out := []api.UserAuthenticator{}
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	var in api.UserAttributes
+	if err := decodeJSON(body, &in); err != nil {
+		return nil, err
+	}
+	var raw map[string]any
+	if err := decodeJSON(body, &raw); err != nil {
+		return nil, err
+	}
+	change := func(u *store.User) {
+		set(&u.Email, in.Email, raw, "email")
+		set(&u.EmailVerified, in.EmailVerified, raw, "emailVerified")
+		set(&u.PhoneNumber, in.PhoneNumber, raw, "phoneNumber")
+		set(&u.PhoneNumberVerified, in.PhoneNumberVerified, raw, "phoneNumberVerified")
+		set(&u.Username, in.Username, raw, "username")
+		set(&u.DisplayName, in.DisplayName, raw, "displayName")
+		set(&u.Locale, in.Locale, raw, "locale")
+		set(&u.DefaultMethod, in.DefaultVerificationMethod, raw, "defaultVerificationMethod")
+		if _, there := raw["custom"]; there {
+			u.Custom = maps.Clone(in.Custom)
+		}
+	}
+	var try store.User
+	change(&try)
+	if err := checkUser(try); err != nil {
+		return nil, err
+	}
+	var u store.User
+	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
+		if u, err = tx.EnsureUser(id, s.Now()); err != nil {
+			return err
+		}
+		change(&u)
+		return tx.PutUser(u)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.UpdatedUser{
+		UserID:                    u.ID,
+		Email:                     u.Email,
+		EmailVerified:             u.EmailVerified,
+		PhoneNumber:               u.PhoneNumber,
+		PhoneNumberVerified:       u.PhoneNumberVerified,
+		Username:                  u.Username,
+		DisplayName:               u.DisplayName,
+		Locale:                    u.Locale,
+		DefaultVerificationMethod: u.DefaultMethod,
+		Custom:                    u.Custom,
+	}, nil
+}
+
+// set takes over an attribute that the body has: its value, or nothing for a
+// null.
+func set[T any](to *T, value *T, body map[string]any, key string) {
+	if value != nil {
+		*to = *value
+	} else if _, there := body[key]; there {
+		*to = *new(T)
+	}
+}
+
+// checkUser checks the attributes of a user.
+func checkUser(u store.User) error {
+	if u.DefaultMethod != "" && !slices.Contains(enrollable, u.DefaultMethod) {
+		return invalidRequest("defaultVerificationMethod must be " + enrollableNames + ".")
+	}
+	if err := checkTexts(maxSearched, "email", u.Email, "phoneNumber", u.PhoneNumber, "username", u.Username); err != nil {
+		return err
+	}
+	if err := checkTexts(maxText, "displayName", u.DisplayName, "locale", u.Locale); err != nil {
+		return err
+	}
+	return checkCustom(u.Custom)
+}
+
+// deleteUser answers DELETE /v1/users/{userId} (wire contract, 6.6): the user
+// and all authenticators go, with actions=true the actions too. Tokens of the
+// user are void from then on.
+func (s *server) deleteUser(r *http.Request) (any, error) {
+	id, err := pathUserID(r)
+	if err != nil {
+		return nil, err
+	}
+	q, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
+		if _, _, err := tx.LockUser(id); err != nil {
+			return err
+		}
+		if q.Get("actions") == "true" {
+			if err := tx.DeleteActions(id); err != nil {
+				return err
+			}
+		}
+		return tx.DeleteUser(id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.Success{Success: true}, nil
+}
+
+// users answers GET /v1/users (wire contract, 6.6). Filters compare exactly,
+// and all of them must hold. The filter token stands for the user of a client
+// token; one that is not valid is nobody's.
+func (s *server) users(r *http.Request) (any, error) {
+	q, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	f := store.UserFilter{
+		Email: q.Get("email"), PhoneNumber: q.Get("phoneNumber"), Username: q.Get("username"),
+		After: q.Get("lastEvaluatedUserId"),
+	}
+	for _, p := range []struct{ name, value string }{
+		{"email", f.Email}, {"phoneNumber", f.PhoneNumber}, {"username", f.Username}, {"lastEvaluatedUserId", f.After},
+	} {
+		if p.value != "" {
+			if _, err := identifier(p.name, p.value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	limit, err := listLimit(q)
+	if err != nil {
+		return nil, err
+	}
+	out := api.QueryUsersResponse{Users: []api.ListedUser{}}
+	incarnation := ""
+	if text := q.Get("token"); text != "" {
+		c, err := s.Tokens.Parse(text)
+		if err != nil || c.TenantID != tenant(r).ID {
+			return out, nil
+		}
+		f.ID, incarnation = c.UserID, c.Incarnation
+	}
+	if f.ID == "" && f.Email == "" && f.PhoneNumber == "" && f.Username == "" {
+		return nil, invalidRequest("At least one of email, phoneNumber, username and token is required.")
+	}
+	f.Limit = limit + 1 // to know whether there are more
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		list, err := tx.Authenticators(userID)
-		for _, a := range list {
-			if a.Verified() {
-				item := userAuthenticator(a, len(out) == 0)
-				item.UserID = userID
-				out = append(out, item)
+		list, err := tx.Users(f)
+		if len(list) > limit {
+			list = list[:limit]
+			out.LastEvaluatedUserID = list[limit-1].ID
+		}
+		for _, u := range list {
+			if incarnation == "" || incarnation == u.Incarnation {
+				out.Users = append(out.Users, listedUser(u))
 			}
 		}
 		return err
@@ -63,36 +223,33 @@ func (s *server) authenticators(r *http.Request) (any, error) {
 	return out, err
 }
 
-// userAuthenticator is how the API shows a verified authenticator.
-func userAuthenticator(a store.Authenticator, isDefault bool) api.UserAuthenticator {
-	return api.UserAuthenticator{
-		UserAuthenticatorID: a.ID,
-		VerificationMethod:  a.Method,
-		CreatedAt:           api.Time{Time: a.CreatedAt},
-		VerifiedAt:          &api.Time{Time: a.VerifiedAt},
-		LastVerifiedAt:      &api.Time{Time: a.LastVerifiedAt},
-		IsDefault:           isDefault,
+func listedUser(u store.ListedUser) api.ListedUser {
+	if u.Methods == nil {
+		u.Methods = []api.VerificationMethod{}
+	}
+	return api.ListedUser{
+		UserID:                      u.ID,
+		Email:                       u.Email,
+		EmailVerified:               u.EmailVerified,
+		PhoneNumber:                 u.PhoneNumber,
+		PhoneNumberVerified:         u.PhoneNumberVerified,
+		Username:                    u.Username,
+		DisplayName:                 u.DisplayName,
+		IsEnrolled:                  len(u.Methods) > 0,
+		EnrolledVerificationMethods: u.Methods,
+		CreatedAt:                   api.Time{Time: u.CreatedAt},
 	}
 }
 
-// deleteAuthenticator answers DELETE
-// /v1/users/{userId}/authenticators/{userAuthenticatorId} (wire contract, 6.7).
-func (s *server) deleteAuthenticator(r *http.Request) (any, error) {
-	userID, err := pathUserID(r)
-	if err != nil {
-		return nil, err
+// listLimit is the limit of a query. One that is too high is lowered.
+func listLimit(q url.Values) (int, error) {
+	text := q.Get("limit")
+	if text == "" {
+		return defaultUsers, nil
 	}
-	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		deleted, err := tx.DeleteAuthenticator(userID, r.PathValue("id"))
-		if err == nil && !deleted {
-			err = &api.Error{
-				Status: http.StatusNotFound, Code: api.CodeNotFound, Description: "The user has no such authenticator.",
-			}
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, invalidRequest("limit must be a number from 1 to 100.")
 	}
-	return api.Success{Success: true}, nil
+	return min(n, maxUsers), nil
 }

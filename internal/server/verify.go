@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +30,7 @@ func (s *server) verify(r *http.Request) (any, error) {
 	// spent and no code is used up without its answer.
 	var out api.VerifyTOTPResponse
 	err := s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		_, action, err := subject(tx, tx.LockUser, c)
+		user, action, err := subject(tx, tx.LockUser, c)
 		if err != nil {
 			return err
 		}
@@ -55,7 +54,7 @@ func (s *server) verify(r *http.Request) (any, error) {
 			out = api.VerifyTOTPResponse{FailureReason: v.reason}
 			return nil
 		}
-		out, err = s.complete(tx, c, action, all, *v.accepted, now)
+		out, err = s.complete(tx, c, user, action, all, *v.accepted, now)
 		return err
 	})
 	if errors.Is(err, errNoSubject) {
@@ -68,22 +67,21 @@ func (s *server) verify(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// candidates are the authenticators that a code may belong to: the pending
+// candidates are the authenticator apps that a code may belong to: the pending
 // one that this token's action began, then the verified ones. A pending one
 // counts only as long as the token could still begin it: if the user has
 // become enrolled meanwhile, only with the scope to add.
 func candidates(all []store.Authenticator, c token.Claims) []store.Authenticator {
+	mayAdd := c.Has(api.ScopeAdd) || !verifiedOf(all).enrolled()
 	var pending, verified []store.Authenticator
 	for _, a := range all {
 		switch {
+		case a.Method != api.AuthenticatorApp:
 		case a.Verified():
 			verified = append(verified, a)
-		case a.Began == actionID(c):
+		case mayAdd && a.Began == actionID(c):
 			pending = append(pending, a)
 		}
-	}
-	if len(verified) > 0 && !c.Has(api.ScopeAdd) {
-		pending = nil
 	}
 	return append(pending, verified...)
 }
@@ -174,7 +172,7 @@ func wellFormed(code string, digits int) bool {
 
 // complete moves the action after an accepted code and answers with a token of
 // full scope.
-func (s *server) complete(tx *store.Tx, c token.Claims, action store.Action, all []store.Authenticator, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, error) {
+func (s *server) complete(tx *store.Tx, c token.Claims, user store.User, action store.Action, all []store.Authenticator, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, error) {
 	if _, moves := verifiable(action.State); moves {
 		if err := tx.CompleteAction(action.ActionID, a.ID, now); err != nil {
 			return api.VerifyTOTPResponse{}, err
@@ -188,9 +186,14 @@ func (s *server) complete(tx *store.Tx, c token.Claims, action store.Action, all
 	}
 	out := api.VerifyTOTPResponse{IsVerified: true, AccessToken: accessToken}
 	if !a.Verified() {
-		first := !slices.ContainsFunc(all, store.Authenticator.Verified)
 		a.VerifiedAt, a.LastVerifiedAt = now, now
-		shown := userAuthenticator(a, first)
+		for i := range all {
+			if all[i].ID == a.ID {
+				all[i] = a
+			}
+		}
+		preferred := verifiedOf(all).preferred(user.DefaultMethod)
+		shown := userAuthenticator(a, preferred.ID == a.ID)
 		out.UserAuthenticator = &shown
 	}
 	return out, nil

@@ -295,6 +295,7 @@ func TestAnEnrolledUserNeedsTheScopeToAdd(t *testing.T) {
 	p.fails(p.enroll(p.token("u1", "enroll", "")), 403, "unauthorized")
 
 	// By the scope at track.
+	p.advance(time.Second)
 	tok := p.token("u1", "enroll", `{"scope":"add:authenticators"}`)
 	second := p.ok(p.enroll(tok)).object["secret"].(string)
 	got := p.accepted(p.verify(tok, p.code(second, 0))).object

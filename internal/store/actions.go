@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -29,46 +30,95 @@ type Action struct {
 	Custom                                      map[string]any
 }
 
-// Action returns an action; found is false when there is none.
-func (t *Tx) Action(id ActionID) (a Action, found bool, err error) {
-	a.ActionID = id
+const actionColumns = `user_id, action, idempotency_key, state, created_at, state_updated_at,
+	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom`
+
+func scanAction(row interface{ Scan(...any) error }) (a Action, err error) {
 	var created, updated int64
 	var custom string
-	err = t.queryRow(`
-		SELECT state, created_at, state_updated_at, verification_method, user_authenticator_id,
-			ip_address, user_agent, device_id, redirect_url, custom
-		FROM actions WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
-		t.tenant, id.UserID, id.Action, id.IdempotencyKey).
-		Scan(&a.State, &created, &updated, &a.VerificationMethod, &a.AuthenticatorID,
-			&a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom)
+	err = row.Scan(&a.UserID, &a.Action, &a.IdempotencyKey, &a.State, &created, &updated,
+		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom)
+	if err != nil {
+		return Action{}, err
+	}
+	if err := json.Unmarshal([]byte(custom), &a.Custom); err != nil {
+		return Action{}, fmt.Errorf("custom: %w", err)
+	}
+	a.CreatedAt, a.StateUpdatedAt = moment(created), moment(updated)
+	return a, nil
+}
+
+// Action returns an action; found is false when there is none.
+func (t *Tx) Action(id ActionID) (a Action, found bool, err error) {
+	a, err = scanAction(t.queryRow(`
+		SELECT `+actionColumns+` FROM actions
+		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
+		t.tenant, id.UserID, id.Action, id.IdempotencyKey))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Action{}, false, nil
 	}
 	if err != nil {
 		return Action{}, false, fmt.Errorf("read action: %w", err)
 	}
-	if err := json.Unmarshal([]byte(custom), &a.Custom); err != nil {
-		return Action{}, false, fmt.Errorf("read action: custom: %w", err)
-	}
-	a.CreatedAt, a.StateUpdatedAt = moment(created), moment(updated)
 	return a, true, nil
+}
+
+// An ActionFilter says which actions of a user to list; what is empty does not
+// count.
+type ActionFilter struct {
+	Since time.Time
+	// Actions are names of actions.
+	Actions []string
+	State   api.State
+	Limit   int
+}
+
+// Actions lists actions of a user, the newest first.
+func (t *Tx) Actions(userID string, f ActionFilter) ([]Action, error) {
+	where, args := `tenant_id = ? AND user_id = ? AND created_at >= ?`, []any{t.tenant, userID, millis(f.Since)}
+	if len(f.Actions) > 0 {
+		where += ` AND action IN (?` + strings.Repeat(`, ?`, len(f.Actions)-1) + `)`
+		for _, action := range f.Actions {
+			args = append(args, action)
+		}
+	}
+	if f.State != "" {
+		where += ` AND state = ?`
+		args = append(args, f.State)
+	}
+	rows, err := t.query(`
+		SELECT `+actionColumns+` FROM actions WHERE `+where+`
+		ORDER BY created_at DESC, action, idempotency_key LIMIT ?`, append(args, f.Limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("list actions: %w", err)
+	}
+	defer rows.Close()
+	var list []Action
+	for rows.Next() {
+		a, err := scanAction(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list actions: %w", err)
+		}
+		list = append(list, a)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list actions: %w", err)
+	}
+	return list, nil
 }
 
 // InsertAction stores a new action. An id that is taken is an error.
 func (t *Tx) InsertAction(a Action) error {
-	if a.Custom == nil {
-		a.Custom = map[string]any{}
-	}
-	custom, err := json.Marshal(a.Custom)
+	custom, err := encodeCustom(a.Custom)
 	if err != nil {
-		return fmt.Errorf("store action: custom: %w", err)
+		return fmt.Errorf("store action: %w", err)
 	}
 	_, err = t.exec(`
 		INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, created_at, state_updated_at,
 			ip_address, user_agent, device_id, redirect_url, custom)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		t.tenant, a.UserID, a.Action, a.IdempotencyKey, a.State, millis(a.CreatedAt), millis(a.StateUpdatedAt),
-		a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, string(custom))
+		a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom)
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
@@ -85,6 +135,26 @@ func (t *Tx) CompleteAction(id ActionID, authenticatorID string, at time.Time) e
 		t.tenant, id.UserID, id.Action, id.IdempotencyKey)
 	if err != nil {
 		return fmt.Errorf("complete action: %w", err)
+	}
+	return nil
+}
+
+// SetState moves an action to a state, unless it is there.
+func (t *Tx) SetState(id ActionID, state api.State, at time.Time) error {
+	_, err := t.exec(`
+		UPDATE actions SET state = ?, state_updated_at = ?
+		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state <> ?`,
+		state, millis(at), t.tenant, id.UserID, id.Action, id.IdempotencyKey, state)
+	if err != nil {
+		return fmt.Errorf("set state of action: %w", err)
+	}
+	return nil
+}
+
+// DeleteActions removes all actions of a user.
+func (t *Tx) DeleteActions(userID string) error {
+	if _, err := t.exec(`DELETE FROM actions WHERE tenant_id = ? AND user_id = ?`, t.tenant, userID); err != nil {
+		return fmt.Errorf("delete actions: %w", err)
 	}
 	return nil
 }

@@ -9,13 +9,19 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// An Authenticator is an authenticator app of a user: pending until a first
-// code verifies it.
+// An Authenticator is one of a user's: an authenticator app, which is pending
+// until a first code verifies it, or a factor of another method, which a
+// backend has verified.
 type Authenticator struct {
 	ID     string
 	UserID string
 	Method api.VerificationMethod
+	// Parameters are those of an authenticator app.
 	totp.Parameters
+	// Email or PhoneNumber is where a challenge of another method goes.
+	Email, PhoneNumber string
+	// IsDefault: a backend made it the user's default.
+	IsDefault bool
 	// Began is the action whose token began the enrollment.
 	Began     ActionID
 	CreatedAt time.Time
@@ -34,18 +40,20 @@ type Authenticator struct {
 func (a Authenticator) Verified() bool { return !a.VerifiedAt.IsZero() }
 
 const authenticatorColumns = `user_authenticator_id, user_id, verification_method, secret, key_id,
-	algorithm, digits, period, action, idempotency_key, created_at, verified_at, last_verified_at, last_step, failures`
+	algorithm, digits, period, email, phone_number, is_default, action, idempotency_key, created_at, verified_at, last_verified_at, last_step, failures`
 
 func scanAuthenticator(row interface{ Scan(...any) error }) (a Authenticator, err error) {
 	var created int64
 	var verified, last sql.NullInt64
-	err = row.Scan(&a.ID, &a.UserID, &a.Method, &a.sealed, &a.keyID,
-		&a.Algorithm, &a.Digits, &a.Period, &a.Began.Action, &a.Began.IdempotencyKey,
+	var keyID sql.NullString
+	err = row.Scan(&a.ID, &a.UserID, &a.Method, &a.sealed, &keyID,
+		&a.Algorithm, &a.Digits, &a.Period, &a.Email, &a.PhoneNumber, &a.IsDefault, &a.Began.Action, &a.Began.IdempotencyKey,
 		&created, &verified, &last, &a.LastStep, &a.Failures)
 	if err != nil {
 		return Authenticator{}, fmt.Errorf("read authenticator: %w", err)
 	}
 	a.Began.UserID = a.UserID
+	a.keyID = keyID.String
 	a.CreatedAt = moment(created)
 	if verified.Valid {
 		a.VerifiedAt = moment(verified.Int64)
@@ -105,7 +113,49 @@ func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) erro
 	return nil
 }
 
-// Secret opens the secret of an authenticator. Ask for it only to verify.
+// InsertVerified stores a new authenticator that a backend has verified, with
+// its secret, sealed, if it is an authenticator app.
+func (t *Tx) InsertVerified(a Authenticator, secret string) error {
+	var sealed []byte
+	var keyID sql.NullString
+	if secret != "" {
+		sealed = t.sealer.seal(secret, bind(t.tenant, a.UserID, a.ID))
+		keyID = sql.NullString{String: t.sealer.id, Valid: true}
+	}
+	_, err := t.exec(`
+		INSERT INTO authenticators (tenant_id, user_authenticator_id, user_id, verification_method, secret, key_id,
+			algorithm, digits, period, email, phone_number, created_at, verified_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		t.tenant, a.ID, a.UserID, a.Method, sealed, keyID,
+		a.Algorithm, a.Digits, a.Period, a.Email, a.PhoneNumber, millis(a.CreatedAt), millis(a.VerifiedAt))
+	if err != nil {
+		return fmt.Errorf("store authenticator: %w", err)
+	}
+	return nil
+}
+
+// SetDefault makes an authenticator the default of its user.
+func (t *Tx) SetDefault(a Authenticator) error {
+	_, err := t.exec(`UPDATE authenticators SET is_default = (user_authenticator_id = ?) WHERE tenant_id = ? AND user_id = ?`,
+		a.ID, t.tenant, a.UserID)
+	if err != nil {
+		return fmt.Errorf("change default authenticator: %w", err)
+	}
+	return nil
+}
+
+// DeletePending removes a pending authenticator.
+func (t *Tx) DeletePending(a Authenticator) error {
+	_, err := t.exec(`
+		DELETE FROM authenticators WHERE tenant_id = ? AND user_authenticator_id = ? AND verified_at IS NULL`, t.tenant, a.ID)
+	if err != nil {
+		return fmt.Errorf("delete pending authenticator: %w", err)
+	}
+	return nil
+}
+
+// Secret opens the secret of an authenticator app. Ask for it only to verify,
+// or to tell whether a secret is enrolled already.
 func (t *Tx) Secret(a Authenticator) (string, error) {
 	return t.sealer.open(a.keyID, a.sealed, bind(t.tenant, a.UserID, a.ID))
 }

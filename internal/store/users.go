@@ -2,9 +2,16 @@ package store
 
 import (
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
 // A User is whoever an action was tracked for. An empty attribute is absent.
@@ -17,7 +24,12 @@ type User struct {
 	Username            string
 	DisplayName         string
 	Locale              string
-	CreatedAt           time.Time
+	// DefaultMethod is the verification method that the user prefers.
+	DefaultMethod api.VerificationMethod
+	Custom        map[string]any
+	// Incarnation tells the user from a deleted one of the same id.
+	Incarnation string
+	CreatedAt   time.Time
 }
 
 // User returns a user; found is false when there is none.
@@ -31,42 +43,156 @@ func (t *Tx) LockUser(id string) (u User, found bool, err error) {
 
 // EnsureUser is LockUser for a user who is made if there is none.
 func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
-	_, err := t.exec(`
-		INSERT INTO users (tenant_id, user_id, created_at) VALUES (?, ?, ?)
-		ON CONFLICT (tenant_id, user_id) DO NOTHING`, t.tenant, id, millis(now))
-	if err != nil {
-		return User{}, fmt.Errorf("store user: %w", err)
+	for {
+		_, err := t.exec(`
+			INSERT INTO users (tenant_id, user_id, incarnation, created_at) VALUES (?, ?, ?, ?)
+			ON CONFLICT (tenant_id, user_id) DO NOTHING`, t.tenant, id, uuid.NewString(), millis(now))
+		if err != nil {
+			return User{}, fmt.Errorf("store user: %w", err)
+		}
+		// A user who was there may be deleted before the lock is ours.
+		if u, found, err := t.LockUser(id); err != nil || found {
+			return u, err
+		}
 	}
-	u, _, err := t.LockUser(id)
-	return u, err
+}
+
+const userColumns = `user_id, email, email_verified, phone_number, phone_number_verified, username, display_name,
+	locale, default_method, custom, incarnation, created_at`
+
+// scanUser reads userColumns, and what else the row has.
+func scanUser(row interface{ Scan(...any) error }, more ...any) (u User, err error) {
+	var created int64
+	var custom string
+	err = row.Scan(append([]any{&u.ID, &u.Email, &u.EmailVerified, &u.PhoneNumber, &u.PhoneNumberVerified,
+		&u.Username, &u.DisplayName, &u.Locale, &u.DefaultMethod, &custom, &u.Incarnation, &created}, more...)...)
+	if err != nil {
+		return User{}, err
+	}
+	if err := json.Unmarshal([]byte(custom), &u.Custom); err != nil {
+		return User{}, fmt.Errorf("custom: %w", err)
+	}
+	u.CreatedAt = moment(created)
+	return u, nil
 }
 
 func (t *Tx) user(id, lock string) (u User, found bool, err error) {
-	u.ID = id
-	var created int64
-	err = t.queryRow(`
-		SELECT email, email_verified, phone_number, phone_number_verified, username, display_name, locale, created_at
-		FROM users WHERE tenant_id = ? AND user_id = ?`+lock, t.tenant, id).
-		Scan(&u.Email, &u.EmailVerified, &u.PhoneNumber, &u.PhoneNumberVerified, &u.Username, &u.DisplayName, &u.Locale, &created)
+	u, err = scanUser(t.queryRow(`SELECT `+userColumns+` FROM users WHERE tenant_id = ? AND user_id = ?`+lock, t.tenant, id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return User{}, false, nil
+		return User{ID: id}, false, nil
 	}
 	if err != nil {
 		return User{}, false, fmt.Errorf("read user: %w", err)
 	}
-	u.CreatedAt = moment(created)
 	return u, true, nil
 }
 
 // PutUser stores the attributes of a user who is there.
 func (t *Tx) PutUser(u User) error {
-	_, err := t.exec(`
+	custom, err := encodeCustom(u.Custom)
+	if err != nil {
+		return fmt.Errorf("store user: %w", err)
+	}
+	_, err = t.exec(`
 		UPDATE users SET email = ?, email_verified = ?, phone_number = ?, phone_number_verified = ?,
-			username = ?, display_name = ?, locale = ?
+			username = ?, display_name = ?, locale = ?, default_method = ?, custom = ?
 		WHERE tenant_id = ? AND user_id = ?`,
-		u.Email, u.EmailVerified, u.PhoneNumber, u.PhoneNumberVerified, u.Username, u.DisplayName, u.Locale, t.tenant, u.ID)
+		u.Email, u.EmailVerified, u.PhoneNumber, u.PhoneNumberVerified,
+		u.Username, u.DisplayName, u.Locale, u.DefaultMethod, custom, t.tenant, u.ID)
 	if err != nil {
 		return fmt.Errorf("store user: %w", err)
 	}
 	return nil
+}
+
+// encodeCustom is the text of a column with custom data.
+func encodeCustom(custom map[string]any) (string, error) {
+	if custom == nil {
+		return "{}", nil
+	}
+	b, err := json.Marshal(custom)
+	if err != nil {
+		return "", fmt.Errorf("custom: %w", err)
+	}
+	return string(b), nil
+}
+
+// DeleteUser removes a user and all authenticators. Actions stay.
+func (t *Tx) DeleteUser(id string) error {
+	if _, err := t.exec(`DELETE FROM users WHERE tenant_id = ? AND user_id = ?`, t.tenant, id); err != nil {
+		return fmt.Errorf("delete user: %w", err)
+	}
+	return nil
+}
+
+// A UserFilter says which users to list; what is empty does not count. At
+// least one of the first four is given.
+type UserFilter struct {
+	ID, Email, PhoneNumber, Username string
+	// After leaves out users up to this id.
+	After string
+	Limit int
+}
+
+// A ListedUser is a user with the methods of the verified authenticators, the
+// oldest one's first.
+type ListedUser struct {
+	User
+	Methods []api.VerificationMethod
+}
+
+// Users lists users by their ids.
+func (t *Tx) Users(f UserFilter) ([]ListedUser, error) {
+	where, args := `tenant_id = ?`, []any{t.tenant}
+	for _, c := range []struct{ condition, value string }{
+		{`user_id = ?`, f.ID},
+		// The second half lets the partial indexes serve.
+		{`email = ? AND email <> ''`, f.Email},
+		{`phone_number = ? AND phone_number <> ''`, f.PhoneNumber},
+		{`username = ? AND username <> ''`, f.Username},
+		{`user_id > ?`, f.After},
+	} {
+		if c.value != "" {
+			where += ` AND ` + c.condition
+			args = append(args, c.value)
+		}
+	}
+	rows, err := t.query(`
+		SELECT `+prefixed("u", userColumns)+`, COALESCE(a.verification_method, '')
+		FROM (SELECT * FROM users WHERE `+where+` ORDER BY user_id LIMIT ?) u
+		LEFT JOIN authenticators a
+			ON a.tenant_id = u.tenant_id AND a.user_id = u.user_id AND a.verified_at IS NOT NULL
+		ORDER BY u.user_id, a.created_at, a.user_authenticator_id`, append(args, f.Limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	defer rows.Close()
+	var list []ListedUser
+	for rows.Next() {
+		var method api.VerificationMethod
+		u, err := scanUser(rows, &method)
+		if err != nil {
+			return nil, fmt.Errorf("list users: %w", err)
+		}
+		if len(list) == 0 || list[len(list)-1].ID != u.ID {
+			list = append(list, ListedUser{User: u})
+		}
+		last := &list[len(list)-1]
+		if method != "" && !slices.Contains(last.Methods, method) {
+			last.Methods = append(last.Methods, method)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return list, nil
+}
+
+// prefixed names the table of each of some columns.
+func prefixed(table, columns string) string {
+	names := strings.Split(columns, ",")
+	for i, name := range names {
+		names[i] = table + "." + strings.TrimSpace(name)
+	}
+	return strings.Join(names, ", ")
 }

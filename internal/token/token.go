@@ -41,6 +41,9 @@ type Claims struct {
 	UserID         string
 	Action         string
 	IdempotencyKey string
+	// Incarnation is that of the user, so that a token does not outlive its
+	// user, even if one of the same id follows.
+	Incarnation string
 	// Scopes are the rights to the user's authenticators.
 	Scopes []string
 	// IssuedAt is read by Parse; Issue takes the current time.
@@ -75,6 +78,7 @@ type other struct {
 	UserID         string `json:"userId"`
 	ActionCode     string `json:"actionCode"`
 	IdempotencyKey string `json:"idempotencyKey"`
+	Incarnation    string `json:"incarnation,omitempty"`
 }
 
 // Issue signs a token that lives for TTL from now.
@@ -91,7 +95,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 			ID:        uuid.NewString(),
 		},
 		Scope: strings.Join(c.Scopes, " "),
-		Other: other{c.TenantID, c.UserID, c.Action, c.IdempotencyKey},
+		Other: other{c.TenantID, c.UserID, c.Action, c.IdempotencyKey, c.Incarnation},
 	})
 	keys := i.Keys()
 	if len(keys) == 0 || len(keys[0].Secret) < minKeySize {
@@ -134,6 +138,7 @@ func (i *Issuer) Parse(s string) (Claims, error) {
 		UserID:         p.Other.UserID,
 		Action:         p.Other.ActionCode,
 		IdempotencyKey: p.Other.IdempotencyKey,
+		Incarnation:    p.Other.Incarnation,
 		Scopes:         strings.Fields(p.Scope),
 		IssuedAt:       p.IssuedAt.Time,
 	}, nil

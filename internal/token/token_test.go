@@ -20,7 +20,7 @@ var (
 	newKey = Key{"new", bytes.Repeat([]byte{2}, 32)}
 	start  = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	claims = Claims{
-		TenantID: "t1", UserID: "u1", Action: "signIn", IdempotencyKey: "k1",
+		TenantID: "t1", UserID: "u1", Action: "signIn", IdempotencyKey: "k1", Incarnation: "i1",
 		Scopes: []string{api.ScopeRead, api.ScopeAdd}, IssuedAt: start,
 	}
 )
@@ -78,7 +78,7 @@ func TestIssueWritesTheContractsClaims(t *testing.T) {
 		"iat": float64(start.Unix()), "exp": float64(start.Unix() + 600), "sub": "u1",
 		"iss": "http://127.0.0.1:4000/t1", "aud": []any{"http://127.0.0.1:4000/t1"},
 		"scope": "read:authenticators add:authenticators",
-		"other": map[string]any{"tenantId": "t1", "userId": "u1", "actionCode": "signIn", "idempotencyKey": "k1"},
+		"other": map[string]any{"tenantId": "t1", "userId": "u1", "actionCode": "signIn", "idempotencyKey": "k1", "incarnation": "i1"},
 	}
 	if !reflect.DeepEqual(payload, want) {
 		t.Errorf("payload:\ngot  %v\nwant %v", payload, want)

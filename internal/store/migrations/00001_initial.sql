@@ -53,24 +53,39 @@ CREATE TABLE users (
     username              TEXT    NOT NULL DEFAULT '',
     display_name          TEXT    NOT NULL DEFAULT '',
     locale                TEXT    NOT NULL DEFAULT '',
+    -- The verification method that the user prefers.
+    default_method        TEXT    NOT NULL DEFAULT '',
+    -- A JSON object.
+    custom                TEXT    NOT NULL DEFAULT '{}',
+    -- Tells this user from a deleted one of the same id: tokens carry it.
+    incarnation           TEXT    NOT NULL,
     created_at            BIGINT  NOT NULL,
     PRIMARY KEY (tenant_id, user_id)
 );
+CREATE INDEX users_email ON users (tenant_id, email, user_id) WHERE email <> '';
+CREATE INDEX users_phone_number ON users (tenant_id, phone_number, user_id) WHERE phone_number <> '';
+CREATE INDEX users_username ON users (tenant_id, username, user_id) WHERE username <> '';
 
 CREATE TABLE authenticators (
     tenant_id             TEXT    NOT NULL,
     user_authenticator_id TEXT    NOT NULL,
     user_id               TEXT    NOT NULL,
     verification_method   TEXT    NOT NULL,
-    -- AES-256-GCM, bound to tenant, user and authenticator.
-    secret                BYTEA   NOT NULL,
-    key_id                TEXT    NOT NULL REFERENCES encryption_keys (key_id),
-    algorithm             TEXT    NOT NULL,
-    digits                INTEGER NOT NULL,
-    period                INTEGER NOT NULL,
-    -- The action whose token began the enrollment.
-    action                TEXT    NOT NULL,
-    idempotency_key       TEXT    NOT NULL,
+    -- Of an authenticator app: AES-256-GCM, bound to tenant, user and
+    -- authenticator; and how codes are made. Other methods have none.
+    secret                BYTEA,
+    key_id                TEXT    REFERENCES encryption_keys (key_id),
+    algorithm             TEXT    NOT NULL DEFAULT '',
+    digits                INTEGER NOT NULL DEFAULT 0,
+    period                INTEGER NOT NULL DEFAULT 0,
+    -- Of other methods: where a challenge goes.
+    email                 TEXT    NOT NULL DEFAULT '',
+    phone_number          TEXT    NOT NULL DEFAULT '',
+    is_default            BOOLEAN NOT NULL DEFAULT FALSE,
+    -- The action whose token began the enrollment; empty for one that a
+    -- backend verified.
+    action                TEXT    NOT NULL DEFAULT '',
+    idempotency_key       TEXT    NOT NULL DEFAULT '',
     created_at            BIGINT  NOT NULL,
     -- Null while the enrollment is pending.
     verified_at           BIGINT,
@@ -114,6 +129,7 @@ CREATE TABLE actions (
     custom                TEXT   NOT NULL DEFAULT '{}',
     PRIMARY KEY (tenant_id, user_id, action, idempotency_key)
 );
+CREATE INDEX actions_newest ON actions (tenant_id, user_id, created_at);
 CREATE INDEX actions_created ON actions (created_at);
 
 -- What happened, for operators; no secret, code or token.

@@ -1,0 +1,174 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+const (
+	// actionsAge is how far back actions are listed (wire contract, 6.5).
+	actionsAge = 30 * 24 * time.Hour
+	// maxActions is how many are listed at most, the newest.
+	maxActions = 500
+	// maxCodes is how many action codes a query may name.
+	maxCodes = 100
+)
+
+var errNoAction = &api.Error{
+	Status: http.StatusNotFound, Code: api.CodeNotFound,
+	Description: "The user has no such action with this idempotency key.",
+}
+
+func pathActionID(r *http.Request) (id store.ActionID, err error) {
+	if id.UserID, err = pathUserID(r); err != nil {
+		return id, err
+	}
+	if id.Action, err = pathAction(r); err != nil {
+		return id, err
+	}
+	id.IdempotencyKey, err = identifier("idempotencyKey", r.PathValue("idempotencyKey"))
+	return id, err
+}
+
+// action answers GET /v1/users/{userId}/actions/{action}/{idempotencyKey}
+// (wire contract, 6.3).
+func (s *server) action(r *http.Request) (any, error) {
+	id, err := pathActionID(r)
+	if err != nil {
+		return nil, err
+	}
+	var a store.Action
+	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
+		var found bool
+		if a, found, err = tx.Action(id); err == nil && !found {
+			err = errNoAction
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return shownAction(a), nil
+}
+
+// updateAction answers PATCH of the same path (wire contract, 6.4). The
+// backend may move an action from any state to any other.
+func (s *server) updateAction(r *http.Request) (any, error) {
+	id, err := pathActionID(r)
+	if err != nil {
+		return nil, err
+	}
+	var in api.UpdateActionRequest
+	if err := readJSON(r, &in); err != nil {
+		return nil, err
+	}
+	if err := checkState(in.State); err != nil {
+		return nil, err
+	}
+	var a store.Action
+	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
+		// The user may be gone; the action is then nobody else's to write.
+		if _, _, err := tx.LockUser(id.UserID); err != nil {
+			return err
+		}
+		if err := tx.SetState(id, in.State, s.Now()); err != nil {
+			return err
+		}
+		var found bool
+		if a, found, err = tx.Action(id); err == nil && !found {
+			err = errNoAction
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return shownAction(a), nil
+}
+
+func checkState(state api.State) error {
+	if slices.Contains(api.States, state) {
+		return nil
+	}
+	names := make([]string, len(api.States))
+	for i, s := range api.States {
+		names[i] = string(s)
+	}
+	return invalidRequest("state must be one of " + strings.Join(names, ", ") + ".")
+}
+
+// shownAction is how the API shows an action.
+func shownAction(a store.Action) api.Action {
+	return api.Action{
+		State:              a.State,
+		CreatedAt:          api.Time{Time: a.CreatedAt},
+		StateUpdatedAt:     api.Time{Time: a.StateUpdatedAt},
+		VerificationMethod: a.VerificationMethod,
+		RuleIDs:            []string{},
+		Rules:              []api.Rule{},
+		Output:             api.ActionOutput{Custom: a.Custom},
+	}
+}
+
+// actions answers GET /v1/users/{userId}/actions (wire contract, 6.5): the
+// newest first.
+func (s *server) actions(r *http.Request) (any, error) {
+	userID, err := pathUserID(r)
+	if err != nil {
+		return nil, err
+	}
+	q, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	f := store.ActionFilter{Since: s.Now().Add(-actionsAge), State: api.State(q.Get("state")), Limit: maxActions}
+	if f.State != "" {
+		if err := checkState(f.State); err != nil {
+			return nil, err
+		}
+	}
+	if text := q.Get("fromDate"); text != "" {
+		from, err := isoDate(text)
+		if err != nil {
+			return nil, invalidRequest("fromDate must be an ISO 8601 date, such as 2024-07-11T22:03:39.037Z.")
+		}
+		if from.After(f.Since) {
+			f.Since = from
+		}
+	}
+	if codes := q.Get("codes"); codes != "" {
+		f.Actions = strings.Split(codes, ",")
+		if len(f.Actions) > maxCodes || slices.ContainsFunc(f.Actions, func(c string) bool { return !actionCode.MatchString(c) }) {
+			return nil, invalidRequest("codes must be at most 100 actions of 1 to 64 letters, digits, dashes and underscores, with commas between them.")
+		}
+	}
+	out := []api.ListedAction{}
+	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
+		list, err := tx.Actions(userID, f)
+		for _, a := range list {
+			updated := api.Time{Time: a.StateUpdatedAt}
+			out = append(out, api.ListedAction{
+				ActionCode: a.Action, IdempotencyKey: a.IdempotencyKey, CreatedAt: api.Time{Time: a.CreatedAt},
+				UpdatedAt: updated, State: a.State, StateUpdatedAt: updated,
+				VerificationMethod: a.VerificationMethod, VerifiedByAuthenticatorID: a.AuthenticatorID,
+				UserAgent: a.UserAgent, IPAddress: a.IPAddress,
+			})
+		}
+		return err
+	})
+	return out, err
+}
+
+// isoDate reads a date, or a date and time with its zone.
+func isoDate(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		t, err = time.Parse(time.DateOnly, s)
+	}
+	return t, err
+}

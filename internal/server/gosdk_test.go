@@ -1,0 +1,93 @@
+package server
+
+import (
+	"testing"
+)
+
+// The official Go SDK, github.com/authsignal/authsignalgo, as its requests are
+// on the wire (wire contract, 7.3 and section 12, tests 16 to 21): the module
+// itself cannot be had here.
+func (p *peer) goSDK(method, path, secret, body string) response {
+	p.t.Helper()
+	return p.do(method, path, basic(secret), body,
+		"Content-Type", "application/json", "Accept", "*/*", "User-Agent", "authsignalgo/v1")
+}
+
+// goError is how that SDK reads an error; it fails on a body that is not JSON.
+func (p *peer) goError(r response, status int, code string) {
+	p.t.Helper()
+	p.fails(r, status, code)
+	if n, there := r.object["statusCode"]; there {
+		p.t.Errorf("statusCode in a body: %v", n)
+	}
+}
+
+func TestTheOfficialGoSDK(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+
+	// 16: a bad secret and an empty idempotency key.
+	r := p.goSDK("GET", "/v1/users/test-user/actions/go-sdk-test/", "bad", "")
+	p.goError(r, 401, "unauthorized")
+	if got, want := r.object["errorDescription"], "The request is unauthorized. Check that your API key and region base URL are correctly configured."; got != want {
+		t.Errorf("16: got %q", got)
+	}
+
+	// 17: no attributes, and those that are written as null.
+	for _, body := range []string{`{}`, `{"redirectToSettings":null}`, `{"redirectToSettings":null,"email":"a@b.c","crypto":{"asset":"x","assetAmount":null,"assetAmountUsd":null}}`} {
+		got := p.ok(p.goSDK("POST", "/v1/users/u1/actions/signIn", testSecret, body)).object
+		if got["url"] == "" || got["token"] == "" || got["isEnrolled"] != false || len(got["allowedVerificationMethods"].([]any)) == 0 {
+			t.Errorf("17: %s: got %v", body, got)
+		}
+	}
+
+	// 20: an authenticator whose URI has each & escaped.
+	r = p.ok(p.goSDK("POST", "/v1/users/u1/authenticators", testSecret,
+		`{"verificationMethod":"AUTHENTICATOR_APP","otpUri":"otpauth://totp/Acme:jane?issuer=Acme\u0026secret=`+importedSecret+`\u0026digits=6"}`))
+	if got := r.object["authenticator"].(map[string]any); got["userId"] != "u1" || got["userAuthenticatorId"] == "" {
+		t.Errorf("20: got %s", r.text)
+	}
+	tr := p.ok(p.goSDK("POST", "/v1/users/u1/actions/signIn", testSecret, `{"idempotencyKey":"k","redirectToSettings":null}`)).object
+	if tr["state"] != "CHALLENGE_REQUIRED" {
+		t.Errorf("20: got %v", tr)
+	}
+
+	// 18: action and isValid are there before the challenge and after it.
+	for _, want := range []bool{false, true} {
+		got := p.ok(p.goSDK("POST", "/v1/validate", testSecret, `{"token":"`+tr["token"].(string)+`"}`)).object
+		if got["action"] != "signIn" || got["isValid"] != want || got["userId"] != "u1" {
+			t.Errorf("18: got %v, want isValid %v", got, want)
+		}
+		if !want {
+			p.accepted(p.verify(tr["token"].(string), p.code(importedSecret, 0)))
+		}
+	}
+
+	// 19: output is an object; an update answers the new state.
+	if got := p.ok(p.goSDK("GET", "/v1/users/u1/actions/signIn/k", testSecret, "")).object["output"]; got == nil {
+		t.Error("19: output is null")
+	}
+	if got := p.ok(p.goSDK("PATCH", "/v1/users/u1/actions/signIn/k", testSecret, `{"state":"BLOCK"}`)).object["state"]; got != "BLOCK" {
+		t.Errorf("19: got %v", got)
+	}
+
+	// The rest of its suite: users, and an e-mail factor.
+	got := p.ok(p.goSDK("PATCH", "/v1/users/a-new-user", testSecret, `{"displayName":"A New User","phoneNumber":"9876543210"}`)).object
+	if got["phoneNumber"] != "9876543210" || got["displayName"] != "A New User" {
+		t.Errorf("update user: got %v", got)
+	}
+	if got := p.ok(p.goSDK("GET", "/v1/users?phoneNumber=9876543210&limit=5", testSecret, "")).object["users"].([]any); len(got) != 1 {
+		t.Errorf("query users: got %v", got)
+	}
+	p.ok(p.goSDK("DELETE", "/v1/users/a-new-user", testSecret, ""))
+
+	// 21: every error is a JSON object.
+	p.goError(p.goSDK("GET", "/v1/users/u1/actions/signIn/none", testSecret, ""), 404, "not_found")
+	p.goError(p.goSDK("GET", "/v1/users/u1/actions/signIn/", testSecret, ""), 404, "not_found")
+	p.goError(p.goSDK("PUT", "/v1/users/u1", testSecret, "{}"), 405, "invalid_request")
+	p.goError(p.goSDK("GET", "/v1/v1/challenges?userId=u1", testSecret, ""), 404, "not_found")
+	p.goError(p.goSDK("POST", "/v1/validate", testSecret, "{"), 400, "invalid_request")
+	broken(p, "actions", func() {
+		p.goError(p.goSDK("POST", "/v1/users/u1/actions/signIn", testSecret, "{}"), 500, "internal_error")
+	})
+}

@@ -1,0 +1,203 @@
+package server
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// Every state with every event, beside the table: an empty cell is refused.
+func TestNext(t *testing.T) {
+	t.Parallel()
+	for from, row := range map[api.State]map[event]api.State{
+		untracked: {
+			trackedEnrolled: api.StateChallengeRequired, trackedNewcomer: api.StateAllow,
+			trackedAllow: api.StateAllow, trackedReview: api.StateReviewRequired, trackedBlock: api.StateBlock,
+		},
+		api.StateAllow: {
+			codeAccepted: api.StateChallengeSucceeded, enrollmentEnded: api.StateChallengeSucceeded,
+			codeRefused: api.StateAllow, attemptsExceeded: api.StateAllow,
+		},
+		api.StateChallengeRequired: {
+			codeAccepted: api.StateChallengeSucceeded, enrollmentEnded: api.StateChallengeSucceeded,
+			codeRefused: api.StateChallengeRequired, attemptsExceeded: api.StateChallengeRequired,
+		},
+		api.StateChallengeSucceeded: {
+			codeAccepted: api.StateChallengeSucceeded, enrollmentEnded: api.StateChallengeSucceeded,
+			codeRefused: api.StateChallengeSucceeded, attemptsExceeded: api.StateChallengeSucceeded,
+		},
+		api.StateChallengeFailed: {}, api.StateBlock: {},
+		api.StateReviewRequired: {}, api.StateReviewSucceeded: {}, api.StateReviewFailed: {},
+	} {
+		if from != untracked {
+			row[trackedAgain], row[enrollmentBegun], row[updated] = from, from, given
+		}
+		for _, on := range []event{
+			trackedAllow, trackedReview, trackedBlock, trackedEnrolled, trackedNewcomer, trackedAgain,
+			enrollmentBegun, enrollmentEnded, codeAccepted, codeRefused, attemptsExceeded, updated,
+		} {
+			want, wantOK := row[on]
+			if got, ok := next(from, on); got != want || ok != wantOK {
+				t.Errorf("%q, %s: got %q %v, want %q %v", from, on, got, ok, want, wantOK)
+			}
+		}
+	}
+	if got := trackedState("", true); got != api.StateBlock {
+		t.Errorf("no outcome: got %s", got)
+	}
+}
+
+// put moves an action by the Server API.
+func (p *peer) put(user, action, key, state string) {
+	p.t.Helper()
+	got := p.ok(p.api("PATCH", "/v1/users/"+user+"/actions/"+action+"/"+key, `{"state":"`+state+`"}`)).object["state"]
+	if got != state {
+		p.t.Fatalf("update answers state %v, want %s", got, state)
+	}
+}
+
+// Rows of the table in section 9 of the wire contract, one after the other, as
+// a caller sees them; how an outcome leads to a state is in TestTrackedState.
+func TestStateMachine(t *testing.T) {
+	t.Parallel()
+	const key = `{"idempotencyKey":"k"}`
+	for _, row := range []struct {
+		name string
+		// do brings about the row's from state and event, on the action
+		// signIn k of the user u1.
+		do   func(p *peer)
+		want string
+	}{
+		{"track, outcome CHALLENGE, enrolled", func(p *peer) {
+			p.enrolled("u1")
+			p.track("u1", "signIn", key)
+		}, "CHALLENGE_REQUIRED"},
+		{"track, outcome CHALLENGE, not enrolled", func(p *peer) {
+			if got := p.track("u1", "signIn", key); got["isEnrolled"] != false || got["token"] == "" {
+				p.t.Errorf("got %v", got)
+			}
+		}, "ALLOW"},
+		{"track, outcome CHALLENGE, enrolled with what is not challenged here", func(p *peer) {
+			p.ok(p.api("POST", "/v1/users/u1/authenticators", `{"verificationMethod":"SMS","phoneNumber":"1"}`))
+			tok := p.token("u1", "signIn", key)
+			p.fails(p.verify(tok, "123456"), 400, "invalid_request")
+			p.fails(p.enroll(tok), 403, "unauthorized")
+		}, "CHALLENGE_REQUIRED"},
+		{"CHALLENGE_REQUIRED, right code", func(p *peer) {
+			secret := p.enrolled("u1")
+			p.accepted(p.verify(p.token("u1", "signIn", key), p.code(secret, 1)))
+		}, "CHALLENGE_SUCCEEDED"},
+		{"ALLOW, right code that completes an enrollment", func(p *peer) {
+			tok := p.token("u1", "signIn", key)
+			p.accepted(p.verify(tok, p.code(p.ok(p.enroll(tok)).object["secret"].(string), 0)))
+		}, "CHALLENGE_SUCCEEDED"},
+		{"CHALLENGE_REQUIRED, right code that completes an enrollment", func(p *peer) {
+			p.enrolled("u1")
+			tok := p.token("u1", "signIn", `{"idempotencyKey":"k","scope":"add:authenticators"}`)
+			p.accepted(p.verify(tok, p.code(p.ok(p.enroll(tok)).object["secret"].(string), 0)))
+		}, "CHALLENGE_SUCCEEDED"},
+		{"ALLOW, enroll", func(p *peer) { p.ok(p.enroll(p.token("u1", "signIn", key))) }, "ALLOW"},
+		{"REVIEW_REQUIRED, enroll", func(p *peer) {
+			tok := p.token("u1", "signIn", key)
+			p.put("u1", "signIn", "k", "REVIEW_REQUIRED")
+			p.ok(p.enroll(tok))
+		}, "REVIEW_REQUIRED"},
+		{"CHALLENGE_REQUIRED, wrong code", func(p *peer) {
+			secret := p.enrolled("u1")
+			p.refused(p.verify(p.token("u1", "signIn", key), p.wrong(secret)), "CODE_INVALID_OR_EXPIRED")
+		}, "CHALLENGE_REQUIRED"},
+		{"CHALLENGE_REQUIRED, over the limit", func(p *peer) {
+			secret := p.enrolled("u1")
+			tok := p.token("u1", "signIn", key)
+			for range 10 {
+				p.refused(p.verify(tok, p.wrong(secret)), "CODE_INVALID_OR_EXPIRED")
+			}
+			p.refused(p.verify(tok, p.code(secret, 1)), "MAX_ATTEMPTS_EXCEEDED")
+		}, "CHALLENGE_REQUIRED"},
+		{"CHALLENGE_REQUIRED, token expires", func(p *peer) {
+			secret := p.enrolled("u1")
+			tok := p.token("u1", "signIn", key)
+			p.advance(time.Hour)
+			p.fails(p.verify(tok, p.code(secret, 0)), 401, "expired_token")
+		}, "CHALLENGE_REQUIRED"},
+		{"any, validate, get and query", func(p *peer) {
+			p.enrolled("u1")
+			tok := p.token("u1", "signIn", key)
+			p.ok(p.api("POST", "/v1/validate", `{"token":"`+tok+`"}`))
+			p.state("u1", "signIn", "k")
+			p.ok(p.api("GET", "/v1/users/u1/actions", ""))
+		}, "CHALLENGE_REQUIRED"},
+		{"CHALLENGE_SUCCEEDED, verify again", func(p *peer) {
+			secret := p.enrolled("u1")
+			tok := p.token("u1", "signIn", key)
+			p.accepted(p.verify(tok, p.code(secret, 1)))
+			p.refused(p.verify(tok, p.code(secret, 1)), "CODE_INVALID_OR_EXPIRED")
+			p.advance(time.Minute)
+			p.accepted(p.verify(tok, p.code(secret, 0)))
+		}, "CHALLENGE_SUCCEEDED"},
+		{"BLOCK, right code", func(p *peer) {
+			secret := p.enrolled("u1")
+			tok := p.token("u1", "signIn", key)
+			p.put("u1", "signIn", "k", "BLOCK")
+			p.fails(p.verify(tok, p.code(secret, 1)), 400, "invalid_request")
+			// The code is not used up.
+			p.accepted(p.verify(p.token("u1", "pay", ""), p.code(secret, 1)))
+		}, "BLOCK"},
+		{"section 11, row 5: validate ALLOW", func(p *peer) {
+			tok := p.token("u1", "signIn", key)
+			if got := p.ok(p.api("POST", "/v1/validate", `{"token":"`+tok+`"}`)).object; got["isValid"] != false || got["state"] != "ALLOW" {
+				p.t.Errorf("got %v", got)
+			}
+		}, "ALLOW"},
+		{"section 11, row 6: track again", func(p *peer) {
+			p.track("u1", "signIn", key) // not enrolled: ALLOW
+			p.enrolled("u1")
+			if got := p.track("u1", "signIn", key); got["state"] != "ALLOW" || got["isEnrolled"] != true {
+				p.t.Errorf("got %v", got)
+			}
+		}, "ALLOW"},
+		{"section 11, row 26: ALLOW, right code", func(p *peer) {
+			tok := p.token("u1", "signIn", key)
+			secret := p.enrolled("u1")
+			p.accepted(p.verify(tok, p.code(secret, 1)))
+		}, "CHALLENGE_SUCCEEDED"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPeer(t)
+			row.do(p)
+			if got := p.state("u1", "signIn", "k"); got != row.want {
+				t.Errorf("got %s, want %s", got, row.want)
+			}
+		})
+	}
+}
+
+// Any state, PATCH to any other; and section 11, row 17: a code on each.
+func TestUpdateActionMovesFromAnyStateToAny(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret := p.enrolled("u1")
+	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`)
+	for _, from := range api.States {
+		for _, to := range api.States {
+			p.put("u1", "signIn", "k", string(from))
+			p.put("u1", "signIn", "k", string(to))
+			if got := p.state("u1", "signIn", "k"); got != string(to) {
+				t.Errorf("%s to %s: got %s", from, to, got)
+			}
+		}
+		p.put("u1", "signIn", "k", string(from))
+		r := p.verify(tok, p.wrong(secret))
+		if slices.Contains([]api.State{api.StateAllow, api.StateChallengeRequired, api.StateChallengeSucceeded}, from) {
+			p.refused(r, "CODE_INVALID_OR_EXPIRED")
+		} else {
+			p.fails(r, 400, "invalid_request")
+		}
+		if got := p.state("u1", "signIn", "k"); got != string(from) {
+			t.Errorf("%s after a wrong code: got %s", from, got)
+		}
+	}
+}
