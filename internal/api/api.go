@@ -20,6 +20,23 @@ const (
 	StateReviewFailed       State = "REVIEW_FAILED"
 )
 
+// An Outcome is what an action's rules decide when it is tracked. It never
+// changes; the state does.
+type Outcome string
+
+// The outcomes of an action.
+const (
+	// OutcomeAllow lets the user through.
+	OutcomeAllow Outcome = "ALLOW"
+	// OutcomeChallenge asks an enrolled user for a code, and lets any other
+	// through.
+	OutcomeChallenge Outcome = "CHALLENGE"
+	// OutcomeReview holds the action until somebody has looked at it.
+	OutcomeReview Outcome = "REVIEW"
+	// OutcomeBlock ends the action.
+	OutcomeBlock Outcome = "BLOCK"
+)
+
 // A VerificationMethod names a way to prove who one is.
 type VerificationMethod string
 

@@ -2,27 +2,16 @@ package server
 
 import "github.com/authsignal-wasm/sdk/internal/api"
 
-// An outcome is what rules decide of an action when it is tracked. It never
-// changes; the state does.
-type outcome string
-
-const (
-	outcomeAllow     outcome = "ALLOW"
-	outcomeChallenge outcome = "CHALLENGE"
-	outcomeReview    outcome = "REVIEW"
-	outcomeBlock     outcome = "BLOCK"
-)
-
 // trackedState is the state in which an action begins (wire contract, section
 // 9). A user who has nothing to be challenged with is let through, and the
 // backend learns it from isEnrolled.
-func trackedState(o outcome, enrolled bool) api.State {
+func trackedState(o api.Outcome, enrolled bool) api.State {
 	switch {
-	case o == outcomeBlock:
+	case o == api.OutcomeBlock:
 		return api.StateBlock
-	case o == outcomeReview:
+	case o == api.OutcomeReview:
 		return api.StateReviewRequired
-	case o == outcomeChallenge && enrolled:
+	case o == api.OutcomeChallenge && enrolled:
 		return api.StateChallengeRequired
 	}
 	return api.StateAllow

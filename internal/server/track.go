@@ -69,7 +69,7 @@ func (s *server) track(r *http.Request) (any, error) {
 		}
 		if !found {
 			action = store.Action{
-				ActionID: id, State: trackedState(outcomeChallenge, enrolled), CreatedAt: now, StateUpdatedAt: now,
+				ActionID: id, State: trackedState(api.OutcomeChallenge, enrolled), CreatedAt: now, StateUpdatedAt: now,
 				IPAddress: attr.IPAddress, UserAgent: attr.UserAgent, DeviceID: attr.DeviceID,
 				RedirectURL: attr.RedirectURL, Custom: attr.Custom,
 			}

@@ -13,18 +13,18 @@ import (
 func TestTrackedState(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		outcome  outcome
+		outcome  api.Outcome
 		enrolled bool
 		want     api.State
 	}{
-		{outcomeChallenge, true, api.StateChallengeRequired},
-		{outcomeChallenge, false, api.StateAllow},
-		{outcomeAllow, true, api.StateAllow},
-		{outcomeAllow, false, api.StateAllow},
-		{outcomeReview, true, api.StateReviewRequired},
-		{outcomeReview, false, api.StateReviewRequired},
-		{outcomeBlock, true, api.StateBlock},
-		{outcomeBlock, false, api.StateBlock},
+		{api.OutcomeChallenge, true, api.StateChallengeRequired},
+		{api.OutcomeChallenge, false, api.StateAllow},
+		{api.OutcomeAllow, true, api.StateAllow},
+		{api.OutcomeAllow, false, api.StateAllow},
+		{api.OutcomeReview, true, api.StateReviewRequired},
+		{api.OutcomeReview, false, api.StateReviewRequired},
+		{api.OutcomeBlock, true, api.StateBlock},
+		{api.OutcomeBlock, false, api.StateBlock},
 	} {
 		if got := trackedState(tt.outcome, tt.enrolled); got != tt.want {
 			t.Errorf("%s, enrolled %v: got %s, want %s", tt.outcome, tt.enrolled, got, tt.want)
