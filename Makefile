@@ -63,7 +63,7 @@ fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')
 
 fuzz: ## fuzz what parses, ten seconds a target
-	@for target in totp:FuzzParseURI totp:FuzzMatch token:FuzzParse; do \
+	@for target in totp:FuzzParseURI totp:FuzzMatch token:FuzzParse rules:FuzzCompile; do \
 		go test -run '^$$' -fuzz "$${target#*:}" -fuzztime 10s ./internal/$${target%:*}; \
 	done
 

@@ -1,0 +1,243 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/ext"
+	"cel.dev/cel-go/interpreter"
+)
+
+// Limits of a condition.
+const (
+	// MaxLength is the longest condition, in bytes. It is held before parsing.
+	MaxLength = 4096
+	// MaxCost is what one evaluation may cost, in CEL's units: about one for
+	// a variable, a field, a comparison or a call, and one for ten bytes of
+	// text that a call reads. A condition that spends it on arithmetic takes
+	// about 2 ms; the worst regular expressions over the longest text, 100 ms.
+	MaxCost = 20_000
+
+	// maxDepth is how deep parentheses, lists, calls and operators may nest.
+	maxDepth = 64
+	// maxNodes is the size of the syntax tree, macros expanded.
+	maxNodes = 10_000
+	// maxRegexp is the size of the program that a regular expression
+	// compiles to, in instructions.
+	maxRegexp = 250
+)
+
+// An Error says why a condition does not compile.
+type Error struct {
+	// Line and Column are where: from 1, the column in characters (Unicode
+	// code points). Both are 0 when it concerns the condition as a whole.
+	Line, Column int
+	// Message is a sentence for whoever wrote the condition.
+	Message string
+}
+
+// Error gives the position and the message.
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.Message
+	}
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
+}
+
+// A Reason says why a rule could not be evaluated, without a value of the
+// input.
+type Reason string
+
+// The reasons for a Failure.
+const (
+	NotCompiled  Reason = "the condition does not compile"
+	NoSuchKey    Reason = "the input has no such key"
+	WrongType    Reason = "a value has the wrong type"
+	CostExceeded Reason = "the evaluation costs too much"
+	TextTooLong  Reason = "a text of the input is too long"
+	Panicked     Reason = "the evaluation panicked"
+	// EvaluationError is any other, such as a number that does not parse.
+	EvaluationError Reason = "the evaluation failed"
+)
+
+// A Condition is compiled CEL. It is safe for concurrent use.
+type Condition struct {
+	program cel.Program
+	needs   Lookups
+}
+
+// environment is what conditions are written in: CEL's standard library with
+// its macros, the string functions and the network functions of cel-go, each
+// at a fixed version, so that an update of the module changes no condition's
+// meaning.
+var environment = sync.OnceValues(func() (*cel.Env, error) {
+	// cel-go v0.33.2 labels an error with the place where it arose, even the
+	// two errors that all evaluations share, unless it has a label: give them
+	// one before evaluations race for it.
+	types.LabelErrNode(-1, types.NoSuchOverloadErr())
+	types.LabelErrNode(-1, types.Int(math.MaxInt64).ConvertToType(types.TimestampType)) // overflow
+
+	tags := types.ParseStructTag("cel")
+	return cel.NewEnv(
+		cel.Types(
+			cel.NativeTypeFor[User](tags, cel.NativeTypeAlias("User")),
+			cel.NativeTypeFor[Action](tags, cel.NativeTypeAlias("Action")),
+			cel.NativeTypeFor[Device](tags, cel.NativeTypeAlias("Device")),
+			cel.NativeTypeFor[Counts](tags, cel.NativeTypeAlias("Counts")),
+		),
+		cel.Variable("user", cel.ObjectType("User")),
+		cel.Variable("action", cel.ObjectType("Action")),
+		cel.Variable("ip", cel.StringType),
+		cel.Variable("userAgent", cel.StringType),
+		cel.Variable("device", cel.ObjectType("Device")),
+		cel.Variable("custom", cel.MapType(cel.StringType, cel.DynType)),
+		cel.Variable("counts", cel.ObjectType("Counts")),
+		ext.Strings(ext.StringsVersion(5)),
+		ext.Network(ext.NetworkVersion(1)),
+		cel.DefaultUTCTimeZone(true),
+		cel.ParserRecursionLimit(maxDepth),
+		cel.ParserExpressionSizeLimit(MaxLength),
+		cel.ExpressionNodeLimit(maxNodes),
+		cel.RegexProgramSizeLimit(maxRegexp),
+		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
+	)
+})
+
+// Compile checks a condition and makes it ready for evaluation: at most
+// MaxLength bytes of UTF-8, CEL that yields a boolean. Its error is an *Error.
+// It never panics.
+func Compile(condition string) (c *Condition, err error) {
+	if len(condition) > MaxLength {
+		return nil, &Error{Message: fmt.Sprintf("the condition is longer than %d bytes", MaxLength)}
+	}
+	if !utf8.ValidString(condition) {
+		return nil, &Error{Message: "the condition is not UTF-8"}
+	}
+	if strings.TrimSpace(condition) == "" {
+		return nil, &Error{Message: "the condition is empty"}
+	}
+	defer func() {
+		if recover() != nil {
+			c, err = nil, &Error{Message: "the condition cannot be compiled"}
+		}
+	}()
+	env, err := environment()
+	if err != nil {
+		return nil, &Error{Message: err.Error()}
+	}
+	checked, issues := env.Compile(condition)
+	if issues.Err() != nil {
+		return nil, firstError(issues)
+	}
+	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) {
+		return nil, &Error{Line: 1, Column: 1, Message: fmt.Sprintf("the condition must be a boolean, not %s", cel.FormatCELType(t))}
+	}
+	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(MaxCost))
+	if err != nil {
+		return nil, &Error{Message: err.Error()}
+	}
+	return &Condition{program: program, needs: lookups(checked.NativeRep().Expr())}, nil
+}
+
+// firstError is the issue that stands first in the text.
+func firstError(issues *cel.Issues) *Error {
+	var first *Error
+	for _, issue := range issues.Errors() {
+		e := &Error{
+			Line:    max(issue.Location.Line(), 0),
+			Column:  max(issue.Location.Column()+1, 1),
+			Message: strings.ReplaceAll(issue.Message, " (in container '')", ""),
+		}
+		if e.Line == 0 {
+			e.Column = 0
+		}
+		if first == nil || e.Line < first.Line || e.Line == first.Line && e.Column < first.Column {
+			first = e
+		}
+	}
+	return first
+}
+
+// lookups finds what an expression reads of device and counts. A use as a
+// whole, such as dyn(counts), counts as a use of every field.
+func lookups(e ast.Expr) Lookups {
+	var l Lookups
+	operands := map[int64]bool{}
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.SelectKind:
+			s := e.AsSelect()
+			if s.Operand().Kind() != ast.IdentKind {
+				return
+			}
+			operands[s.Operand().ID()] = true
+			switch s.Operand().AsIdent() + "." + s.FieldName() {
+			case "device.isNew":
+				l.DeviceIsNew = true
+			case "counts.actionsLastHour", "counts.actionsLastDay":
+				l.ActionCounts = true
+			case "counts.failuresLastHour", "counts.failuresLastDay":
+				l.FailureCounts = true
+			}
+		case ast.IdentKind:
+			if operands[e.ID()] {
+				return
+			}
+			switch e.AsIdent() {
+			case "device":
+				l.DeviceIsNew = true
+			case "counts":
+				l.ActionCounts, l.FailureCounts = true, true
+			}
+		}
+	}))
+	return l
+}
+
+// eval judges a condition; a reason says that it could not.
+func (c *Condition) eval(vars *activation) (matched bool, reason Reason) {
+	if c == nil {
+		return false, NotCompiled
+	}
+	defer func() {
+		if recover() != nil {
+			matched, reason = false, Panicked
+		}
+	}()
+	value, _, err := c.program.Eval(vars)
+	if err != nil {
+		return false, reasonOf(err)
+	}
+	b, ok := value.(types.Bool)
+	if !ok {
+		return false, WrongType
+	}
+	return bool(b), ""
+}
+
+// reasonOf maps what cel-go says to a reason. Its own messages quote values of
+// the input; only their beginnings are fixed.
+func reasonOf(err error) Reason {
+	var cancelled interpreter.EvalCancelledError
+	message := err.Error()
+	switch {
+	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
+		return CostExceeded
+	case errors.Is(err, errTooLong):
+		return TextTooLong
+	case errors.Is(err, errKind), strings.HasPrefix(message, "no such overload"):
+		return WrongType
+	case strings.HasPrefix(message, "no such key"):
+		return NoSuchKey
+	case strings.HasPrefix(message, "internal error"):
+		return Panicked
+	}
+	return EvaluationError
+}
