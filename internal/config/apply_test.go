@@ -116,7 +116,7 @@ func TestReadFileNamesThePlace(t *testing.T) {
 		"tenants: [{tenantId: a, authenticator: {digit: 6}}]":             "digit",
 		"tenants: [{tenantId: a, actions: {'sign in': {}}}]":              `actions: "sign in"`,
 		"tenants: [{tenantId: a, actions: {x: {defaultOutcome: MAYBE}}}]": "actions: x: defaultOutcome",
-		"tenants: [{tenantId: a, actions: {x: {defaultOutcome: ALLOW, rules: [{name: n, outcome: BLOCK, condition: 'usr'}]}}}]": "actions: x: rules[0]: condition, line 1, column 0",
+		"tenants: [{tenantId: a, actions: {x: {defaultOutcome: ALLOW, rules: [{name: n, outcome: BLOCK, condition: 'usr'}]}}}]": "actions: x: rules[0]: condition, line 1, column 1",
 		"tenant: []":  "tenant",
 		"tenants: {":  "yaml",
 		"tenants: 42": "tenants",

@@ -1,182 +1,243 @@
-// Package rules decides what happens to an action when it is tracked: the
-// first of its rules whose condition holds gives the outcome, or else the
-// default does. Conditions are written in CEL (cel.dev).
-//
-// It reads no store and no clock; the server gathers an Input and calls it, and
-// whoever saves rules checks them here first.
 package rules
 
 import (
 	"errors"
 	"fmt"
-	"reflect"
+	"math"
 	"strings"
 	"sync"
-	"time"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/ext"
+	"cel.dev/cel-go/interpreter"
 )
 
+// Limits of a condition.
 const (
-	// MaxCondition is the longest condition in bytes; a longer one is not
-	// even parsed.
-	MaxCondition = 2000
-	// maxDepth bounds how deep a condition nests.
-	maxDepth = 32
-	// maxCost bounds the evaluation of a condition, in the units of CEL's cost
-	// model: a look-up is 1, a match is as long as its strings.
-	maxCost = 20_000
+	// MaxLength is the longest condition, in bytes. It is held before parsing.
+	MaxLength = 4096
+	// MaxCost is what one evaluation may cost, in CEL's units: about one for
+	// a variable, a field, a comparison or a call, and one for ten bytes of
+	// text that a call reads. A condition that spends it on arithmetic takes
+	// about 2 ms; the worst regular expressions over the longest text, 100 ms.
+	MaxCost = 20_000
+
+	// maxDepth is how deep parentheses, lists, calls and operators may nest.
+	maxDepth = 64
+	// maxNodes is the size of the syntax tree, macros expanded.
+	maxNodes = 10_000
+	// maxRegexp is the size of the program that a regular expression
+	// compiles to, in instructions.
+	maxRegexp = 250
 )
 
-// An Input is what a condition sees.
-type Input struct {
-	User   User
-	Action string
-	// IP and UserAgent are those that the backend told; empty if it did not.
-	IP, UserAgent string
-	Device        Device
-	// Custom holds the strings, numbers and booleans of the tracked action.
-	Custom map[string]any
-	Counts Counts
+// An Error says why a condition does not compile.
+type Error struct {
+	// Line and Column are where: from 1, the column in characters (Unicode
+	// code points). Both are 0 when it concerns the condition as a whole.
+	Line, Column int
+	// Message is a sentence for whoever wrote the condition.
+	Message string
 }
 
-// A User is the one who does the action, as user.
-type User struct {
-	ID            string    `cel:"id"`
-	Email         string    `cel:"email"`
-	EmailVerified bool      `cel:"emailVerified"`
-	PhoneNumber   string    `cel:"phoneNumber"`
-	Username      string    `cel:"username"`
-	Locale        string    `cel:"locale"`
-	IsEnrolled    bool      `cel:"isEnrolled"`
-	CreatedAt     time.Time `cel:"createdAt"`
+// Error gives the position and the message.
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.Message
+	}
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
 }
 
-// A Device is where the user does it, as device.
-type Device struct {
-	// ID is the deviceId that the backend told; empty if it did not.
-	ID string `cel:"id"`
-	// IsNew says that no earlier action of the user came from it. A device
-	// without an id is new.
-	IsNew bool `cel:"isNew"`
+// A Reason says why a rule could not be evaluated, without a value of the
+// input.
+type Reason string
+
+// The reasons for a Failure.
+const (
+	NotCompiled  Reason = "the condition does not compile"
+	NoSuchKey    Reason = "the input has no such key"
+	WrongType    Reason = "a value has the wrong type"
+	CostExceeded Reason = "the evaluation costs too much"
+	TextTooLong  Reason = "a text of the input is too long"
+	Panicked     Reason = "the evaluation panicked"
+	// EvaluationError is any other, such as a number that does not parse.
+	EvaluationError Reason = "the evaluation failed"
+)
+
+// A Condition is compiled CEL. It is safe for concurrent use.
+type Condition struct {
+	program cel.Program
+	needs   Lookups
 }
 
-// Counts are of the same user in the time before, as counts.
-type Counts struct {
-	// ActionsLastHour and ActionsLastDay count tracked actions of any code.
-	ActionsLastHour int64 `cel:"actionsLastHour"`
-	ActionsLastDay  int64 `cel:"actionsLastDay"`
-	// FailuresLastHour and FailuresLastDay count refused codes since the last
-	// accepted one.
-	FailuresLastHour int64 `cel:"failuresLastHour"`
-	FailuresLastDay  int64 `cel:"failuresLastDay"`
-}
-
-// environment is made at the first use: most programs that link this package
-// never need it.
+// environment is what conditions are written in: CEL's standard library with
+// its macros, the string functions and the network functions of cel-go, each
+// at a fixed version, so that an update of the module changes no condition's
+// meaning.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
+	// cel-go v0.33.2 labels an error with the place where it arose, even the
+	// two errors that all evaluations share, unless it has a label: give them
+	// one before evaluations race for it.
+	types.LabelErrNode(-1, types.NoSuchOverloadErr())
+	types.LabelErrNode(-1, types.Int(math.MaxInt64).ConvertToType(types.TimestampType)) // overflow
+
+	tags := types.ParseStructTag("cel")
 	return cel.NewEnv(
-		ext.NativeTypes(reflect.TypeFor[User](), reflect.TypeFor[Device](), reflect.TypeFor[Counts](), ext.ParseStructTags(true)),
-		ext.Strings(), ext.Network(),
-		cel.CrossTypeNumericComparisons(true), // custom.amount > 1000 compares a double with an int
-		cel.ParserExpressionSizeLimit(MaxCondition),
-		cel.ParserRecursionLimit(maxDepth),
-		cel.Variable("user", cel.ObjectType("rules.User")),
-		cel.Variable("action", cel.StringType),
+		cel.Types(
+			cel.NativeTypeFor[User](tags, cel.NativeTypeAlias("User")),
+			cel.NativeTypeFor[Action](tags, cel.NativeTypeAlias("Action")),
+			cel.NativeTypeFor[Device](tags, cel.NativeTypeAlias("Device")),
+			cel.NativeTypeFor[Counts](tags, cel.NativeTypeAlias("Counts")),
+		),
+		cel.Variable("user", cel.ObjectType("User")),
+		cel.Variable("action", cel.ObjectType("Action")),
 		cel.Variable("ip", cel.StringType),
 		cel.Variable("userAgent", cel.StringType),
-		cel.Variable("device", cel.ObjectType("rules.Device")),
+		cel.Variable("device", cel.ObjectType("Device")),
 		cel.Variable("custom", cel.MapType(cel.StringType, cel.DynType)),
-		cel.Variable("counts", cel.ObjectType("rules.Counts")),
+		cel.Variable("counts", cel.ObjectType("Counts")),
+		ext.Strings(ext.StringsVersion(5)),
+		ext.Network(ext.NetworkVersion(1)),
+		cel.DefaultUTCTimeZone(true),
+		cel.ParserRecursionLimit(maxDepth),
+		cel.ParserExpressionSizeLimit(MaxLength),
+		cel.ExpressionNodeLimit(maxNodes),
+		cel.RegexProgramSizeLimit(maxRegexp),
+		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
 	)
 })
 
-// A ConditionError says what is wrong with a condition, and where.
-type ConditionError struct {
-	// Line counts from 1, Column from 0 in characters; both are 0 for the
-	// condition as a whole.
-	Line, Column int
-	Message      string
-}
-
-func (e *ConditionError) Error() string {
-	if e.Line == 0 {
-		return "condition: " + e.Message
+// Compile checks a condition and makes it ready for evaluation: at most
+// MaxLength bytes of UTF-8, CEL that yields a boolean. Its error is an *Error.
+// It never panics.
+func Compile(condition string) (c *Condition, err error) {
+	if len(condition) > MaxLength {
+		return nil, &Error{Message: fmt.Sprintf("the condition is longer than %d bytes", MaxLength)}
 	}
-	return fmt.Sprintf("condition, line %d, column %d: %s", e.Line, e.Column, e.Message)
-}
-
-// A Condition is one that was parsed and type-checked. It may be used by
-// several goroutines.
-type Condition struct{ program cel.Program }
-
-// Compile parses and checks a condition, which must give a boolean. Its error
-// is a *ConditionError.
-func Compile(condition string) (*Condition, error) {
-	if len(condition) > MaxCondition {
-		return nil, &ConditionError{Message: fmt.Sprintf("is longer than %d bytes", MaxCondition)}
+	if !utf8.ValidString(condition) {
+		return nil, &Error{Message: "the condition is not UTF-8"}
 	}
-	env, err := environment()
-	if err != nil {
-		return nil, fmt.Errorf("rules: %w", err)
+	if strings.TrimSpace(condition) == "" {
+		return nil, &Error{Message: "the condition is empty"}
 	}
-	ast, issues := env.Compile(condition)
-	if issues.Err() != nil {
-		e := &ConditionError{Message: "is not a CEL expression"}
-		if all := issues.Errors(); len(all) > 0 {
-			e = &ConditionError{all[0].Location.Line(), all[0].Location.Column(), all[0].Message}
-		}
-		return nil, e
-	}
-	if ast.OutputType() != cel.BoolType {
-		return nil, &ConditionError{Message: fmt.Sprintf("must be true or false, not %s", ast.OutputType())}
-	}
-	program, err := env.Program(ast, cel.CostLimit(maxCost))
-	if err != nil {
-		return nil, &ConditionError{Message: "cannot be run: " + err.Error()}
-	}
-	return &Condition{program}, nil
-}
-
-// Holds evaluates the condition. An error says that it could not be: a key of
-// custom that is not there, a comparison of a text with a number, too much
-// work. The error quotes nothing of the input.
-func (c *Condition) Holds(in Input) (holds bool, err error) {
 	defer func() {
 		if recover() != nil {
-			holds, err = false, errors.New("the evaluation crashed")
+			c, err = nil, &Error{Message: "the condition cannot be compiled"}
 		}
 	}()
-	custom := in.Custom
-	if custom == nil {
-		custom = map[string]any{}
-	}
-	v, _, err := c.program.Eval(map[string]any{
-		"user": in.User, "action": in.Action, "ip": in.IP, "userAgent": in.UserAgent,
-		"device": in.Device, "custom": custom, "counts": in.Counts,
-	})
+	env, err := environment()
 	if err != nil {
-		return false, reason(err)
+		return nil, &Error{Message: err.Error()}
 	}
-	holds, ok := v.Value().(bool)
-	if !ok {
-		return false, errors.New("it gave no boolean")
+	checked, issues := env.Compile(condition)
+	if issues.Err() != nil {
+		return nil, firstError(issues)
 	}
-	return holds, nil
+	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) {
+		return nil, &Error{Line: 1, Column: 1, Message: fmt.Sprintf("the condition must be a boolean, not %s", cel.FormatCELType(t))}
+	}
+	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(MaxCost))
+	if err != nil {
+		return nil, &Error{Message: err.Error()}
+	}
+	return &Condition{program: program, needs: lookups(checked.NativeRep().Expr())}, nil
 }
 
-// reason keeps of an evaluation error what may be logged: a function's own
-// text may quote the user's data.
-func reason(err error) error {
-	for _, r := range []struct{ in, out string }{
-		{"no such key", "a key of custom is missing; ask with has(custom.key) first"},
-		{"no such overload", "a value has another type than the condition expects"},
-		{"cost limit", "it takes too much work"},
-	} {
-		if strings.Contains(err.Error(), r.in) {
-			return errors.New(r.out)
+// firstError is the issue that stands first in the text.
+func firstError(issues *cel.Issues) *Error {
+	var first *Error
+	for _, issue := range issues.Errors() {
+		e := &Error{
+			Line:    max(issue.Location.Line(), 0),
+			Column:  max(issue.Location.Column()+1, 1),
+			Message: strings.ReplaceAll(issue.Message, " (in container '')", ""),
+		}
+		if e.Line == 0 {
+			e.Column = 0
+		}
+		if first == nil || e.Line < first.Line || e.Line == first.Line && e.Column < first.Column {
+			first = e
 		}
 	}
-	return errors.New("a function failed")
+	return first
+}
+
+// lookups finds what an expression reads of device and counts. A use as a
+// whole, such as dyn(counts), counts as a use of every field.
+func lookups(e ast.Expr) Lookups {
+	var l Lookups
+	operands := map[int64]bool{}
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.SelectKind:
+			s := e.AsSelect()
+			if s.Operand().Kind() != ast.IdentKind {
+				return
+			}
+			operands[s.Operand().ID()] = true
+			switch s.Operand().AsIdent() + "." + s.FieldName() {
+			case "device.isNew":
+				l.DeviceIsNew = true
+			case "counts.actionsLastHour", "counts.actionsLastDay":
+				l.ActionCounts = true
+			case "counts.failuresLastHour", "counts.failuresLastDay":
+				l.FailureCounts = true
+			}
+		case ast.IdentKind:
+			if operands[e.ID()] {
+				return
+			}
+			switch e.AsIdent() {
+			case "device":
+				l.DeviceIsNew = true
+			case "counts":
+				l.ActionCounts, l.FailureCounts = true, true
+			}
+		}
+	}))
+	return l
+}
+
+// eval judges a condition; a reason says that it could not.
+func (c *Condition) eval(vars *activation) (matched bool, reason Reason) {
+	if c == nil {
+		return false, NotCompiled
+	}
+	defer func() {
+		if recover() != nil {
+			matched, reason = false, Panicked
+		}
+	}()
+	value, _, err := c.program.Eval(vars)
+	if err != nil {
+		return false, reasonOf(err)
+	}
+	b, ok := value.(types.Bool)
+	if !ok {
+		return false, WrongType
+	}
+	return bool(b), ""
+}
+
+// reasonOf maps what cel-go says to a reason. Its own messages quote values of
+// the input; only their beginnings are fixed.
+func reasonOf(err error) Reason {
+	var cancelled interpreter.EvalCancelledError
+	message := err.Error()
+	switch {
+	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
+		return CostExceeded
+	case errors.Is(err, errTooLong):
+		return TextTooLong
+	case errors.Is(err, errKind), strings.HasPrefix(message, "no such overload"):
+		return WrongType
+	case strings.HasPrefix(message, "no such key"):
+		return NoSuchKey
+	case strings.HasPrefix(message, "internal error"):
+		return Panicked
+	}
+	return EvaluationError
 }

@@ -1,121 +1,139 @@
+// Package rules decides what an action's rules make of it: ALLOW, CHALLENGE,
+// REVIEW or BLOCK. A rule is a condition in CEL (https://cel.dev) over what is
+// known of the user, the action and the device, and an outcome.
+//
+// It is pure: it knows no store, no HTTP and no clock. The server gathers the
+// Input and calls Decide; the management API calls Compile before it saves.
 package rules
 
 import (
-	"fmt"
-	"strings"
+	"net/netip"
 	"sync"
-
-	"github.com/google/uuid"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// ruleSpace makes the ids of rules from their names (RFC 9562, version 5), so
-// that a rule keeps its id when the settings are written again.
-var ruleSpace = uuid.MustParse("6f1c6a5e-3a55-4a7c-9f64-6e1f0c5f0a53")
-
-// Check checks the settings of an action and gives each rule its id. An error
-// names the rule and what is wrong with it.
-func Check(s api.ActionSettings) (api.ActionSettings, error) {
-	if !isOutcome(s.DefaultOutcome) {
-		return s, fmt.Errorf("defaultOutcome must be ALLOW, CHALLENGE, REVIEW or BLOCK")
-	}
-	if len(s.Rules) > api.MaxRules {
-		return s, fmt.Errorf("there are %d rules, an action may have %d", len(s.Rules), api.MaxRules)
-	}
-	checked := make([]api.ActionRule, 0, len(s.Rules))
-	names, ids := map[string]bool{}, map[string]bool{}
-	for i, r := range s.Rules {
-		switch {
-		case strings.TrimSpace(r.Name) == "" || len(r.Name) > api.MaxRuleName:
-			return s, fmt.Errorf("rules[%d]: name must be 1 to %d bytes", i, api.MaxRuleName)
-		case names[r.Name]:
-			return s, fmt.Errorf("rules[%d]: the name %q stands there twice", i, r.Name)
-		case len(r.Description) > api.MaxRuleDescription:
-			return s, fmt.Errorf("rules[%d]: description must be at most %d bytes", i, api.MaxRuleDescription)
-		case len(r.RuleID) > 64:
-			return s, fmt.Errorf("rules[%d]: ruleId must be at most 64 bytes", i)
-		case !isOutcome(r.Outcome):
-			return s, fmt.Errorf("rules[%d]: outcome must be ALLOW, CHALLENGE, REVIEW or BLOCK", i)
-		}
-		if _, err := Compile(r.Condition); err != nil {
-			return s, fmt.Errorf("rules[%d]: %w", i, err)
-		}
-		if r.RuleID == "" {
-			r.RuleID = uuid.NewSHA1(ruleSpace, []byte(r.Name)).String()
-		}
-		if ids[r.RuleID] {
-			return s, fmt.Errorf("rules[%d]: the ruleId stands there twice", i)
-		}
-		names[r.Name], ids[r.RuleID] = true, true
-		checked = append(checked, r)
-	}
-	s.Rules = checked
-	return s, nil
-}
-
-func isOutcome(o api.Outcome) bool {
-	switch o {
-	case api.OutcomeAllow, api.OutcomeChallenge, api.OutcomeReview, api.OutcomeBlock:
-		return true
-	}
-	return false
+// A CompiledRule is a rule that Decide can judge.
+type CompiledRule struct {
+	ID      string
+	Outcome api.Outcome
+	// Condition is nil when the rule's condition does not compile; such a
+	// rule fails to evaluate.
+	Condition *Condition
 }
 
 // A Decision is what the rules make of an action.
 type Decision struct {
+	// Outcome is that of the first rule that matches, else the default.
 	Outcome api.Outcome
-	// Rule is the one that decided; nil for the default outcome.
-	Rule *api.ActionRule
+	// RuleIDs are all rules that match, in the order of the rules: the first
+	// of them has decided, the others say what else would have. Never nil.
+	RuleIDs []string
+	// PriorityRuleID is the rule that has decided; empty when none matches.
+	PriorityRuleID string
 }
 
-// Decide goes through the rules in their order; the first that matches
-// decides. A rule that cannot be evaluated must not open a door: it counts as
-// matched if its outcome is CHALLENGE, REVIEW or BLOCK, never if it is ALLOW.
-// Each such rule is reported with the reason.
-func Decide(s api.ActionSettings, in Input, report func(api.ActionRule, error)) Decision {
-	for _, r := range s.Rules {
-		c, err := compiled(r.Condition)
-		holds := false
-		if err == nil {
-			holds, err = c.Holds(in)
-		}
-		if err != nil {
-			report(r, err)
-			holds = r.Outcome != api.OutcomeAllow
-		}
-		if holds {
-			return Decision{r.Outcome, &r}
-		}
-	}
-	return Decision{Outcome: s.DefaultOutcome}
+// A Failure is a rule that could not be evaluated. It holds nothing of the
+// input, so that it can be logged.
+type Failure struct {
+	RuleID string
+	Reason Reason
+	// Matched says whether the rule counts as matched all the same.
+	Matched bool
 }
 
-// cache keeps compiled conditions by their text. When it is full it starts
-// afresh: compiling takes less than a millisecond.
-var cache = struct {
-	sync.RWMutex
-	of map[string]*Condition
-}{of: map[string]*Condition{}}
-
-const maxCached = 1000
-
-func compiled(condition string) (*Condition, error) {
-	cache.RLock()
-	c := cache.of[condition]
-	cache.RUnlock()
-	if c != nil {
-		return c, nil
+// Decide judges every rule. The first that matches decides; when none does,
+// the outcome is defaultOutcome.
+//
+// A rule that cannot be evaluated must not open a door: it counts as matched,
+// unless its outcome is ALLOW. Each is reported to log, which may be nil.
+//
+// Needs says which parts of the input Decide will look at.
+func Decide(defaultOutcome api.Outcome, rules []CompiledRule, in Input, log func(Failure)) Decision {
+	d := Decision{Outcome: defaultOutcome, RuleIDs: []string{}}
+	in.IP = canonicalIP(in.IP)
+	vars := &activation{in: &in}
+	for _, r := range rules {
+		matched, reason := r.Condition.eval(vars)
+		if reason != "" {
+			matched = r.Outcome != api.OutcomeAllow
+			if log != nil {
+				log(Failure{RuleID: r.ID, Reason: reason, Matched: matched})
+			}
+		}
+		if !matched {
+			continue
+		}
+		if len(d.RuleIDs) == 0 {
+			d.Outcome, d.PriorityRuleID = r.Outcome, r.ID
+		}
+		d.RuleIDs = append(d.RuleIDs, r.ID)
 	}
-	c, err := Compile(condition)
+	return d
+}
+
+// Needs says which look-ups the conditions of rules mention. The caller may
+// leave the others out of the Input.
+func Needs(rules []CompiledRule) Lookups {
+	var l Lookups
+	for _, r := range rules {
+		if r.Condition != nil {
+			l.DeviceIsNew = l.DeviceIsNew || r.Condition.needs.DeviceIsNew
+			l.ActionCounts = l.ActionCounts || r.Condition.needs.ActionCounts
+			l.FailureCounts = l.FailureCounts || r.Condition.needs.FailureCounts
+		}
+	}
+	return l
+}
+
+// canonicalIP writes an address in one way, so that 10.0.0.1 and
+// ::ffff:10.0.0.1, which a dual-stack socket reports, are the same to every
+// condition. What is no address stays as it is.
+func canonicalIP(s string) string {
+	addr, err := netip.ParseAddr(s)
 	if err != nil {
-		return nil, err
+		return s
 	}
-	cache.Lock()
-	defer cache.Unlock()
-	if len(cache.of) >= maxCached {
-		clear(cache.of)
+	return addr.WithZone("").Unmap().String()
+}
+
+// cacheSize is the number of conditions that a Cache holds; one takes some
+// ten kilobytes.
+const cacheSize = 1024
+
+// A Cache keeps compiled conditions by their text, at most 1024; when it is
+// full it starts afresh. The zero value is ready, and safe for concurrent use.
+type Cache struct {
+	mu         sync.Mutex
+	conditions map[string]*Condition
+}
+
+// Compile makes the stored rules of an action ready for Decide. A condition
+// that no longer compiles is left nil.
+func (c *Cache) Compile(rules []api.ActionRule) []CompiledRule {
+	compiled := make([]CompiledRule, len(rules))
+	for i, r := range rules {
+		compiled[i] = CompiledRule{ID: r.RuleID, Outcome: r.Outcome, Condition: c.condition(r.Condition)}
 	}
-	cache.of[condition] = c
-	return c, nil
+	return compiled
+}
+
+func (c *Cache) condition(text string) *Condition {
+	c.mu.Lock()
+	condition, ok := c.conditions[text]
+	c.mu.Unlock()
+	if ok {
+		return condition
+	}
+	condition, err := Compile(text)
+	if err != nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conditions == nil || len(c.conditions) >= cacheSize {
+		c.conditions = make(map[string]*Condition)
+	}
+	c.conditions[text] = condition
+	return condition
 }

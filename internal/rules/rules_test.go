@@ -1,7 +1,8 @@
 package rules
 
 import (
-	"errors"
+	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -10,210 +11,397 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-var input = Input{
-	User: User{
-		ID: "u1", Email: "jane@acme.com", EmailVerified: true, PhoneNumber: "123", Username: "jane", Locale: "de",
-		IsEnrolled: true, CreatedAt: time.Unix(1_700_000_000, 0),
-	},
-	Action: "createPayment", IP: "10.1.2.3", UserAgent: "Mozilla/5.0 (X11; Linux)",
-	Device: Device{ID: "d1", IsNew: true},
-	Custom: map[string]any{"amount": 1500.5, "country": "NZ", "vip": true},
-	Counts: Counts{ActionsLastHour: 3, ActionsLastDay: 30, FailuresLastHour: 1, FailuresLastDay: 2},
-}
-
-func TestConditionsSeeTheInput(t *testing.T) {
-	t.Parallel()
-	for condition, want := range map[string]bool{
-		`true`:            true,
-		`user.id == "u1"`: true,
-		`user.email.endsWith("@acme.com") && user.emailVerified`: true,
-		`user.phoneNumber == "123" && user.username == "jane"`:   true,
-		`user.locale == "en"`: false,
-		`!user.isEnrolled`:    false,
-		`user.createdAt < timestamp("2024-01-01T00:00:00Z")`:         true,
-		`action == "createPayment"`:                                  true,
-		`cidr("10.0.0.0/8").containsIP(ip)`:                          true,
-		`cidr("192.168.0.0/16").containsIP(ip)`:                      false,
-		`userAgent.contains("Linux")`:                                true,
-		`userAgent.lowerAscii().matches("^mozilla/[0-9.]+")`:         true,
-		`device.isNew && device.id == "d1"`:                          true,
-		`custom.amount > 1000`:                                       true,
-		`custom.amount > 1500.5`:                                     false,
-		`has(custom.amount) && custom.amount > 1000.0`:               true,
-		`has(custom.missing) && custom.missing > 1`:                  false,
-		`custom.country in ["AU", "NZ"] && custom.vip`:               true,
-		`custom["country"] == "NZ"`:                                  true,
-		`counts.actionsLastHour >= 3 && counts.actionsLastDay == 30`: true,
-		`counts.failuresLastHour > 1 || counts.failuresLastDay > 2`:  false,
-		`[1, 2, 3].exists(x, x == counts.actionsLastHour)`:           true,
-	} {
-		c, err := Compile(condition)
-		if err != nil {
-			t.Errorf("%s: %v", condition, err)
-			continue
-		}
-		if got, err := c.Holds(input); err != nil || got != want {
-			t.Errorf("%s: got %v, %v, want %v", condition, got, err, want)
-		}
+// sample is an input in which every field that may be set is.
+func sample() Input {
+	return Input{
+		User: User{
+			ID: "u1", Email: "jane@example.com", EmailVerified: true, PhoneNumber: "+6421000000", PhoneNumberVerified: true,
+			Username: "jane", DisplayName: "Jane Doe", Locale: "en-NZ", IsEnrolled: true,
+			CreatedAt: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), Custom: map[string]any{"tier": "gold"},
+		},
+		Action:    Action{Code: "signIn", CreatedAt: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)},
+		IP:        "10.1.2.3",
+		UserAgent: "Mozilla/5.0 (X11; Linux x86_64)",
+		Device:    Device{ID: "d1", IsNew: true},
+		Custom:    map[string]any{"amount": 150.5, "whole": 3.0, "currency": "NZD", "vip": true},
+		Counts:    Counts{ActionsLastHour: 1, ActionsLastDay: 2, FailuresLastHour: 3, FailuresLastDay: 4},
 	}
 }
 
-func TestCompileSaysWhatIsWrongAndWhere(t *testing.T) {
+func compile(t testing.TB, condition string) *Condition {
+	t.Helper()
+	c, err := Compile(condition)
+	if err != nil {
+		t.Fatalf("%q: %v", condition, err)
+	}
+	return c
+}
+
+// judge decides a single blocking rule, and gives the reason if it fails.
+func judge(t testing.TB, condition string, in Input) (matched bool, reason Reason) {
+	t.Helper()
+	d := Decide(api.OutcomeAllow, []CompiledRule{{ID: "r", Outcome: api.OutcomeBlock, Condition: compile(t, condition)}}, in,
+		func(f Failure) { reason = f.Reason })
+	return d.Outcome == api.OutcomeBlock, reason
+}
+
+func TestConditions(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		condition    string
-		line, column int
-		want         string
+		condition string
+		want      bool
 	}{
-		{``, 1, 0, ""},
-		{`user.nickname == "x"`, 1, 4, "undefined field 'nickname'"},
-		{"true &&\n  usr.id == \"x\"", 2, 2, "undeclared reference to 'usr'"},
-		{`counts.actionsLastHour == "3"`, 1, 23, "no matching overload"},
-		{`user.id`, 0, 0, "must be true or false, not string"},
-		{`custom.amount`, 0, 0, "must be true or false, not dyn"},
-		{`true &&`, 1, 7, "Syntax error"},
-		{strings.Repeat("x", MaxCondition+1), 0, 0, "longer than 2000 bytes"},
-		{strings.Repeat("(", 900) + "true" + strings.Repeat(")", 900), 0, 0, ""},
+		{`true`, true},
+		{`user.id == "u1"`, true},
+		{`user.email == "jane@example.com"`, true},
+		{`user.emailVerified`, true},
+		{`user.phoneNumber.startsWith("+64")`, true},
+		{`user.phoneNumberVerified`, true},
+		{`user.username == "jane"`, true},
+		{`user.displayName == "Jane Doe"`, true},
+		{`user.locale == "en-NZ"`, true},
+		{`user.isEnrolled`, true},
+		{`user.createdAt < timestamp("2026-11-21T00:00:00Z")`, true},
+		{`user.custom.tier == "gold"`, true},
+		{`has(user.email)`, true},
+		{`has(user.custom.tier) && !has(user.custom.other)`, true},
+		{`action.code == "signIn"`, true},
+		{`action.code in ["signIn", "pay"]`, true},
+		{`action.createdAt - user.createdAt > duration("72h")`, true},
+		{`action.createdAt.getHours() == 12`, true},
+		{`action.createdAt.getHours("Pacific/Auckland") == 1`, true},
+		{`ip == "10.1.2.3"`, true},
+		{`cidr("10.0.0.0/8").containsIP(ip)`, true},
+		{`["192.168.0.0/16", "10.0.0.0/8"].exists(net, cidr(net).containsIP(ip))`, true},
+		{`cidr("2001:db8::/32").containsIP(ip)`, false},
+		{`ip(ip).isLoopback()`, false},
+		{`userAgent.contains("Linux")`, true},
+		{`userAgent.lowerAscii().matches("^mozilla/[0-9]")`, true},
+		{`device.id == "d1"`, true},
+		{`device.isNew`, true},
+		{`custom.amount > 100`, true},
+		{`custom.amount > 150.25`, true},
+		{`custom.whole == 3`, true},
+		{`custom.currency == "NZD"`, true},
+		{`custom.vip == true`, true},
+		{`custom["currency"] != "EUR"`, true},
+		{`has(custom.amount)`, true},
+		{`has(custom.missing)`, false},
+		{`has(custom.missing) && custom.missing > 1`, false},
+		{`!has(custom.missing) || custom.missing > 1`, true},
+		{`counts.actionsLastHour == 1`, true},
+		{`counts.actionsLastDay == 2`, true},
+		{`counts.failuresLastHour == 3`, true},
+		{`counts.failuresLastDay == 4`, true},
+		{`user.email.split("@")[1] == "example.com"`, true},
+		{"// a comment\ndevice.isNew &&\n  !user.isEnrolled", false},
 	} {
-		_, err := Compile(tt.condition)
-		var e *ConditionError
-		if !errors.As(err, &e) {
-			t.Errorf("%.30s: got %v", tt.condition, err)
-			continue
-		}
-		if e.Line != tt.line && tt.want != "" || e.Column != tt.column && tt.want != "" || !strings.Contains(e.Message, tt.want) {
-			t.Errorf("%.30s: got %+v, want line %d, column %d, %q", tt.condition, e, tt.line, tt.column, tt.want)
+		got, reason := judge(t, tt.condition, sample())
+		if reason != "" || got != tt.want {
+			t.Errorf("%s: got %v %q, want %v", tt.condition, got, reason, tt.want)
 		}
 	}
 }
 
-func settings(def api.Outcome, rules ...api.ActionRule) api.ActionSettings {
-	return api.ActionSettings{DefaultOutcome: def, Rules: rules}
-}
-
-func rule(name, condition string, o api.Outcome) api.ActionRule {
-	return api.ActionRule{Name: name, Condition: condition, Outcome: o}
-}
-
-func none(t *testing.T) func(api.ActionRule, error) {
-	return func(r api.ActionRule, err error) { t.Errorf("rule %s: %v", r.Name, err) }
-}
-
-func TestTheFirstRuleThatMatchesDecides(t *testing.T) {
+func TestAbsentAttributes(t *testing.T) {
 	t.Parallel()
-	s := settings(api.OutcomeAllow,
-		rule("no", `custom.amount > 5000`, api.OutcomeBlock),
-		rule("first", `custom.amount > 1000`, api.OutcomeReview),
-		rule("second", `true`, api.OutcomeBlock))
-	d := Decide(s, input, none(t))
-	if d.Outcome != api.OutcomeReview || d.Rule == nil || d.Rule.Name != "first" {
-		t.Errorf("got %+v", d)
-	}
-	if d := Decide(settings(api.OutcomeChallenge), input, none(t)); d.Outcome != api.OutcomeChallenge || d.Rule != nil {
-		t.Errorf("no rule: got %+v", d)
-	}
-}
-
-// A rule that fails to evaluate must not open a door.
-func TestARuleThatFails(t *testing.T) {
-	t.Parallel()
-	for _, condition := range []string{
-		`custom.missing > 1`,          // no such key
-		`custom.country > 1`,          // a text and a number
-		`ip(userAgent).family() == 4`, // not an address
-		`[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, [1,2,3,4,5,6,7,8,9].all(d, a+b+c+d > 0))))`, // too much work
-		`no longer compiles`,
+	for _, tt := range []struct {
+		condition string
+		want      bool
+	}{
+		{`has(user.email) || has(device.id) || has(custom.x) || has(user.custom.x)`, false},
+		{`user.email == "" && ip == "" && userAgent == "" && device.id == ""`, true},
+		{`custom.size() == 0`, true},
+		{`counts.actionsLastDay > 0`, false},
 	} {
-		for outcome, matched := range map[api.Outcome]bool{
-			api.OutcomeAllow: false, api.OutcomeChallenge: true, api.OutcomeReview: true, api.OutcomeBlock: true,
+		got, reason := judge(t, tt.condition, Input{})
+		if reason != "" || got != tt.want {
+			t.Errorf("%s: got %v %q, want %v", tt.condition, got, reason, tt.want)
+		}
+	}
+}
+
+func TestIPv4MappedAddressIsIPv4(t *testing.T) {
+	t.Parallel()
+	in := sample()
+	in.IP = "::ffff:10.1.2.3"
+	if got, reason := judge(t, `cidr("10.0.0.0/8").containsIP(ip) && ip == "10.1.2.3"`, in); !got || reason != "" {
+		t.Errorf("got %v %q, want true", got, reason)
+	}
+}
+
+func TestFirstMatchDecides(t *testing.T) {
+	t.Parallel()
+	yes, no := compile(t, "true"), compile(t, "false")
+	for _, tt := range []struct {
+		name  string
+		rules []CompiledRule
+		want  Decision
+	}{
+		{"no rules", nil, Decision{api.OutcomeChallenge, []string{}, ""}},
+		{"no match", []CompiledRule{{"a", api.OutcomeBlock, no}}, Decision{api.OutcomeChallenge, []string{}, ""}},
+		{"one match", []CompiledRule{{"a", api.OutcomeBlock, no}, {"b", api.OutcomeReview, yes}},
+			Decision{api.OutcomeReview, []string{"b"}, "b"}},
+		{"the first of two", []CompiledRule{{"a", api.OutcomeAllow, yes}, {"b", api.OutcomeBlock, yes}},
+			Decision{api.OutcomeAllow, []string{"a", "b"}, "a"}},
+		{"the order counts", []CompiledRule{{"b", api.OutcomeBlock, yes}, {"a", api.OutcomeAllow, yes}},
+			Decision{api.OutcomeBlock, []string{"b", "a"}, "b"}},
+	} {
+		got := Decide(api.OutcomeChallenge, tt.rules, sample(), nil)
+		if !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// costly nests ten elements five deep: 100,000 steps.
+const costly = `[1,2,3,4,5,6,7,8,9,0].all(a, [1,2,3,4,5,6,7,8,9,0].all(b, [1,2,3,4,5,6,7,8,9,0].all(c, ` +
+	`[1,2,3,4,5,6,7,8,9,0].all(d, [1,2,3,4,5,6,7,8,9,0].all(e, a + b + c + d + e < 100)))))`
+
+// failing are conditions that cannot be evaluated on sample, with the reason.
+var failing = []struct {
+	condition string
+	reason    Reason
+}{
+	{`custom.missing > 1`, NoSuchKey},
+	{`!(custom.missing > 1)`, NoSuchKey},
+	{`user.custom.missing == "x"`, NoSuchKey},
+	{`custom[user.email] == 1`, NoSuchKey},
+	{`custom.currency > 1`, WrongType},
+	{`custom.vip && custom.amount`, WrongType},
+	{`custom.currency in custom.amount`, WrongType},
+	{`custom.currency.endsWith(custom.amount)`, WrongType},
+	{costly, CostExceeded},
+	{`int(custom.currency) == 1`, EvaluationError},
+	{`cidr(custom.currency).containsIP(ip)`, EvaluationError},
+	{`1 / (user.id.size() - 2) == 1`, EvaluationError},
+	{`userAgent.matches(custom.currency + "(")`, EvaluationError},
+	{`timestamp(int(custom.amount) + 999999999999) > action.createdAt`, EvaluationError},
+	{`action.createdAt + duration("2000000h") + duration("2000000h") ` + strings.Repeat(`+ duration("2000000h")`, 40) + ` > action.createdAt`, EvaluationError},
+}
+
+func TestFailingConditions(t *testing.T) {
+	t.Parallel()
+	for _, tt := range failing {
+		if _, got := judge(t, tt.condition, sample()); got != tt.reason {
+			t.Errorf("%.60s: got %q, want %q", tt.condition, got, tt.reason)
+		}
+	}
+}
+
+func TestFailingRuleOpensNoDoor(t *testing.T) {
+	t.Parallel()
+	broken := compile(t, "custom.missing > 1")
+	for _, condition := range []*Condition{broken, nil, {}} {
+		for _, tt := range []struct {
+			outcome api.Outcome
+			matched bool
+		}{
+			{api.OutcomeAllow, false},
+			{api.OutcomeChallenge, true},
+			{api.OutcomeReview, true},
+			{api.OutcomeBlock, true},
+			{"", true},
 		} {
-			def := api.OutcomeAllow
-			if outcome == api.OutcomeAllow {
-				def = api.OutcomeBlock
+			var failures []Failure
+			got := Decide("DEFAULT", []CompiledRule{{"r", tt.outcome, condition}}, sample(), func(f Failure) { failures = append(failures, f) })
+			want := Decision{"DEFAULT", []string{}, ""}
+			if tt.matched {
+				want = Decision{tt.outcome, []string{"r"}, "r"}
 			}
-			reported := 0
-			d := Decide(settings(def, rule("r", condition, outcome)), input, func(r api.ActionRule, err error) {
-				reported++
-				if err == nil || r.Name != "r" || strings.Contains(err.Error(), "Mozilla") || strings.Contains(err.Error(), "NZ") || err.Error() == "" {
-					t.Errorf("reported %v", err)
-				}
-			})
-			if got := d.Rule != nil; got != matched || reported != 1 {
-				t.Errorf("%.30s with %s: matched %v, reported %d times", condition, outcome, got, reported)
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%q: got %+v, want %+v", tt.outcome, got, want)
+			}
+			if len(failures) != 1 || failures[0].RuleID != "r" || failures[0].Matched != tt.matched || failures[0].Reason == "" {
+				t.Errorf("%q: reported %+v", tt.outcome, failures)
 			}
 		}
 	}
 }
 
-func TestConditionsRunConcurrently(t *testing.T) {
+// An ALLOW rule that fails is passed over; the next one decides.
+func TestFailingAllowIsPassedOver(t *testing.T) {
 	t.Parallel()
-	s := settings(api.OutcomeAllow, rule("r", `custom.amount > 1000 && cidr("10.0.0.0/8").containsIP(ip)`, api.OutcomeBlock))
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			for range 50 {
-				if d := Decide(s, input, none(t)); d.Outcome != api.OutcomeBlock {
-					t.Errorf("got %+v", d)
-				}
-			}
-		})
+	rules := []CompiledRule{
+		{"a", api.OutcomeAllow, compile(t, "custom.missing > 1")},
+		{"b", api.OutcomeReview, compile(t, "true")},
 	}
-	wg.Wait()
+	got := Decide(api.OutcomeAllow, rules, sample(), nil)
+	if want := (Decision{api.OutcomeReview, []string{"b"}, "b"}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
 }
 
-func TestCheck(t *testing.T) {
+func TestFailureHoldsNothingOfTheInput(t *testing.T) {
 	t.Parallel()
-	good := settings(api.OutcomeAllow, rule("a", "true", api.OutcomeBlock), api.ActionRule{RuleID: "mine", Name: "b", Condition: "false", Outcome: api.OutcomeReview})
-	got, err := Check(good)
-	if err != nil || len(got.Rules[0].RuleID) != 36 || got.Rules[1].RuleID != "mine" || good.Rules[0].RuleID != "" {
-		t.Errorf("got %+v, %v", got, err)
+	in := sample()
+	in.IP, in.UserAgent, in.User.Email = "sentinel", "sentinel", "sentinel"
+	in.Custom = map[string]any{"currency": "sentinel", "amount": 1.0, "vip": true}
+	for _, tt := range failing {
+		var got string
+		Decide(api.OutcomeAllow, []CompiledRule{{"r", api.OutcomeBlock, compile(t, tt.condition)}}, in, func(f Failure) { got = fmt.Sprintf("%+v", f) })
+		if got == "" || strings.Contains(got, "sentinel") {
+			t.Errorf("%.60s: reported %q", tt.condition, got)
+		}
 	}
-	if again, err := Check(good); err != nil || again.Rules[0].RuleID != got.Rules[0].RuleID {
-		t.Errorf("a rule changes its id: %v", err)
-	}
-	if got, err := Check(settings(api.OutcomeAllow)); err != nil || got.Rules == nil {
-		t.Errorf("no rules: got %+v, %v", got, err)
-	}
-	for want, s := range map[string]api.ActionSettings{
-		"defaultOutcome":              settings("MAYBE"),
-		"rules[0]: outcome":           settings(api.OutcomeAllow, rule("a", "true", "")),
-		"rules[0]: name":              settings(api.OutcomeAllow, rule(" ", "true", api.OutcomeBlock)),
-		"rules[1]: the name":          settings(api.OutcomeAllow, rule("a", "true", api.OutcomeBlock), rule("a", "false", api.OutcomeBlock)),
-		"rules[0]: condition, line 1": settings(api.OutcomeAllow, rule("a", "1 +", api.OutcomeBlock)),
-		"51 rules":                    settings(api.OutcomeAllow, make([]api.ActionRule, 51)...),
+}
+
+func TestLongTextFailsWhereItIsRead(t *testing.T) {
+	t.Parallel()
+	fits, long := strings.Repeat("x", MaxText), strings.Repeat("x", MaxText+1)
+	for _, tt := range []struct {
+		name      string
+		set       func(*Input, string)
+		condition string
+	}{
+		{"user agent", func(in *Input, s string) { in.UserAgent = s }, `userAgent.contains("x")`},
+		{"ip", func(in *Input, s string) { in.IP = s }, `ip.contains("x")`},
+		{"device", func(in *Input, s string) { in.Device.ID = s }, `device.id.contains("x")`},
+		{"user", func(in *Input, s string) { in.User.Email = s }, `user.email.contains("x")`},
+		{"user's custom", func(in *Input, s string) { in.User.Custom = map[string]any{"k": s} }, `user.custom.k.contains("x")`},
+		{"custom", func(in *Input, s string) { in.Custom = map[string]any{"k": s} }, `custom.k.contains("x")`},
+		{"key", func(in *Input, s string) { in.Custom = map[string]any{s: 1.0} }, `custom.exists(k, k.contains("x"))`},
 	} {
-		if _, err := Check(s); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want it to say %q", err, want)
+		in := sample()
+		tt.set(&in, fits)
+		if matched, reason := judge(t, tt.condition, in); !matched || reason != "" {
+			t.Errorf("%s of %d bytes: got %v %q, want true", tt.name, MaxText, matched, reason)
+		}
+		tt.set(&in, long)
+		if _, reason := judge(t, tt.condition, in); reason != TextTooLong {
+			t.Errorf("%s of %d bytes: got %q, want %q", tt.name, MaxText+1, reason, TextTooLong)
+		}
+		if _, reason := judge(t, `action.code == "signIn"`, in); reason != "" {
+			t.Errorf("%s of %d bytes, not read: %s", tt.name, MaxText+1, reason)
 		}
 	}
 }
 
-func FuzzCompile(f *testing.F) {
-	f.Add(`user.id == "u1" && counts.actionsLastHour > 3`)
-	f.Add(`cidr("10.0.0.0/8").containsIP(ip)`)
-	f.Add(`[1,2].map(x, [1,2].map(y, x * y)).exists(z, z == [1])`)
-	f.Add(`"a".matches("(a*)*b")`)
-	f.Add(`custom["\u0000"] ? true : !false`)
-	f.Fuzz(func(t *testing.T, condition string) {
-		c, err := Compile(condition)
-		if err != nil {
-			var e *ConditionError
-			if !errors.As(err, &e) {
-				t.Fatalf("got %v", err)
-			}
-			return
+func TestCustomOfAnotherKindFails(t *testing.T) {
+	t.Parallel()
+	for _, value := range []any{nil, []any{1.0}, map[string]any{}, 1, struct{}{}} {
+		in := sample()
+		in.Custom["odd"] = value
+		if _, reason := judge(t, `custom.amount > 100`, in); reason != WrongType {
+			t.Errorf("%T: got %q, want %q", value, reason, WrongType)
 		}
-		c.Holds(input)
-		c.Holds(Input{})
-	})
+	}
 }
 
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		condition string
+		want      Lookups
+	}{
+		{`true`, Lookups{}},
+		{`user.isEnrolled && device.id == "d1"`, Lookups{}},
+		{`custom.counts == 1 || custom.isNew == true`, Lookups{}},
+		{`user.isEnrolled && device.isNew`, Lookups{DeviceIsNew: true}},
+		{`has(device.isNew)`, Lookups{DeviceIsNew: true}},
+		{`dyn(device) == dyn(1)`, Lookups{DeviceIsNew: true}},
+		{`counts.actionsLastHour > 1`, Lookups{ActionCounts: true}},
+		{`counts.actionsLastDay > 1`, Lookups{ActionCounts: true}},
+		{`counts.failuresLastHour > 1`, Lookups{FailureCounts: true}},
+		{`[1].exists(n, counts.failuresLastDay > n)`, Lookups{FailureCounts: true}},
+		{`dyn(counts) == dyn(1)`, Lookups{ActionCounts: true, FailureCounts: true}},
+		{`counts.actionsLastDay + counts.failuresLastDay > 1 || device.isNew`, Lookups{true, true, true}},
+	} {
+		if got := Needs([]CompiledRule{{Condition: nil}, {Condition: compile(t, tt.condition)}}); got != tt.want {
+			t.Errorf("%s: got %+v, want %+v", tt.condition, got, tt.want)
+		}
+	}
+}
+
+func TestCache(t *testing.T) {
+	t.Parallel()
+	var c Cache
+	rules := []api.ActionRule{{RuleID: "a", Condition: "device.isNew", Outcome: api.OutcomeReview}, {RuleID: "b", Condition: "no such thing", Outcome: api.OutcomeBlock}}
+	first, again := c.Compile(rules), c.Compile(rules)
+	if first[0].ID != "a" || first[0].Outcome != api.OutcomeReview || first[0].Condition == nil {
+		t.Errorf("got %+v", first[0])
+	}
+	if first[0].Condition != again[0].Condition {
+		t.Error("compiled twice")
+	}
+	if first[1].Condition != nil {
+		t.Error("what does not compile has a condition")
+	}
+	for i := range cacheSize + 1 {
+		c.conditions[fmt.Sprint(i)] = nil
+	}
+	c.Compile([]api.ActionRule{{Condition: "true"}})
+	if got := len(c.conditions); got != 1 {
+		t.Errorf("a full cache then holds %d conditions, want 1", got)
+	}
+}
+
+// The race detector judges. All evaluations of a condition start at once,
+// because what cel-go shares between them is written by the first.
+func TestConcurrentUse(t *testing.T) {
+	t.Parallel()
+	var cache Cache
+	in := sample()
+	for _, tt := range failing {
+		rules := cache.Compile([]api.ActionRule{
+			{RuleID: "a", Condition: tt.condition, Outcome: api.OutcomeAllow},
+			{RuleID: "b", Condition: `custom.amount > 100 && cidr("10.0.0.0/8").containsIP(ip) && device.isNew`, Outcome: api.OutcomeReview},
+		})
+		start := make(chan struct{})
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				<-start
+				if got := Decide(api.OutcomeBlock, rules, in, nil); got.PriorityRuleID != "b" {
+					t.Errorf("%.60s: got %+v", tt.condition, got)
+				}
+				cache.Compile([]api.ActionRule{{Condition: `custom.amount > 100`}})
+			})
+		}
+		close(start)
+		wg.Wait()
+	}
+}
+
+// BenchmarkDecide judges ten rules of the usual kind, of which the last
+// matches.
 func BenchmarkDecide(b *testing.B) {
-	s := settings(api.OutcomeAllow,
-		rule("a", `custom.amount > 5000`, api.OutcomeBlock),
-		rule("b", `cidr("192.168.0.0/16").containsIP(ip)`, api.OutcomeBlock),
-		rule("c", `counts.failuresLastHour > 5 && device.isNew`, api.OutcomeReview))
+	var rules []CompiledRule
+	for i, condition := range []string{
+		`user.email.endsWith("@blocked.example")`,
+		`cidr("192.168.0.0/16").containsIP(ip)`,
+		`has(custom.missing) && custom.missing > 1`,
+		`counts.failuresLastHour > 10`,
+		`counts.actionsLastDay > 100 && !user.emailVerified`,
+		`action.createdAt - user.createdAt < duration("24h")`,
+		`userAgent.lowerAscii().contains("curl")`,
+		`action.code in ["pay", "delete"] && device.isNew`,
+		`user.custom.tier == "silver"`,
+		`custom.amount > 100 && custom.currency == "NZD"`,
+	} {
+		rules = append(rules, CompiledRule{fmt.Sprint(i), api.OutcomeReview, compile(b, condition)})
+	}
+	in := sample()
+	b.ReportAllocs()
 	for b.Loop() {
-		Decide(s, input, func(r api.ActionRule, err error) { b.Fatal(err) })
+		if d := Decide(api.OutcomeAllow, rules, in, nil); d.PriorityRuleID != "9" {
+			b.Fatal(d)
+		}
+	}
+}
+
+// BenchmarkCostExceeded is the longest that one rule may take.
+func BenchmarkCostExceeded(b *testing.B) {
+	rules := []CompiledRule{{"r", api.OutcomeReview, compile(b, costly)}}
+	in := sample()
+	for b.Loop() {
+		Decide(api.OutcomeAllow, rules, in, nil)
+	}
+}
+
+// BenchmarkCompile is what a condition takes that the cache does not hold.
+func BenchmarkCompile(b *testing.B) {
+	for b.Loop() {
+		compile(b, `custom.amount > 100 && cidr("10.0.0.0/8").containsIP(ip) && device.isNew`)
 	}
 }

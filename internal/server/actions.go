@@ -104,15 +104,28 @@ func checkState(state api.State) error {
 
 // shownAction is how the API shows an action.
 func shownAction(a store.Action) api.Action {
-	return api.Action{
+	out := api.Action{
 		State:              a.State,
 		CreatedAt:          api.Time{Time: a.CreatedAt},
 		StateUpdatedAt:     api.Time{Time: a.StateUpdatedAt},
 		VerificationMethod: a.VerificationMethod,
-		RuleIDs:            []string{},
-		Rules:              []api.Rule{},
+		RuleIDs:            ruleIDs(a),
+		Rules:              a.Rules,
 		Output:             api.ActionOutput{Custom: a.Custom},
 	}
+	if len(a.Rules) > 0 {
+		out.PriorityRuleID = a.Rules[0].RuleID
+	}
+	return out
+}
+
+// ruleIDs are those of the rules that matched, never nil.
+func ruleIDs(a store.Action) []string {
+	ids := make([]string, len(a.Rules))
+	for i, r := range a.Rules {
+		ids[i] = r.RuleID
+	}
+	return ids
 }
 
 // actions answers GET /v1/users/{userId}/actions (wire contract, 6.5): the

@@ -100,6 +100,11 @@ func (s *server) enrollVerified(r *http.Request) (any, error) {
 			a = *known
 		} else if err := tx.InsertVerified(a, secret); err != nil {
 			return err
+		} else if err := tx.Audit(store.AuditEvent{
+			At: now, Kind: store.AuditEnrollmentCompleted, ActionID: store.ActionID{UserID: userID},
+			Detail: map[string]any{"userAuthenticatorId": a.ID, "verificationMethod": a.Method, "by": "backend"},
+		}); err != nil {
+			return err
 		}
 		if in.IsDefault {
 			if err := tx.SetDefault(a); err != nil {
@@ -212,7 +217,13 @@ func (s *server) deleteAuthenticator(r *http.Request) (any, error) {
 				Status: http.StatusNotFound, Code: api.CodeNotFound, Description: "The user has no such authenticator.",
 			}
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return tx.Audit(store.AuditEvent{
+			At: s.Now(), Kind: store.AuditAuthenticatorDeleted, ActionID: store.ActionID{UserID: userID},
+			Detail: map[string]any{"userAuthenticatorId": id},
+		})
 	})
 	if err != nil {
 		return nil, err

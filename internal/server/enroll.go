@@ -89,6 +89,13 @@ func (s *server) enroll(r *http.Request) (any, error) {
 		}
 		now := s.Now()
 		out.URI = totp.URI(settings.Issuer, account(user), secret, parameters)
+		err = tx.Audit(store.AuditEvent{
+			At: now, Kind: store.AuditEnrollmentBegun, ActionID: actionID(c),
+			Detail: map[string]any{"userAuthenticatorId": out.UserAuthenticatorID},
+		})
+		if err != nil {
+			return err
+		}
 		return tx.InsertPending(store.Authenticator{
 			ID: out.UserAuthenticatorID, UserID: c.UserID, Method: api.AuthenticatorApp,
 			Parameters: parameters, Began: actionID(c), CreatedAt: now,

@@ -118,7 +118,7 @@ func TestManageActions(t *testing.T) {
 	}
 	r := p.manage("PUT", "tenants/t1/actions/pay", `{"defaultOutcome":"ALLOW","rules":[{"name":"x","condition":"true &&\n usr","outcome":"BLOCK"}]}`)
 	p.fails(r, 400, "invalid_request")
-	if d := r.object["errorDescription"].(string); !strings.Contains(d, "rules[0]: condition, line 2, column 1") {
+	if d := r.object["errorDescription"].(string); !strings.Contains(d, "rules[0]: condition, line 2, column 2") {
 		t.Errorf("got %q", d)
 	}
 	p.ok(p.manage("DELETE", "tenants/t1/actions/pay", ""))

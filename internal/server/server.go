@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
@@ -49,8 +50,9 @@ type Config struct {
 
 type server struct {
 	Config
-	limiter *limiter
-	metrics *metrics
+	limiter    *limiter
+	metrics    *metrics
+	conditions rules.Cache
 }
 
 // New returns the handler of the whole API.

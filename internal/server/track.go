@@ -82,10 +82,14 @@ func (s *server) track(r *http.Request) (any, error) {
 		}
 		if !found {
 			action = store.Action{
-				ActionID: id, State: trackedState(api.OutcomeChallenge, f.enrolled()), CreatedAt: now, StateUpdatedAt: now,
+				ActionID: id, CreatedAt: now, StateUpdatedAt: now,
 				IPAddress: attr.IPAddress, UserAgent: attr.UserAgent, DeviceID: attr.DeviceID,
 				RedirectURL: attr.RedirectURL, Custom: attr.Custom,
 			}
+			if err := s.decide(r.Context(), tx, &action, user, f.enrolled()); err != nil {
+				return err
+			}
+			action.State = trackedState(action.Outcome, f.enrolled())
 			if err := tx.InsertAction(action); err != nil {
 				return err
 			}
@@ -97,7 +101,7 @@ func (s *server) track(r *http.Request) (any, error) {
 			AllowedVerificationMethods:  methods,
 			EnrolledVerificationMethods: f.methods(),
 			DefaultVerificationMethod:   f.preferred(user.DefaultMethod).Method,
-			RuleIDs:                     []string{},
+			RuleIDs:                     ruleIDs(action),
 		}
 		return nil
 	})

@@ -161,7 +161,13 @@ func (s *server) deleteUser(r *http.Request) (any, error) {
 				return err
 			}
 		}
-		return tx.DeleteUser(id)
+		if err := tx.DeleteUser(id); err != nil {
+			return err
+		}
+		return tx.Audit(store.AuditEvent{
+			At: s.Now(), Kind: store.AuditUserDeleted, ActionID: store.ActionID{UserID: id},
+			Detail: map[string]any{"actions": q.Get("actions") == "true"},
+		})
 	})
 	if err != nil {
 		return nil, err

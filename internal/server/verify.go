@@ -52,7 +52,11 @@ func (s *server) verify(r *http.Request) (any, error) {
 		}
 		if v.accepted == nil {
 			out = api.VerifyTOTPResponse{FailureReason: v.reason}
-			return nil
+			kind := store.AuditCodeRefused
+			if v.reason == api.MaxAttemptsExceeded {
+				kind = store.AuditCodeUnseen
+			}
+			return tx.Audit(store.AuditEvent{At: now, Kind: kind, ActionID: action.ActionID})
 		}
 		out, err = s.complete(tx, c, user, action, all, *v.accepted, now)
 		return err
@@ -181,6 +185,16 @@ func (s *server) complete(tx *store.Tx, c token.Claims, user store.User, action 
 	c.Scopes = token.AllScopes
 	// Before the commit: a token that cannot be made must not use up a code.
 	accessToken, err := s.Tokens.Issue(c)
+	if err != nil {
+		return api.VerifyTOTPResponse{}, err
+	}
+	kind := store.AuditCodeAccepted
+	if !a.Verified() {
+		kind = store.AuditEnrollmentCompleted
+	}
+	err = tx.Audit(store.AuditEvent{
+		At: now, Kind: kind, ActionID: action.ActionID, Detail: map[string]any{"userAuthenticatorId": a.ID},
+	})
 	if err != nil {
 		return api.VerifyTOTPResponse{}, err
 	}

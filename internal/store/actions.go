@@ -28,21 +28,28 @@ type Action struct {
 	// What the backend told when it tracked the action.
 	IPAddress, UserAgent, DeviceID, RedirectURL string
 	Custom                                      map[string]any
+	// Outcome is what the rules decided. Rules are those that matched, as
+	// they were then; the first one decided.
+	Outcome api.Outcome
+	Rules   []api.Rule
 }
 
 const actionColumns = `user_id, action, idempotency_key, state, created_at, state_updated_at,
-	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom`
+	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules`
 
 func scanAction(row interface{ Scan(...any) error }) (a Action, err error) {
 	var created, updated int64
-	var custom string
+	var custom, rules string
 	err = row.Scan(&a.UserID, &a.Action, &a.IdempotencyKey, &a.State, &created, &updated,
-		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom)
+		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom, &a.Outcome, &rules)
 	if err != nil {
 		return Action{}, err
 	}
 	if err := json.Unmarshal([]byte(custom), &a.Custom); err != nil {
 		return Action{}, fmt.Errorf("custom: %w", err)
+	}
+	if err := json.Unmarshal([]byte(rules), &a.Rules); err != nil {
+		return Action{}, fmt.Errorf("rules: %w", err)
 	}
 	a.CreatedAt, a.StateUpdatedAt = moment(created), moment(updated)
 	return a, nil
@@ -113,12 +120,19 @@ func (t *Tx) InsertAction(a Action) error {
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
+	if a.Rules == nil {
+		a.Rules = []api.Rule{}
+	}
+	rules, err := json.Marshal(a.Rules)
+	if err != nil {
+		return fmt.Errorf("store action: %w", err)
+	}
 	_, err = t.exec(`
 		INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, created_at, state_updated_at,
-			ip_address, user_agent, device_id, redirect_url, custom)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		t.tenant, a.UserID, a.Action, a.IdempotencyKey, a.State, millis(a.CreatedAt), millis(a.StateUpdatedAt),
-		a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom)
+		a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules))
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
@@ -157,4 +171,27 @@ func (t *Tx) DeleteActions(userID string) error {
 		return fmt.Errorf("delete actions: %w", err)
 	}
 	return nil
+}
+
+// CountActions counts a user's actions of one code that were made after a
+// moment.
+func (t *Tx) CountActions(userID, action string, after time.Time) (n int64, err error) {
+	err = t.queryRow(`
+		SELECT COUNT(*) FROM actions WHERE tenant_id = ? AND user_id = ? AND action = ? AND created_at > ?`,
+		t.tenant, userID, action, millis(after)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count actions: %w", err)
+	}
+	return n, nil
+}
+
+// DeviceKnown reports whether the user has completed a challenge on a device.
+func (t *Tx) DeviceKnown(userID, deviceID string) (known bool, err error) {
+	err = t.queryRow(`
+		SELECT EXISTS (SELECT 1 FROM actions WHERE tenant_id = ? AND user_id = ? AND device_id = ? AND state = ?)`,
+		t.tenant, userID, deviceID, api.StateChallengeSucceeded).Scan(&known)
+	if err != nil {
+		return false, fmt.Errorf("look for device: %w", err)
+	}
+	return known, nil
 }

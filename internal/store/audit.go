@@ -27,6 +27,7 @@ const (
 	AuditEnrollmentCompleted  = "enrollment.completed"
 	AuditCodeAccepted         = "code.accepted"
 	AuditCodeRefused          = "code.refused"
+	AuditCodeUnseen           = "code.unseen" // over the limit of attempts
 	AuditAuthenticatorDeleted = "authenticator.deleted"
 	AuditAuthenticatorUnlock  = "authenticator.unlocked"
 	AuditUserDeleted          = "user.deleted"
@@ -89,4 +90,15 @@ func (t *Tx) AuditEvents(userID string, limit int) ([]AuditEvent, error) {
 		return nil, fmt.Errorf("read audit log: %w", err)
 	}
 	return list, nil
+}
+
+// CountAudit counts a user's lines of one kind after a moment.
+func (t *Tx) CountAudit(userID, kind string, after time.Time) (n int64, err error) {
+	err = t.queryRow(`
+		SELECT COUNT(*) FROM audit WHERE tenant_id = ? AND user_id = ? AND kind = ? AND at > ?`,
+		t.tenant, userID, kind, millis(after)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count audit lines: %w", err)
+	}
+	return n, nil
 }

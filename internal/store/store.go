@@ -70,6 +70,9 @@ type Tx struct {
 	tenant  string
 }
 
+// TenantID is the tenant that the transaction is of.
+func (t *Tx) TenantID() string { return t.tenant }
+
 // Update runs fn in a writing transaction: all of it is kept, or, when fn
 // returns an error, nothing. SQLite runs writers one after another; on
 // PostgreSQL fn begins with LockUser, so that the writers of one user do.

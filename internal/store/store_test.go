@@ -200,6 +200,7 @@ func TestActionRoundTrip(t *testing.T) {
 	want := Action{
 		ActionID: ActionID{"u", "pay", "k"}, State: api.StateAllow, CreatedAt: now, StateUpdatedAt: now,
 		IPAddress: "192.0.2.1", UserAgent: "UA", DeviceID: "d", RedirectURL: "https://x", Custom: map[string]any{"n": 1.5, "b": true},
+		Outcome: api.OutcomeAllow, Rules: []api.Rule{{RuleID: "r", Name: "name"}},
 	}
 	update(t, s, "t", func(tx *Tx) error { return tx.InsertAction(want) })
 	if err := s.Update(t.Context(), "t", func(tx *Tx) error { return tx.InsertAction(want) }); err == nil {

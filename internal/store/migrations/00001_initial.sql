@@ -127,8 +127,12 @@ CREATE TABLE actions (
     redirect_url          TEXT   NOT NULL DEFAULT '',
     -- A JSON object.
     custom                TEXT   NOT NULL DEFAULT '{}',
+    outcome               TEXT   NOT NULL DEFAULT '',
+    -- The rules that matched: a JSON list.
+    rules                 TEXT   NOT NULL DEFAULT '[]',
     PRIMARY KEY (tenant_id, user_id, action, idempotency_key)
 );
+CREATE INDEX actions_device ON actions (tenant_id, user_id, device_id) WHERE device_id <> '';
 CREATE INDEX actions_newest ON actions (tenant_id, user_id, created_at);
 CREATE INDEX actions_created ON actions (created_at);
 
