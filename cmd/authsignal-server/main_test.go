@@ -321,6 +321,49 @@ func TestBackupAndRotateKeyOfTheTrueBinary(t *testing.T) {
 	}
 }
 
+// A restart that lacks a setting must not forget who has enrolled: everybody
+// would be let in without a code.
+func TestARestartWithLessConfigurationKeepsTheUsers(t *testing.T) {
+	t.Parallel()
+	db := filepath.Join(t.TempDir(), "a.db")
+	p := start(t, db)
+	secret := (&fleet{t: t, processes: []*process{p}}).enrolled("u1")
+	kill(t, p)
+	with := func(variables ...string) *exec.Cmd {
+		cmd := command(t, "-addr", "127.0.0.1:0", "-db", db)
+		cmd.Env = append(cmd.Env, variables...)
+		return cmd
+	}
+	p = startCommand(t, with("AUTHSIGNAL_TENANT_ID=", "AUTHSIGNAL_API_SECRET_KEY="))
+	if got := p.track("u1", "k").State; got != authsignal.StateChallengeRequired {
+		t.Errorf("without a tenant: state %s", got)
+	}
+	if !p.verify(p.track("u1", "k").Token, codeAt(secret, 1)) {
+		t.Error("without a tenant: the code was refused")
+	}
+	kill(t, p)
+	if got := fails(t, with("AUTHSIGNAL_TENANT_ID=mistyped")); !strings.Contains(got, "belongs to another tenant") {
+		t.Errorf("another tenant: got %s", got)
+	}
+	got := fails(t, with("AUTHSIGNAL_ENCRYPTION_KEY="))
+	if !strings.Contains(got, "AUTHSIGNAL_ENCRYPTION_KEY") || strings.Contains(got, "made new keys") {
+		t.Errorf("without the encryption key: got %s", got)
+	}
+}
+
+func TestTwoNamesOfOneFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db, link := filepath.Join(dir, "a.db"), filepath.Join(dir, "link.db")
+	start(t, db)
+	if err := os.Symlink(db, link); err != nil {
+		t.Fatal(err)
+	}
+	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", link)); !strings.Contains(got, "in use") {
+		t.Errorf("got %s", got)
+	}
+}
+
 const secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 
 func TestCodeCommand(t *testing.T) {

@@ -41,7 +41,7 @@ func write(t *testing.T, text string) string {
 
 func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 	t.Parallel()
-	st, err := store.Open(t.Context(), storetest.Database(t), func() ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, 32)}, nil })
+	st, err := store.Open(t.Context(), storetest.Database(t), func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, 32)}, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,14 +170,14 @@ func TestAllowOrigin(t *testing.T) {
 func TestLoadKeysMakesThemOnce(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "a.db")
-	first, made, err := LoadKeys(Keys{}, db)
+	first, made, err := LoadKeys(Keys{}, db, true)
 	if err != nil || !made {
 		t.Fatalf("got %v, %v", made, err)
 	}
 	if len(first.TenantID) != 36 || len(first.APISecretKey) < 40 || len(first.EncryptionKey) != 32 {
 		t.Errorf("got %d %d %d", len(first.TenantID), len(first.APISecretKey), len(first.EncryptionKey))
 	}
-	again, made, err := LoadKeys(Keys{}, db)
+	again, made, err := LoadKeys(Keys{}, db, false)
 	if err != nil || made || !reflect.DeepEqual(first, again) {
 		t.Errorf("again: made %v, %v", made, err)
 	}
@@ -194,7 +194,7 @@ func TestLoadKeysPrefersTheEnvironmentAndKeepsItOutOfTheFile(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "a.db")
 	given := Keys{APISecretKey: "given-secret", EncryptionKey: bytes.Repeat([]byte{9}, 32)}
-	got, made, err := LoadKeys(given, db)
+	got, made, err := LoadKeys(given, db, true)
 	if err != nil || !made {
 		t.Fatalf("got %v, %v", made, err)
 	}
@@ -211,10 +211,27 @@ func TestLoadKeysPrefersTheEnvironmentAndKeepsItOutOfTheFile(t *testing.T) {
 			t.Errorf("the file holds a key of the environment")
 		}
 	}
-	// Later, without the environment, the rest is made and the tenant stays.
-	later, made, err := LoadKeys(Keys{}, db)
-	if err != nil || !made || later.TenantID != got.TenantID {
-		t.Errorf("got %v, %v", made, err)
+	// Later, without the environment, nothing is made: a new key would open
+	// nothing.
+	_, made, err = LoadKeys(Keys{}, db, false)
+	if err == nil || made || !strings.Contains(err.Error(), KeysFile(db)) || !strings.Contains(err.Error(), "AUTHSIGNAL_ENCRYPTION_KEY") {
+		t.Errorf("got made %v, %v", made, err)
+	}
+}
+
+func TestLoadKeysOfALostFile(t *testing.T) {
+	t.Parallel()
+	db := filepath.Join(t.TempDir(), "a.db")
+	if _, made, err := LoadKeys(Keys{}, db, false); err == nil || made {
+		t.Errorf("got made %v, %v", made, err)
+	}
+	if files, err := os.ReadDir(filepath.Dir(db)); err != nil || len(files) != 0 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+	// With the encryption key there is no need for it.
+	given := Keys{EncryptionKey: bytes.Repeat([]byte{9}, 32)}
+	if got, made, err := LoadKeys(given, db, false); err != nil || made || !reflect.DeepEqual(got, given) {
+		t.Errorf("got made %v, %v", made, err)
 	}
 }
 
@@ -222,14 +239,14 @@ func TestLoadKeysOnPostgresMakesNothing(t *testing.T) {
 	t.Parallel()
 	const db = "postgres://u:p@host/name"
 	key := bytes.Repeat([]byte{9}, 32)
-	if _, _, err := LoadKeys(Keys{TenantID: "t", APISecretKey: "s"}, db); err == nil || !strings.Contains(err.Error(), "AUTHSIGNAL_ENCRYPTION_KEY") {
+	if _, _, err := LoadKeys(Keys{TenantID: "t", APISecretKey: "s"}, db, true); err == nil || !strings.Contains(err.Error(), "AUTHSIGNAL_ENCRYPTION_KEY") {
 		t.Errorf("no encryption key: got %v", err)
 	}
-	if _, _, err := LoadKeys(Keys{TenantID: "t", EncryptionKey: key}, db); err == nil || !strings.Contains(err.Error(), "AUTHSIGNAL_API_SECRET_KEY") {
+	if _, _, err := LoadKeys(Keys{TenantID: "t", EncryptionKey: key}, db, true); err == nil || !strings.Contains(err.Error(), "AUTHSIGNAL_API_SECRET_KEY") {
 		t.Errorf("a tenant without a secret: got %v", err)
 	}
 	given := Keys{EncryptionKey: key}
-	if got, made, err := LoadKeys(given, db); err != nil || made || !reflect.DeepEqual(got, given) {
+	if got, made, err := LoadKeys(given, db, true); err != nil || made || !reflect.DeepEqual(got, given) {
 		t.Errorf("got made %v, %v", made, err)
 	}
 }
@@ -240,7 +257,7 @@ func TestLoadKeysOfADamagedFile(t *testing.T) {
 	if err := os.WriteFile(KeysFile(db), []byte(`{"apiSecretKey":"hunter2`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := LoadKeys(Keys{}, db)
+	_, _, err := LoadKeys(Keys{}, db, true)
 	if err == nil || !strings.Contains(err.Error(), KeysFile(db)) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
 	}
@@ -259,7 +276,7 @@ func TestKeysPrintWithoutSecrets(t *testing.T) {
 func TestRotateKeysOfTheFile(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "a.db")
-	before, _, err := LoadKeys(Keys{}, db)
+	before, _, err := LoadKeys(Keys{}, db, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +294,7 @@ func TestRotateKeysOfTheFile(t *testing.T) {
 	if err := ForgetOldKeys(db); err != nil {
 		t.Fatal(err)
 	}
-	after, made, err := LoadKeys(Keys{}, db)
+	after, made, err := LoadKeys(Keys{}, db, true)
 	if err != nil || made || len(after.OldEncryptionKeys) != 0 || !bytes.Equal(after.EncryptionKey, during.EncryptionKey) ||
 		after.TenantID != before.TenantID || after.APISecretKey != before.APISecretKey {
 		t.Errorf("after: made %v, %v", made, err)

@@ -96,10 +96,15 @@ func KeysFile(db string) string { return db + ".keys.json" }
 // neither has is made, and kept there with mode 0600; made is then true. The
 // caller holds the database's lock.
 //
+// Keys are made for a fresh database only. For another one a new encryption key
+// would open nothing, and a new tenant would have no users: all would be let in
+// as if nobody had enrolled. There the encryption key must be found, and the
+// tenant and secret stay empty, for the caller to find in the database.
+//
 // PostgreSQL has no file beside it, and its replicas must agree: there the
 // encryption key must be given, and a tenant or secret that is not given is
 // not made.
-func LoadKeys(given Keys, db string) (k Keys, made bool, err error) {
+func LoadKeys(given Keys, db string, fresh bool) (k Keys, made bool, err error) {
 	if store.IsPostgres(db) {
 		if given.EncryptionKey == nil {
 			return Keys{}, false, errors.New("on PostgreSQL AUTHSIGNAL_ENCRYPTION_KEY is required: 32 bytes in base64, the same for all replicas; make one with: openssl rand -base64 32")
@@ -115,24 +120,29 @@ func LoadKeys(given Keys, db string) (k Keys, made bool, err error) {
 		return Keys{}, false, err
 	}
 	k = given
-	if k.TenantID == "" {
-		if kept.TenantID == "" {
+	if fresh {
+		if given.TenantID+kept.TenantID == "" {
 			kept.TenantID, made = uuid.NewString(), true
 		}
+		if given.APISecretKey+kept.APISecretKey == "" {
+			kept.APISecretKey, made = base64.RawURLEncoding.EncodeToString(newKey()), true
+		}
+		if given.EncryptionKey == nil && kept.EncryptionKey == nil {
+			kept.EncryptionKey, made = newKey(), true
+		}
+	}
+	if k.TenantID == "" {
 		k.TenantID = kept.TenantID
 	}
 	if k.APISecretKey == "" {
-		if kept.APISecretKey == "" {
-			kept.APISecretKey, made = base64.RawURLEncoding.EncodeToString(newKey()), true
-		}
 		k.APISecretKey = kept.APISecretKey
 	}
 	if k.EncryptionKey == nil {
-		if kept.EncryptionKey == nil {
-			kept.EncryptionKey, made = newKey(), true
-		}
 		k.EncryptionKey = kept.EncryptionKey
 		k.OldEncryptionKeys = append(k.OldEncryptionKeys, kept.OldEncryptionKeys...)
+	}
+	if k.EncryptionKey == nil {
+		return Keys{}, false, fmt.Errorf("the encryption key of this database is not given and not in %s; restore that file from a backup or set AUTHSIGNAL_ENCRYPTION_KEY, the secrets in the database cannot be read without it", path)
 	}
 	if made {
 		if err := writeKeys(path, kept); err != nil {
@@ -147,7 +157,7 @@ func LoadKeys(given Keys, db string) (k Keys, made bool, err error) {
 // beside the old one, unless an earlier rotation that did not end has done so.
 // Where it comes from the environment, the old one must be given there too.
 func RotateKeys(given Keys, db string) (Keys, error) {
-	k, _, err := LoadKeys(given, db)
+	k, _, err := LoadKeys(given, db, false)
 	if err != nil || len(k.OldEncryptionKeys) > 0 {
 		return k, err
 	}

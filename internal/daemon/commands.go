@@ -14,7 +14,7 @@ import (
 // every moment the keys on record open everything. On PostgreSQL the servers
 // may run meanwhile, when they have both keys; SQLite's must be stopped.
 func RotateKey(ctx context.Context, c config.Config) (n int, err error) {
-	st, err := store.Open(ctx, c.DB, func() ([][]byte, error) {
+	st, err := store.Open(ctx, c.DB, func(bool) ([][]byte, error) {
 		keys, err := config.RotateKeys(c.Given, c.DB)
 		return keys.EncryptionKeys(), err
 	})
@@ -36,8 +36,8 @@ func Apply(ctx context.Context, c config.Config, path string, getenv func(string
 	if err != nil {
 		return err
 	}
-	st, err := store.Open(ctx, c.DB, func() ([][]byte, error) {
-		keys, _, err := config.LoadKeys(c.Given, c.DB)
+	st, err := store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
+		keys, _, err := config.LoadKeys(c.Given, c.DB, fresh)
 		return keys.EncryptionKeys(), err
 	})
 	if err != nil {

@@ -48,10 +48,10 @@ type Server struct {
 // Start opens the store and listens. When it returns, requests are answered.
 func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, error) {
 	var keys config.Keys
-	st, err := store.Open(ctx, c.DB, func() ([][]byte, error) {
+	st, err := store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
 		var made bool
 		var err error
-		if keys, made, err = config.LoadKeys(c.Given, c.DB); made {
+		if keys, made, err = config.LoadKeys(c.Given, c.DB, fresh); made {
 			log.Info("made new keys; keep this file safe and backed up", "file", config.KeysFile(c.DB))
 		}
 		return keys.EncryptionKeys(), err
@@ -155,16 +155,37 @@ func (s *Server) clean(ctx context.Context, actions time.Duration) {
 }
 
 // ensureTenant makes the tenant that the keys name, if there is none, and lets
-// its secret in.
+// its secret in. Where no tenant is named, it is the one that the database has.
 func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.Keys) error {
 	if keys.TenantID == "" {
+		tenants, err := s.store.Tenants(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(tenants) == 1:
+			keys.TenantID = tenants[0].ID
+		case keys.APISecretKey != "":
+			return fmt.Errorf("AUTHSIGNAL_TENANT_ID is required beside AUTHSIGNAL_API_SECRET_KEY: this database has %d tenants", len(tenants))
+		}
+		s.TenantID = keys.TenantID
+	}
+	if keys.TenantID == "" {
+		s.log.Warn("there is no tenant yet; make one by AUTHSIGNAL_TENANT_ID and AUTHSIGNAL_API_SECRET_KEY, a declarative configuration or the management API")
 		return nil
 	}
 	return s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
-		if _, err := tx.EnsureTenant(api.DefaultAuthenticatorSettings(c.Issuer), time.Now()); err != nil {
+		made, err := tx.EnsureTenant(api.DefaultAuthenticatorSettings(c.Issuer), time.Now())
+		if err != nil {
 			return err
 		}
-		_, err := tx.EnsureSecret(keys.APISecretKey, time.Now())
+		if made {
+			s.log.Info("made tenant", "tenant", keys.TenantID)
+		}
+		if keys.APISecretKey == "" {
+			return nil
+		}
+		_, err = tx.EnsureSecret(keys.APISecretKey, time.Now())
 		return err
 	})
 }

@@ -60,7 +60,7 @@ func newPeer(t testing.TB, change ...func(*Config)) *peer {
 	t.Helper()
 	database := storetest.Database(t)
 	st, err := store.Open(t.Context(), database,
-		func() ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
+		func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

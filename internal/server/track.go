@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -151,8 +152,10 @@ func trackedScopes(scope string) ([]string, error) {
 	return scopes, nil
 }
 
-// checkCustom admits the values that rules can compare.
+// checkCustom admits the values that rules can compare, and drops nulls, which
+// are absent values.
 func checkCustom(custom map[string]any) error {
+	maps.DeleteFunc(custom, func(_ string, value any) bool { return value == nil })
 	for key, value := range custom {
 		switch value.(type) {
 		case string, float64, bool:

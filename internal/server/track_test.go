@@ -73,7 +73,7 @@ func TestTrackAnEnrolledUser(t *testing.T) {
 func TestTrackTakesNulls(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
-	p.track("u1", "signIn", `{"redirectToSettings":null,"email":null,"custom":null,"scope":null,"idempotencyKey":null,"unknown":{"x":1}}`)
+	p.track("u1", "signIn", `{"redirectToSettings":null,"email":null,"custom":{"absent":null},"scope":null,"idempotencyKey":null,"unknown":{"x":1}}`)
 	if _, there := p.ok(p.api("GET", "/v1/users/u1", "")).object["email"]; there {
 		t.Error("a null became an attribute")
 	}

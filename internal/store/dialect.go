@@ -84,10 +84,11 @@ func IsPostgres(database string) bool {
 
 // Open opens a database: the path of a SQLite file or a postgres:// URL. It
 // migrates the schema, and asks for the encryption keys when it holds a SQLite
-// file's lock, so that of two processes only one can make a new key. Each has
-// KeySize bytes; the first one seals, the others only open what was sealed
-// before a rotation.
-func Open(ctx context.Context, database string, keys func() ([][]byte, error)) (*Store, error) {
+// file's lock, so that of two processes only one can make a new key; for a
+// database that is not fresh, a new key would be a wrong one. Each has KeySize
+// bytes; the first one seals, the others only open what was sealed before a
+// rotation.
+func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte, error)) (*Store, error) {
 	s := &Store{dialect: sqlite}
 	connect := s.connectSQLite
 	if IsPostgres(database) {
@@ -109,6 +110,10 @@ func (s *Store) connectSQLite(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("database path: %w", err)
+	}
+	// The lock is the file's, by whatever name it is called.
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
 	}
 	s.lock = flock.New(path+".lock", flock.SetPermissions(0o600))
 	switch held, err := s.lock.TryLock(); {
@@ -156,11 +161,15 @@ func (s *Store) connectPostgres(url string) error {
 	return nil
 }
 
-func (s *Store) prepare(ctx context.Context, keys func() ([][]byte, error)) error {
+func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, error)) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	k, err := keys()
+	fresh, err := s.fresh(ctx)
+	if err != nil {
+		return err
+	}
+	k, err := keys(fresh)
 	if err != nil {
 		return err
 	}

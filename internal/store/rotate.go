@@ -7,6 +7,15 @@ import (
 	"time"
 )
 
+// fresh reports whether no key was ever recorded: the database is new.
+func (s *Store) fresh(ctx context.Context) (fresh bool, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM encryption_keys)`).Scan(&fresh)
+	if err != nil {
+		return false, fmt.Errorf("look for encryption keys: %w", err)
+	}
+	return fresh, nil
+}
+
 // checkKey records the sealing key's id, and compares all ids on record with
 // the keys that are given, so that a missing key fails at start and not at the
 // first user. A new sealing key is taken only beside one that is on record.

@@ -25,7 +25,7 @@ var key = bytes.Repeat([]byte{1}, KeySize)
 
 func open(t *testing.T, database string, keys ...[]byte) (*Store, error) {
 	t.Helper()
-	s, err := Open(t.Context(), database, func() ([][]byte, error) { return keys, nil })
+	s, err := Open(t.Context(), database, func(bool) ([][]byte, error) { return keys, nil })
 	if err == nil {
 		t.Cleanup(func() { s.Close() })
 	}
@@ -411,7 +411,7 @@ func TestReplicasMayStartTogether(t *testing.T) {
 			if i == 3 {
 				k = bytes.Repeat([]byte{2}, KeySize)
 			}
-			s, err := Open(t.Context(), database, func() ([][]byte, error) { return [][]byte{k}, nil })
+			s, err := Open(t.Context(), database, func(bool) ([][]byte, error) { return [][]byte{k}, nil })
 			switch {
 			case errors.Is(err, ErrWrongKey):
 				wrong.Add(1)
