@@ -59,7 +59,7 @@ native: wasm js
 
 pages: wasm js types
 	$(say) "running the package and page tests"
-	@npm --prefix js test
+	@.ci/with-postgres npm --prefix js test
 
 fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')

@@ -41,16 +41,33 @@ export async function standin() {
   return pathToFileURL(await goBuild("./js/test/testdata/standin", { GOOS: "js", GOARCH: "wasm", GOFLAGS: "-trimpath" }));
 }
 
+/** The stores to test with: PostgreSQL too, where AUTHSIGNAL_TEST_POSTGRES has the URL of one. */
+export const stores = process.env.AUTHSIGNAL_TEST_POSTGRES ? ["SQLite", "PostgreSQL"] : ["SQLite"];
+
+/** Makes a new PostgreSQL database; gives its URL and what removes it. */
+async function postgres() {
+  const admin = process.env.AUTHSIGNAL_TEST_POSTGRES;
+  const name = `test_${randomBytes(8).toString("hex")}`;
+  const sql = (statement) => promisify(execFile)("psql", [admin, "-qc", statement]);
+  await sql(`CREATE DATABASE ${name}`);
+  // Not a URL to JavaScript: it may have a user and no host.
+  const url = admin.replace(/^(postgres(?:ql)?:\/\/[^/]*)\/[^?]*/, `$1/${name}`);
+  return { url, drop: () => sql(`DROP DATABASE ${name} WITH (FORCE)`) };
+}
+
 /**
  * Starts the real API server on a free port with an empty database, and waits
- * until it is ready. `env` and `args` are added to the server's own.
+ * until it is ready. `store` is one of `stores`; `env` and `args` are added to
+ * the server's own.
  */
-export async function startServer({ env = {}, args = [] } = {}) {
+export async function startServer({ store = "SQLite", env = {}, args = [] } = {}) {
   const program = await goBuild("./cmd/authsignal-server");
   const dir = await mkdtemp(path.join(temp, "db-"));
   const tenantId = "tenant-1";
   const apiSecretKey = "secret-for-tests";
-  const child = spawn(program, ["-addr", "127.0.0.1:0", "-dev", "-db", path.join(dir, "authsignal.db"), ...args], {
+  const database = store === "PostgreSQL" ? await postgres() : { url: path.join(dir, "authsignal.db"), drop: async () => {} };
+  const child = spawn(program, ["-addr", "127.0.0.1:0", "-dev", "-db", database.url, ...args], {
+    cwd: dir,
     env: {
       PATH: process.env.PATH,
       HOME: dir,
@@ -85,6 +102,7 @@ export async function startServer({ env = {}, args = [] } = {}) {
       child.kill("SIGTERM");
       await ended;
       await rm(dir, { recursive: true, force: true });
+      await database.drop();
     },
   };
 }
