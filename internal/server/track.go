@@ -29,6 +29,7 @@ func (s *server) track(r *http.Request) (any, error) {
 	if err := readJSON(r, &attr); err != nil {
 		return nil, err
 	}
+	dropNulls(attr.Custom)
 	id.IdempotencyKey = attr.IdempotencyKey
 	if id.IdempotencyKey == "" {
 		id.IdempotencyKey = uuid.NewString()
@@ -152,10 +153,13 @@ func trackedScopes(scope string) ([]string, error) {
 	return scopes, nil
 }
 
-// checkCustom admits the values that rules can compare, and drops nulls, which
-// are absent values.
-func checkCustom(custom map[string]any) error {
+// dropNulls takes the nulls out of custom data: they are absent values.
+func dropNulls(custom map[string]any) {
 	maps.DeleteFunc(custom, func(_ string, value any) bool { return value == nil })
+}
+
+// checkCustom admits the values that rules can compare.
+func checkCustom(custom map[string]any) error {
 	for key, value := range custom {
 		switch value.(type) {
 		case string, float64, bool:

@@ -69,6 +69,7 @@ func (s *server) updateUser(r *http.Request) (any, error) {
 	if err := decodeJSON(body, &in); err != nil {
 		return nil, err
 	}
+	dropNulls(in.Custom)
 	var raw map[string]any
 	if err := decodeJSON(body, &raw); err != nil {
 		return nil, err
