@@ -5,12 +5,12 @@ export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools wasm js types lint fmt clean native pages fuzz
+.PHONY: help demo test tools wasm js types lint fmt clean native pages fuzz bench-server
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: wasm js ## build everything and start the API server and the demo app
 	$(say) "starting the demo (DEMO_ADDR sets its address; Ctrl-C stops it)"
@@ -60,6 +60,9 @@ native: wasm js
 pages: wasm js types
 	$(say) "running the package and page tests"
 	@.ci/with-postgres npm --prefix js test
+
+bench-server: ## measure the API server on both stores, beside bare commits; table and SVG chart
+	@POSTGRES_FSYNC=on .ci/with-postgres go run ./cmd/benchserver $(BENCH)
 
 fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')
