@@ -63,8 +63,8 @@ fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')
 
 fuzz: ## fuzz what parses, ten seconds a target
-	@for target in totp:FuzzParseURI totp:FuzzMatch token:FuzzParse; do \
-		go test -run '^$$' -fuzz "$${target#*:}" -fuzztime 10s ./internal/$${target%:*}; \
+	@for target in internal/totp:FuzzParseURI internal/totp:FuzzMatch internal/token:FuzzParse authsignal:FuzzVerifyWebhook; do \
+		go test -run '^$$' -fuzz "$${target#*:}" -fuzztime 10s ./$${target%:*}; \
 	done
 
 clean: ## remove what was built
