@@ -16,6 +16,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // Config is how the API server is to run.
@@ -36,6 +38,8 @@ type Config struct {
 	Issuer string
 	// Dev lets pages on every port of this machine call the client API.
 	Dev bool
+	// WebhookURL takes signed events; empty means none.
+	WebhookURL string
 	// Given are the keys that the environment gives; see LoadKeys.
 	Given Keys
 }
@@ -65,6 +69,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&c.PublicURL, "public-url", getenv("AUTHSIGNAL_PUBLIC_URL"), "`URL` at which browsers reach the server, without /v1; by default http:// and the address (AUTHSIGNAL_PUBLIC_URL)")
 	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` from 1s to 24h (AUTHSIGNAL_TOKEN_TTL)")
 	f.StringVar(&c.Issuer, "issuer", or(getenv("AUTHSIGNAL_ISSUER"), DefaultIssuer), "`name` that authenticator apps show (AUTHSIGNAL_ISSUER)")
+	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine call the client API")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -117,6 +122,11 @@ func (c *Config) check(origins, ttl string) error {
 			return fmt.Errorf("-public-url must be an http or https URL without query, not %q", c.PublicURL)
 		}
 		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	}
+	if c.WebhookURL != "" {
+		if err := webhook.CheckURL(c.WebhookURL); err != nil {
+			return fmt.Errorf("-webhook-url: %w", err)
+		}
 	}
 	if strings.TrimSpace(c.Issuer) == "" || len(c.Issuer) > 256 {
 		return errors.New("-issuer must be 1 to 256 bytes")

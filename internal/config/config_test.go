@@ -43,6 +43,7 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 	vars := env(
 		"AUTHSIGNAL_ADDR", ":1", "AUTHSIGNAL_DB", "env.db", "AUTHSIGNAL_ORIGINS", "https://env.test",
 		"AUTHSIGNAL_PUBLIC_URL", "https://env.test/mfa/", "AUTHSIGNAL_TOKEN_TTL", "1m", "AUTHSIGNAL_ISSUER", "Env",
+		"AUTHSIGNAL_WEBHOOK_URL", "https://env.test/hook?key=1",
 	)
 	got, err := Parse(nil, vars, io.Discard)
 	if err != nil {
@@ -50,18 +51,18 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 	}
 	want := Config{
 		Addr: ":1", DB: "env.db", Origins: []string{"https://env.test"}, PublicURL: "https://env.test/mfa",
-		TokenTTL: time.Minute, Issuer: "Env",
+		TokenTTL: time.Minute, Issuer: "Env", WebhookURL: "https://env.test/hook?key=1",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("environment: got %+v, want %+v", got, want)
 	}
-	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -dev"), vars, io.Discard)
+	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -webhook-url http://10.0.0.1:8080/hook -dev"), vars, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = Config{
 		Addr: ":2", DB: "flag.db", Origins: []string{"https://a.test", "http://b.test:8080"}, PublicURL: "http://f",
-		TokenTTL: 2 * time.Minute, Issuer: "Flag", Dev: true,
+		TokenTTL: 2 * time.Minute, Issuer: "Flag", Dev: true, WebhookURL: "http://10.0.0.1:8080/hook",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("flags: got %+v, want %+v", got, want)
@@ -79,6 +80,8 @@ func TestParseErrorsNameTheFlag(t *testing.T) {
 		"-public-url ftp://x":        "-public-url",
 		"-public-url http://x?y":     "-public-url",
 		"-public-url /x":             "-public-url",
+		"-webhook-url ftp://x":       "-webhook-url",
+		"-webhook-url x.test/hook":   "-webhook-url",
 		"-token-ttl 10":              "-token-ttl",
 		"-token-ttl 0s":              "-token-ttl",
 		"-token-ttl 25h":             "-token-ttl",

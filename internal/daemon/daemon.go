@@ -18,6 +18,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
 	"github.com/authsignal-wasm/sdk/internal/totp"
+	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // A Server is an API server that listens.
@@ -31,6 +32,9 @@ type Server struct {
 	store *store.Store
 	http  *http.Server
 	done  chan error
+	// stopDelivery stops the webhooks; delivered is closed when they have.
+	stopDelivery context.CancelFunc
+	delivered    chan struct{}
 }
 
 // Start opens the store and listens. When it returns, requests are answered.
@@ -73,7 +77,7 @@ func start(c config.Config, keys config.Keys, st *store.Store, log *slog.Logger)
 		Now: time.Now, Random: rand.Reader,
 		Tenant: server.Tenant{
 			ID: keys.TenantID, APISecretKey: keys.APISecretKey, Issuer: c.Issuer,
-			Parameters: totp.DefaultParameters, Drift: 1, Limits: server.DefaultLimits,
+			Parameters: totp.DefaultParameters, Drift: 1, Limits: server.DefaultLimits, WebhookURL: c.WebhookURL,
 		},
 	})
 	if err != nil {
@@ -81,7 +85,7 @@ func start(c config.Config, keys config.Keys, st *store.Store, log *slog.Logger)
 	}
 	s := &Server{
 		BaseURL: address + "/v1", TenantID: keys.TenantID, APISecretKey: keys.APISecretKey,
-		store: st, done: make(chan error, 1),
+		store: st, done: make(chan error, 1), delivered: make(chan struct{}),
 		http: &http.Server{
 			Handler: handler,
 			// A client that sends or reads slowly must not hold a connection
@@ -95,6 +99,21 @@ func start(c config.Config, keys config.Keys, st *store.Store, log *slog.Logger)
 		},
 	}
 	go func() { s.done <- s.http.Serve(listener) }()
+	deliverer := &webhook.Deliverer{
+		Outbox: st, Sender: webhook.NewSender(webhook.DeliverTimeout), Log: log, Now: time.Now,
+		Target: func(_ context.Context, tenantID string) (webhook.Target, error) {
+			if tenantID != keys.TenantID {
+				return webhook.Target{}, nil
+			}
+			return webhook.Target{URL: c.WebhookURL, Secrets: []string{keys.APISecretKey}}, nil
+		},
+	}
+	var ctx context.Context
+	ctx, s.stopDelivery = context.WithCancel(context.Background())
+	go func() {
+		defer close(s.delivered)
+		deliverer.Run(ctx)
+	}()
 	return s, nil
 }
 
@@ -117,14 +136,20 @@ func (s *Server) Wait(ctx context.Context, grace time.Duration) error {
 	return errors.Join(failed, s.Stop(grace))
 }
 
-// Stop answers the requests under way, for at most grace, and closes the
-// store.
+// Stop answers the requests under way and lets the webhooks under way arrive,
+// for at most grace, and closes the store.
 func (s *Server) Stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	s.stopDelivery()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("stop: %w", err), s.http.Close())
+	}
+	select {
+	case <-s.delivered:
+	case <-ctx.Done():
+		// What is still on its way will be sent again.
 	}
 	return errors.Join(err, s.store.Close())
 }

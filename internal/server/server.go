@@ -18,6 +18,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
 	"github.com/authsignal-wasm/sdk/internal/totp"
+	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // A Tenant is whose users the server authenticates.
@@ -32,6 +33,14 @@ type Tenant struct {
 	// Drift is how many steps a code may be early or late: 0 to 2.
 	Drift int
 	Limits
+	// WebhookURL takes the tenant's events, signed with its API secret key;
+	// empty means that there are none, and that no code waits for consent.
+	WebhookURL string
+}
+
+// target is where the tenant's events go.
+func (t Tenant) target() webhook.Target {
+	return webhook.Target{URL: t.WebhookURL, Secrets: []string{t.APISecretKey}}
 }
 
 // Limits bound the guessing of codes, per authenticator.
@@ -48,7 +57,8 @@ type Limits struct {
 // NIST SP 800-63B, section 5.2.2.
 var DefaultLimits = Limits{Failures: 10, Window: 5 * time.Minute, InARow: 100}
 
-// Config is what a server is made of; every field is required.
+// Config is what a server is made of; every field is required but
+// VerifyTimeout.
 type Config struct {
 	Store  *store.Store
 	Tokens *token.Issuer
@@ -61,10 +71,15 @@ type Config struct {
 	// Now and Random are the clock and the source of secrets.
 	Now    func() time.Time
 	Random io.Reader
+	// VerifyTimeout bounds an action.verify webhook; 0 means
+	// webhook.VerifyTimeout.
+	VerifyTimeout time.Duration
 }
 
 type server struct {
 	Config
+	// sender asks the webhook for consent.
+	sender *webhook.Sender
 	// secretSum is compared instead of the key, so that the comparison takes
 	// the same time for keys of every length.
 	secretSum [sha256.Size]byte
@@ -85,6 +100,17 @@ func New(c Config) (http.Handler, error) {
 	if err := c.Tenant.Validate(); err != nil {
 		return nil, err
 	}
-	s := &server{Config: c, secretSum: sha256.Sum256([]byte(c.Tenant.APISecretKey))}
+	if c.Tenant.WebhookURL != "" {
+		if err := webhook.CheckURL(c.Tenant.WebhookURL); err != nil {
+			return nil, err
+		}
+	}
+	if c.VerifyTimeout == 0 {
+		c.VerifyTimeout = webhook.VerifyTimeout
+	}
+	s := &server{
+		Config: c, sender: webhook.NewSender(c.VerifyTimeout),
+		secretSum: sha256.Sum256([]byte(c.Tenant.APISecretKey)),
+	}
 	return s.handler(), nil
 }

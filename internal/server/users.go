@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
@@ -82,14 +83,26 @@ func (s *server) deleteAuthenticator(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	id := r.PathValue("id")
 	err = s.Store.Update(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
-		deleted, err := tx.DeleteAuthenticator(userID, r.PathValue("id"))
-		if err == nil && !deleted {
-			err = &api.Error{
+		if _, _, err := tx.LockUser(userID); err != nil {
+			return err
+		}
+		list, err := tx.Authenticators(userID)
+		if err != nil {
+			return err
+		}
+		deleted, err := tx.DeleteAuthenticator(userID, id)
+		if err != nil {
+			return err
+		}
+		if !deleted {
+			return &api.Error{
 				Status: http.StatusNotFound, Code: api.CodeNotFound, Description: "The user has no such authenticator.",
 			}
 		}
-		return err
+		i := slices.IndexFunc(list, func(a store.Authenticator) bool { return a.ID == id })
+		return s.authenticatorDeleted(tx, list[i], s.Now())
 	})
 	if err != nil {
 		return nil, err

@@ -28,15 +28,17 @@ func (s *server) verify(r *http.Request) (any, error) {
 	}
 	code := strings.Trim(*in.VerificationCode, " ")
 	// One transaction reads, judges and writes: whatever fails, no attempt is
-	// spent and no code is used up without its answer.
+	// spent and no code is used up without its answer. Only where a webhook
+	// has to consent, a second one moves the action.
 	var out api.VerifyTOTPResponse
+	var ask *question
 	err := s.Store.Update(r.Context(), s.Tenant.ID, func(tx *store.Tx) error {
 		_, action, err := subject(tx, tx.LockUser, c)
 		if err != nil {
 			return err
 		}
 		if ok, _ := verifiable(action.State); !ok {
-			return invalidRequest("The action is " + string(action.State) + " and takes no challenge.")
+			return notVerifiable(action.State)
 		}
 		all, err := tx.Authenticators(c.UserID)
 		if err != nil {
@@ -55,9 +57,12 @@ func (s *server) verify(r *http.Request) (any, error) {
 			out = api.VerifyTOTPResponse{FailureReason: v.reason}
 			return nil
 		}
-		out, err = s.complete(tx, c, action, all, *v.accepted, now)
+		out, ask, err = s.complete(tx, c, action, all, *v.accepted, now)
 		return err
 	})
+	if err == nil && ask != nil {
+		err = s.ask(r.Context(), c, *ask)
+	}
 	if errors.Is(err, errNoSubject) {
 		return nil, errSubjectGone()
 	}
@@ -65,6 +70,10 @@ func (s *server) verify(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+func notVerifiable(state api.State) error {
+	return invalidRequest("The action is " + string(state) + " and takes no challenge.")
 }
 
 // candidates are the authenticators that a code may belong to: the pending
@@ -173,18 +182,22 @@ func wellFormed(code string, digits int) bool {
 }
 
 // complete moves the action after an accepted code and answers with a token of
-// full scope.
-func (s *server) complete(tx *store.Tx, c token.Claims, action store.Action, all []store.Authenticator, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, error) {
+// full scope. If a webhook has to consent, the action stays, and there is a
+// question to ask before the answer is given.
+func (s *server) complete(tx *store.Tx, c token.Claims, action store.Action, all []store.Authenticator, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, *question, error) {
+	var q *question
 	if _, moves := verifiable(action.State); moves {
-		if err := tx.CompleteAction(action.ActionID, a.ID, now); err != nil {
-			return api.VerifyTOTPResponse{}, err
+		if s.Tenant.WebhookURL != "" {
+			q = &question{action.ActionID, a, now}
+		} else if _, err := tx.CompleteAction(action.ActionID, action.State, a.ID, now); err != nil {
+			return api.VerifyTOTPResponse{}, nil, err
 		}
 	}
 	c.Scopes = token.AllScopes
 	// Before the commit: a token that cannot be made must not use up a code.
 	accessToken, err := s.Tokens.Issue(c)
 	if err != nil {
-		return api.VerifyTOTPResponse{}, err
+		return api.VerifyTOTPResponse{}, nil, err
 	}
 	out := api.VerifyTOTPResponse{IsVerified: true, AccessToken: accessToken}
 	if !a.Verified() {
@@ -192,6 +205,9 @@ func (s *server) complete(tx *store.Tx, c token.Claims, action store.Action, all
 		a.VerifiedAt, a.LastVerifiedAt = now, now
 		shown := userAuthenticator(a, first)
 		out.UserAuthenticator = &shown
+		if err := s.authenticatorCreated(tx, a, now); err != nil {
+			return api.VerifyTOTPResponse{}, nil, err
+		}
 	}
-	return out, nil
+	return out, q, nil
 }
