@@ -3,9 +3,11 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -57,8 +59,8 @@ func NewSender(timeout time.Duration) *Sender {
 }
 
 // Send signs a body and posts it to a target. It succeeds if the answer has a
-// status of 200 to 299. Errors name neither the URL nor anything of the answer
-// but its status.
+// status of 200 to 299. Errors name at most the address of the receiver, and of
+// the answer nothing but its status.
 func (s *Sender) Send(ctx context.Context, target Target, body []byte, now time.Time) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL, bytes.NewReader(body))
 	if err != nil {
@@ -72,11 +74,7 @@ func (s *Sender) Send(ctx context.Context, target Target, body []byte, now time.
 	req.Header["Idempotency-Key"] = []string{}
 	res, err := s.client.Do(req)
 	if err != nil {
-		var withURL *url.Error
-		if errors.As(err, &withURL) {
-			err = withURL.Err
-		}
-		return err
+		return unanswered(err)
 	}
 	defer res.Body.Close()
 	// Read to its end, so that the connection can be used again. The status
@@ -86,4 +84,19 @@ func (s *Sender) Send(ctx context.Context, target Target, body []byte, now time.
 		return fmt.Errorf("HTTP status %d", res.StatusCode)
 	}
 	return nil
+}
+
+// unanswered takes out of an error of net/http what it quotes: the URL, and an
+// answer that is not HTTP.
+func unanswered(err error) error {
+	var withURL *url.Error
+	if errors.As(err, &withURL) {
+		err = withURL.Err
+	}
+	var network net.Error
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &network) || errors.As(err, &certificate) || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return errors.New("the answer is not one of HTTP, or of the other of http and https")
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -200,6 +201,37 @@ func TestSendErrorsDoNotNameTheURL(t *testing.T) {
 		if err := send(t, time.Minute, u); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: got %v", u, err)
 		}
+	}
+}
+
+func TestSendErrorsQuoteNoAnswer(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(_ int, w http.ResponseWriter) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(conn, "-ERR hunter2\r\n")
+		conn.Close()
+	})
+	if err := send(t, time.Minute, r.URL); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
+	}
+	if err := send(t, time.Minute, strings.Replace(r.URL, "http:", "https:", 1)); err == nil {
+		t.Error("no error")
+	}
+}
+
+// A certificate that nobody knows is refused.
+func TestSendChecksTheCertificate(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was sent") }))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	if err := send(t, time.Minute, s.URL); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("got %v", err)
 	}
 }
 
