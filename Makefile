@@ -68,8 +68,8 @@ fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')
 
 fuzz: ## fuzz what parses, ten seconds a target
-	@for target in totp:FuzzParseURI totp:FuzzMatch token:FuzzParse rules:FuzzCompile server:FuzzBodies; do \
-		go test -run '^$$' -fuzz "$${target#*:}" -fuzztime 10s -fuzzminimizetime 10x ./internal/$${target%:*}; \
+	@for target in internal/totp:FuzzParseURI internal/totp:FuzzMatch internal/token:FuzzParse internal/rules:FuzzCompile internal/server:FuzzBodies authsignal:FuzzVerifyWebhook; do \
+		go test -run '^$$' -fuzz "$${target#*:}" -fuzztime 10s -fuzzminimizetime 10x ./$${target%:*}; \
 	done
 
 clean: ## remove what was built

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/authsignal"
@@ -151,4 +155,48 @@ func ExampleClient_QueryUsers() {
 		log.Fatal(err)
 	}
 	// Output: u1 Jane
+}
+
+// A receiver of webhooks verifies the raw body before it looks at it.
+func ExampleClient_VerifyWebhook() {
+	client := authsignal.New("test-secret-key-123", "http://127.0.0.1:4000/v1")
+	receiver := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			http.Error(w, "unreadable", http.StatusBadRequest)
+			return
+		}
+		// The signature of the example was made long ago; in a program give
+		// authsignal.DefaultWebhookTolerance.
+		event, err := client.VerifyWebhook(payload, r.Header.Get(authsignal.WebhookSignatureHeader), 0)
+		if err != nil {
+			fmt.Println(err)
+			http.Error(w, "not from Authsignal", http.StatusUnauthorized)
+			return
+		}
+		switch data := event.Data.(type) {
+		case authsignal.AuthenticatorCreated:
+			fmt.Println(data.UserID, "enrolled", data.VerificationMethod)
+		case authsignal.AuthenticatorDeleted:
+			fmt.Println(data.UserID, "lost", data.UserAuthenticatorID)
+		case authsignal.ActionVerify:
+			// The server waits: 200 consents, 403 does not.
+			fmt.Println("may", data.UserID, data.Action)
+		}
+	})
+
+	body := `{"version":1,"type":"authenticator.created","id":"1","source":"https://authsignal.com",` +
+		`"time":"2025-01-01T00:00:00.000Z","tenantId":"t","data":{"userId":"u","verificationMethod":"AUTHENTICATOR_APP"}}`
+	for _, body := range []string{body, strings.Replace(body, `"u"`, `"v"`, 1)} {
+		r := httptest.NewRequest("POST", "/webhooks", strings.NewReader(body))
+		r.Header.Set("X-Signature-V2", "t=1740016316,v2=Z7d4Ji2nBI7+vUaAQ3RijPkhlYoyZwbVc4+eSe0mWhc")
+		answer := httptest.NewRecorder()
+		receiver.ServeHTTP(answer, r)
+		fmt.Println(answer.Code)
+	}
+	// Output:
+	// u enrolled AUTHENTICATOR_APP
+	// 200
+	// authsignal: verify webhook: no signature matches the payload and the API secret key
+	// 401
 }

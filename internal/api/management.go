@@ -92,7 +92,9 @@ type ActionRule struct {
 type Tenant struct {
 	TenantID      string                `json:"tenantId"`
 	Authenticator AuthenticatorSettings `json:"authenticator"`
-	CreatedAt     Time                  `json:"createdAt"`
+	// WebhookURL takes the tenant's events; empty for none.
+	WebhookURL string `json:"webhookUrl"`
+	CreatedAt  Time   `json:"createdAt"`
 }
 
 // APISecret is how the management API shows an API secret key.

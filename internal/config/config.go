@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // Config is how the API server is to run.
@@ -53,6 +55,8 @@ type Config struct {
 	File string
 	// Retention is how long tracked actions are kept: 30 days or more.
 	Retention time.Duration
+	// WebhookURL takes signed events; empty means none.
+	WebhookURL string
 	// Given are the keys that the environment gives; see LoadKeys.
 	Given Keys
 }
@@ -95,6 +99,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&c.MetricsAddr, "metrics-addr", getenv("AUTHSIGNAL_METRICS_ADDR"), "`host:port` of Prometheus /metrics; by default there are none (AUTHSIGNAL_METRICS_ADDR)")
 	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
 	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of 720h (30 days) or more")
+	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine call the client API")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -176,6 +181,11 @@ func (c *Config) check(origins, ttl string) error {
 			return fmt.Errorf("-public-url must be an http or https URL without query, not %q", c.PublicURL)
 		}
 		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	}
+	if c.WebhookURL != "" {
+		if err := webhook.CheckURL(c.WebhookURL); err != nil {
+			return fmt.Errorf("-webhook-url: %w", err)
+		}
 	}
 	if strings.TrimSpace(c.Issuer) == "" || len(c.Issuer) > 256 {
 		return errors.New("-issuer must be 1 to 256 bytes")

@@ -46,6 +46,7 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 		"AUTHSIGNAL_ADDR", ":1", "AUTHSIGNAL_DB", "env.db", "AUTHSIGNAL_ORIGINS", "https://env.test",
 		"AUTHSIGNAL_PUBLIC_URL", "https://env.test/mfa/", "AUTHSIGNAL_TOKEN_TTL", "1m", "AUTHSIGNAL_ISSUER", "Env",
 		"AUTHSIGNAL_RATE_LIMIT", "1.5", "AUTHSIGNAL_METRICS_ADDR", ":9", "AUTHSIGNAL_TRUSTED_PROXIES", "10.1.2.3/8, ::1",
+		"AUTHSIGNAL_WEBHOOK_URL", "https://env.test/hook?key=1",
 	)
 	got, err := Parse(nil, vars, io.Discard)
 	if err != nil {
@@ -53,20 +54,20 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 	}
 	want := Config{
 		Addr: ":1", DB: "env.db", Origins: []string{"https://env.test"}, PublicURL: "https://env.test/mfa",
-		TokenTTL: time.Minute, Issuer: "Env", RateLimit: 1.5, MetricsAddr: ":9",
+		TokenTTL: time.Minute, Issuer: "Env", WebhookURL: "https://env.test/hook?key=1", RateLimit: 1.5, MetricsAddr: ":9",
 		Retention:      90 * 24 * time.Hour,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("environment: got %+v, want %+v", got, want)
 	}
-	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h backup x"), vars, io.Discard)
+	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -webhook-url http://10.0.0.1:8080/hook -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h backup x"), vars, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = Config{
 		Addr: ":2", DB: "flag.db", Origins: []string{"https://a.test", "http://b.test:8080"}, PublicURL: "http://f",
-		TokenTTL: 2 * time.Minute, Issuer: "Flag", Dev: true, MetricsAddr: ":8",
+		TokenTTL: 2 * time.Minute, Issuer: "Flag", WebhookURL: "http://10.0.0.1:8080/hook", Dev: true, MetricsAddr: ":8",
 		Retention: 1000 * time.Hour, Command: []string{"backup", "x"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")},
 	}
@@ -86,6 +87,8 @@ func TestParseErrorsNameTheFlag(t *testing.T) {
 		"-public-url ftp://x":        "-public-url",
 		"-public-url http://x?y":     "-public-url",
 		"-public-url /x":             "-public-url",
+		"-webhook-url ftp://x":       "-webhook-url",
+		"-webhook-url x.test/hook":   "-webhook-url",
 		"-token-ttl 10":              "-token-ttl",
 		"-token-ttl 0s":              "-token-ttl",
 		"-token-ttl 25h":             "-token-ttl",

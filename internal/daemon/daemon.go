@@ -24,6 +24,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/server"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
+	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // A Server is an API server that listens.
@@ -124,11 +125,25 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys) e
 	var wg sync.WaitGroup
 	wg.Go(func() { ring.watch(background, s.log) })
 	wg.Go(func() { s.clean(background, c.Retention) })
+	deliverer := &webhook.Deliverer{
+		Outbox: s.store, Sender: webhook.NewSender(webhook.DeliverTimeout), Log: s.log, Now: time.Now, Target: s.target,
+	}
+	wg.Go(func() { deliverer.Run(background) })
 	s.background = func() {
 		cancel()
 		wg.Wait()
 	}
 	return nil
+}
+
+// target is where a tenant's events go.
+func (s *Server) target(ctx context.Context, tenantID string) (webhook.Target, error) {
+	t, found, err := s.store.Tenant(ctx, tenantID)
+	if err != nil || !found || t.WebhookURL == "" {
+		return webhook.Target{}, err
+	}
+	secrets, err := s.store.ActiveSecrets(ctx, tenantID, time.Now())
+	return webhook.Target{URL: t.WebhookURL, Secrets: secrets}, err
 }
 
 // auditLife is how long the audit log is kept.
@@ -182,6 +197,11 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 		if made {
 			s.log.Info("made tenant", "tenant", keys.TenantID)
 		}
+		if c.WebhookURL != "" {
+			if _, err := tx.SetWebhookURL(c.WebhookURL); err != nil {
+				return err
+			}
+		}
 		if keys.APISecretKey == "" {
 			return nil
 		}
@@ -226,8 +246,8 @@ func (s *Server) Wait(ctx context.Context, grace time.Duration) error {
 	return errors.Join(failed, s.Stop(grace))
 }
 
-// Stop answers the requests under way, for at most grace, and closes the
-// store.
+// Stop answers the requests under way and lets the webhooks under way arrive,
+// for at most grace, and closes the store.
 func (s *Server) Stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()

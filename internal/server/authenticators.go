@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -104,6 +105,8 @@ func (s *server) enrollVerified(r *http.Request) (any, error) {
 			At: now, Kind: store.AuditEnrollmentCompleted, ActionID: store.ActionID{UserID: userID},
 			Detail: map[string]any{"userAuthenticatorId": a.ID, "verificationMethod": a.Method, "by": "backend"},
 		}); err != nil {
+			return err
+		} else if err := s.authenticatorCreated(tx, tenant(r), a, now); err != nil {
 			return err
 		}
 		if in.IsDefault {
@@ -211,6 +214,10 @@ func (s *server) deleteAuthenticator(r *http.Request) (any, error) {
 		if _, _, err := tx.LockUser(userID); err != nil {
 			return err
 		}
+		list, err := tx.Authenticators(userID)
+		if err != nil {
+			return err
+		}
 		deleted, err := tx.DeleteAuthenticator(userID, id)
 		if err == nil && !deleted {
 			err = &api.Error{
@@ -218,6 +225,10 @@ func (s *server) deleteAuthenticator(r *http.Request) (any, error) {
 			}
 		}
 		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(list, func(a store.Authenticator) bool { return a.ID == id })
+		if err := s.authenticatorDeleted(tx, tenant(r), list[i], s.Now()); err != nil {
 			return err
 		}
 		return tx.Audit(store.AuditEvent{

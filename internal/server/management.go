@@ -13,6 +13,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // The management API sets tenants up. Its shapes are our own: of the hosted
@@ -95,7 +96,7 @@ func (s *server) tenants(r *http.Request) (any, error) {
 }
 
 func shownTenant(t store.Tenant) api.Tenant {
-	return api.Tenant{TenantID: t.ID, Authenticator: t.Authenticator, CreatedAt: api.Time{Time: t.CreatedAt}}
+	return api.Tenant{TenantID: t.ID, Authenticator: t.Authenticator, WebhookURL: t.WebhookURL, CreatedAt: api.Time{Time: t.CreatedAt}}
 }
 
 // tenant answers GET /v1/management/tenants/{tenantId}.
@@ -116,18 +117,28 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 	}
 	in := struct {
 		Authenticator *api.AuthenticatorSettings `json:"authenticator"`
-	}{&t.Authenticator} // what is given is written over what is there
+		WebhookURL    *string                    `json:"webhookUrl"`
+	}{&t.Authenticator, &t.WebhookURL} // what is given is written over what is there
 	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
 	if err := t.Authenticator.Validate(); err != nil {
 		return nil, err
 	}
+	if t.WebhookURL != "" {
+		if err := webhook.CheckURL(t.WebhookURL); err != nil {
+			return nil, invalidRequest(err.Error())
+		}
+	}
 	changed, err := tx.PutTenant(t.Authenticator, s.Now())
 	if err != nil {
 		return nil, err
 	}
-	if changed {
+	changedURL, err := tx.SetWebhookURL(t.WebhookURL)
+	if err != nil {
+		return nil, err
+	}
+	if changed || changedURL {
 		err = tx.Audit(store.AuditEvent{At: s.Now(), Kind: store.AuditConfiguration, Detail: map[string]any{"what": "tenant", "authenticator": t.Authenticator}})
 		if err != nil {
 			return nil, err

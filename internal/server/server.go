@@ -20,6 +20,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
+	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // Config is what a server is made of; every field is required unless it says
@@ -46,10 +47,15 @@ type Config struct {
 	// Now and Random are the clock and the source of secrets.
 	Now    func() time.Time
 	Random io.Reader
+	// VerifyTimeout bounds an action.verify webhook; 0 means
+	// webhook.VerifyTimeout.
+	VerifyTimeout time.Duration
 }
 
 type server struct {
 	Config
+	// sender asks webhooks for consent.
+	sender     *webhook.Sender
 	limiter    *limiter
 	metrics    *metrics
 	conditions rules.Cache
@@ -58,6 +64,12 @@ type server struct {
 // New returns the handler of the whole API.
 func New(c Config) http.Handler {
 	c.Log = slog.New(requestHandler{c.Log.Handler()})
-	s := &server{Config: c, limiter: newLimiter(c.RateLimit, c.Now), metrics: newMetrics(c.Metrics)}
+	if c.VerifyTimeout == 0 {
+		c.VerifyTimeout = webhook.VerifyTimeout
+	}
+	s := &server{
+		Config: c, sender: webhook.NewSender(c.VerifyTimeout),
+		limiter: newLimiter(c.RateLimit, c.Now), metrics: newMetrics(c.Metrics),
+	}
 	return s.handler()
 }

@@ -162,6 +162,18 @@ func (s *server) deleteUser(r *http.Request) (any, error) {
 				return err
 			}
 		}
+		list, err := tx.Authenticators(id)
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			if !a.Verified() {
+				continue
+			}
+			if err := s.authenticatorDeleted(tx, tenant(r), a, s.Now()); err != nil {
+				return err
+			}
+		}
 		if err := tx.DeleteUser(id); err != nil {
 			return err
 		}

@@ -27,15 +27,17 @@ func (s *server) verify(r *http.Request) (any, error) {
 	}
 	code := strings.Trim(*in.VerificationCode, " ")
 	// One transaction reads, judges and writes: whatever fails, no attempt is
-	// spent and no code is used up without its answer.
+	// spent and no code is used up without its answer. Only where a webhook
+	// has to consent, a second one moves the action.
 	var out api.VerifyTOTPResponse
+	var ask *question
 	err := s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		user, action, err := subject(tx, tx.LockUser, c)
 		if err != nil {
 			return err
 		}
 		if ok, _ := verifiable(action.State); !ok {
-			return invalidRequest("The action is " + string(action.State) + " and takes no challenge.")
+			return notVerifiable(action.State)
 		}
 		all, err := tx.Authenticators(c.UserID)
 		if err != nil {
@@ -58,9 +60,12 @@ func (s *server) verify(r *http.Request) (any, error) {
 			}
 			return tx.Audit(store.AuditEvent{At: now, Kind: kind, ActionID: action.ActionID})
 		}
-		out, err = s.complete(tx, c, user, action, all, *v.accepted, now)
+		out, ask, err = s.complete(tx, c, tenant(r), user, action, all, *v.accepted, now)
 		return err
 	})
+	if err == nil && ask != nil {
+		err = s.ask(r.Context(), tenant(r), c, *ask)
+	}
 	if errors.Is(err, errNoSubject) {
 		return nil, errSubjectGone()
 	}
@@ -69,6 +74,10 @@ func (s *server) verify(r *http.Request) (any, error) {
 	}
 	s.metrics.verified(out)
 	return out, nil
+}
+
+func notVerifiable(state api.State) error {
+	return invalidRequest("The action is " + string(state) + " and takes no challenge.")
 }
 
 // candidates are the authenticator apps that a code may belong to: the pending
@@ -175,18 +184,22 @@ func wellFormed(code string, digits int) bool {
 }
 
 // complete moves the action after an accepted code and answers with a token of
-// full scope.
-func (s *server) complete(tx *store.Tx, c token.Claims, user store.User, action store.Action, all []store.Authenticator, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, error) {
+// full scope. If a webhook has to consent, the action stays, and there is a
+// question to ask before the answer is given.
+func (s *server) complete(tx *store.Tx, c token.Claims, t store.Tenant, user store.User, action store.Action, all []store.Authenticator, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, *question, error) {
+	var q *question
 	if _, moves := verifiable(action.State); moves {
-		if err := tx.CompleteAction(action.ActionID, a.ID, now); err != nil {
-			return api.VerifyTOTPResponse{}, err
+		if t.WebhookURL != "" {
+			q = &question{action.ActionID, a, now}
+		} else if _, err := tx.CompleteAction(action.ActionID, action.State, a.ID, now); err != nil {
+			return api.VerifyTOTPResponse{}, nil, err
 		}
 	}
 	c.Scopes = token.AllScopes
 	// Before the commit: a token that cannot be made must not use up a code.
 	accessToken, err := s.Tokens.Issue(c)
 	if err != nil {
-		return api.VerifyTOTPResponse{}, err
+		return api.VerifyTOTPResponse{}, nil, err
 	}
 	kind := store.AuditCodeAccepted
 	if !a.Verified() {
@@ -196,7 +209,7 @@ func (s *server) complete(tx *store.Tx, c token.Claims, user store.User, action 
 		At: now, Kind: kind, ActionID: action.ActionID, Detail: map[string]any{"userAuthenticatorId": a.ID},
 	})
 	if err != nil {
-		return api.VerifyTOTPResponse{}, err
+		return api.VerifyTOTPResponse{}, nil, err
 	}
 	out := api.VerifyTOTPResponse{IsVerified: true, AccessToken: accessToken}
 	if !a.Verified() {
@@ -209,6 +222,9 @@ func (s *server) complete(tx *store.Tx, c token.Claims, user store.User, action 
 		preferred := verifiedOf(all).preferred(user.DefaultMethod)
 		shown := userAuthenticator(a, preferred.ID == a.ID)
 		out.UserAuthenticator = &shown
+		if err := s.authenticatorCreated(tx, t, a, now); err != nil {
+			return api.VerifyTOTPResponse{}, nil, err
+		}
 	}
-	return out, nil
+	return out, q, nil
 }

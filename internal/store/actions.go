@@ -139,18 +139,19 @@ func (t *Tx) InsertAction(a Action) error {
 	return nil
 }
 
-// CompleteAction moves an action to CHALLENGE_SUCCEEDED and records what
-// completed it.
-func (t *Tx) CompleteAction(id ActionID, authenticatorID string, at time.Time) error {
-	_, err := t.exec(`
+// CompleteAction moves an action from a state to CHALLENGE_SUCCEEDED and
+// records what completed it: one write, guarded by the state. moved is false
+// when the action has left it, or is gone.
+func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string, at time.Time) (moved bool, err error) {
+	n, err := t.exec(`
 		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = ?, user_authenticator_id = ?
-		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
+		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state = ?`,
 		api.StateChallengeSucceeded, millis(at), api.AuthenticatorApp, authenticatorID,
-		t.tenant, id.UserID, id.Action, id.IdempotencyKey)
+		t.tenant, id.UserID, id.Action, id.IdempotencyKey, from)
 	if err != nil {
-		return fmt.Errorf("complete action: %w", err)
+		return false, fmt.Errorf("complete action: %w", err)
 	}
-	return nil
+	return n == 1, nil
 }
 
 // SetState moves an action to a state, unless it is there.

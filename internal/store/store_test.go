@@ -207,7 +207,17 @@ func TestActionRoundTrip(t *testing.T) {
 		t.Error("the same id twice: no error")
 	}
 	later := now.Add(time.Second)
-	update(t, s, "t", func(tx *Tx) error { return tx.CompleteAction(want.ActionID, "a", later) })
+	update(t, s, "t", func(tx *Tx) error {
+		for _, tt := range []struct {
+			from api.State
+			want bool
+		}{{api.StateBlock, false}, {api.StateAllow, true}, {api.StateAllow, false}} {
+			if moved, err := tx.CompleteAction(want.ActionID, tt.from, "a", later); err != nil || moved != tt.want {
+				t.Errorf("complete from %s: got %v, %v", tt.from, moved, err)
+			}
+		}
+		return nil
+	})
 	want.State, want.StateUpdatedAt, want.VerificationMethod, want.AuthenticatorID = api.StateChallengeSucceeded, later, api.AuthenticatorApp, "a"
 	err := s.View(t.Context(), "t", func(tx *Tx) error {
 		if got, found, err := tx.Action(want.ActionID); err != nil || !found || !reflect.DeepEqual(got, want) {

@@ -19,13 +19,16 @@ import (
 type Tenant struct {
 	ID            string
 	Authenticator api.AuthenticatorSettings
-	CreatedAt     time.Time
+	// WebhookURL takes the tenant's events; empty means that there are none,
+	// and that no code waits for consent.
+	WebhookURL string
+	CreatedAt  time.Time
 }
 
 func readTenant(row interface{ Scan(...any) error }) (t Tenant, err error) {
 	var authenticator string
 	var created int64
-	if err := row.Scan(&t.ID, &authenticator, &created); err != nil {
+	if err := row.Scan(&t.ID, &authenticator, &t.WebhookURL, &created); err != nil {
 		return Tenant{}, err
 	}
 	t.CreatedAt = moment(created)
@@ -46,7 +49,7 @@ func scanTenant(row *sql.Row) (t Tenant, found bool, err error) {
 // Tenant returns a tenant; found is false when there is none.
 func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, err error) {
 	return scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
-		SELECT tenant_id, authenticator, created_at FROM tenants WHERE tenant_id = ?`), id))
+		SELECT tenant_id, authenticator, webhook_url, created_at FROM tenants WHERE tenant_id = ?`), id))
 }
 
 // TenantOfSecret returns the tenant of an API secret key that is in force. The
@@ -55,14 +58,14 @@ func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, er
 func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time) (t Tenant, found bool, err error) {
 	sum := sha256.Sum256([]byte(secret))
 	return scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
-		SELECT t.tenant_id, t.authenticator, t.created_at
+		SELECT t.tenant_id, t.authenticator, t.webhook_url, t.created_at
 		FROM api_secrets s JOIN tenants t ON t.tenant_id = s.tenant_id
 		WHERE s.secret_sum = ? AND (s.expires_at IS NULL OR s.expires_at > ?)`), sum[:], millis(now)))
 }
 
 // Tenants lists all tenants by their id.
 func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT tenant_id, authenticator, created_at FROM tenants ORDER BY tenant_id`)
+	rows, err := s.db.QueryContext(ctx, `SELECT tenant_id, authenticator, webhook_url, created_at FROM tenants ORDER BY tenant_id`)
 	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
@@ -85,7 +88,7 @@ func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 // false when there is none.
 func (t *Tx) Tenant() (Tenant, bool, error) {
 	return scanTenant(t.queryRow(`
-		SELECT tenant_id, authenticator, created_at FROM tenants WHERE tenant_id = ?`+t.dialect.forUpdate, t.tenant))
+		SELECT tenant_id, authenticator, webhook_url, created_at FROM tenants WHERE tenant_id = ?`+t.dialect.forUpdate, t.tenant))
 }
 
 // PutTenant stores the settings of the transaction's tenant, which is made if
@@ -139,6 +142,47 @@ func (t *Tx) EnsureSecret(secret string, now time.Time) (made bool, err error) {
 		return false, ErrSecretTaken
 	}
 	return n == 1, nil
+}
+
+// SetWebhookURL sets where the events of the transaction's tenant go; changed
+// is false when it was so already.
+func (t *Tx) SetWebhookURL(url string) (changed bool, err error) {
+	n, err := t.exec(`UPDATE tenants SET webhook_url = ? WHERE tenant_id = ? AND webhook_url <> ?`, url, t.tenant, url)
+	if err != nil {
+		return false, fmt.Errorf("store tenant: %w", err)
+	}
+	return n == 1, nil
+}
+
+// ActiveSecrets returns the API secret keys of a tenant that are in force,
+// newest first.
+func (s *Store) ActiveSecrets(ctx context.Context, tenantID string, now time.Time) (secrets []string, err error) {
+	err = s.View(ctx, tenantID, func(tx *Tx) error {
+		rows, err := tx.query(`
+			SELECT secret_id, secret, key_id FROM api_secrets
+			WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY created_at DESC, secret_id`, tenantID, millis(now))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id, keyID string
+			var sealed []byte
+			if err := rows.Scan(&id, &sealed, &keyID); err != nil {
+				return err
+			}
+			secret, err := s.sealer.open(keyID, sealed, bind("api secret", tenantID, id))
+			if err != nil {
+				return err
+			}
+			secrets = append(secrets, secret)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read API secrets: %w", err)
+	}
+	return secrets, nil
 }
 
 // A SigningKey signs client tokens.

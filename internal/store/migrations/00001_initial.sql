@@ -20,6 +20,7 @@ CREATE TABLE tenants (
     tenant_id     TEXT   NOT NULL PRIMARY KEY,
     -- A JSON object.
     authenticator TEXT   NOT NULL,
+    webhook_url   TEXT   NOT NULL DEFAULT '',
     created_at    BIGINT NOT NULL
 );
 
@@ -153,7 +154,30 @@ CREATE INDEX audit_newest ON audit (tenant_id, at DESC, audit_id DESC);
 CREATE INDEX audit_user ON audit (tenant_id, user_id, at DESC, audit_id DESC);
 CREATE INDEX audit_at ON audit (at);
 
+-- Webhook events, each written by the transaction that it tells of.
+CREATE TABLE outbox (
+    tenant_id  TEXT    NOT NULL,
+    event_id   TEXT    NOT NULL,
+    type       TEXT    NOT NULL,
+    -- The envelope as it is signed and sent.
+    body       BYTEA   NOT NULL,
+    created_at BIGINT  NOT NULL,
+    -- PENDING, DELIVERED or DEAD.
+    state      TEXT    NOT NULL DEFAULT 'PENDING',
+    -- When it is to be sent; while it is being sent, when the claim on it
+    -- ends. Null once it is not PENDING.
+    due_at     BIGINT,
+    -- Attempts that failed.
+    failures   INTEGER NOT NULL DEFAULT 0,
+    -- When it was delivered or given up.
+    ended_at   BIGINT,
+    PRIMARY KEY (tenant_id, event_id)
+);
+CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX outbox_ended ON outbox (ended_at) WHERE ended_at IS NOT NULL;
+
 -- +goose Down
+DROP TABLE outbox;
 DROP TABLE audit;
 DROP TABLE actions;
 DROP TABLE failures;

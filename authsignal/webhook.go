@@ -1,0 +1,195 @@
+package authsignal
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// WebhookSignatureHeader is the HTTP header of a webhook request that
+// VerifyWebhook takes.
+const WebhookSignatureHeader = api.HeaderSignature
+
+// DefaultWebhookTolerance is how old a webhook may be, unless there is a
+// reason for something else.
+const DefaultWebhookTolerance = 5 * time.Minute
+
+// The errors of VerifyWebhook; compare with errors.Is. None of them quotes the
+// secret, a signature or the payload.
+var (
+	// ErrWebhookSignatureFormat: the header is missing or is no signature.
+	ErrWebhookSignatureFormat = errors.New("the signature header has not the form t=<unix seconds>,v2=<signature>")
+	// ErrWebhookSignatureMismatch: the payload was not signed with this
+	// secret, or it was changed after that. Verify the raw body, byte for byte
+	// as it came, and not what was decoded and encoded again.
+	ErrWebhookSignatureMismatch = errors.New("no signature matches the payload and the API secret key")
+	// ErrWebhookTooOld: the signature is good but older than the tolerance:
+	// the webhook was held up or sent again by a stranger, or a clock is
+	// wrong.
+	ErrWebhookTooOld = errors.New("the signature is older than the tolerance")
+	// ErrWebhookPayload: what was signed is not an event of version 1.
+	ErrWebhookPayload = errors.New("the payload is not an event of version 1")
+)
+
+// The types of events.
+const (
+	EventAuthenticatorCreated = api.EventAuthenticatorCreated
+	EventAuthenticatorDeleted = api.EventAuthenticatorDeleted
+	EventActionVerify         = api.EventActionVerify
+)
+
+// The data of events. Fields that an event leaves out are zero.
+type (
+	// AuthenticatorCreated tells that a user completed an enrollment.
+	AuthenticatorCreated = api.AuthenticatorCreated
+	// AuthenticatorDeleted tells that an authenticator was removed.
+	AuthenticatorDeleted = api.AuthenticatorDeleted
+	// ActionVerify asks whether an action may become CHALLENGE_SUCCEEDED: the
+	// code was right, and the server waits up to 5 seconds. A status of 200 to
+	// 299 says yes; anything else leaves the action as it is. It is a question
+	// and no proof: the action may be asked about again, and only
+	// ValidateChallenge tells that it succeeded.
+	ActionVerify = api.ActionVerify
+)
+
+// An Event is a verified webhook.
+type Event struct {
+	// Type is one of the Event constants, or one that this package does not
+	// know.
+	Type string
+	// ID names the event. An event may arrive more than once, and then has the
+	// same ID.
+	ID string
+	// Source is who made the event, a URL.
+	Source string
+	// Time is when it happened. Events may arrive in another order.
+	Time     time.Time
+	TenantID string
+	// Data is an AuthenticatorCreated, an AuthenticatorDeleted or an
+	// ActionVerify, as Type says; of an unknown type it is a json.RawMessage.
+	Data any
+}
+
+// VerifyWebhook checks that a webhook comes from the server that shares the
+// client's API secret key, and decodes it. The payload is the raw request body,
+// the signature the value of its WebhookSignatureHeader. It sends nothing.
+//
+// A signature older than the tolerance is refused, so that a recorded webhook
+// cannot be sent again later; 0 and less allow any age. Within the tolerance
+// the same event may arrive again: where that matters, remember Event.ID for
+// as long.
+func (c *Client) VerifyWebhook(payload []byte, signature string, tolerance time.Duration) (Event, error) {
+	e, err := verifyWebhook(c.secret, payload, signature, tolerance, time.Now())
+	if err != nil {
+		return Event{}, fmt.Errorf("authsignal: verify webhook: %w", err)
+	}
+	return e, nil
+}
+
+func verifyWebhook(secret string, payload []byte, signature string, tolerance time.Duration, now time.Time) (Event, error) {
+	// Anyone can sign with a key that is empty.
+	if secret == "" {
+		return Event{}, errors.New("the client has no API secret key")
+	}
+	at, signatures, err := parseSignature(signature)
+	if err != nil {
+		return Event{}, err
+	}
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(strconv.FormatInt(at, 10) + "."))
+	mac.Write(payload)
+	want := []byte(base64.RawStdEncoding.EncodeToString(mac.Sum(nil)))
+	matches := false
+	for _, s := range signatures {
+		if hmac.Equal([]byte(s), want) {
+			matches = true
+		}
+	}
+	if !matches {
+		return Event{}, ErrWebhookSignatureMismatch
+	}
+	if tolerance > 0 && time.Unix(at, 0).Before(now.Add(-tolerance)) {
+		return Event{}, ErrWebhookTooOld
+	}
+	return parseEvent(payload)
+}
+
+// parseSignature reads t=<unix seconds>,v2=<signature>[,v2=<signature>...].
+// Parts of other names are left to versions to come.
+func parseSignature(header string) (at int64, signatures []string, err error) {
+	at = -1
+	for part := range strings.SplitSeq(header, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch name {
+		case "t":
+			n, err := strconv.ParseInt(value, 10, 64)
+			if err != nil || n < 0 || at >= 0 {
+				return 0, nil, ErrWebhookSignatureFormat
+			}
+			at = n
+		case "v2":
+			signatures = append(signatures, value)
+		}
+	}
+	if at < 0 || len(signatures) == 0 {
+		return 0, nil, ErrWebhookSignatureFormat
+	}
+	return at, signatures, nil
+}
+
+func parseEvent(payload []byte) (Event, error) {
+	var in struct {
+		Version  int             `json:"version"`
+		ID       string          `json:"id"`
+		Source   string          `json:"source"`
+		Time     time.Time       `json:"time"`
+		TenantID string          `json:"tenantId"`
+		Type     string          `json:"type"`
+		Data     json.RawMessage `json:"data"`
+	}
+	// The decoder's errors may quote what they read.
+	if json.Unmarshal(payload, &in) != nil || in.Version != api.EventVersion {
+		return Event{}, ErrWebhookPayload
+	}
+	for _, field := range []struct {
+		name    string
+		missing bool
+	}{
+		{"id", in.ID == ""}, {"source", in.Source == ""}, {"time", in.Time.IsZero()}, {"tenantId", in.TenantID == ""},
+		{"type", in.Type == ""}, {"data", len(in.Data) == 0 || string(in.Data) == "null"},
+	} {
+		if field.missing {
+			return Event{}, fmt.Errorf("%w: %s is missing", ErrWebhookPayload, field.name)
+		}
+	}
+	e := Event{Type: in.Type, ID: in.ID, Source: in.Source, Time: in.Time, TenantID: in.TenantID}
+	var err error
+	switch in.Type {
+	case EventAuthenticatorCreated:
+		e.Data, err = decode[AuthenticatorCreated](in.Data)
+	case EventAuthenticatorDeleted:
+		e.Data, err = decode[AuthenticatorDeleted](in.Data)
+	case EventActionVerify:
+		e.Data, err = decode[ActionVerify](in.Data)
+	default:
+		e.Data = in.Data
+	}
+	if err != nil {
+		return Event{}, fmt.Errorf("%w: data is not that of its type", ErrWebhookPayload)
+	}
+	return e, nil
+}
+
+func decode[T any](data json.RawMessage) (T, error) {
+	var v T
+	err := json.Unmarshal(data, &v)
+	return v, err
+}

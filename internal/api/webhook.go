@@ -1,0 +1,66 @@
+package api
+
+// HeaderSignature is the header of a webhook request that carries its
+// signatures: t=<unix seconds>,v2=<signature>, one v2 for each active API
+// secret key. A signature is the HMAC-SHA256 of "<t>.<body>" in base64 without
+// padding.
+const HeaderSignature = "X-Signature-V2"
+
+// EventVersion and EventSource are the same in every event.
+const (
+	EventVersion = 1
+	EventSource  = "https://authsignal.com"
+)
+
+// The types of webhook events, each with the data of the same name.
+const (
+	// EventAuthenticatorCreated tells that an enrollment was completed.
+	EventAuthenticatorCreated = "authenticator.created"
+	// EventAuthenticatorDeleted tells that an authenticator was removed.
+	EventAuthenticatorDeleted = "authenticator.deleted"
+	// EventActionVerify asks, after a right code and before the action
+	// becomes CHALLENGE_SUCCEEDED, whether it may. A status of 200 to 299
+	// within 5 seconds means yes.
+	EventActionVerify = "action.verify"
+)
+
+// An Event is the envelope of a webhook.
+type Event struct {
+	Version int `json:"version"`
+	// ID stays the same when an event is sent again.
+	ID       string `json:"id"`
+	Source   string `json:"source"`
+	Time     Time   `json:"time"`
+	TenantID string `json:"tenantId"`
+	Type     string `json:"type"`
+	Data     any    `json:"data"`
+}
+
+// AuthenticatorCreated is the data of EventAuthenticatorCreated.
+type AuthenticatorCreated struct {
+	UserID              string             `json:"userId"`
+	UserAuthenticatorID string             `json:"userAuthenticatorId"`
+	VerificationMethod  VerificationMethod `json:"verificationMethod"`
+	CreatedAt           Time               `json:"createdAt"`
+}
+
+// AuthenticatorDeleted is the data of EventAuthenticatorDeleted.
+type AuthenticatorDeleted struct {
+	UserID              string             `json:"userId"`
+	UserAuthenticatorID string             `json:"userAuthenticatorId"`
+	VerificationMethod  VerificationMethod `json:"verificationMethod"`
+	CreatedAt           Time               `json:"createdAt"`
+	DeletedAt           Time               `json:"deletedAt"`
+}
+
+// ActionVerify is the data of EventActionVerify.
+type ActionVerify struct {
+	UserID         string `json:"userId"`
+	Action         string `json:"action"`
+	IdempotencyKey string `json:"idempotencyKey"`
+	VerifiedAt     Time   `json:"verifiedAt"`
+	// State is the one that the action is about to take: CHALLENGE_SUCCEEDED.
+	State               State              `json:"state"`
+	VerificationMethod  VerificationMethod `json:"verificationMethod"`
+	UserAuthenticatorID string             `json:"userAuthenticatorId,omitempty"`
+}

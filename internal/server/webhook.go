@@ -1,0 +1,118 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/token"
+	"github.com/authsignal-wasm/sdk/internal/webhook"
+)
+
+// consented bounds the second transaction of a verification.
+const consented = 10 * time.Second
+
+// enqueue tells the tenant's webhook of what the transaction does. It is sent
+// later, if the transaction is kept.
+func enqueue(tx *store.Tx, t store.Tenant, eventType string, data any, now time.Time) error {
+	if t.WebhookURL == "" {
+		return nil
+	}
+	e, err := webhook.NewEvent(t.ID, eventType, data, now)
+	if err != nil {
+		return err
+	}
+	return tx.Enqueue(e)
+}
+
+// authenticatorCreated tells of an enrollment that was completed.
+func (s *server) authenticatorCreated(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time) error {
+	return enqueue(tx, t, api.EventAuthenticatorCreated, api.AuthenticatorCreated{
+		UserID: a.UserID, UserAuthenticatorID: a.ID, VerificationMethod: a.Method, CreatedAt: api.Time{Time: a.CreatedAt},
+	}, now)
+}
+
+// authenticatorDeleted tells of a verified authenticator that was removed.
+func (s *server) authenticatorDeleted(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time) error {
+	return enqueue(tx, t, api.EventAuthenticatorDeleted, api.AuthenticatorDeleted{
+		UserID: a.UserID, UserAuthenticatorID: a.ID, VerificationMethod: a.Method, CreatedAt: api.Time{Time: a.CreatedAt},
+		DeletedAt: api.Time{Time: now},
+	}, now)
+}
+
+// A question is an accepted code whose action waits for the webhook's consent.
+type question struct {
+	action        store.ActionID
+	authenticator store.Authenticator
+	verifiedAt    time.Time
+}
+
+// ask asks the webhook whether an action may become CHALLENGE_SUCCEEDED, and
+// moves it if so (wire contract, section 11). No transaction is open while the
+// webhook thinks. Before, one has spent the code and completed the enrollment,
+// if it was one; after, a second one moves the action, if it still can.
+//
+// Whatever happens in between, the action fails closed: it has not moved, the
+// code is used up, and the user enters a new one. That is so when the webhook
+// refuses, fails or is late, when the database is gone afterwards, and when
+// this process dies, at any point. If the process dies after the webhook's
+// consent, the webhook believes in a success that the action has not had; it is
+// asked again with the next code, under the same idempotency key. So for a
+// receiver action.verify is a question and not a proof: what was verified,
+// /validate tells.
+//
+// Two right codes at once, of two steps, here or on two replicas, ask twice;
+// the first answer moves the action, and the second finds it moved.
+func (s *server) ask(ctx context.Context, t store.Tenant, c token.Claims, q question) error {
+	// A page that goes away must not leave the webhook and the action at odds.
+	ctx = context.WithoutCancel(ctx)
+	event, err := webhook.NewEvent(t.ID, api.EventActionVerify, api.ActionVerify{
+		UserID: q.action.UserID, Action: q.action.Action, IdempotencyKey: q.action.IdempotencyKey,
+		VerifiedAt: api.Time{Time: q.verifiedAt}, State: api.StateChallengeSucceeded,
+		VerificationMethod: q.authenticator.Method, UserAuthenticatorID: q.authenticator.ID,
+	}, q.verifiedAt)
+	if err != nil {
+		return err
+	}
+	secrets, err := s.Store.ActiveSecrets(ctx, t.ID, s.Now())
+	if err != nil {
+		return err
+	}
+	target := webhook.Target{URL: t.WebhookURL, Secrets: secrets}
+	if err := s.sender.Send(ctx, target, event.Body, s.Now()); err != nil {
+		s.Log.WarnContext(ctx, "webhook did not consent", "type", event.Type, "eventId", event.ID, "error", err)
+		return invalidRequest("The webhook did not consent to the verification. The code is used up; enter a new one to try again.")
+	}
+	ctx, cancel := context.WithTimeout(ctx, consented)
+	defer cancel()
+	err = s.Store.Update(ctx, t.ID, func(tx *store.Tx) error {
+		_, action, err := subject(tx, tx.LockUser, c)
+		if err != nil {
+			return err
+		}
+		ok, moves := verifiable(action.State)
+		if !ok {
+			return notVerifiable(action.State)
+		}
+		if !moves {
+			return nil
+		}
+		moved, err := tx.CompleteAction(q.action, action.State, q.authenticator.ID, s.Now())
+		if err == nil && !moved {
+			err = invalidRequest("The action was changed while it was verified. The code is used up.")
+		}
+		return err
+	})
+	var refused *api.Error
+	if err == nil || errors.Is(err, errNoSubject) || errors.As(err, &refused) {
+		return err
+	}
+	s.Log.ErrorContext(ctx, "complete a verification after the webhook's consent", "eventId", event.ID, "error", err)
+	return &api.Error{
+		Status: http.StatusInternalServerError, Code: api.CodeInternalError,
+		Description: "The server could not complete the verification. The code is used up; enter a new one to try again.",
+	}
+}

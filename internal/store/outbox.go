@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// An Event is a webhook event in the outbox. It waits there, is claimed by one
+// process for a time, and ends delivered or dead.
+type Event struct {
+	TenantID string
+	// ID is unique within the tenant.
+	ID   string
+	Type string
+	// Body is the envelope as it is signed and sent. It holds no secret, and
+	// is kept as it is.
+	Body      []byte
+	CreatedAt time.Time
+	// Failures counts the attempts that failed.
+	Failures int
+
+	// due is the row's due_at: the end of the claim that this Event stands
+	// for. Each claim ends later than the one before it, so that it also tells
+	// one claim from another.
+	due int64
+}
+
+// Enqueue puts an event of the transaction's tenant into the outbox, due at
+// once. It is sent if and only if the transaction is kept.
+func (t *Tx) Enqueue(e Event) error {
+	_, err := t.exec(`INSERT INTO outbox (tenant_id, event_id, type, body, created_at, due_at) VALUES (?, ?, ?, ?, ?, ?)`,
+		t.tenant, e.ID, e.Type, e.Body, millis(e.CreatedAt), millis(e.CreatedAt))
+	if err != nil {
+		return fmt.Errorf("enqueue event: %w", err)
+	}
+	return nil
+}
+
+// ClaimEvents claims up to limit events of all tenants that are due at now,
+// the longest due first. Until the end of the claim, which is after now, no
+// other caller on the database gets them; then they are due again, unless they
+// were settled.
+func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, limit int) ([]Event, error) {
+	var due []Event
+	// Mostly there is nothing to do, and a reader disturbs no writer.
+	err := s.View(ctx, "", func(tx *Tx) (err error) {
+		due, err = tx.dueEvents(now, limit)
+		return err
+	})
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	var claimed []Event
+	err = s.Update(ctx, "", func(tx *Tx) error {
+		for _, e := range due {
+			// Of several who read the same row one finds it unclaimed.
+			n, err := tx.exec(`UPDATE outbox SET due_at = ? WHERE tenant_id = ? AND event_id = ? AND due_at = ?`,
+				millis(until), e.TenantID, e.ID, e.due)
+			if err != nil {
+				return fmt.Errorf("claim event: %w", err)
+			}
+			if n == 1 {
+				e.due = millis(until)
+				claimed = append(claimed, e)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return claimed, nil
+}
+
+func (t *Tx) dueEvents(now time.Time, limit int) ([]Event, error) {
+	rows, err := t.query(`
+		SELECT tenant_id, event_id, type, body, created_at, failures, due_at FROM outbox
+		WHERE due_at <= ? ORDER BY due_at, tenant_id, event_id LIMIT ?`, millis(now), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	defer rows.Close()
+	var list []Event
+	for rows.Next() {
+		var e Event
+		var created int64
+		if err := rows.Scan(&e.TenantID, &e.ID, &e.Type, &e.Body, &created, &e.Failures, &e.due); err != nil {
+			return nil, fmt.Errorf("read outbox: %w", err)
+		}
+		e.CreatedAt = moment(created)
+		list = append(list, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	return list, nil
+}
+
+// EventDelivered ends a claimed event that its receiver took. Like EventFailed
+// and EventDead it changes nothing when the claim has ended meanwhile and
+// another one has begun.
+func (s *Store) EventDelivered(ctx context.Context, e Event, at time.Time) error {
+	return s.settle(ctx, e, `state = 'DELIVERED', due_at = NULL, ended_at = ?`, at)
+}
+
+// EventFailed counts a failed attempt of a claimed event and gives the claim
+// up; the event is due again at a later moment.
+func (s *Store) EventFailed(ctx context.Context, e Event, again time.Time) error {
+	return s.settle(ctx, e, `failures = failures + 1, due_at = ?`, again)
+}
+
+// EventDead ends a claimed event that will not be sent again.
+func (s *Store) EventDead(ctx context.Context, e Event, at time.Time) error {
+	return s.settle(ctx, e, `failures = failures + 1, state = 'DEAD', due_at = NULL, ended_at = ?`, at)
+}
+
+func (s *Store) settle(ctx context.Context, e Event, set string, at time.Time) error {
+	return s.Update(ctx, e.TenantID, func(tx *Tx) error {
+		_, err := tx.exec(`UPDATE outbox SET `+set+` WHERE tenant_id = ? AND event_id = ? AND due_at = ?`,
+			millis(at), e.TenantID, e.ID, e.due)
+		if err != nil {
+			return fmt.Errorf("settle event: %w", err)
+		}
+		return nil
+	})
+}
+
+// CleanEvents forgets the events of all tenants that ended before a moment.
+func (s *Store) CleanEvents(ctx context.Context, before time.Time) error {
+	return s.Update(ctx, "", func(tx *Tx) error {
+		if _, err := tx.exec(`DELETE FROM outbox WHERE ended_at < ?`, millis(before)); err != nil {
+			return fmt.Errorf("clean outbox: %w", err)
+		}
+		return nil
+	})
+}
