@@ -55,7 +55,7 @@ native: wasm js
 	$(say) "running the Go tests, native and in the browser"
 	@go test -race ./...
 	$(say) "running what touches the database again, on a throwaway PostgreSQL"
-	@.ci/with-postgres go test -race ./internal/store ./internal/server ./internal/config ./cmd/authsignal-server
+	@.ci/with-postgres go test -race ./internal/store ./internal/webhook ./internal/server ./internal/config ./cmd/authsignal-server
 
 pages: wasm js types
 	$(say) "running the package and page tests"

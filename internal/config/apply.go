@@ -17,6 +17,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // A File is a declarative configuration, in YAML:
@@ -44,6 +45,8 @@ type FileTenant struct {
 	// APISecretKeyEnv names the variable that holds an API secret key; the
 	// key itself has no place in a file.
 	APISecretKeyEnv string `json:"apiSecretKeyEnv,omitempty"`
+	// WebhookURL takes the tenant's events; empty for none.
+	WebhookURL *string `json:"webhookUrl,omitempty"`
 	// Authenticator holds some of api.AuthenticatorSettings.
 	Authenticator json.RawMessage `json:"authenticator,omitempty"`
 	// Actions are settings by action code.
@@ -83,6 +86,11 @@ func (t FileTenant) check() error {
 	}
 	if _, err := t.over(api.DefaultAuthenticatorSettings(t.TenantID)); err != nil {
 		return err
+	}
+	if t.WebhookURL != nil && *t.WebhookURL != "" {
+		if err := webhook.CheckURL(*t.WebhookURL); err != nil {
+			return fmt.Errorf("webhookUrl: %w", err)
+		}
 	}
 	for action, settings := range t.Actions {
 		if !fileAction.MatchString(action) {
@@ -160,6 +168,17 @@ func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Tim
 		}
 		if err := change(what, store.AuditEvent{Detail: map[string]any{"what": "tenant", "authenticator": settings}}); err != nil {
 			return nil, err
+		}
+	}
+	if t.WebhookURL != nil {
+		changed, err := tx.SetWebhookURL(*t.WebhookURL)
+		if err != nil {
+			return nil, err
+		}
+		if changed {
+			if err := change("webhook changed", store.AuditEvent{Detail: map[string]any{"what": "webhook"}}); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if t.APISecretKeyEnv != "" {

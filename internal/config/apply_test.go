@@ -19,6 +19,7 @@ tenants:
   - tenantId: acme
     apiSecretKeyEnv: ACME_KEY
     authenticator: {issuer: Acme, digits: 8}
+    webhookUrl: https://hooks.test/acme
     actions:
       createPayment:
         defaultOutcome: ALLOW
@@ -61,7 +62,7 @@ func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 		return changes
 	}
 	want := []string{
-		"tenant acme: made", "tenant acme: API secret key added", "tenant acme: action createPayment set", "tenant acme: action signIn set",
+		"tenant acme: made", "tenant acme: webhook changed", "tenant acme: API secret key added", "tenant acme: action createPayment set", "tenant acme: action signIn set",
 		"tenant other: made",
 	}
 	if got := apply(example); !reflect.DeepEqual(got, want) {
@@ -117,6 +118,7 @@ func TestReadFileNamesThePlace(t *testing.T) {
 		"tenants: [{tenantId: a, actions: {'sign in': {}}}]":              `actions: "sign in"`,
 		"tenants: [{tenantId: a, actions: {x: {defaultOutcome: MAYBE}}}]": "actions: x: defaultOutcome",
 		"tenants: [{tenantId: a, actions: {x: {defaultOutcome: ALLOW, rules: [{name: n, outcome: BLOCK, condition: 'usr'}]}}}]": "actions: x: rules[0]: condition, line 1, column 1",
+		"tenants: [{tenantId: a, webhookUrl: 'ftp://x'}]":                                                                       "tenants[0]: webhookUrl",
 		"tenant: []":  "tenant",
 		"tenants: {":  "yaml",
 		"tenants: 42": "tenants",
