@@ -5,7 +5,7 @@ export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools wasm js types lint fmt clean native pages fuzz bench-server
+.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz bench-server
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -26,6 +26,15 @@ js: ## build the JavaScript wrapper
 
 test: tools wasm js types lint native pages ## check and test everything; install what the tests need
 	$(say) "all tests passed"
+
+test-all: ## what takes longer: forty kills in mid-load on each store, fuzzing
+	$(say) "killing servers in mid-load, on SQLite"
+	@AUTHSIGNAL_TEST_KILLS=40 go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
+	$(say) "killing replicas in mid-load, on PostgreSQL"
+	@AUTHSIGNAL_TEST_KILLS=40 .ci/with-postgres go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
+	$(say) "fuzzing"
+	@$(MAKE) --no-print-directory fuzz
+	$(say) "the longer tests passed"
 
 tools:
 	$(say) "looking for what the tests need"

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -180,7 +182,14 @@ type acknowledgement struct {
 func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	const workers, kills, perKill = 8, 4, 25
+	const workers, perKill = 8, 25
+	kills := 4
+	if s := os.Getenv("AUTHSIGNAL_TEST_KILLS"); s != "" { // make test-all asks for more
+		var err error
+		if kills, err = strconv.Atoi(s); err != nil {
+			t.Fatal("AUTHSIGNAL_TEST_KILLS must be a number")
+		}
+	}
 	var mu sync.Mutex
 	var told []acknowledgement
 	enough := make(chan struct{})
