@@ -33,12 +33,16 @@ type dialect struct {
 	// alone keeps other processes from starting on the database until the end
 	// of the transaction; SQLite's process lock does.
 	alone string
+	// prepare keeps statements prepared. SQLite would parse each one anew
+	// every time; pgx keeps them by itself.
+	prepare bool
 	// rebind writes the ? of a query as the database wants them.
 	rebind func(query string) string
 }
 
 var sqlite = &dialect{
 	goose:   goose.DialectSQLite3,
+	prepare: true,
 	options: func() ([]goose.ProviderOption, error) { return nil, nil },
 	rebind:  func(query string) string { return query },
 }
@@ -104,6 +108,9 @@ func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte,
 	return s, nil
 }
 
+// maxReaders is how many transactions read a SQLite file at once.
+const maxReaders = 6
+
 // connectSQLite makes the file with mode 0600 if it is not there, and takes
 // the process lock (path + ".lock").
 func (s *Store) connectSQLite(path string) error {
@@ -142,9 +149,11 @@ func (s *Store) connectSQLite(path string) error {
 	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	s.db.SetMaxOpenConns(8)
-	s.db.SetMaxIdleConns(8)
-	s.writer = make(chan struct{}, 1)
+	// One for the writer, one to prepare a statement, the rest for readers
+	// and single queries.
+	s.db.SetMaxOpenConns(maxReaders + 4)
+	s.db.SetMaxIdleConns(maxReaders + 4)
+	s.writer, s.readers = make(chan struct{}, 1), make(chan struct{}, maxReaders)
 	return nil
 }
 

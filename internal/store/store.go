@@ -12,6 +12,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -43,6 +44,14 @@ type Store struct {
 	// others poll for its lock; here they queue. Nil on PostgreSQL, which
 	// locks rows.
 	writer chan struct{}
+	// readers admits as many reading transactions as leave a connection for
+	// preparing a statement: they hold theirs while they wait for it. Nil on
+	// PostgreSQL.
+	readers chan struct{}
+	// prepared keeps statements by their query; preparing admits one at a
+	// time that makes one.
+	prepared  sync.Map
+	preparing sync.Mutex
 }
 
 // Close closes the database and gives up the process lock.
@@ -68,6 +77,7 @@ type Tx struct {
 	dialect *dialect
 	sealer  *sealer
 	tenant  string
+	store   *Store
 }
 
 // TenantID is the tenant that the transaction is of.
@@ -77,29 +87,30 @@ func (t *Tx) TenantID() string { return t.tenant }
 // returns an error, nothing. SQLite runs writers one after another; on
 // PostgreSQL fn begins with LockUser, so that the writers of one user do.
 func (s *Store) Update(ctx context.Context, tenantID string, fn func(*Tx) error) error {
-	if s.writer != nil {
-		select {
-		case s.writer <- struct{}{}:
-			defer func() { <-s.writer }()
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the database: %w", ctx.Err())
-		}
-	}
-	return s.run(ctx, tenantID, nil, fn)
+	return s.run(ctx, s.writer, tenantID, nil, fn)
 }
 
 // View runs fn in a transaction that only reads.
 func (s *Store) View(ctx context.Context, tenantID string, fn func(*Tx) error) error {
-	return s.run(ctx, tenantID, &sql.TxOptions{ReadOnly: true}, fn)
+	return s.run(ctx, s.readers, tenantID, &sql.TxOptions{ReadOnly: true}, fn)
 }
 
-func (s *Store) run(ctx context.Context, tenantID string, opts *sql.TxOptions, fn func(*Tx) error) error {
+// run runs fn in a transaction, when there is room for it.
+func (s *Store) run(ctx context.Context, room chan struct{}, tenantID string, opts *sql.TxOptions, fn func(*Tx) error) error {
+	if room != nil {
+		select {
+		case room <- struct{}{}:
+			defer func() { <-room }()
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the database: %w", ctx.Err())
+		}
+	}
 	tx, err := s.db.BeginTx(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	if err := fn(&Tx{ctx, tx, s.dialect, s.sealer, tenantID}); err != nil {
+	if err := fn(&Tx{ctx, tx, s.dialect, s.sealer, tenantID, s}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -109,19 +120,81 @@ func (s *Store) run(ctx context.Context, tenantID string, opts *sql.TxOptions, f
 }
 
 func (t *Tx) exec(query string, args ...any) (int64, error) {
-	r, err := t.tx.ExecContext(t.ctx, t.dialect.rebind(query), args...)
+	stmt, err := t.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	var r sql.Result
+	if stmt != nil {
+		r, err = stmt.ExecContext(t.ctx, args...)
+	} else {
+		r, err = t.tx.ExecContext(t.ctx, t.dialect.rebind(query), args...)
+	}
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
 }
 
-func (t *Tx) queryRow(query string, args ...any) *sql.Row {
+// A row is what a query for one row gives.
+type row interface{ Scan(...any) error }
+
+// failedRow is the row of a query that could not be made.
+type failedRow struct{ err error }
+
+func (r failedRow) Scan(...any) error { return r.err }
+
+func (t *Tx) queryRow(query string, args ...any) row {
+	stmt, err := t.stmt(query)
+	switch {
+	case err != nil:
+		return failedRow{err}
+	case stmt != nil:
+		return stmt.QueryRowContext(t.ctx, args...)
+	}
 	return t.tx.QueryRowContext(t.ctx, t.dialect.rebind(query), args...)
 }
 
 func (t *Tx) query(query string, args ...any) (*sql.Rows, error) {
+	stmt, err := t.stmt(query)
+	switch {
+	case err != nil:
+		return nil, err
+	case stmt != nil:
+		return stmt.QueryContext(t.ctx, args...)
+	}
 	return t.tx.QueryContext(t.ctx, t.dialect.rebind(query), args...)
+}
+
+// stmt is the prepared statement of a query within the transaction, or nil
+// where none is kept. There are a few dozen queries; lists in them have
+// bounded lengths.
+func (t *Tx) stmt(query string) (*sql.Stmt, error) {
+	if !t.dialect.prepare {
+		return nil, nil
+	}
+	stmt, err := t.store.statement(t.ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return t.tx.StmtContext(t.ctx, stmt), nil
+}
+
+func (s *Store) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt, ok := s.prepared.Load(query); ok {
+		return stmt.(*sql.Stmt), nil
+	}
+	s.preparing.Lock()
+	defer s.preparing.Unlock()
+	if stmt, ok := s.prepared.Load(query); ok {
+		return stmt.(*sql.Stmt), nil
+	}
+	stmt, err := s.db.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	s.prepared.Store(query, stmt)
+	return stmt, nil
 }
 
 // millis and moment turn times into the columns' Unix milliseconds and back.

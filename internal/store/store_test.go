@@ -770,3 +770,38 @@ func TestListsUseTheirIndexes(t *testing.T) {
 		}
 	}
 }
+
+// Readers hold a connection while a statement is prepared on another: there
+// must be one to be had, however many they are.
+func TestManyReadersOfAFreshStore(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			err := s.View(ctx, "t", func(tx *Tx) error {
+				var n int
+				// A query that nobody has made before.
+				return tx.queryRow(`SELECT COUNT(*) + `+strconv.Itoa(i)+` FROM users WHERE tenant_id = ?`, "t").Scan(&n)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			if _, _, err := s.TenantOfSecret(ctx, "sk", now); err != nil {
+				t.Error(err)
+			}
+		})
+		if i%10 == 0 {
+			wg.Go(func() {
+				if err := s.Update(ctx, "t", func(tx *Tx) error { _, err := tx.EnsureUser("u", now); return err }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+}

@@ -25,7 +25,7 @@ type Tenant struct {
 	CreatedAt  time.Time
 }
 
-func readTenant(row interface{ Scan(...any) error }) (t Tenant, err error) {
+func readTenant(row row) (t Tenant, err error) {
 	var authenticator string
 	var created int64
 	if err := row.Scan(&t.ID, &authenticator, &t.WebhookURL, &created); err != nil {
@@ -35,7 +35,7 @@ func readTenant(row interface{ Scan(...any) error }) (t Tenant, err error) {
 	return t, json.Unmarshal([]byte(authenticator), &t.Authenticator)
 }
 
-func scanTenant(row *sql.Row) (t Tenant, found bool, err error) {
+func scanTenant(row row) (t Tenant, found bool, err error) {
 	t, err = readTenant(row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Tenant{}, false, nil
