@@ -14,7 +14,8 @@ help: ## list the targets
 
 demo: wasm js ## build everything and start the API server and the demo app
 	$(say) "starting the demo (DEMO_ADDR sets its address; Ctrl-C stops it)"
-	@go run ./demo
+	@go build -o bin/demo ./demo
+	@exec bin/demo
 
 wasm: ## build the browser module; print its sizes and hash
 	$(say) "building the browser module"

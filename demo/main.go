@@ -54,6 +54,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := run(ctx, os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall/js"
-	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/client"
@@ -251,7 +250,7 @@ func readLimits(options js.Value) (ctx client.Context, end func(), err error) {
 				strconv.Itoa(maxTimeout))
 		}
 	}
-	d := bridge.NewDeadline(time.Duration(ms * float64(time.Millisecond)))
+	d := bridge.NewDeadline(ms)
 	if bridge.IsNullish(signal) {
 		return d, d.Cancel, nil
 	}

@@ -197,12 +197,12 @@ const getIn = async (token) => show(await backend("POST", "/api/verified", { tok
 /** What to tell of a code that was refused. */
 function refused(reason, code) {
   if (reason === "MAX_ATTEMPTS_EXCEEDED") {
-    return new Trouble("Too many wrong codes. For your safety none is accepted for a while: wait 5 minutes, then enter a new code.");
+    return new Trouble("Too many wrong codes. For your safety none is accepted for a while: wait 5 minutes, then enter a new code. If none is accepted then either, ask for help.");
   }
   if (code === accepted) {
     return new Trouble("That code was not accepted. Already used? Each code works once: wait for the next one, at most 30 seconds.");
   }
-  return new Trouble("That code was not accepted. Enter the code that your app shows now; if it fails again, check your phone’s clock.");
+  return new Trouble("That code was not accepted. Enter the code that your app shows now. If you have just used it, wait for the next one: each works once. If it fails again, check your phone’s clock.");
 }
 
 /** What to tell of a call that ended in an error. */

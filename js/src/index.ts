@@ -7,7 +7,7 @@
  */
 import { ErrorCode, ModuleError } from "./errors.js";
 import { loadModule, type Exports, type Module } from "./load.js";
-import type { AuthsignalOptions, QR, Totp } from "./types.js";
+import type { AuthsignalOptions, CallOptions, QR, Totp } from "./types.js";
 
 export { ErrorCode, ModuleError };
 export type * from "./types.js";
@@ -28,18 +28,22 @@ export class Authsignal {
   private readonly wasmUrl: string | URL | undefined;
 
   /** @throws Error without a `tenantId`. */
-  constructor({ wasmUrl, ...options }: AuthsignalOptions) {
-    if (!options.tenantId) throw new Error("tenantId is required");
+  constructor(all: AuthsignalOptions) {
+    const { wasmUrl, ...options } = all ?? {};
+    check(options);
     this.wasmUrl = wasmUrl;
     const key = (this.key = options.tenantId + "\n" + normalise(options.baseUrl));
 
     // The module's own instance; a fresh module needs a fresh one.
     let of: Module | undefined;
     let inner: InstanceType<Exports["Authsignal"]>;
-    const call = async <R>(signal: AbortSignal | undefined, f: (totp: Totp) => Promise<R>): Promise<R> => {
+    const call = async <R>({ signal, timeout }: CallOptions, f: (totp: Totp, limits: CallOptions) => Promise<R>): Promise<R> => {
       const token = tokens.get(key) ?? "";
+      const start = Date.now();
       try {
-        const module = await unlessAborted(loadModule(wasmUrl), signal);
+        const module = await unlessOver(loadModule(wasmUrl), signal, timeout);
+        // A time-out that was given covers loading too.
+        const limits = { signal, timeout: isTime(timeout) ? Math.max(1, timeout - (Date.now() - start)) : timeout };
         return await module.call((exports) => {
           if (of !== module) {
             inner = new exports.Authsignal(options);
@@ -47,7 +51,7 @@ export class Authsignal {
           }
           // In one tick: no other call comes between.
           inner.setToken(token);
-          return f(inner.totp);
+          return f(inner.totp, limits);
         });
       } catch (error) {
         if (!(error instanceof ModuleError)) throw error;
@@ -58,11 +62,14 @@ export class Authsignal {
     // What the caller gives is read here, before the module is waited for.
     this.totp = {
       enroll: async (options) => {
+        if (options !== undefined && options !== null && !isObject(options)) throw new TypeError("enroll takes an object: enroll({ signal, timeout })");
         const { signal, timeout } = options ?? {};
-        return call(signal, (totp) => totp.enroll({ signal, timeout }));
+        return call({ signal, timeout }, (totp, limits) => totp.enroll(limits));
       },
-      verify: async ({ code, signal, timeout }) => {
-        const result = await call(signal, (totp) => totp.verify({ code, signal, timeout }));
+      verify: async (options) => {
+        if (!isObject(options)) throw new TypeError("verify takes an object: verify({ code })");
+        const { code, signal, timeout } = options;
+        const result = await call({ signal, timeout }, (totp, limits) => totp.verify({ code, ...limits }));
         const token = result.data?.token;
         if (typeof token === "string" && token) tokens.set(key, token);
         return result;
@@ -94,6 +101,27 @@ export class Authsignal {
   }
 }
 
+/** Throws for what the module would refuse, which is not there yet. */
+function check({ tenantId, baseUrl, onTokenExpired }: Partial<AuthsignalOptions>): void {
+  if (tenantId === undefined || tenantId === null || tenantId === "") throw new Error("tenantId is required");
+  if (typeof tenantId !== "string") throw new TypeError("tenantId must be a string");
+  if (baseUrl !== undefined && baseUrl !== null && (typeof baseUrl !== "string" || !baseUrl.trim())) {
+    throw new TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1");
+  }
+  if (onTokenExpired !== undefined && onTokenExpired !== null && typeof onTokenExpired !== "function") {
+    throw new TypeError("onTokenExpired must be a function");
+  }
+}
+
+function isObject(value: unknown): boolean {
+  return (typeof value === "object" && value !== null) || typeof value === "function";
+}
+
+/** Whether this is a time-out; one that is none is the module's to refuse. */
+function isTime(value: unknown): value is number {
+  return typeof value === "number" && value > 0 && value < 2 ** 31;
+}
+
 /** One spelling for each API, so that its instances share a token. */
 function normalise(baseUrl: string | undefined): string {
   let url = String(baseUrl ?? "https://api.authsignal.com/v1");
@@ -106,12 +134,17 @@ function normalise(baseUrl: string | undefined): string {
 }
 
 /** Waits for the module, but not longer than the caller does. A signal that is aborted already, or is none, is the module's to judge. */
-function unlessAborted(module: Promise<Module>, signal: AbortSignal | undefined): Promise<Module> {
-  if (!(signal instanceof AbortSignal) || signal.aborted) return module;
+function unlessOver(module: Promise<Module>, signal: AbortSignal | undefined, timeout: number | undefined): Promise<Module> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(new ModuleError(ErrorCode.aborted, "The call was aborted by its signal."));
-    signal.addEventListener("abort", abort);
-    module.then(resolve, reject).then(() => signal.removeEventListener("abort", abort));
+    const watched = signal instanceof AbortSignal && !signal.aborted ? signal : undefined;
+    watched?.addEventListener("abort", abort);
+    const late = () => reject(new ModuleError(ErrorCode.timeout, "The module did not arrive in time. Check wasmUrl, or preload it."));
+    const timer = isTime(timeout) ? setTimeout(late, timeout) : undefined;
+    module.then(resolve, reject).then(() => {
+      watched?.removeEventListener("abort", abort);
+      clearTimeout(timer);
+    });
   });
 }
 

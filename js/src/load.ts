@@ -149,7 +149,9 @@ async function instantiate(url: URL, imports: WebAssembly.Imports): Promise<WebA
   if (fs) {
     bytes = await fs.readFile(url);
   } else {
-    const response = await fetch(url.href, { signal: AbortSignal.timeout?.(loadTimeout) });
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error(`nothing arrived in ${loadTimeout / 1000} seconds`)), loadTimeout);
+    const response = await fetch(url.href, { signal: late.signal }).finally(() => clearTimeout(timer));
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     const type = response.headers.get("Content-Type") ?? "";
     if (type.trim().toLowerCase() === "application/wasm" && WebAssembly.instantiateStreaming) {

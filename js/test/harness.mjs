@@ -6,7 +6,7 @@ import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { rmSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { access, constants, mkdtemp, readFile, rm } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -107,10 +107,22 @@ export async function startServer({ store = "SQLite", env = {}, args = [] } = {}
   };
 }
 
-/** Starts Chromium: the one that CHROMIUM names, or Debian's. */
-export function launchBrowser() {
+/** The browser that CHROMIUM names, or the first one in the path: the names that .ci/tools takes. */
+async function chromium() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+  for (const name of ["chromium", "google-chrome", "chromium-browser"]) {
+    for (const dir of (process.env.PATH ?? "").split(path.delimiter)) {
+      const file = path.join(dir, name);
+      if (await access(file, constants.X_OK).then(() => true, () => false)) return file;
+    }
+  }
+  throw new Error("Chromium is missing (Debian package chromium); CHROMIUM may name another browser");
+}
+
+/** Starts Chromium. */
+export async function launchBrowser() {
   return puppeteer.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: await chromium(),
     headless: true,
     args: [
       "--no-sandbox",

@@ -231,7 +231,9 @@ describe("in Node", () => {
       const { data } = await authsignal.totp.verify({ code: "123456" });
       console.log(JSON.stringify([data, (await qr.toSVG("text")).slice(0, 4)]));`;
     const args = ["--input-type=module", "--eval", program, dist.href, site.url];
-    const { stdout } = await promisify(execFile)(process.execPath, args);
+    // The process ends by itself: no timer of the call, whose time-out is 10
+    // seconds, keeps it. One that does not is killed, and this rejects.
+    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 8_000 });
     assert.deepEqual(JSON.parse(stdout), [{ isVerified: true, token: "new-token" }, "<svg"]);
     assert.equal(asked.length, 1);
   });

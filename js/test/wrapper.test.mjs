@@ -284,6 +284,41 @@ for (const [place, run] of Object.entries(places)) {
       assert.equal(got.errorCode, "aborted");
     });
 
+    test("a time-out that is given covers loading the module", async () => {
+      const got = await run(async ({ Authsignal }, site) => {
+        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm?slow" });
+        authsignal.setToken("token");
+        return authsignal.totp.enroll({ timeout: 50 });
+      });
+      assert.equal(got.errorCode, "timeout");
+      assert.match(got.errorDescription, /module did not arrive/);
+    });
+
+    test("misuse throws or rejects as in the raw module", async () => {
+      const got = await run(async ({ Authsignal }, site) => {
+        const texts = [];
+        for (const options of [undefined, {}, { tenantId: "" }, { tenantId: 7 }, { tenantId: "t", baseUrl: 7 }, { tenantId: "t", baseUrl: " " }, { tenantId: "t", onTokenExpired: 1 }]) {
+          try {
+            texts.push(String(new Authsignal(options)));
+          } catch (error) {
+            texts.push(String(error));
+          }
+        }
+        const { totp } = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
+        for (const call of [() => totp.verify(), () => totp.verify("123456"), () => totp.verify(7), () => totp.verify(null), () => totp.enroll("x")]) {
+          texts.push(await call().then(JSON.stringify, String));
+        }
+        return texts;
+      });
+      const baseUrl = "TypeError: baseUrl must be a URL such as https://api.authsignal.com/v1";
+      const verify = "TypeError: verify takes an object: verify({ code })";
+      assert.deepEqual(got, [
+        "Error: tenantId is required", "Error: tenantId is required", "Error: tenantId is required",
+        "TypeError: tenantId must be a string", baseUrl, baseUrl, "TypeError: onTokenExpired must be a function",
+        verify, verify, verify, verify, "TypeError: enroll takes an object: enroll({ signal, timeout })",
+      ]);
+    });
+
     test("the ES module leaves no global behind", async () => {
       const got = await run(async ({ Authsignal }, site) => {
         const before = new Set(Reflect.ownKeys(globalThis));

@@ -40,15 +40,28 @@ func ThrowingFunc(f func(args []js.Value) (js.Value, error)) js.Value {
 		"g", Func(3, func(args []js.Value) js.Value {
 			v, err := guard(func() (js.Value, error) { return f(args) })
 			if err != nil {
-				// throwIfAborted throws the signal's reason as it is.
-				signal := abortSignal.Call("abort", thrown(err))
-				return signal.Get("throwIfAborted").Call("bind", signal)
+				return thrower(thrown(err))
 			}
 			return reflect.Get("get").Call("bind", js.Undefined(), Object("value", v), "value")
 		}),
 		"c", call.Call("bind", call),
 	))
 	return js.Global().Get("WebAssembly").Get("Instance").New(trampolineModule, imports).Get("exports").Get("f")
+}
+
+// thrower makes a function that throws v: throwIfAborted throws the signal's
+// reason as it is. Browsers before Chrome 100, Firefox 97 and Safari 15.4 have
+// none; there it returns undefined, which a constructor may not, so that the
+// browser throws a TypeError of its own.
+func thrower(v js.Value) (f js.Value) {
+	f, err := Try(func() js.Value {
+		signal := abortSignal.Call("abort", v)
+		return signal.Get("throwIfAborted").Call("bind", signal)
+	})
+	if err != nil {
+		return reflect.Get("get").Call("bind", js.Undefined(), Object(), "value")
+	}
+	return f
 }
 
 // Class makes a constructor. construct gets the first argument of new and the

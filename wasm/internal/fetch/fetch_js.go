@@ -103,7 +103,9 @@ type Body struct {
 // Has implements client.Body. A key is one of the object's own: what the page
 // put on Object.prototype is no part of the answer.
 func (b Body) Has(key string) bool {
-	return js.Global().Get("Object").Call("hasOwn", b.Value, key).Bool()
+	// Object.hasOwn is younger than all else that the module needs.
+	has := js.Global().Get("Object").Get("prototype").Get("hasOwnProperty")
+	return has.Call("call", b.Value, key).Bool()
 }
 
 // String implements client.Body.
