@@ -162,7 +162,7 @@ func enroll(args []js.Value) js.Value {
 func withQRCode(body client.Body) js.Value {
 	data := body.(fetch.Body).Value
 	if uri, ok := body.String("uri"); ok {
-		if svg, err := qr.SVG(uri, qr.Default()); err == nil {
+		if svg, err := qr.Fit(uri, qr.Default()); err == nil {
 			data.Set("qrCode", qr.DataURL(svg))
 		}
 	}
