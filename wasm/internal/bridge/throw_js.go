@@ -40,15 +40,30 @@ func ThrowingFunc(f func(args []js.Value) (js.Value, error)) js.Value {
 		"g", Func(3, func(args []js.Value) js.Value {
 			v, err := guard(func() (js.Value, error) { return f(args) })
 			if err != nil {
-				// throwIfAborted throws the signal's reason as it is.
-				signal := abortSignal.Call("abort", thrown(err))
-				return signal.Get("throwIfAborted").Call("bind", signal)
+				return thrower(thrown(err))
 			}
 			return reflect.Get("get").Call("bind", js.Undefined(), Object("value", v), "value")
 		}),
 		"c", call.Call("bind", call),
 	))
 	return js.Global().Get("WebAssembly").Get("Instance").New(trampolineModule, imports).Get("exports").Get("f")
+}
+
+// thrower gives a built-in function that throws v.
+func thrower(v js.Value) js.Value {
+	if f := abortSignal.Get("prototype").Get("throwIfAborted"); f.Type() == js.TypeFunction {
+		// It throws the signal's reason as it is.
+		return f.Call("bind", abortSignal.Call("abort", v))
+	}
+	// Chrome before 100, Firefox before 97 and Safari before 15.4 have none,
+	// nor another way to throw a value. What they throw is a TypeError about a
+	// property that cannot be defined: the message of v, if it is an Error.
+	message := js.ValueOf("the call is refused")
+	if m, err := Get(v, "message"); err == nil && Type(m) == js.TypeString {
+		message = m
+	}
+	frozen := object.Call("freeze", Object())
+	return object.Get("defineProperty").Call("bind", object, frozen, message, Object())
 }
 
 // Class makes a constructor. construct gets the first argument of new and the
