@@ -7,7 +7,8 @@
  */
 import { ErrorCode, ModuleError } from "./errors.js";
 import { loadModule, type Exports, type Module } from "./load.js";
-import type { AuthsignalOptions, QR, Totp } from "./types.js";
+import { checkArgument, checkOptions } from "./misuse.js";
+import type { AuthsignalOptions, CallOptions, QR, Totp } from "./types.js";
 
 export { ErrorCode, ModuleError };
 export type * from "./types.js";
@@ -27,19 +28,23 @@ export class Authsignal {
   private readonly key: string;
   private readonly wasmUrl: string | URL | undefined;
 
-  /** @throws Error without a `tenantId`. */
-  constructor({ wasmUrl, ...options }: AuthsignalOptions) {
-    if (!options.tenantId) throw new Error("tenantId is required");
+  /** @throws Error without a `tenantId`, TypeError if an option is of the wrong kind. */
+  constructor(given: AuthsignalOptions) {
+    const { wasmUrl, ...options } = given ?? {};
+    checkOptions(options);
     this.wasmUrl = wasmUrl;
     const key = (this.key = options.tenantId + "\n" + normalise(options.baseUrl));
 
     // The module's own instance; a fresh module needs a fresh one.
     let of: Module | undefined;
     let inner: InstanceType<Exports["Authsignal"]>;
-    const call = async <R>(signal: AbortSignal | undefined, f: (totp: Totp) => Promise<R>): Promise<R> => {
+    const call = async <R>({ signal, timeout }: CallOptions, f: (totp: Totp, limits: CallOptions) => Promise<R>): Promise<R> => {
       const token = tokens.get(key) ?? "";
+      const start = performance.now();
       try {
-        const module = await unlessAborted(loadModule(wasmUrl), signal);
+        const module = await within(loadModule(wasmUrl), signal, timeout);
+        // What is left of it; the module takes no 0.
+        if (isTimeout(timeout)) timeout = Math.max(timeout - (performance.now() - start), 1);
         return await module.call((exports) => {
           if (of !== module) {
             inner = new exports.Authsignal(options);
@@ -47,7 +52,7 @@ export class Authsignal {
           }
           // In one tick: no other call comes between.
           inner.setToken(token);
-          return f(inner.totp);
+          return f(inner.totp, { signal, timeout });
         });
       } catch (error) {
         if (!(error instanceof ModuleError)) throw error;
@@ -58,11 +63,14 @@ export class Authsignal {
     // What the caller gives is read here, before the module is waited for.
     this.totp = {
       enroll: async (options) => {
+        checkArgument(options ?? {}, "enroll takes an object: enroll({ signal, timeout })");
         const { signal, timeout } = options ?? {};
-        return call(signal, (totp) => totp.enroll({ signal, timeout }));
+        return call({ signal, timeout }, (totp, limits) => totp.enroll(limits));
       },
-      verify: async ({ code, signal, timeout }) => {
-        const result = await call(signal, (totp) => totp.verify({ code, signal, timeout }));
+      verify: async (options) => {
+        checkArgument(options, "verify takes an object: verify({ code })");
+        const { code, signal, timeout } = options;
+        const result = await call({ signal, timeout }, (totp, limits) => totp.verify({ code, ...limits }));
         const token = result.data?.token;
         if (typeof token === "string" && token) tokens.set(key, token);
         return result;
@@ -105,13 +113,31 @@ function normalise(baseUrl: string | undefined): string {
   return url.replace(/\/+$/, "");
 }
 
-/** Waits for the module, but not longer than the caller does. A signal that is aborted already, or is none, is the module's to judge. */
-function unlessAborted(module: Promise<Module>, signal: AbortSignal | undefined): Promise<Module> {
-  if (!(signal instanceof AbortSignal) || signal.aborted) return module;
+/** Says whether the module takes it; what it does not, it refuses. The upper limit is setTimeout's. */
+function isTimeout(timeout: unknown): timeout is number {
+  return typeof timeout === "number" && timeout > 0 && timeout < 2 ** 31;
+}
+
+/**
+ * Waits for the module, but not longer than the caller does. A signal that is
+ * aborted already, or is none, and a wrong timeout are the module's to judge.
+ */
+function within(module: Promise<Module>, signal: AbortSignal | undefined, timeout: number | undefined): Promise<Module> {
+  if (!(signal instanceof AbortSignal) || signal.aborted) signal = undefined;
   return new Promise((resolve, reject) => {
-    const abort = () => reject(new ModuleError(ErrorCode.aborted, "The call was aborted by its signal."));
-    signal.addEventListener("abort", abort);
-    module.then(resolve, reject).then(() => signal.removeEventListener("abort", abort));
+    const abort = () => end(ErrorCode.aborted, "The call was aborted by its signal.");
+    const late = () => end(ErrorCode.timeout, "The module did not load in time. Try again, or give the call a longer timeout.");
+    const timer = isTimeout(timeout) ? setTimeout(late, timeout) : undefined;
+    const settled = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    };
+    const end = (code: ErrorCode, text: string) => {
+      settled();
+      reject(new ModuleError(code, text));
+    };
+    signal?.addEventListener("abort", abort);
+    module.then(resolve, reject).then(settled);
   });
 }
 

@@ -284,6 +284,71 @@ for (const [place, run] of Object.entries(places)) {
       assert.equal(got.errorCode, "aborted");
     });
 
+    test("a call's timeout covers the loading of the module", async () => {
+      const got = await run(async ({ Authsignal }, site) => {
+        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm" });
+        authsignal.setToken("token");
+        return Promise.all([authsignal.totp.enroll({ timeout: 20 }), authsignal.totp.verify({ code: "1", timeout: 20 })]);
+      });
+      const text = "The module did not load in time. Try again, or give the call a longer timeout.";
+      for (const result of got) assert.deepEqual(result, { error: text, errorCode: "timeout", errorDescription: text });
+    });
+
+    test("loading counts against the call's timeout, and only if one is given", async () => {
+      const got = await run(async ({ Authsignal }, site) => {
+        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
+        const limit = async (timeout) => String((await authsignal.totp.verify({ code: "limit", timeout })).data.timeout);
+        return [await limit(60_000), await limit(undefined)];
+      });
+      assert.ok(got[0] > 0 && got[0] < 60_000, `the module may take ${got[0]} ms`);
+      assert.equal(got[1], "undefined");
+    });
+
+    test("a module that never arrives fails at last, without AbortSignal.timeout", async () => {
+      const got = await run(async ({ Authsignal }, site) => {
+        const { setTimeout } = globalThis;
+        const { timeout } = AbortSignal;
+        // The limit, and no other time-out, has passed as soon as it is set.
+        globalThis.setTimeout = (f, ms, ...args) => setTimeout(f, ms === 120_000 ? 0 : ms, ...args);
+        AbortSignal.timeout = undefined;
+        try {
+          const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm" });
+          authsignal.setToken("token");
+          return await authsignal.totp.enroll();
+        } finally {
+          globalThis.setTimeout = setTimeout;
+          AbortSignal.timeout = timeout;
+        }
+      });
+      assert.equal(got.errorCode, "wasm_load_failed");
+      assert.match(got.error, /never\.wasm: it has not arrived within 120 s$/);
+    });
+
+    test("misuse is refused in the module's words", async () => {
+      const vectors = JSON.parse(await readFile(new URL("../../wasm/testdata/misuse.json", import.meta.url)));
+      const got = await run(
+        async ({ Authsignal }, site, { throws, rejects }) => {
+          const outcomes = { throws: [], rejects: [] };
+          for (const { call } of throws) {
+            try {
+              new Function("A", call)(Authsignal);
+              outcomes.throws.push({ call, want: "nothing" });
+            } catch (error) {
+              outcomes.throws.push({ call, want: String(error) });
+            }
+          }
+          const totp = new Authsignal({ tenantId: "t", wasmUrl: site + "/dist/authsignal.wasm" }).totp;
+          for (const { call } of rejects) {
+            const outcome = new Function("totp", `return totp.${call}`)(totp).then(() => "nothing", String);
+            outcomes.rejects.push({ call, want: await outcome });
+          }
+          return outcomes;
+        },
+        vectors,
+      );
+      assert.deepEqual(got, vectors);
+    });
+
     test("the ES module leaves no global behind", async () => {
       const got = await run(async ({ Authsignal }, site) => {
         const before = new Set(Reflect.ownKeys(globalThis));
