@@ -5,7 +5,7 @@
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { rmSync } from "node:fs";
+import { accessSync, constants, rmSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
@@ -107,10 +107,27 @@ export async function startServer({ store = "SQLite", env = {}, args = [] } = {}
   };
 }
 
-/** Starts Chromium: the one that CHROMIUM names, or Debian's. */
+/** The browser to test with: the one that CHROMIUM names, or the first in PATH by a name that .ci/tools takes. */
+export function findBrowser(env = process.env) {
+  if (env.CHROMIUM) return env.CHROMIUM;
+  for (const name of ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) {
+    for (const dir of (env.PATH ?? "").split(path.delimiter)) {
+      const file = path.join(dir, name);
+      try {
+        accessSync(file, constants.X_OK);
+        return file;
+      } catch {
+        // It is not this one.
+      }
+    }
+  }
+  throw new Error("the tests need Chromium or Chrome in PATH, or its path in CHROMIUM: apt-get install chromium");
+}
+
+/** Starts the browser of findBrowser. */
 export function launchBrowser() {
   return puppeteer.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: findBrowser(),
     headless: true,
     args: [
       "--no-sandbox",
