@@ -162,6 +162,7 @@ func newPeer(server, hasty *daemon.Server) http.Handler {
 	answer("/unknown", 200, `{"token":"first","isVerified":true,"accessToken":"new","later":{"a":[1,null]}}`)
 	answer("/not-a-uri", 200, `{"uri":7,"secret":"s"}`)
 	answer("/long-uri", 200, `{"uri":"`+strings.Repeat("a", 4000)+`","secret":"s"}`)
+	answer("/long-account", 200, `{"uri":"`+strings.Repeat("a", 2500)+`","secret":"s"}`)
 	mux.HandleFunc("POST /never/client/", func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	})

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall/js"
+	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/client"
@@ -161,7 +162,7 @@ func enroll(args []js.Value) js.Value {
 func withQRCode(body client.Body) js.Value {
 	data := body.(fetch.Body).Value
 	if uri, ok := body.String("uri"); ok {
-		if svg, err := qr.SVG(uri, qr.Default()); err == nil {
+		if svg, err := qr.Fit(uri, qr.Default()); err == nil {
 			data.Set("qrCode", qr.DataURL(svg))
 		}
 	}
@@ -250,7 +251,7 @@ func readLimits(options js.Value) (ctx client.Context, end func(), err error) {
 				strconv.Itoa(maxTimeout))
 		}
 	}
-	d := bridge.NewDeadline(ms)
+	d := bridge.NewDeadline(time.Duration(ms * float64(time.Millisecond)))
 	if bridge.IsNullish(signal) {
 		return d, d.Cancel, nil
 	}

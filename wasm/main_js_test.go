@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall/js"
 	"testing"
+	"time"
 
 	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
 )
@@ -43,7 +44,7 @@ func eval(body string, args ...any) js.Value {
 // settle waits for a promise. ok is false when it was rejected.
 func settle(t *testing.T, p js.Value) (v js.Value, ok bool) {
 	t.Helper()
-	d := bridge.NewDeadline(30_000)
+	d := bridge.NewDeadline(30 * time.Second)
 	defer d.Cancel()
 	v, err := bridge.Await(d, p)
 	if err, ok := err.(js.Error); ok {

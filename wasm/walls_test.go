@@ -124,7 +124,6 @@ func TestRooms(t *testing.T) {
 		"internal/api":         {},
 		"internal/qr":          {},
 		"internal/client":      {"internal/api"},
-		"internal/webhook":     {"internal/api", "internal/store"},
 		"wasm/internal/bridge": {"internal/api"},
 		"wasm/internal/fetch":  {"internal/client", "wasm/internal/bridge"},
 		"wasm":                 {"internal/api", "internal/client", "internal/qr", "wasm/internal/bridge", "wasm/internal/fetch"},

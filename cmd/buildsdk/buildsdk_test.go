@@ -86,6 +86,61 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
+func TestOldLoaderIsRefused(t *testing.T) {
+	tc, err := findToolchain(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"authsignal.wasm", "authsignal.wasm.br", "authsignal.wasm.json"} {
+		copyFile(t, filepath.Join(tc.root, "js", "dist", name), filepath.Join(dir, name))
+	}
+	if _, err := checkModule(t.Context(), tc, dir); err != errStale {
+		t.Errorf("without wasm_exec.js: %v, want %v", err, errStale)
+	}
+	copyFile(t, filepath.Join(tc.root, "go.mod"), filepath.Join(dir, "wasm_exec.js"))
+	if _, err := checkModule(t.Context(), tc, dir); err != errStale {
+		t.Errorf("with another wasm_exec.js: %v, want %v", err, errStale)
+	}
+}
+
+// What the package carries by others, it carries with their licences.
+func TestPackageHasTheLicences(t *testing.T) {
+	tc, err := findToolchain(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) string {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	js := filepath.Join(tc.root, "js")
+	if read(filepath.Join(js, "LICENSE")) != read(filepath.Join(tc.root, "LICENSE")) {
+		t.Error("js/LICENSE is not the one of the root")
+	}
+	notices := read(filepath.Join(js, "THIRD-PARTY-NOTICES"))
+	if !strings.Contains(notices, read(filepath.Join(tc.goroot, "LICENSE"))) {
+		t.Error("js/THIRD-PARTY-NOTICES lacks Go's licence")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps",
+		"-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}", "./wasm")
+	cmd.Dir = tc.root
+	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal("go list ./wasm:", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		path, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !strings.Contains(notices, "== "+path+"\n\n"+read(filepath.Join(dir, "LICENSE"))) {
+			t.Errorf("js/THIRD-PARTY-NOTICES lacks the licence of %s", path)
+		}
+	}
+}
+
 func TestStaleModuleIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := readModule(dir); err != errStale {

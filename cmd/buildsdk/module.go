@@ -168,7 +168,8 @@ func readModule(dir string) (record, error) {
 	return rec, nil
 }
 
-// checkModule reads the module in dir and compares it with a new build.
+// checkModule reads the module in dir and compares it and its loader with a
+// new build.
 func checkModule(ctx context.Context, tc toolchain, dir string) (record, error) {
 	rec, err := readModule(dir)
 	if err != nil {
@@ -179,6 +180,13 @@ func checkModule(ctx context.Context, tc toolchain, dir string) (record, error) 
 		return record{}, err
 	}
 	if hash(wasm) != rec.SHA256 {
+		return record{}, errStale
+	}
+	loader, err := os.ReadFile(tc.wasmExec())
+	if err != nil {
+		return record{}, err
+	}
+	if old, err := os.ReadFile(filepath.Join(dir, "wasm_exec.js")); err != nil || !bytes.Equal(old, loader) {
 		return record{}, errStale
 	}
 	return rec, nil

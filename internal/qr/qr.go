@@ -117,6 +117,18 @@ func SVG(text string, o Options) (string, error) {
 		`<path fill="#000" d="` + path(matrix, o.Margin) + `"/></svg>`, nil
 }
 
+// Fit is SVG, but a text that is too long for o.Level is drawn at Low, the
+// level that holds most: up to 2,953 bytes instead of Medium's 2,331
+// (ISO/IEC 18004, table 7).
+func Fit(text string, o Options) (string, error) {
+	svg, err := SVG(text, o)
+	if err == ErrTooLong && o.Level != Low {
+		o.Level = Low
+		svg, err = SVG(text, o)
+	}
+	return svg, err
+}
+
 // recovery gives the library's name of a level.
 func recovery(l Level) qrcode.RecoveryLevel {
 	switch l {

@@ -251,6 +251,29 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// A long account at most costs error correction, unless no symbol can hold it.
+func TestFit(t *testing.T) {
+	t.Parallel()
+	long := strings.Replace(uri, "jane", strings.Repeat("j", 2400), 1)
+	for text, level := range map[string]Level{uri: Medium, long: Low} {
+		got, err := Fit(text, Default())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := Default()
+		o.Level = level
+		if got != draw(t, text, o) {
+			t.Errorf("%d bytes: not drawn at level %d", len(text), level)
+		}
+	}
+	if _, err := Fit(strings.Repeat("a", 2954), Default()); err != ErrTooLong {
+		t.Errorf("got error %v, want ErrTooLong", err)
+	}
+	if _, err := Fit("", Default()); err != ErrEmpty {
+		t.Errorf("got error %v, want ErrEmpty", err)
+	}
+}
+
 // TestCapacity draws the longest texts of ISO/IEC 18004, table 7.
 func TestCapacity(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@
  */
 import { ErrorCode, ModuleError } from "./errors.js";
 import { loadModule, type Exports, type Module } from "./load.js";
+import { checkArgument, checkOptions } from "./misuse.js";
 import type { AuthsignalOptions, CallOptions, QR, Totp } from "./types.js";
 
 export { ErrorCode, ModuleError };
@@ -27,10 +28,10 @@ export class Authsignal {
   private readonly key: string;
   private readonly wasmUrl: string | URL | undefined;
 
-  /** @throws Error without a `tenantId`. */
-  constructor(all: AuthsignalOptions) {
-    const { wasmUrl, ...options } = all ?? {};
-    check(options);
+  /** @throws Error without a `tenantId`, TypeError if an option is of the wrong kind. */
+  constructor(given: AuthsignalOptions) {
+    const { wasmUrl, ...options } = given ?? {};
+    checkOptions(options);
     this.wasmUrl = wasmUrl;
     const key = (this.key = options.tenantId + "\n" + normalise(options.baseUrl));
 
@@ -39,11 +40,11 @@ export class Authsignal {
     let inner: InstanceType<Exports["Authsignal"]>;
     const call = async <R>({ signal, timeout }: CallOptions, f: (totp: Totp, limits: CallOptions) => Promise<R>): Promise<R> => {
       const token = tokens.get(key) ?? "";
-      const start = Date.now();
+      const start = performance.now();
       try {
-        const module = await unlessOver(loadModule(wasmUrl), signal, timeout);
-        // A time-out that was given covers loading too.
-        const limits = { signal, timeout: isTime(timeout) ? Math.max(1, timeout - (Date.now() - start)) : timeout };
+        const module = await within(loadModule(wasmUrl), signal, timeout);
+        // What is left of it; the module takes no 0.
+        if (isTimeout(timeout)) timeout = Math.max(timeout - (performance.now() - start), 1);
         return await module.call((exports) => {
           if (of !== module) {
             inner = new exports.Authsignal(options);
@@ -51,7 +52,7 @@ export class Authsignal {
           }
           // In one tick: no other call comes between.
           inner.setToken(token);
-          return f(inner.totp, limits);
+          return f(inner.totp, { signal, timeout });
         });
       } catch (error) {
         if (!(error instanceof ModuleError)) throw error;
@@ -62,12 +63,12 @@ export class Authsignal {
     // What the caller gives is read here, before the module is waited for.
     this.totp = {
       enroll: async (options) => {
-        if (options !== undefined && options !== null && !isObject(options)) throw new TypeError("enroll takes an object: enroll({ signal, timeout })");
+        checkArgument(options ?? {}, "enroll takes an object: enroll({ signal, timeout })");
         const { signal, timeout } = options ?? {};
         return call({ signal, timeout }, (totp, limits) => totp.enroll(limits));
       },
       verify: async (options) => {
-        if (!isObject(options)) throw new TypeError("verify takes an object: verify({ code })");
+        checkArgument(options, "verify takes an object: verify({ code })");
         const { code, signal, timeout } = options;
         const result = await call({ signal, timeout }, (totp, limits) => totp.verify({ code, ...limits }));
         const token = result.data?.token;
@@ -101,27 +102,6 @@ export class Authsignal {
   }
 }
 
-/** Throws for what the module would refuse, which is not there yet. */
-function check({ tenantId, baseUrl, onTokenExpired }: Partial<AuthsignalOptions>): void {
-  if (tenantId === undefined || tenantId === null || tenantId === "") throw new Error("tenantId is required");
-  if (typeof tenantId !== "string") throw new TypeError("tenantId must be a string");
-  if (baseUrl !== undefined && baseUrl !== null && (typeof baseUrl !== "string" || !baseUrl.trim())) {
-    throw new TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1");
-  }
-  if (onTokenExpired !== undefined && onTokenExpired !== null && typeof onTokenExpired !== "function") {
-    throw new TypeError("onTokenExpired must be a function");
-  }
-}
-
-function isObject(value: unknown): boolean {
-  return (typeof value === "object" && value !== null) || typeof value === "function";
-}
-
-/** Whether this is a time-out; one that is none is the module's to refuse. */
-function isTime(value: unknown): value is number {
-  return typeof value === "number" && value > 0 && value < 2 ** 31;
-}
-
 /** One spelling for each API, so that its instances share a token. */
 function normalise(baseUrl: string | undefined): string {
   let url = String(baseUrl ?? "https://api.authsignal.com/v1");
@@ -133,18 +113,31 @@ function normalise(baseUrl: string | undefined): string {
   return url.replace(/\/+$/, "");
 }
 
-/** Waits for the module, but not longer than the caller does. A signal that is aborted already, or is none, is the module's to judge. */
-function unlessOver(module: Promise<Module>, signal: AbortSignal | undefined, timeout: number | undefined): Promise<Module> {
+/** Says whether the module takes it; what it does not, it refuses. The upper limit is setTimeout's. */
+function isTimeout(timeout: unknown): timeout is number {
+  return typeof timeout === "number" && timeout > 0 && timeout < 2 ** 31;
+}
+
+/**
+ * Waits for the module, but not longer than the caller does. A signal that is
+ * aborted already, or is none, and a wrong timeout are the module's to judge.
+ */
+function within(module: Promise<Module>, signal: AbortSignal | undefined, timeout: number | undefined): Promise<Module> {
+  if (!(signal instanceof AbortSignal) || signal.aborted) signal = undefined;
   return new Promise((resolve, reject) => {
-    const abort = () => reject(new ModuleError(ErrorCode.aborted, "The call was aborted by its signal."));
-    const watched = signal instanceof AbortSignal && !signal.aborted ? signal : undefined;
-    watched?.addEventListener("abort", abort);
-    const late = () => reject(new ModuleError(ErrorCode.timeout, "The module did not arrive in time. Check wasmUrl, or preload it."));
-    const timer = isTime(timeout) ? setTimeout(late, timeout) : undefined;
-    module.then(resolve, reject).then(() => {
-      watched?.removeEventListener("abort", abort);
+    const abort = () => end(ErrorCode.aborted, "The call was aborted by its signal.");
+    const late = () => end(ErrorCode.timeout, "The module did not load in time. Try again, or give the call a longer timeout.");
+    const timer = isTimeout(timeout) ? setTimeout(late, timeout) : undefined;
+    const settled = () => {
       clearTimeout(timer);
-    });
+      signal?.removeEventListener("abort", abort);
+    };
+    const end = (code: ErrorCode, text: string) => {
+      settled();
+      reject(new ModuleError(code, text));
+    };
+    signal?.addEventListener("abort", abort);
+    module.then(resolve, reject).then(settled);
   });
 }
 

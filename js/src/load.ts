@@ -142,16 +142,32 @@ function privateScope(): Record<string, unknown> {
   });
 }
 
+/** Fetches, compiles and instantiates, within loadTimeout. */
 async function instantiate(url: URL, imports: WebAssembly.Imports): Promise<WebAssembly.Instance> {
+  // AbortSignal.timeout is too young, and so is the reason of abort.
+  const controller = new AbortController();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    controller.abort();
+  }, loadTimeout);
+  try {
+    return await fetchAndInstantiate(url, imports, controller.signal);
+  } catch (cause) {
+    throw late ? new Error(`it has not arrived within ${loadTimeout / 1000} s`) : cause;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function fetchAndInstantiate(url: URL, imports: WebAssembly.Imports, signal: AbortSignal): Promise<WebAssembly.Instance> {
   let bytes: ArrayBuffer | Uint8Array<ArrayBuffer>;
   let note = "";
   const fs = url.protocol === "file:" ? nodeFS() : undefined;
   if (fs) {
     bytes = await fs.readFile(url);
   } else {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(new Error(`nothing arrived in ${loadTimeout / 1000} seconds`)), loadTimeout);
-    const response = await fetch(url.href, { signal: late.signal }).finally(() => clearTimeout(timer));
+    const response = await fetch(url.href, { signal });
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     const type = response.headers.get("Content-Type") ?? "";
     if (type.trim().toLowerCase() === "application/wasm" && WebAssembly.instantiateStreaming) {

@@ -22,8 +22,9 @@ export type CallOptions = {
   /** Aborts the call: it then resolves to the error `aborted`. */
   signal?: AbortSignal;
   /**
-   * How long the API may take, in milliseconds; 10,000 by default. Loading
-   * the module does not count. The call then resolves to the error `timeout`.
+   * How long the call may take, in milliseconds, loading the module
+   * included. Without it the API may take 10,000, and loading does not count.
+   * The call then resolves to the error `timeout`.
    */
   timeout?: number;
 };
@@ -62,7 +63,7 @@ export type EnrollTotpResponse = EnrollResponse & {
    * The URI as a QR code: a `data:` URL of an SVG image, for the `src` of an
    * `<img>`. Missing if the URI is too long for one.
    */
-  qrCode: string;
+  qrCode?: string;
 };
 
 /** An authenticator as the API describes it. The times are ISO 8601 in UTC. */
@@ -111,7 +112,7 @@ export interface Totp {
    * result has a `token` too, which is the same as `data.token`. Expected
    * failures resolve to an error.
    *
-   * @throws TypeError (as a rejection) without an argument.
+   * @throws TypeError (as a rejection) if the argument is not an object.
    */
   verify(
     options: CallOptions & { code: string },

@@ -5,8 +5,8 @@
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { rmSync } from "node:fs";
-import { access, constants, mkdtemp, readFile, rm } from "node:fs/promises";
+import { accessSync, constants, rmSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -107,22 +107,27 @@ export async function startServer({ store = "SQLite", env = {}, args = [] } = {}
   };
 }
 
-/** The browser that CHROMIUM names, or the first one in the path: the names that .ci/tools takes. */
-async function chromium() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  for (const name of ["chromium", "google-chrome", "chromium-browser"]) {
-    for (const dir of (process.env.PATH ?? "").split(path.delimiter)) {
+/** The browser to test with: the one that CHROMIUM names, or the first in PATH by a name that .ci/tools takes. */
+export function findBrowser(env = process.env) {
+  if (env.CHROMIUM) return env.CHROMIUM;
+  for (const name of ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) {
+    for (const dir of (env.PATH ?? "").split(path.delimiter)) {
       const file = path.join(dir, name);
-      if (await access(file, constants.X_OK).then(() => true, () => false)) return file;
+      try {
+        accessSync(file, constants.X_OK);
+        return file;
+      } catch {
+        // It is not this one.
+      }
     }
   }
-  throw new Error("Chromium is missing (Debian package chromium); CHROMIUM may name another browser");
+  throw new Error("the tests need Chromium or Chrome in PATH, or its path in CHROMIUM: apt-get install chromium");
 }
 
-/** Starts Chromium. */
-export async function launchBrowser() {
+/** Starts the browser of findBrowser. */
+export function launchBrowser() {
   return puppeteer.launch({
-    executablePath: await chromium(),
+    executablePath: findBrowser(),
     headless: true,
     args: [
       "--no-sandbox",

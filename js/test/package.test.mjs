@@ -1,20 +1,34 @@
-// What the tarball holds.
+// The package as applications get it: its declarations type-check, and npm
+// packs the built files with the licences, or nothing. One file, since the
+// tests take turns at writing the declarations.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { root } from "./harness.mjs";
 
-test("the tarball holds what a page needs, and the licences", async () => {
-  const cwd = fileURLToPath(new URL("..", import.meta.url));
-  // Without the check of prepack, which freshness tests make elsewhere.
-  const { stdout } = await promisify(execFile)("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd });
+const js = path.join(root, "js");
+const pack = (cwd) => promisify(execFile)("npm", ["pack", "--dry-run", "--json"], { cwd });
+
+test("the sources and their users type-check", async () => {
+  for (const project of ["tsconfig.json", "test/testdata/types"]) {
+    await promisify(execFile)(process.execPath, ["node_modules/typescript/bin/tsc", "-p", project], { cwd: js }).catch((error) => {
+      throw new Error(error.stdout);
+    });
+  }
+});
+
+test("the package holds what is built, its declarations and the licences", async () => {
+  const { stdout } = await pack(js);
   const [{ files }] = JSON.parse(stdout);
   assert.deepEqual(files.map((file) => file.path).sort(), [
     "LICENSE",
-    "NOTICE",
     "README.md",
+    "THIRD-PARTY-NOTICES",
     "dist/authsignal.wasm",
     "dist/authsignal.wasm.br",
     "dist/authsignal.wasm.json",
@@ -25,8 +39,19 @@ test("the tarball holds what a page needs, and the licences", async () => {
     "dist/index.min.js",
     "dist/index.min.js.map",
     "dist/load.d.ts",
+    "dist/misuse.d.ts",
     "dist/types.d.ts",
     "dist/wasm_exec.js",
     "package.json",
   ]);
+});
+
+test("nothing is packed before it is built", async (t) => {
+  const copy = await mkdtemp(path.join(tmpdir(), "authsignal-pack-"));
+  t.after(() => rm(copy, { recursive: true }));
+  for (const name of ["go.mod", "go.sum", "cmd/buildsdk", "js/package.json"]) {
+    await cp(path.join(root, name), path.join(copy, name), { recursive: true });
+  }
+  await mkdir(path.join(copy, "js/dist"));
+  await assert.rejects(pack(path.join(copy, "js")), /the built browser SDK is missing or stale: run "make wasm js"/);
 });

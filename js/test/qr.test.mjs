@@ -35,8 +35,8 @@ function uris(count) {
   const ascii = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"];
   const alphabets = [ascii, [...ascii, ..." +:&#%/"], [..." +:&#%/"], [..."😀🔐👩🚀🇩🇪"], [..."日本語中文한국어認証"], [..."äöüßéñøłΩж"]];
   return Array.from({ length: count }, (_, i) => {
-    // 11 and the number of alphabets have no factor in common: each has its turn at 64 characters.
-    const issuer = text(alphabets[i % alphabets.length], i % 11 === 0 ? 64 : 1 + Math.floor(next() * 20));
+    // 25 and the number of alphabets have no factor in common: each has its turn at 64 characters.
+    const issuer = text(alphabets[i % alphabets.length], i % 25 === 0 ? 64 : 1 + Math.floor(next() * 20));
     const account = text(pick(alphabets), 1 + Math.floor(next() * 20)) + "@example.com";
     const secret = text([..."ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"], 32);
     const parameters = `secret=${secret}&issuer=${encode(issuer)}&algorithm=${pick(["SHA1", "SHA256", "SHA512"])}`;

@@ -284,39 +284,69 @@ for (const [place, run] of Object.entries(places)) {
       assert.equal(got.errorCode, "aborted");
     });
 
-    test("a time-out that is given covers loading the module", async () => {
+    test("a call's timeout covers the loading of the module", async () => {
       const got = await run(async ({ Authsignal }, site) => {
-        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm?slow" });
+        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm" });
         authsignal.setToken("token");
-        return authsignal.totp.enroll({ timeout: 50 });
+        return Promise.all([authsignal.totp.enroll({ timeout: 20 }), authsignal.totp.verify({ code: "1", timeout: 20 })]);
       });
-      assert.equal(got.errorCode, "timeout");
-      assert.match(got.errorDescription, /module did not arrive/);
+      const text = "The module did not load in time. Try again, or give the call a longer timeout.";
+      for (const result of got) assert.deepEqual(result, { error: text, errorCode: "timeout", errorDescription: text });
     });
 
-    test("misuse throws or rejects as in the raw module", async () => {
+    test("loading counts against the call's timeout, and only if one is given", async () => {
       const got = await run(async ({ Authsignal }, site) => {
-        const texts = [];
-        for (const options of [undefined, {}, { tenantId: "" }, { tenantId: 7 }, { tenantId: "t", baseUrl: 7 }, { tenantId: "t", baseUrl: " " }, { tenantId: "t", onTokenExpired: 1 }]) {
-          try {
-            texts.push(String(new Authsignal(options)));
-          } catch (error) {
-            texts.push(String(error));
-          }
-        }
-        const { totp } = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
-        for (const call of [() => totp.verify(), () => totp.verify("123456"), () => totp.verify(7), () => totp.verify(null), () => totp.enroll("x")]) {
-          texts.push(await call().then(JSON.stringify, String));
-        }
-        return texts;
+        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
+        const limit = async (timeout) => String((await authsignal.totp.verify({ code: "limit", timeout })).data.timeout);
+        return [await limit(60_000), await limit(undefined)];
       });
-      const baseUrl = "TypeError: baseUrl must be a URL such as https://api.authsignal.com/v1";
-      const verify = "TypeError: verify takes an object: verify({ code })";
-      assert.deepEqual(got, [
-        "Error: tenantId is required", "Error: tenantId is required", "Error: tenantId is required",
-        "TypeError: tenantId must be a string", baseUrl, baseUrl, "TypeError: onTokenExpired must be a function",
-        verify, verify, verify, verify, "TypeError: enroll takes an object: enroll({ signal, timeout })",
-      ]);
+      assert.ok(got[0] > 0 && got[0] < 60_000, `the module may take ${got[0]} ms`);
+      assert.equal(got[1], "undefined");
+    });
+
+    test("a module that never arrives fails at last, without AbortSignal.timeout", async () => {
+      const got = await run(async ({ Authsignal }, site) => {
+        const { setTimeout } = globalThis;
+        const { timeout } = AbortSignal;
+        // The limit, and no other time-out, has passed as soon as it is set.
+        globalThis.setTimeout = (f, ms, ...args) => setTimeout(f, ms === 120_000 ? 0 : ms, ...args);
+        AbortSignal.timeout = undefined;
+        try {
+          const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm" });
+          authsignal.setToken("token");
+          return await authsignal.totp.enroll();
+        } finally {
+          globalThis.setTimeout = setTimeout;
+          AbortSignal.timeout = timeout;
+        }
+      });
+      assert.equal(got.errorCode, "wasm_load_failed");
+      assert.match(got.error, /never\.wasm: it has not arrived within 120 s$/);
+    });
+
+    test("misuse is refused in the module's words", async () => {
+      const vectors = JSON.parse(await readFile(new URL("../../wasm/testdata/misuse.json", import.meta.url)));
+      const got = await run(
+        async ({ Authsignal }, site, { throws, rejects }) => {
+          const outcomes = { throws: [], rejects: [] };
+          for (const { call } of throws) {
+            try {
+              new Function("A", call)(Authsignal);
+              outcomes.throws.push({ call, want: "nothing" });
+            } catch (error) {
+              outcomes.throws.push({ call, want: String(error) });
+            }
+          }
+          const totp = new Authsignal({ tenantId: "t", wasmUrl: site + "/dist/authsignal.wasm" }).totp;
+          for (const { call } of rejects) {
+            const outcome = new Function("totp", `return totp.${call}`)(totp).then(() => "nothing", String);
+            outcomes.rejects.push({ call, want: await outcome });
+          }
+          return outcomes;
+        },
+        vectors,
+      );
+      assert.deepEqual(got, vectors);
     });
 
     test("the ES module leaves no global behind", async () => {

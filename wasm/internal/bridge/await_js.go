@@ -5,31 +5,31 @@ package bridge
 import (
 	"context"
 	"syscall/js"
+	"time"
 )
 
 // A Deadline ends a call after a time or when it is canceled. It has the
 // methods of context.Context that a call needs, and stands in for
 // context.WithTimeout, which would bring the writing of times and the reading
-// of time zones into the module: 29 kB after compression.
-//
-// Its timer is JavaScript's own: one of Go's would leave a timeout behind when
-// it is stopped, and Node would wait for that before it ends.
+// of time zones into the module: 29 kB after compression. Its clock is the page's
+// setTimeout, since a Go timer that is stopped leaves its time-out in JavaScript
+// behind, which keeps Node alive until it fires.
 type Deadline struct {
 	done  chan struct{}
 	err   error
-	timer js.Value
-	fire  js.Func
+	late  js.Func  // what the time-out calls; released at the end
+	timer js.Value // what clearTimeout takes: in Node it is an object
 }
 
-// NewDeadline starts the clock: timeout milliseconds. Cancel must be called
-// when the call is over.
-func NewDeadline(timeout float64) *Deadline {
+// NewDeadline starts the clock; timeout is at most 1<<31 - 1 milliseconds, the
+// most that setTimeout keeps. Cancel must be called when the call is over.
+func NewDeadline(timeout time.Duration) *Deadline {
 	d := &Deadline{done: make(chan struct{})}
-	d.fire = funcOf(func(js.Value, []js.Value) any {
+	d.late = funcOf(func(js.Value, []js.Value) any {
 		d.end(context.DeadlineExceeded)
 		return nil
 	})
-	d.timer = js.Global().Get("setTimeout").Invoke(d.fire, timeout)
+	d.timer = setTimeout.Invoke(d.late, float64(timeout)/float64(time.Millisecond))
 	return d
 }
 
@@ -49,8 +49,8 @@ func (d *Deadline) end(err error) {
 		return
 	}
 	d.err = err
-	js.Global().Get("clearTimeout").Invoke(d.timer)
-	release(d.fire)
+	clearTimeout.Invoke(d.timer)
+	release(d.late)
 	close(d.done)
 }
 

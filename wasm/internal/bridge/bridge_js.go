@@ -18,12 +18,15 @@ import (
 
 // What the page may replace later is fetched once, before it can.
 var (
-	reflect     = js.Global().Get("Reflect")
-	object      = js.Global().Get("Object")
-	promise     = js.Global().Get("Promise")
-	errorType   = js.Global().Get("Error")
-	typeError   = js.Global().Get("TypeError")
-	abortSignal = js.Global().Get("AbortSignal")
+	reflect        = js.Global().Get("Reflect")
+	object         = js.Global().Get("Object")
+	hasOwnProperty = object.Get("prototype").Get("hasOwnProperty")
+	promise        = js.Global().Get("Promise")
+	errorType      = js.Global().Get("Error")
+	typeError      = js.Global().Get("TypeError")
+	abortSignal    = js.Global().Get("AbortSignal")
+	setTimeout     = js.Global().Get("setTimeout")
+	clearTimeout   = js.Global().Get("clearTimeout")
 )
 
 // live counts the functions that are not yet released.
@@ -87,6 +90,10 @@ func Try(f func() js.Value) (v js.Value, err error) {
 func Get(v js.Value, key string) (js.Value, error) {
 	return Try(func() js.Value { return reflect.Call("get", v, key) })
 }
+
+// HasOwn says whether key is one of the object's own properties. Object.hasOwn
+// is younger than the browsers that the module runs in.
+func HasOwn(o js.Value, key string) bool { return hasOwnProperty.Call("call", o, key).Bool() }
 
 // TypeOther is the type of a value that syscall/js has no type for: a BigInt.
 const TypeOther js.Type = -1

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"syscall/js"
 	"testing"
+	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
@@ -19,7 +20,7 @@ func eval(body string, args ...any) js.Value {
 // wait awaits p for long enough.
 func wait(t *testing.T, p js.Value) (js.Value, error) {
 	t.Helper()
-	d := NewDeadline(10_000)
+	d := NewDeadline(10 * time.Second)
 	defer d.Cancel()
 	v, err := Await(d, p)
 	if err == context.DeadlineExceeded {
@@ -122,7 +123,7 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 	live := Live()
 	settle := eval(`return {}`)
 	p := eval(`return new Promise(resolve => { a.now = resolve })`, settle)
-	d := NewDeadline(1)
+	d := NewDeadline(time.Millisecond)
 	if _, err := Await(d, p); err != context.DeadlineExceeded {
 		t.Errorf("got error %v, want the context's", err)
 	}
@@ -134,7 +135,7 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 }
 
 func TestDeadline(t *testing.T) {
-	d := NewDeadline(3_600_000)
+	d := NewDeadline(time.Hour)
 	if d.Err() != nil {
 		t.Errorf("got error %v before the end", d.Err())
 	}
@@ -216,5 +217,46 @@ func TestOnAbort(t *testing.T) {
 	}
 	if got := Live(); got != live {
 		t.Errorf("got %d functions, want %d as before", got, live)
+	}
+}
+
+// A time-out that is left behind keeps Node alive, and a page's memory.
+func TestDeadlineLeavesNothingBehind(t *testing.T) {
+	live := Live()
+	timers := eval(`
+		const timers = new Set()
+		return [timers, (f, ms) => { const id = setTimeout(() => { timers.delete(id); f() }, ms); timers.add(id); return id },
+			id => { timers.delete(id); clearTimeout(id) }]`)
+	set, clear := setTimeout, clearTimeout
+	setTimeout, clearTimeout = timers.Index(1), timers.Index(2)
+	defer func() { setTimeout, clearTimeout = set, clear }()
+	NewDeadline(time.Hour).Cancel()
+	d := NewDeadline(0)
+	<-d.Done()
+	d.Cancel()
+	if n := timers.Index(0).Get("size").Int(); n != 0 {
+		t.Errorf("got %d time-outs, want none", n)
+	}
+	if got := Live(); got != live {
+		t.Errorf("got %d functions, want %d as before", got, live)
+	}
+}
+
+// ThrowingFunc where the built-in function that throws any value is missing.
+func TestThrowingFuncInAnOlderBrowser(t *testing.T) {
+	prototype := abortSignal.Get("prototype")
+	old := prototype.Get("throwIfAborted")
+	prototype.Delete("throwIfAborted")
+	defer prototype.Set("throwIfAborted", old)
+	f := ThrowingFunc(func(args []js.Value) (js.Value, error) { return js.Undefined(), js.Error{Value: args[0]} })
+	for _, value := range []string{"new RangeError('the text')", "{get message() { throw 1 }}", "undefined", "7n", "{message: Symbol()}"} {
+		got := eval(`try { a(`+value+`) } catch (e) { return e instanceof TypeError && e.message }`, f)
+		if got.Type() != js.TypeString {
+			t.Errorf("%s: got %v thrown, want a TypeError", value, got)
+		}
+	}
+	got := eval(`try { a(new RangeError('the text')) } catch (e) { return e.message.includes('the text') }`, f)
+	if !got.Truthy() {
+		t.Error("what is thrown has lost the error's message")
 	}
 }

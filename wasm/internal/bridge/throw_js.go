@@ -49,19 +49,21 @@ func ThrowingFunc(f func(args []js.Value) (js.Value, error)) js.Value {
 	return js.Global().Get("WebAssembly").Get("Instance").New(trampolineModule, imports).Get("exports").Get("f")
 }
 
-// thrower makes a function that throws v: throwIfAborted throws the signal's
-// reason as it is. Browsers before Chrome 100, Firefox 97 and Safari 15.4 have
-// none; there it returns undefined, which a constructor may not, so that the
-// browser throws a TypeError of its own.
-func thrower(v js.Value) (f js.Value) {
-	f, err := Try(func() js.Value {
-		signal := abortSignal.Call("abort", v)
-		return signal.Get("throwIfAborted").Call("bind", signal)
-	})
-	if err != nil {
-		return reflect.Get("get").Call("bind", js.Undefined(), Object(), "value")
+// thrower gives a built-in function that throws v.
+func thrower(v js.Value) js.Value {
+	if f := abortSignal.Get("prototype").Get("throwIfAborted"); f.Type() == js.TypeFunction {
+		// It throws the signal's reason as it is.
+		return f.Call("bind", abortSignal.Call("abort", v))
 	}
-	return f
+	// Chrome before 100, Firefox before 97 and Safari before 15.4 have none,
+	// nor another way to throw a value. What they throw is a TypeError about a
+	// property that cannot be defined: the message of v, if it is an Error.
+	message := js.ValueOf("the call is refused")
+	if m, err := Get(v, "message"); err == nil && Type(m) == js.TypeString {
+		message = m
+	}
+	frozen := object.Call("freeze", Object())
+	return object.Get("defineProperty").Call("bind", object, frozen, message, Object())
 }
 
 // Class makes a constructor. construct gets the first argument of new and the

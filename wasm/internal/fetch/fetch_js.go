@@ -103,9 +103,7 @@ type Body struct {
 // Has implements client.Body. A key is one of the object's own: what the page
 // put on Object.prototype is no part of the answer.
 func (b Body) Has(key string) bool {
-	// Object.hasOwn is younger than all else that the module needs.
-	has := js.Global().Get("Object").Get("prototype").Get("hasOwnProperty")
-	return has.Call("call", b.Value, key).Bool()
+	return bridge.HasOwn(b.Value, key)
 }
 
 // String implements client.Body.

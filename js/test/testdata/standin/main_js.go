@@ -7,6 +7,7 @@
 //	panic  the program ends by a panic in a callback
 //	exit   the program ends by itself
 //	hang   the promise never settles
+//	limit  data.timeout is the timeout that the call was given
 //	else   verified, with the new token "new-" + the token that was set
 //
 // enroll never settles. All that qr.toSVG does is to give its text back.
@@ -38,6 +39,10 @@ func main() {
 						os.Exit(0)
 					case "hang":
 						return never
+					case "limit":
+						return promise.Call("resolve", map[string]any{
+							"data": map[string]any{"timeout": args[0].Get("timeout")},
+						})
 					}
 					return promise.Call("resolve", map[string]any{
 						"data": map[string]any{"isVerified": true, "token": "new-" + token},

@@ -20,7 +20,10 @@ export async function documentedEnrollment(): Promise<string | undefined> {
   if (response.data) {
     const uri: string = response.data.uri;
     const secret: string = response.data.secret;
-    return uri + secret + response.data.qrCode;
+    const qrCode: string | undefined = response.data.qrCode;
+    // @ts-expect-error: a URI may be too long for a QR code.
+    const picture: string = response.data.qrCode;
+    return uri + secret + qrCode + picture;
   }
   return undefined;
 }
