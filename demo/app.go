@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,11 @@ const (
 // maxBody is how much of a request's body is read, in bytes. A token is the
 // longest that it holds.
 const maxBody = 16 << 10
+
+// codeLife is how long a code can match after it was accepted: that of the
+// next step, which the usual drift admits, is good for up to three steps of 30
+// seconds (RFC 6238, section 5.2).
+const codeLife = 90 * time.Second
 
 // An app is the demo's backend. What it never does is take the page's word:
 // getting in needs a code, and only the API's validate tells whether the right
@@ -45,6 +51,7 @@ func newApp(client *authsignal.Client, pages *assets, log *slog.Logger) http.Han
 	mux.Handle("POST /api/sign-in", a.json(a.signIn))
 	mux.Handle("POST /api/enroll", a.json(a.enroll))
 	mux.Handle("POST /api/verified", a.json(a.verified))
+	mux.Handle("GET /api/last-code", a.json(a.lastCode))
 	mux.Handle("GET /api/account", a.json(a.account))
 	mux.Handle("POST /api/remove-authenticator", a.json(a.removeAuthenticator))
 	mux.Handle("POST /api/sign-out", a.json(a.signOut))
@@ -189,14 +196,19 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 // track records that the user of a session does something, and keeps what
-// names the action. The token has no scope to add an authenticator: the API
+// names the action: the same action again keeps its idempotency key, and so
+// stays one action. The token has no scope to add an authenticator: the API
 // then lets only those enroll who have none, and a first factor alone can never
 // add one to an account that is protected.
 func (a *app) track(r *http.Request, s *session, action string) (authsignal.TrackResponse, error) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	var key string
+	if action == s.action {
+		key = s.idempotencyKey
+	}
 	tracked, err := a.api.Track(r.Context(), authsignal.TrackRequest{
 		UserID: s.username, Action: action,
-		Attributes: authsignal.Attributes{Username: s.username, IPAddress: host, UserAgent: r.UserAgent()},
+		Attributes: authsignal.Attributes{IdempotencyKey: key, Username: s.username, IPAddress: host, UserAgent: r.UserAgent()},
 	})
 	if err != nil {
 		return tracked, err
@@ -216,8 +228,9 @@ func (a *app) begin(w http.ResponseWriter, r *http.Request, s session) (any, err
 	return viewOf(s), nil
 }
 
-// enroll tracks the action whose token enrolls an authenticator app. Asked
-// again, it makes a new one.
+// enroll tracks the action whose token enrolls an authenticator app. A page
+// that is loaded again gets a token of the same action: enrolling with it
+// replaces the pending authenticator, where another action would add one.
 func (a *app) enroll(_ http.ResponseWriter, r *http.Request) (any, error) {
 	id := sessionID(r)
 	s, ok := a.sessions.get(id)
@@ -267,6 +280,31 @@ func (a *app) verified(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	s.step, s.token, s.signedInAt = stepAccount, "", a.sessions.now()
 	return a.begin(w, r, s)
+}
+
+// lastCode tells whether a code of the user was accepted so lately that it
+// could be the one that was refused now: each works once. It is for the page's
+// advice and decides nothing.
+func (a *app) lastCode(_ http.ResponseWriter, r *http.Request) (any, error) {
+	s, ok := a.sessions.get(sessionID(r))
+	if !ok {
+		return nil, errNotSignedIn
+	}
+	list, err := a.api.Authenticators(r.Context(), s.username)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		JustAccepted bool `json:"justAccepted"`
+	}{justAccepted(list, a.sessions.now())}, nil
+}
+
+// justAccepted reports whether one of the authenticators accepted a code less
+// than codeLife ago.
+func justAccepted(list []authsignal.UserAuthenticator, now time.Time) bool {
+	return slices.ContainsFunc(list, func(u authsignal.UserAuthenticator) bool {
+		return u.LastVerifiedAt != nil && now.Sub(u.LastVerifiedAt.Time) < codeLife
+	})
 }
 
 // signedIn gives the session of a user who is in.

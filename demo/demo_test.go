@@ -87,7 +87,10 @@ type answer struct {
 	Username string
 	Token    string
 	Message  string
-	Error    failure
+
+	JustAccepted bool
+
+	Error failure
 }
 
 // call makes a request of the page to its backend.
@@ -403,6 +406,77 @@ func TestLateEnrollmentIsRefused(t *testing.T) {
 		}
 	}
 	late.mustFail("POST", "/api/verified", nil, 403, "not_verified")
+}
+
+// A page that is loaded again during an enrollment must not leave pending
+// authenticators behind: the API replaces the one that the same action began.
+func TestEnrollingAgainReplacesThePendingAuthenticator(t *testing.T) {
+	d, _ := startDemo(t)
+	b := newBrowser(t, d)
+	b.mustCall("POST", "/api/sign-in", map[string]string{"username": "jane"}, stepEnroll)
+	enroll := func() (token string, p *phone) {
+		token = b.mustCall("POST", "/api/enroll", nil, stepEnroll).Token
+		var enrolled api.EnrollTOTPResponse
+		if status := b.sdkCall(api.PathClientEnrollTOTP, token, "", &enrolled); status != http.StatusOK {
+			t.Fatalf("enroll: status %d", status)
+		}
+		key, err := totp.ParseURI(enrolled.URI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token, &phone{t: t, key: key}
+	}
+	oldToken, old := enroll()
+	token, p := enroll()
+	if v := b.verify(oldToken, old.code()); v.IsVerified {
+		t.Error("the first authenticator is still pending")
+	}
+	v := b.verify(token, p.code())
+	b.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
+}
+
+func TestTellsWhetherACodeWasJustAccepted(t *testing.T) {
+	d, _ := startDemo(t)
+	b := newBrowser(t, d)
+	justAccepted := func() bool {
+		t.Helper()
+		status, a := b.call("GET", "/api/last-code", nil)
+		if status != http.StatusOK {
+			t.Fatalf("status %d, error %v", status, &a.Error)
+		}
+		return a.JustAccepted
+	}
+	b.mustFail("GET", "/api/last-code", nil, 401, "not_signed_in")
+	b.mustCall("POST", "/api/sign-in", map[string]string{"username": "jane"}, stepEnroll)
+	if justAccepted() {
+		t.Error("a code was accepted before there was an authenticator")
+	}
+	b.enroll("jane")
+	b.mustCall("POST", "/api/sign-out", nil, stepSignIn)
+	b.signIn("jane")
+	if !justAccepted() {
+		t.Error("the code of the enrollment is forgotten")
+	}
+}
+
+func TestJustAcceptedForAsLongAsTheCodeMatches(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	for _, c := range []struct {
+		name string
+		last *api.Time
+		want bool
+	}{
+		{"never", nil, false},
+		{"now", &api.Time{Time: now}, true},
+		{"by a clock that is ahead", &api.Time{Time: now.Add(time.Minute)}, true},
+		{"in the last moment", &api.Time{Time: now.Add(1 - codeLife)}, true},
+		{"too long ago", &api.Time{Time: now.Add(-codeLife)}, false},
+	} {
+		list := []authsignal.UserAuthenticator{{}, {LastVerifiedAt: c.last}}
+		if got := justAccepted(list, now); got != c.want {
+			t.Errorf("%s: got %t, want %t", c.name, got, c.want)
+		}
+	}
 }
 
 func TestRemovingEndsAllSessionsOfTheUser(t *testing.T) {

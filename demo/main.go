@@ -14,7 +14,7 @@
 //	           without them the demo starts one inside itself, on its own port
 //
 // It prints one line with the address to open, and logs on standard error.
-// SIGINT and SIGTERM stop it gracefully.
+// SIGINT and SIGTERM stop it gracefully; a second one stops it at once.
 package main
 
 import (

@@ -13,8 +13,6 @@ const $ = (id) => document.getElementById(id);
 
 /** What the backend last said of the session: {step, username, token}. */
 let session = { step: "loading" };
-/** The digits that were last accepted, to tell a code that is used up from a wrong one. */
-let accepted = "";
 /** Whether a code may have been accepted without our knowing it. */
 let unsure = false;
 
@@ -38,7 +36,7 @@ async function backend(method, path, body) {
       method,
       body: body && JSON.stringify(body),
       headers: body && { "Content-Type": "application/json" },
-      signal: AbortSignal.timeout(15_000),
+      signal: AbortSignal.timeout?.(15_000), // newer than all else that the page needs
     });
     answer = await response.json();
   } catch {
@@ -120,13 +118,19 @@ async function enroll() {
       const result = await authsignal.totp.enroll();
       if (!result.data) throw explain(result);
       const { uri, secret, qrCode } = result.data;
-      $("qr").src = qrCode;
+      // A URI can be too long for a QR code: then there is only the secret.
+      $("scan").hidden = !qrCode;
+      $("secret-title").textContent = qrCode ? "Or type this secret" : "Type this secret";
+      $("secret-hint").textContent = qrCode
+        ? "If you cannot scan, add an account by hand."
+        : "There is no QR code to scan: this account’s details are too long for one. Add an account by hand.";
+      if (qrCode) $("qr").src = qrCode;
       $("open-app").href = uri;
       $("secret").replaceChildren(
         ...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]),
       );
       $("enroll-ready").hidden = false;
-      await $("qr").decode();
+      if (qrCode) await $("qr").decode();
     },
     (trouble) => {
       fail(form, trouble);
@@ -168,7 +172,6 @@ for (const step of ["enroll", "challenge"]) {
 async function verify(code) {
   const result = await authsignal.totp.verify({ code });
   if (result.data?.isVerified) {
-    accepted = code;
     unsure = true; // until the backend has heard of it
     return getIn(result.data.token);
   }
@@ -180,29 +183,42 @@ async function verify(code) {
   }
   if (unsure) {
     try {
-      await getIn();
-      accepted = code;
-      return;
+      return await getIn();
     } catch (error) {
       // It has not, or the backend is out of reach too.
       if (error.code === "not_signed_in") throw error;
     }
   }
   if (result.error) throw explain(result);
-  throw refused(result.data.failureReason, code);
+  throw await refused(result.data.failureReason);
 }
 
 const getIn = async (token) => show(await backend("POST", "/api/verified", { token }));
 
 /** What to tell of a code that was refused. */
-function refused(reason, code) {
+async function refused(reason) {
   if (reason === "MAX_ATTEMPTS_EXCEEDED") {
-    return new Trouble("Too many wrong codes. For your safety none is accepted for a while: wait 5 minutes, then enter a new code. If none is accepted then either, ask for help.");
+    // The limit in a time and the one for all time have the same reason.
+    return new Trouble(
+      "Too many wrong codes. For your safety none is accepted now. Most often it is enough to wait 5 minutes and enter a new code; " +
+        "if you still read this then, your authenticator is blocked, and only the people who run this app can help.",
+    );
   }
-  if (code === accepted) {
-    return new Trouble("That code was not accepted. Already used? Each code works once: wait for the next one, at most 30 seconds.");
+  // Where a code was accepted just now, the clocks are right. This page may
+  // have been loaded since, or another one have used it: the backend knows.
+  let last = {};
+  try {
+    last = await backend("GET", "/api/last-code");
+  } catch (error) {
+    // It is for better advice only.
+    if (error.code === "not_signed_in") throw error;
   }
-  return new Trouble("That code was not accepted. Enter the code that your app shows now. If you have just used it, wait for the next one: each works once. If it fails again, check your phone’s clock.");
+  if (last.justAccepted) {
+    return new Trouble(
+      "That code was not accepted. Already used? Each code works once: wait for the next one, at most 30 seconds. Mistyped? Enter it again.",
+    );
+  }
+  return new Trouble("That code was not accepted. Enter the code that your app shows now; if it fails again, check your phone’s clock.");
 }
 
 /** What to tell of a call that ended in an error. */

@@ -9,6 +9,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -17,7 +18,7 @@ import { Authsignal } from "@authsignal/node";
 import { URI } from "otpauth";
 import { PNG } from "pngjs";
 import { prepareZXingModule, readBarcodes } from "zxing-wasm/reader";
-import { goBuild, launchBrowser, startServer, watch } from "./harness.mjs";
+import { goBuild, launchBrowser, root, startServer, watch } from "./harness.mjs";
 
 const require = createRequire(import.meta.url);
 const jsQR = require("jsqr");
@@ -45,6 +46,10 @@ async function startDemo(env = {}) {
       return new Authsignal({ apiSecretKey: keys.apiSecretKey, apiUrl });
     },
     log: () => log,
+    /** Sends a signal. */
+    kill: (signal) => child.kill(signal),
+    /** Resolves to the exit code and the signal that ended it. */
+    ended,
     async stop() {
       child.kill("SIGTERM");
       const [code] = await ended;
@@ -213,7 +218,7 @@ test("enroll, sign out, sign in with a code, remove, enroll again", async () => 
     await page.keyboard.press("Tab");
     assert.equal(await focus(page), "enroll-code");
     await enter(page, app.wrong());
-    assert.match(await refusal(page, "enroll"), /not accepted/);
+    assert.match(await refusal(page, "enroll"), /not accepted.*your phone’s clock/);
     const first = app.code();
     await enter(page, first);
 
@@ -242,13 +247,13 @@ test("enroll, sign out, sign in with a code, remove, enroll again", async () => 
     await enter(page, first);
     assert.match(await refusal(page, "challenge"), /Already used\?.*wait for the next one/);
     await enter(page, app.wrong());
-    const text = await refusal(page, "challenge");
-    assert.match(text, /not accepted/);
-    assert.doesNotMatch(text, /Already used/);
-    // Loaded again, the page is where it was.
+    assert.match(await refusal(page, "challenge"), /not accepted.*Mistyped\?/);
+    // Loaded again, the page is where it was and gives the same advice.
     await page.reload();
     await arrive(page, "challenge");
     await page.focus("#challenge-code");
+    await enter(page, first);
+    assert.match(await refusal(page, "challenge"), /Already used\?.*wait for the next one/);
     await enter(page, app.code().replace(/(...)/, "$1 ")); // as many apps show it
 
     await arrive(page, "account");
@@ -333,12 +338,33 @@ const reset = /^console: Failed to load resource: net::ERR_CONNECTION_RESET$/;
 const forbidden = /^console: Failed to load resource: the server responded with a status of 403/;
 const unauthorized = /^console: Failed to load resource: the server responded with a status of 401/;
 
+/** Gives up on a promise after some seconds. */
+function within(seconds, what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took more than ${seconds} s`)), seconds * 1000);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** What the API answers in place of the true answer, as catchNext takes it. */
+const apiAnswer = (status, body) => ({
+  responseCode: status,
+  responseHeaders: [
+    { name: "Content-Type", value: "application/json" },
+    { name: "Access-Control-Allow-Origin", value: demo.url },
+  ],
+  body: Buffer.from(JSON.stringify(body)).toString("base64"),
+});
+
+const verify = "*/client/verify/totp";
+
 /**
- * Catches the next verify: at "Request" before the API has it, at "Response"
- * after it has answered. The connection breaks, unless another `answer` is
- * given. Gives a function that waits for it.
+ * Catches the next POST to a URL: at "Request" before the API has it, at
+ * "Response" after it has answered. The connection breaks, unless another
+ * `answer` is given. Gives a function that waits for it.
  */
-async function catchVerify(page, requestStage, answer) {
+async function catchNext(page, urlPattern, requestStage, answer) {
   const cdp = await page.createCDPSession();
   const caught = new Promise((resolve) => {
     cdp.on("Fetch.requestPaused", async ({ requestId, request }) => {
@@ -350,8 +376,8 @@ async function catchVerify(page, requestStage, answer) {
       resolve();
     });
   });
-  await cdp.send("Fetch.enable", { patterns: [{ urlPattern: "*/client/verify/totp", requestStage }] });
-  return () => caught;
+  await cdp.send("Fetch.enable", { patterns: [{ urlPattern, requestStage }] });
+  return () => within(20, "the request to be caught", caught);
 }
 
 test("when the answer of verify is lost, the backend lets the user in", async () => {
@@ -361,7 +387,7 @@ test("when the answer of verify is lost, the backend lets the user in", async ()
       const app = await enroll(page, "lost");
       await again(page);
       const { token } = await page.evaluate(async () => (await fetch("/api/session")).json());
-      const caught = await catchVerify(page, "Response");
+      const caught = await catchNext(page, verify, "Response");
       await enter(page, app.code());
       await caught();
       await arrive(page, "account");
@@ -377,7 +403,7 @@ test("when verify does not reach the API, the page says so and the code still wo
     async (page) => {
       const app = await enroll(page, "unreached");
       await again(page);
-      const caught = await catchVerify(page, "Request");
+      const caught = await catchNext(page, verify, "Request");
       await page.keyboard.type(app.code());
       await page.keyboard.press("Enter");
       await caught();
@@ -398,7 +424,8 @@ test("too many wrong codes: the page says when to go on", async () => {
       await enter(page, app.wrong());
       text = await refusal(page, "challenge");
     }
-    assert.match(text, /Too many wrong codes.*wait 5 minutes/);
+    // The block that lasts has the same reason.
+    assert.match(text, /Too many wrong codes.*wait 5 minutes.*if you still read this then.*blocked/);
     await enter(page, app.code());
     assert.match(await refusal(page, "challenge"), /Too many wrong codes/);
   });
@@ -411,14 +438,7 @@ test("an expired token: the page offers to start again", async () => {
       await again(page);
       // What the API says after ten minutes, now.
       const expired = { error: "expired_token", errorCode: "expired_token", errorDescription: "The token has expired." };
-      const caught = await catchVerify(page, "Request", {
-        responseCode: 401,
-        responseHeaders: [
-          { name: "Content-Type", value: "application/json" },
-          { name: "Access-Control-Allow-Origin", value: demo.url },
-        ],
-        body: Buffer.from(JSON.stringify(expired)).toString("base64"),
-      });
+      const caught = await catchNext(page, verify, "Request", apiAnswer(401, expired));
       await enter(page, app.wrong());
       await caught();
       await page.waitForSelector("#challenge-form .restart", { visible: true });
@@ -437,6 +457,8 @@ test("a session that ended elsewhere: the page asks to sign in again", async () 
   await visit(
     async (page) => {
       await enroll(page, "elsewhere");
+      // Else it is the page's own request that finds the session ended.
+      await page.waitForFunction(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
       await page.evaluate(() => fetch("/api/sign-out", { method: "POST" }));
       await page.click("#remove");
       await page.click("#confirm .danger");
@@ -445,4 +467,110 @@ test("a session that ended elsewhere: the page asks to sign in again", async () 
     },
     { tolerated: unauthorized },
   );
+});
+
+test("a URI too long for a QR code, in the oldest browsers: the secret alone is shown", async () => {
+  await visit(async (page) => {
+    await page.evaluateOnNewDocument(() => delete AbortSignal.timeout);
+    await page.reload();
+    await arrive(page, "signIn");
+    await page.focus("#username");
+    const secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
+    const caught = await catchNext(
+      page,
+      "*/client/user-authenticators/totp",
+      "Request",
+      apiAnswer(200, {
+        userAuthenticatorId: "1",
+        userId: "long",
+        secret,
+        uri: `otpauth://totp/${"long".repeat(1000)}?secret=${secret}`,
+      }),
+    );
+    await enter(page, "long");
+    await caught();
+    await enrollment(page);
+    assert.equal(await page.$eval("#restart-form .error", (e) => e.innerText), "");
+    const text = await page.$eval("#enroll", (e) => e.innerText);
+    assert.match(text, /\nType this secret\s+There is no QR code/);
+    assert.doesNotMatch(text, /Scan the QR code/);
+    assert.equal(await page.$eval("#qr", (e) => e.getAttribute("src")), null);
+    assert.equal(await page.$eval("#secret", (e) => e.textContent.replaceAll(" ", "")), secret);
+    // The next one has a QR code again.
+    await page.reload();
+    await enrollment(page);
+    authenticatorApp(await scan(page));
+  });
+});
+
+/** Whether somebody listens at a URL. */
+const answers = (url) =>
+  fetch(url).then(
+    () => true,
+    () => false,
+  );
+
+test("the first Ctrl-C waits for requests under way, the second does not", async () => {
+  const at = await startDemo();
+  // Requests whose bodies are awaited by their handlers.
+  const { hostname, port } = new URL(at.url);
+  const request = async () => {
+    const socket = net.connect(port, hostname);
+    socket.on("error", () => {}); // one breaks in the end
+    socket.write("POST /api/sign-in HTTP/1.1\r\nHost: demo\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    assert.match(String(await once(socket, "data")), /^HTTP\/1.1 100 /);
+    return socket;
+  };
+  const [slow, stuck] = [await request(), await request()];
+  at.kill("SIGINT");
+  for (const end = Date.now() + 5000; await answers(at.url); ) assert.ok(Date.now() < end, "it still takes requests");
+  slow.write("{}");
+  assert.match(String(await once(slow, "data")), /^HTTP\/1.1 400 [^]*bad_username/);
+  // How soon after that the program has let go of the signal is not seen.
+  const timer = setInterval(() => at.kill("SIGINT"), 20);
+  try {
+    const [, signal] = await within(5, "stopping at once", at.ended);
+    assert.equal(signal, "SIGINT");
+  } finally {
+    clearInterval(timer);
+    slow.destroy();
+    stuck.destroy();
+  }
+});
+
+test("make demo ends with all that it started", async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), "authsignal-demo-"));
+  const { MAKEFLAGS, MAKELEVEL, MFLAGS, ...env } = process.env; // not those of the make that runs the tests
+  // What it would build first is there, and other tests read it.
+  const make = spawn("make", ["-o", "wasm", "-o", "js", "demo"], {
+    cwd: root,
+    env: { ...env, DEMO_ADDR: "127.0.0.1:0", DEMO_DATA: dir },
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true, // a process group of its own, to clean up
+  });
+  let log = "";
+  make.stderr.on("data", (data) => (log += data));
+  const ended = once(make, "exit");
+  try {
+    const urls = await Promise.race([
+      (async () => {
+        for await (const line of createInterface({ input: make.stdout })) {
+          if (line.startsWith("Open ")) return line.match(/http:[^\s)]+/g);
+        }
+      })(),
+      ended.then(() => undefined),
+    ]);
+    assert.ok(urls, `make demo did not start:\n${log}`);
+    assert.match(await (await fetch(urls[0])).text(), /<title>Authsignal demo/);
+    make.kill("SIGTERM"); // make alone: it tells its child
+    await within(20, "make demo", ended);
+    for (const url of urls) assert.equal(await answers(url), false, `${url} still answers:\n${log}`);
+  } finally {
+    try {
+      process.kill(-make.pid, "SIGKILL");
+    } catch {
+      // Nothing is left, as it should be.
+    }
+    await rm(dir, { recursive: true, force: true });
+  }
 });
