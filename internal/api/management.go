@@ -119,11 +119,17 @@ type AuditEvent struct {
 
 // IsTenantID reports whether a tenant may be called so: 1 to 64 letters,
 // digits, dots, dashes and underscores, for it stands in tokens and paths.
-func IsTenantID(s string) bool {
+func IsTenantID(s string) bool { return isName(s, true) && s != "." && s != ".." }
+
+// IsActionCode reports whether an action may be called so: 1 to 64 letters,
+// digits, dashes and underscores (wire contract, section 6).
+func IsActionCode(s string) bool { return isName(s, false) }
+
+func isName(s string, dots bool) bool {
 	for _, c := range []byte(s) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_') {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || dots && c == '.') {
 			return false
 		}
 	}
-	return len(s) >= 1 && len(s) <= 64 && s != "." && s != ".."
+	return len(s) >= 1 && len(s) <= 64
 }

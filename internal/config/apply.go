@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"time"
 
@@ -53,9 +52,6 @@ type FileTenant struct {
 	Actions map[string]api.ActionSettings `json:"actions,omitempty"`
 }
 
-// fileAction is what an action may be called (wire contract, section 6).
-var fileAction = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
-
 // ReadFile reads and checks a declarative configuration. An error names the
 // place.
 func ReadFile(path string) (File, error) {
@@ -93,7 +89,7 @@ func (t FileTenant) check() error {
 		}
 	}
 	for action, settings := range t.Actions {
-		if !fileAction.MatchString(action) {
+		if !api.IsActionCode(action) {
 			return fmt.Errorf("actions: %q must be 1 to 64 letters, digits, dashes and underscores", action)
 		}
 		checked, err := rules.Check(settings)

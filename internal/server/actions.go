@@ -156,7 +156,7 @@ func (s *server) actions(r *http.Request) (any, error) {
 	}
 	if codes := q.Get("codes"); codes != "" {
 		f.Actions = strings.Split(codes, ",")
-		if len(f.Actions) > maxCodes || slices.ContainsFunc(f.Actions, func(c string) bool { return !actionCode.MatchString(c) }) {
+		if len(f.Actions) > maxCodes || slices.ContainsFunc(f.Actions, func(c string) bool { return !api.IsActionCode(c) }) {
 			return nil, invalidRequest("codes must be at most 100 actions of 1 to 64 letters, digits, dashes and underscores, with commas between them.")
 		}
 	}

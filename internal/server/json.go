@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -190,12 +189,9 @@ func jsonValue(value string) string {
 	}
 }
 
-// actionCode is what an action may be called (wire contract, section 6).
-var actionCode = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
-
 func pathAction(r *http.Request) (string, error) {
 	action := r.PathValue("action")
-	if !actionCode.MatchString(action) {
+	if !api.IsActionCode(action) {
 		return "", invalidRequest("The action must be 1 to 64 letters, digits, dashes and underscores.")
 	}
 	return action, nil
