@@ -14,9 +14,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
-	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // A File is a declarative configuration, in YAML:
@@ -48,6 +48,10 @@ type FileTenant struct {
 	WebhookURL *string `json:"webhookUrl,omitempty"`
 	// Authenticator holds some of api.AuthenticatorSettings.
 	Authenticator json.RawMessage `json:"authenticator,omitempty"`
+	// Branding is how the pre-built UI looks; Origins are those of the
+	// tenant's own pages. Both are set whole.
+	Branding *api.Branding `json:"branding,omitempty"`
+	Origins  *[]string     `json:"origins,omitempty"`
 	// Actions are settings by action code.
 	Actions map[string]api.ActionSettings `json:"actions,omitempty"`
 }
@@ -83,10 +87,9 @@ func (t FileTenant) check() error {
 	if _, err := t.over(api.DefaultAuthenticatorSettings(t.TenantID)); err != nil {
 		return err
 	}
-	if t.WebhookURL != nil && *t.WebhookURL != "" {
-		if err := webhook.CheckURL(*t.WebhookURL); err != nil {
-			return fmt.Errorf("webhookUrl: %w", err)
-		}
+	change := manage.TenantChange{WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins}
+	if err := change.Check(); err != nil {
+		return errors.New(manage.Text(err))
 	}
 	for action, settings := range t.Actions {
 		if !api.IsActionCode(action) {
@@ -110,9 +113,8 @@ func (t FileTenant) over(s api.AuthenticatorSettings) (api.AuthenticatorSettings
 			return s, fmt.Errorf("authenticator: %w", err)
 		}
 	}
-	var e *api.Error
-	if err := s.Validate(); errors.As(err, &e) {
-		return s, fmt.Errorf("authenticator: %s", e.Description)
+	if err := s.Validate(); err != nil {
+		return s, fmt.Errorf("authenticator: %s", manage.Text(err))
 	}
 	return s, nil
 }
@@ -153,29 +155,11 @@ func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Tim
 	if err != nil {
 		return nil, err
 	}
-	changed, err := tx.PutTenant(settings, now)
+	changes, err = manage.Tenant(tx, manage.TenantChange{
+		Authenticator: &settings, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins,
+	}, now)
 	if err != nil {
 		return nil, err
-	}
-	if changed {
-		what := "authenticator changed"
-		if !found {
-			what = "made"
-		}
-		if err := change(what, store.AuditEvent{Detail: map[string]any{"what": "tenant", "authenticator": settings}}); err != nil {
-			return nil, err
-		}
-	}
-	if t.WebhookURL != nil {
-		changed, err := tx.SetWebhookURL(*t.WebhookURL)
-		if err != nil {
-			return nil, err
-		}
-		if changed {
-			if err := change("webhook changed", store.AuditEvent{Detail: map[string]any{"what": "webhook"}}); err != nil {
-				return nil, err
-			}
-		}
 	}
 	if t.APISecretKeyEnv != "" {
 		secret := getenv(t.APISecretKeyEnv)

@@ -20,6 +20,8 @@ tenants:
     apiSecretKeyEnv: ACME_KEY
     authenticator: {issuer: Acme, digits: 8}
     webhookUrl: https://hooks.test/acme
+    branding: {name: Acme, color: "#1a6b54"}
+    origins: ["https://app.acme.test"]
     actions:
       createPayment:
         defaultOutcome: ALLOW
@@ -62,7 +64,7 @@ func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 		return changes
 	}
 	want := []string{
-		"tenant acme: made", "tenant acme: webhook changed", "tenant acme: API secret key added", "tenant acme: action createPayment set", "tenant acme: action signIn set",
+		"tenant acme: made", "tenant acme: webhook changed", "tenant acme: branding changed", "tenant acme: origins changed", "tenant acme: API secret key added", "tenant acme: action createPayment set", "tenant acme: action signIn set",
 		"tenant other: made",
 	}
 	if got := apply(example); !reflect.DeepEqual(got, want) {

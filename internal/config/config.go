@@ -14,10 +14,12 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/authsignal-wasm/sdk/internal/origin"
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
@@ -165,11 +167,11 @@ func (c *Config) check(origins, ttl string) error {
 		if o = strings.TrimSpace(o); o == "" {
 			continue
 		}
-		origin, err := parseOrigin(o)
+		o, err := origin.Parse(o)
 		if err != nil {
-			return err
+			return fmt.Errorf("-origins: %w", err)
 		}
-		c.Origins = append(c.Origins, origin)
+		c.Origins = append(c.Origins, o)
 	}
 	var err error
 	if c.TokenTTL, err = time.ParseDuration(ttl); err != nil || c.TokenTTL < time.Second || c.TokenTTL > maxTokenTTL {
@@ -193,20 +195,6 @@ func (c *Config) check(origins, ttl string) error {
 	return nil
 }
 
-// parseOrigin checks that o is an origin and writes it as browsers do: in
-// lower case and without the scheme's own port.
-func parseOrigin(o string) (string, error) {
-	u, err := url.Parse(strings.ToLower(o))
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
-		u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("-origins: %q is not an origin such as https://app.example.com (scheme, host and port, no path)", o)
-	}
-	if p := u.Port(); u.Scheme == "http" && p == "80" || u.Scheme == "https" && p == "443" {
-		u.Host = strings.TrimSuffix(u.Host, ":"+p)
-	}
-	return u.Scheme + "://" + u.Host, nil
-}
-
 // parseProxies reads networks, or single addresses, with commas between.
 func parseProxies(list string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
@@ -227,26 +215,6 @@ func parseProxies(list string) ([]netip.Prefix, error) {
 }
 
 // AllowOrigin reports whether pages of an origin may call the client API.
-func (c Config) AllowOrigin(origin string) bool {
-	for _, o := range c.Origins {
-		if o == origin {
-			return true
-		}
-	}
-	return c.Dev && loopback(origin)
-}
-
-// loopback reports whether an origin is on this machine: localhost and its
-// subdomains (RFC 6761, section 6.3), or a loopback address.
-func loopback(origin string) bool {
-	u, err := url.Parse(origin)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") {
-		return false
-	}
-	host := u.Hostname()
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+func (c Config) AllowOrigin(o string) bool {
+	return slices.Contains(c.Origins, o) || c.Dev && origin.IsLoopback(o)
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/prebuilt"
 	"github.com/authsignal-wasm/sdk/internal/server"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
@@ -106,7 +107,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys) e
 			Keys: func() []token.Key { return *ring.keys.Load() }, BaseURL: publicURL, TTL: c.TokenTTL, Now: time.Now,
 		},
 		ManagementKey: keys.ManagementKey, RotateSigningKey: ring.rotate,
-		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Log: s.log,
+		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: prebuilt.Pages(), Log: s.log,
 		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,
 		Now: time.Now, Random: rand.Reader,
 	}))

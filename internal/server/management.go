@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
-	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // The management API sets tenants up. Its shapes are our own: of the hosted
@@ -88,21 +88,38 @@ func gone(description string) error {
 // tenants answers GET /v1/management/tenants.
 func (s *server) tenants(r *http.Request) (any, error) {
 	list, err := s.Store.Tenants(r.Context())
+	if err != nil {
+		return nil, err
+	}
 	out := []api.Tenant{}
 	for _, t := range list {
-		out = append(out, shownTenant(t))
+		err := s.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
+			origins, err := tx.Origins()
+			out = append(out, shownTenant(t, origins))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	return out, err
+	return out, nil
 }
 
-func shownTenant(t store.Tenant) api.Tenant {
-	return api.Tenant{TenantID: t.ID, Authenticator: t.Authenticator, WebhookURL: t.WebhookURL, CreatedAt: api.Time{Time: t.CreatedAt}}
+func shownTenant(t store.Tenant, origins []string) api.Tenant {
+	return api.Tenant{
+		TenantID: t.ID, Authenticator: t.Authenticator, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: origins,
+		CreatedAt: api.Time{Time: t.CreatedAt},
+	}
 }
 
 // tenant answers GET /v1/management/tenants/{tenantId}.
 func (s *server) tenant(_ *http.Request, tx *store.Tx) (any, error) {
 	t, _, err := tx.Tenant()
-	return shownTenant(t), err
+	if err != nil {
+		return nil, err
+	}
+	origins, err := tx.Origins()
+	return shownTenant(t, origins), err
 }
 
 // putTenant answers PUT /v1/management/tenants/{tenantId}: it changes the
@@ -115,34 +132,18 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 	if !found {
 		t.Authenticator = api.DefaultAuthenticatorSettings(r.PathValue("tenantId"))
 	}
+	// What is given is written over what is there.
 	in := struct {
 		Authenticator *api.AuthenticatorSettings `json:"authenticator"`
 		WebhookURL    *string                    `json:"webhookUrl"`
-	}{&t.Authenticator, &t.WebhookURL} // what is given is written over what is there
+		Branding      *api.Branding              `json:"branding"`
+		Origins       *[]string                  `json:"origins"`
+	}{Authenticator: &t.Authenticator, WebhookURL: &t.WebhookURL, Branding: &t.Branding}
 	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
-	if err := t.Authenticator.Validate(); err != nil {
+	if _, err := manage.Tenant(tx, manage.TenantChange(in), s.Now()); err != nil {
 		return nil, err
-	}
-	if t.WebhookURL != "" {
-		if err := webhook.CheckURL(t.WebhookURL); err != nil {
-			return nil, invalidRequest(err.Error())
-		}
-	}
-	changed, err := tx.PutTenant(t.Authenticator, s.Now())
-	if err != nil {
-		return nil, err
-	}
-	changedURL, err := tx.SetWebhookURL(t.WebhookURL)
-	if err != nil {
-		return nil, err
-	}
-	if changed || changedURL {
-		err = tx.Audit(store.AuditEvent{At: s.Now(), Kind: store.AuditConfiguration, Detail: map[string]any{"what": "tenant", "authenticator": t.Authenticator}})
-		if err != nil {
-			return nil, err
-		}
 	}
 	return s.tenant(r, tx)
 }

@@ -58,20 +58,52 @@ func (s *server) handler() http.Handler {
 		slices.Sort(allow)
 		mux.Handle(path, s.answer(methodNotAllowed(strings.Join(allow, ", "))))
 	}
-	mux.HandleFunc("GET /{$}", s.page)
 	mux.Handle("/", s.answer(notFound))
 
 	crossOrigin := cors.New(cors.Options{
-		AllowOriginFunc: s.AllowOrigin,
-		AllowedMethods:  []string{"GET", "POST", "DELETE"},
-		AllowedHeaders:  []string{"Authorization", "Content-Type"},
-		ExposedHeaders:  []string{"Retry-After"},
-		MaxAge:          600,
+		AllowOriginVaryRequestFunc: s.allowOrigin,
+		AllowedMethods:             []string{"GET", "POST", "DELETE"},
+		AllowedHeaders:             []string{"Authorization", "Content-Type"},
+		ExposedHeaders:             []string{"Retry-After"},
+		MaxAge:                     600,
 	})
 	// From the outside in: log everything, answer panics, let pages read
 	// errors too, turn floods away, and authenticate before routing, so that a
 	// stranger cannot learn which paths there are.
-	return s.logged(s.recovered(crossOrigin.Handler(s.normalised(s.limited(s.authenticated(mux))))))
+	return s.logged(s.recovered(s.paged(crossOrigin.Handler(s.normalised(s.limited(s.authenticated(mux)))))))
+}
+
+// paged lets the pages answer what is theirs. What nobody knows stays the
+// API's, whose callers expect JSON.
+func (s *server) paged(next http.Handler) http.Handler {
+	pages := http.NewServeMux()
+	for pattern, page := range s.Pages {
+		pages.Handle(pattern, page)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := pages.Handler(r); pattern == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+		if i := info(r.Context()); i != nil {
+			i.route = r.Pattern
+		}
+	})
+}
+
+// allowOrigin says whether pages of an origin may call the client API. The
+// answer depends on nothing else of the request. If the database does not
+// answer, only those of the server's own configuration may.
+func (s *server) allowOrigin(r *http.Request, origin string) (bool, []string) {
+	if s.AllowOrigin(origin) {
+		return true, nil
+	}
+	ok, err := s.Store.HasOrigin(r.Context(), origin)
+	if err != nil && r.Context().Err() == nil {
+		s.Log.WarnContext(r.Context(), "origins", "error", err)
+	}
+	return ok, nil
 }
 
 // health says that the process lives; ready, that its database answers too.
@@ -111,27 +143,6 @@ type methodError struct {
 
 func (e *methodError) Error() string { return e.err.Error() }
 func (e *methodError) Unwrap() error { return &e.err }
-
-// page answers the url of a tracked action, until the pre-built UI exists. It
-// says nothing of the token in its query.
-func (s *server) page(w http.ResponseWriter, _ *http.Request) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusNotImplemented)
-	fmt.Fprint(w, `<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>Not available yet</title></head>
-<body>
-<h1>Not available yet</h1>
-<p>This server has no pre-built pages yet. Use the browser SDK with the token of the tracked action.</p>
-</body>
-</html>
-`)
-}
 
 // normalised folds repeated slashes, which an SDK with a trailing slash in its
 // base URL sends, and refuses dot segments; ServeMux would redirect both.

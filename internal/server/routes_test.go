@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -155,20 +156,51 @@ func TestAnswersAreNotStored(t *testing.T) {
 	}
 }
 
-func TestPageOfTheTrackURL(t *testing.T) {
+func TestTrackURLLeadsToThePages(t *testing.T) {
 	t.Parallel()
-	p := newPeer(t)
+	p := newPeer(t, func(c *Config) {
+		c.Pages = map[string]http.Handler{"GET /{$}": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "a page") })}
+	})
 	u := p.track("u1", "signIn", "")["url"].(string)
 	path, ok := strings.CutPrefix(u, "http://mfa.test")
 	if !ok || !strings.HasPrefix(path, "/?token=ey") {
 		t.Fatalf("got url %q", u)
 	}
-	r := p.do("GET", path, "", "")
-	if !strings.Contains(r.text, "Not available yet") || strings.Contains(r.text, "ey") && strings.Contains(r.text, path[8:]) {
-		t.Errorf("got %s", r.text)
+	if got := p.do("GET", path, "", "").text; got != "a page" {
+		t.Errorf("got %q", got)
 	}
-	if got := r.header.Get("Referrer-Policy"); got != "no-referrer" {
-		t.Errorf("Referrer-Policy: got %q", got)
+	// What the pages do not know is the API's.
+	p.fails(p.do("GET", "/nowhere", "", ""), 404, "not_found")
+	p.fails(p.do("POST", "/", "", ""), 404, "not_found")
+	p.fails(p.do("GET", "//v1/users/u1", "", ""), 401, "unauthorized")
+	// Their addresses do not reach the log.
+	if strings.Contains(p.log.String(), path[8:]) {
+		t.Error("the token is in the log")
+	}
+}
+
+func TestOriginsOfATenantMayCall(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	const o = "https://shop.example.com"
+	allowed := func() string {
+		return p.do("OPTIONS", "/v1/client/verify/totp", "", "", "Origin", o, "Access-Control-Request-Method", "POST").
+			header.Get("Access-Control-Allow-Origin")
+	}
+	if got := allowed(); got != "" {
+		t.Fatalf("before: got %q", got)
+	}
+	p.ok(p.manage("PUT", "tenants/t1", `{"origins":["HTTPS://Shop.example.com:443"]}`))
+	if got := allowed(); got != o {
+		t.Errorf("got %q, want %q", got, o)
+	}
+	p.fails(p.manage("PUT", "tenants/t1", `{"origins":["https://shop.example.com/path"]}`), 400, "invalid_request")
+	if got := allowed(); got != o {
+		t.Errorf("after a refused change: got %q, want %q", got, o)
+	}
+	p.ok(p.manage("PUT", "tenants/t1", `{"origins":[]}`))
+	if got := allowed(); got != "" {
+		t.Errorf("after: got %q", got)
 	}
 }
 

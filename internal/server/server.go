@@ -34,9 +34,13 @@ type Config struct {
 	RotateSigningKey func(context.Context) error
 	// PublicURL is where users' browsers reach the server, without /v1.
 	PublicURL string
-	// AllowOrigin says which pages may call the client API.
+	// AllowOrigin says which pages may call the client API, whichever tenant
+	// they are of; each tenant's own origins may besides.
 	AllowOrigin func(origin string) bool
-	Log         *slog.Logger
+	// Pages are handlers by ServeMux pattern, outside /v1/: the portal and
+	// the pre-built UI. They share the API's log, and nothing else with it.
+	Pages map[string]http.Handler
+	Log   *slog.Logger
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix
 	// RateLimit is how many requests a second one address may send to the

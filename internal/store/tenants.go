@@ -22,17 +22,22 @@ type Tenant struct {
 	// WebhookURL takes the tenant's events; empty means that there are none,
 	// and that no code waits for consent.
 	WebhookURL string
-	CreatedAt  time.Time
+	// Branding is how the pre-built UI looks.
+	Branding  api.Branding
+	CreatedAt time.Time
 }
 
+// tenantColumns are what readTenant scans.
+const tenantColumns = `tenants.tenant_id, tenants.authenticator, tenants.webhook_url, tenants.branding, tenants.created_at`
+
 func readTenant(row row) (t Tenant, err error) {
-	var authenticator string
+	var authenticator, branding string
 	var created int64
-	if err := row.Scan(&t.ID, &authenticator, &t.WebhookURL, &created); err != nil {
+	if err := row.Scan(&t.ID, &authenticator, &t.WebhookURL, &branding, &created); err != nil {
 		return Tenant{}, err
 	}
 	t.CreatedAt = moment(created)
-	return t, json.Unmarshal([]byte(authenticator), &t.Authenticator)
+	return t, errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
 }
 
 func scanTenant(row row) (t Tenant, found bool, err error) {
@@ -49,7 +54,7 @@ func scanTenant(row row) (t Tenant, found bool, err error) {
 // Tenant returns a tenant; found is false when there is none.
 func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, err error) {
 	return scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
-		SELECT tenant_id, authenticator, webhook_url, created_at FROM tenants WHERE tenant_id = ?`), id))
+		SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`), id))
 }
 
 // TenantOfSecret returns the tenant of an API secret key that is in force. The
@@ -58,14 +63,14 @@ func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, er
 func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time) (t Tenant, found bool, err error) {
 	sum := sha256.Sum256([]byte(secret))
 	return scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
-		SELECT t.tenant_id, t.authenticator, t.webhook_url, t.created_at
-		FROM api_secrets s JOIN tenants t ON t.tenant_id = s.tenant_id
+		SELECT `+tenantColumns+`
+		FROM api_secrets s JOIN tenants ON tenants.tenant_id = s.tenant_id
 		WHERE s.secret_sum = ? AND (s.expires_at IS NULL OR s.expires_at > ?)`), sum[:], millis(now)))
 }
 
 // Tenants lists all tenants by their id.
 func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT tenant_id, authenticator, webhook_url, created_at FROM tenants ORDER BY tenant_id`)
+	rows, err := s.db.QueryContext(ctx, `SELECT `+tenantColumns+` FROM tenants ORDER BY tenant_id`)
 	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
@@ -88,7 +93,7 @@ func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 // false when there is none.
 func (t *Tx) Tenant() (Tenant, bool, error) {
 	return scanTenant(t.queryRow(`
-		SELECT tenant_id, authenticator, webhook_url, created_at FROM tenants WHERE tenant_id = ?`+t.dialect.forUpdate, t.tenant))
+		SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`+t.dialect.forUpdate, t.tenant))
 }
 
 // PutTenant stores the settings of the transaction's tenant, which is made if
@@ -148,6 +153,20 @@ func (t *Tx) EnsureSecret(secret string, now time.Time) (made bool, err error) {
 // is false when it was so already.
 func (t *Tx) SetWebhookURL(url string) (changed bool, err error) {
 	n, err := t.exec(`UPDATE tenants SET webhook_url = ? WHERE tenant_id = ? AND webhook_url <> ?`, url, t.tenant, url)
+	if err != nil {
+		return false, fmt.Errorf("store tenant: %w", err)
+	}
+	return n == 1, nil
+}
+
+// SetBranding sets how the pre-built UI looks; changed is false when it was so
+// already.
+func (t *Tx) SetBranding(b api.Branding) (changed bool, err error) {
+	text, err := json.Marshal(b)
+	if err != nil {
+		return false, fmt.Errorf("store tenant: %w", err)
+	}
+	n, err := t.exec(`UPDATE tenants SET branding = ? WHERE tenant_id = ? AND branding <> ?`, string(text), t.tenant, string(text))
 	if err != nil {
 		return false, fmt.Errorf("store tenant: %w", err)
 	}

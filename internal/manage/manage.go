@@ -1,0 +1,129 @@
+// Package manage is what operators do to a tenant, one function a deed: it
+// checks the input, changes the rows and writes the audit line, in the caller's
+// transaction. The management API, the declarative file and the portal are its
+// callers, so that all three refuse, change and record the same.
+//
+// What is wrong with the input is an *api.Error of status 400.
+package manage
+
+import (
+	"errors"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/origin"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/webhook"
+)
+
+// A TenantChange is what to set of a tenant; what is nil stays as it is.
+type TenantChange struct {
+	Authenticator *api.AuthenticatorSettings
+	// WebhookURL is empty for none.
+	WebhookURL *string
+	Branding   *api.Branding
+	// Origins are set whole.
+	Origins *[]string
+}
+
+// Check names what is wrong with a change, and writes origins as browsers do.
+func (c *TenantChange) Check() error {
+	if c.Authenticator != nil {
+		if err := c.Authenticator.Validate(); err != nil {
+			return err
+		}
+	}
+	if c.WebhookURL != nil && *c.WebhookURL != "" {
+		if err := webhook.CheckURL(*c.WebhookURL); err != nil {
+			return invalid("webhookUrl: " + err.Error())
+		}
+	}
+	if c.Branding != nil {
+		if err := c.Branding.Validate(); err != nil {
+			return err
+		}
+	}
+	if c.Origins == nil {
+		return nil
+	}
+	if len(*c.Origins) > api.MaxOrigins {
+		return invalid("origins must be at most 100.")
+	}
+	origins := make([]string, len(*c.Origins))
+	for i, o := range *c.Origins {
+		var err error
+		if origins[i], err = origin.Parse(o); err != nil {
+			return invalid("origins: " + err.Error())
+		}
+	}
+	c.Origins = &origins
+	return nil
+}
+
+// Tenant changes the transaction's tenant, whom it makes if there is none, and
+// says what changed: nothing when all was so already.
+func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	_, found, err := tx.Tenant()
+	if err != nil {
+		return nil, err
+	}
+	if !found && c.Authenticator == nil {
+		settings := api.DefaultAuthenticatorSettings(tx.TenantID())
+		c.Authenticator = &settings
+	}
+	note := func(changed bool, err error, change string, detail map[string]any) error {
+		if err != nil || !changed {
+			return err
+		}
+		changes = append(changes, change)
+		return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: detail})
+	}
+	if c.Authenticator != nil {
+		change := "authenticator changed"
+		if !found {
+			change = "made"
+		}
+		changed, err := tx.PutTenant(*c.Authenticator, now)
+		if err := note(changed, err, change, map[string]any{"what": "tenant", "authenticator": *c.Authenticator}); err != nil {
+			return nil, err
+		}
+	}
+	if c.WebhookURL != nil {
+		changed, err := tx.SetWebhookURL(*c.WebhookURL)
+		if err := note(changed, err, "webhook changed", map[string]any{"what": "webhook"}); err != nil {
+			return nil, err
+		}
+	}
+	if c.Branding != nil {
+		changed, err := tx.SetBranding(*c.Branding)
+		// The logo is long, and a picture of no one's deeds.
+		detail := map[string]any{"what": "branding", "name": c.Branding.Name, "color": c.Branding.Color, "logo": c.Branding.Logo != ""}
+		if err := note(changed, err, "branding changed", detail); err != nil {
+			return nil, err
+		}
+	}
+	if c.Origins != nil {
+		changed, err := tx.SetOrigins(*c.Origins)
+		if err := note(changed, err, "origins changed", map[string]any{"what": "origins", "origins": *c.Origins}); err != nil {
+			return nil, err
+		}
+	}
+	return changes, nil
+}
+
+func invalid(description string) error {
+	return &api.Error{Status: 400, Code: api.CodeInvalidRequest, Description: description}
+}
+
+// Text is the sentence for a person of an error of this package, without
+// status and code; any other error is its own text.
+func Text(err error) string {
+	var e *api.Error
+	if errors.As(err, &e) {
+		return e.Description
+	}
+	return err.Error()
+}

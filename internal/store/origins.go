@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Origins lists the origins of the tenant's own pages, in order.
+func (t *Tx) Origins() ([]string, error) {
+	rows, err := t.query(`SELECT origin FROM tenant_origins WHERE tenant_id = ? ORDER BY origin`, t.tenant)
+	if err != nil {
+		return nil, fmt.Errorf("read origins: %w", err)
+	}
+	defer rows.Close()
+	list := []string{}
+	for rows.Next() {
+		var o string
+		if err := rows.Scan(&o); err != nil {
+			return nil, fmt.Errorf("read origins: %w", err)
+		}
+		list = append(list, o)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read origins: %w", err)
+	}
+	return list, nil
+}
+
+// SetOrigins sets the origins of the tenant's own pages whole, each as
+// origin.Parse writes it; changed is false when they were so already.
+func (t *Tx) SetOrigins(origins []string) (changed bool, err error) {
+	current, err := t.Origins()
+	if err != nil {
+		return false, err
+	}
+	for _, o := range current {
+		if !slices.Contains(origins, o) {
+			if _, err := t.exec(`DELETE FROM tenant_origins WHERE tenant_id = ? AND origin = ?`, t.tenant, o); err != nil {
+				return false, fmt.Errorf("store origins: %w", err)
+			}
+			changed = true
+		}
+	}
+	for _, o := range origins {
+		n, err := t.exec(`INSERT INTO tenant_origins (tenant_id, origin) VALUES (?, ?) ON CONFLICT DO NOTHING`, t.tenant, o)
+		if err != nil {
+			return false, fmt.Errorf("store origins: %w", err)
+		}
+		changed = changed || n == 1
+	}
+	return changed, nil
+}
+
+// HasOrigin reports whether an origin is of some tenant's pages. A preflight
+// (Fetch, "CORS-preflight fetch") carries no token, so which tenant is not
+// known when this is asked.
+func (s *Store) HasOrigin(ctx context.Context, origin string) (bool, error) {
+	var n int
+	err := s.db.QueryRowContext(ctx, s.dialect.rebind(`SELECT COUNT(*) FROM tenant_origins WHERE origin = ?`), origin).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("read origins: %w", err)
+	}
+	return n > 0, nil
+}
