@@ -18,7 +18,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { accessSync, constants, rmSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
+import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -220,7 +220,8 @@ class PuppeteerPage extends Page {
     this.native.on("pageerror", (error) => {
       // Firefox's message has the error's name, and what its policy refuses comes the same way.
       const text = this.engine === "Firefox" ? error.message : String(error);
-      this._found.push(`${/^Content-Security-Policy/.test(text) ? "console" : "uncaught"}: ${text}`);
+      if (/^Cross-Origin Request Blocked:.*CORS request did not succeed/.test(text)) return; // a failed request, which has its event
+      this._found.push(`${/^(Content-Security-Policy|Cross-Origin Request Blocked):/.test(text) ? "console" : "uncaught"}: ${text}`);
     });
     this.native.on("request", (request) => this._urls.push(request.url()));
     this.native.on("response", (response) => {
@@ -599,6 +600,12 @@ async function openWebKit(home, scheme) {
   const display = await Promise.race([once(xvfb.child.stdio[3], "data").then(String), xvfb.ended.then(() => undefined)]);
   if (!display) throw new Error("Xvfb did not start");
   findProgram("WebKit"); // it is missed before there is a page
+  // The tool bar of its window would make a page wider than a phone's.
+  await mkdir(path.join(home.env.XDG_CONFIG_HOME, "gtk-3.0"));
+  await writeFile(
+    path.join(home.env.XDG_CONFIG_HOME, "gtk-3.0", "gtk.css"),
+    "* { min-width: 0; min-height: 0; margin: 0; padding: 0; border-width: 0; font-size: 1px; -gtk-icon-transform: scale(0) }",
+  );
   const env = {
     ...home.env,
     DISPLAY: `:${display.trim()}`,
