@@ -46,6 +46,23 @@ test("the package holds what is built, its declarations and the licences", async
   ]);
 });
 
+test("publint and attw find nothing to say against the tarball", async (t) => {
+  const dir = await mkdtemp(path.join(tmpdir(), "authsignal-lint-"));
+  t.after(() => rm(dir, { recursive: true }));
+  const { stdout } = await promisify(execFile)("npm", ["pack", "--silent", "--pack-destination", dir], { cwd: js });
+  const tarball = path.join(dir, stdout.trim());
+  const lint = (...args) =>
+    promisify(execFile)("npx", ["--no-install", ...args], { cwd: js, env: { ...process.env, NO_COLOR: "1" } }).catch((error) => {
+      throw new Error(error.stdout);
+    });
+  await Promise.all([
+    lint("publint", "--strict", tarball),
+    // The package is ES modules only. The entries left out are files to be
+    // served, which nobody imports.
+    lint("attw", tarball, "--profile", "esm-only", "--exclude-entrypoints", "script", "authsignal.wasm", "wasm_exec.js"),
+  ]);
+});
+
 test("nothing is packed before it is built", async (t) => {
   const copy = await mkdtemp(path.join(tmpdir(), "authsignal-pack-"));
   t.after(() => rm(copy, { recursive: true }));
