@@ -401,7 +401,7 @@ func TestEnrollAndVerify(t *testing.T) {
 	data := enrollment.Get("data")
 	got := eval(`const d = a.data; return [Object.keys(a), Object.keys(d).sort(), d.qrCode.slice(0, 19), d.userId,
 		new URL(d.uri).searchParams.get("secret") === d.secret]`, enrollment)
-	checkShow(t, got, `[["data"],["qrCode","secret","uri","userAuthenticatorId","userId"],"data:image/svg+xml,","TestEnrollAndVerify",true]`)
+	checkShow(t, got, `[["data"],["account","algorithm","digits","issuer","period","qrCode","secret","uri","userAuthenticatorId","userId"],"data:image/svg+xml,","TestEnrollAndVerify",true]`)
 
 	verified := resolved(t, verifyCode(a, authenticator(t, data.Get("secret"), 0)))
 	got = eval(`const d = a.data; return [Object.keys(a), Object.keys(d).at(-1), d.isVerified, "accessToken" in d,
@@ -596,7 +596,7 @@ func TestDescribeInAnOlderBrowser(t *testing.T) {
 
 func TestRetryAfter(t *testing.T) {
 	for header, want := range map[string]string{
-		"7": "7", "": "undefined", "soon": "undefined", "Wed, 21 Oct 2015 07:28:00 GMT": "undefined",
+		"7": "7", "": `"<undefined>"`, "soon": `"<undefined>"`, "Wed, 21 Oct 2015 07:28:00 GMT": `"<undefined>"`,
 	} {
 		a := withToken(t, peer)
 		replace(t, js.Global(), "fetch", eval(`return async () => new Response("", {status: 429, headers: a ? {"Retry-After": a} : {}})`, header))

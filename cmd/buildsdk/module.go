@@ -21,10 +21,6 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// maxBrotli is the budget of the compressed module in bytes. The size is exact
-// for one toolchain, so a test holds it.
-const maxBrotli = 700_000
-
 // A record describes a built module; it lies beside it as authsignal.wasm.json.
 type record struct {
 	// SHA256 is the hash of authsignal.wasm in hexadecimal.

@@ -6,7 +6,7 @@ const colours = { ours: "#1f77b4", official: "#ff7f0e", empty: "#bbb" };
 
 /** Gives the SVG of what sdk.mjs summarises; `caption` says how it was measured. */
 export function draw(table, caption) {
-  const [left, width, right, bar, gap] = [250, 420, 170, 11, 14];
+  const [left, width, right, bar, gap] = [250, 420, 200, 11, 14];
   const most = {};
   for (const row of table) for (const side in names) most[row.unit] = Math.max(most[row.unit] ?? 0, row[side] ?? 0);
   const out = [];

@@ -188,7 +188,9 @@ async function turn(browser, site, api, side, counts) {
     put("memory", await memory(browser, page));
   });
 
-  // In the browser's own profile, where the cache has it by now.
+  // In the browser's own profile, where the HTTP cache has the files by now.
+  // Compiled code is not cached: Chromium does that for modules of which it
+  // has optimised much more than a short visit makes it optimise.
   await visit(browser.defaultBrowserContext(), page, undefined, async (page) => {
     put("ready, warm", await ready(page));
     if (side === "empty") return;
@@ -202,9 +204,6 @@ async function turn(browser, site, api, side, counts) {
       put("enroll to QR, again", again.ms);
       put("verify, again", await verify(page, again.secret));
     }
-    // Chromium caches a module's compiled code when a page has stayed for a
-    // while, as it does while a user reaches for the phone.
-    if (!counts) await new Promise((resolve) => setTimeout(resolve, 4000));
   });
 
   await fresh("", slow, async (page) => {
@@ -280,8 +279,8 @@ try {
       "--disable-sync",
     ],
   });
-  // The first turns warm caches, and are not counted.
-  for (let run = -2; run < runs; run++) {
+  // The first turns fill the cache, and are not counted.
+  for (let run = -1; run < runs; run++) {
     for (let i = 0; i < sides.length; i++) {
       const side = sides[(i + run + sides.length * 3) % sides.length];
       await turn(browser, site, api, side, run >= 0);

@@ -67,7 +67,8 @@ async function unlessNone(): Promise<Source> {
   try {
     return await standard();
   } catch (cause) {
-    throw new ModuleError(ErrorCode.wasm_load_failed, "The module is not to be found from here: set wasmUrl", cause);
+    if (cause instanceof ModuleError) throw cause;
+    throw new ModuleError(ErrorCode.wasm_load_failed, `The module's address is not to be found from here: set wasmUrl (${cause})`, cause);
   }
 }
 

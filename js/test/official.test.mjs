@@ -126,8 +126,7 @@ async function journey(name) {
 test("the official package and this one get equal results", async () => {
   const official = await journey("official");
   const ours = await journey("ours");
-  // What enroll has besides, parity.test.mjs lists; the first outcome counts
-  // its keys.
+  // What enroll has besides, parity.test.mjs lists.
   for (const [title, outcome] of ours) {
     const { data } = outcome.result;
     if (!data?.uri) continue;

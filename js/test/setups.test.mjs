@@ -30,7 +30,7 @@ after(async () => {
 });
 
 test("the README has all set-ups", () => {
-  const want = ["Vite, in development", "Vite", "webpack 5", "esbuild", "Rollup", "Script tag", "Raw module"];
+  const want = ["Vite, in development", "Vite", "webpack 5", "esbuild", "Rollup", "Script tag", "Raw module", "One file"];
   assert.deepEqual(Object.keys(bundled), want);
 });
 
