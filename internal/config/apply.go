@@ -172,7 +172,7 @@ func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Tim
 			return nil, err
 		}
 		if changed {
-			if err := change("webhook changed", store.AuditEvent{Detail: map[string]any{"what": "webhook"}}); err != nil {
+			if err := change("webhook changed", webhook.URLChanged(*t.WebhookURL, now)); err != nil {
 				return nil, err
 			}
 		}

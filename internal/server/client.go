@@ -76,9 +76,8 @@ func (s *server) initClient(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	out := api.InitResponse{ChallengeOptions: api.ChallengeOptions{
-		Token:               strings.TrimSpace(credentials),
+		Token:               bearerToken(r),
 		VerificationMethods: []api.VerificationMethod{},
 		User:                api.ChallengeUser{Email: maskedEmail(u.Email), PhoneNumber: masked(u.PhoneNumber, 0, 4)},
 	}}

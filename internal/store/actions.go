@@ -154,16 +154,17 @@ func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string,
 	return n == 1, nil
 }
 
-// SetState moves an action to a state, unless it is there.
-func (t *Tx) SetState(id ActionID, state api.State, at time.Time) error {
-	_, err := t.exec(`
+// SetState moves an action to a state; moved is false when it is there, or
+// there is no such action.
+func (t *Tx) SetState(id ActionID, state api.State, at time.Time) (moved bool, err error) {
+	n, err := t.exec(`
 		UPDATE actions SET state = ?, state_updated_at = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state <> ?`,
 		state, millis(at), t.tenant, id.UserID, id.Action, id.IdempotencyKey, state)
 	if err != nil {
-		return fmt.Errorf("set state of action: %w", err)
+		return false, fmt.Errorf("set state of action: %w", err)
 	}
-	return nil
+	return n == 1, nil
 }
 
 // DeleteActions removes all actions of a user.

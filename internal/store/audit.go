@@ -32,6 +32,10 @@ const (
 	AuditAuthenticatorUnlock  = "authenticator.unlocked"
 	AuditUserDeleted          = "user.deleted"
 	AuditConfiguration        = "configuration.changed"
+	AuditActionUpdated        = "action.updated"   // by the backend
+	AuditWebhookRefused       = "webhook.refused"  // no consent to a verification
+	AuditWebhookDead          = "webhook.dead"     // an event was given up
+	AuditRequestsLimited      = "requests.limited" // 429, of an address with a token of the tenant
 )
 
 // Audit adds a line to the audit log, in the transaction of what it tells of.
