@@ -120,23 +120,22 @@ func (s *server) ask(ctx context.Context, t store.Tenant, c token.Claims, q ques
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
 	err = s.Store.Update(ctx, t.ID, func(tx *store.Tx) error {
-		_, action, err := subject(tx, tx.LockUser, c)
+		standing, err := lockSubject(tx, c)
 		if err != nil {
 			return err
 		}
-		ok, moves := verifiable(action.State)
+		ok, moves := verifiable(standing.Action.State)
 		if !ok {
-			return notVerifiable(action.State)
+			return notVerifiable(standing.Action.State)
 		}
 		if !moves {
 			return nil
 		}
-		moved, err := tx.CompleteAction(q.action, action.State, q.authenticator.ID, s.Now())
-		if err == nil && !moved {
-			err = invalidRequest("The action was changed while it was verified. The code is used up.")
-		}
-		return err
+		return tx.CompleteAction(q.action, standing.Action.State, q.authenticator.ID, s.Now())
 	})
+	if errors.Is(err, store.ErrActionMoved) {
+		return invalidRequest("The action was changed while it was verified. The code is used up.")
+	}
 	var refused *api.Error
 	if err == nil || errors.Is(err, errNoSubject) || errors.As(err, &refused) {
 		return err

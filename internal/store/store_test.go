@@ -207,17 +207,15 @@ func TestActionRoundTrip(t *testing.T) {
 		t.Error("the same id twice: no error")
 	}
 	later := now.Add(time.Second)
-	update(t, s, "t", func(tx *Tx) error {
-		for _, tt := range []struct {
-			from api.State
-			want bool
-		}{{api.StateBlock, false}, {api.StateAllow, true}, {api.StateAllow, false}} {
-			if moved, err := tx.CompleteAction(want.ActionID, tt.from, "a", later); err != nil || moved != tt.want {
-				t.Errorf("complete from %s: got %v, %v", tt.from, moved, err)
-			}
+	for _, tt := range []struct {
+		from api.State
+		want error
+	}{{api.StateBlock, ErrActionMoved}, {api.StateAllow, nil}, {api.StateAllow, ErrActionMoved}} {
+		err := s.Update(t.Context(), "t", func(tx *Tx) error { return tx.CompleteAction(want.ActionID, tt.from, "a", later) })
+		if !errors.Is(err, tt.want) {
+			t.Errorf("complete from %s: got %v, want %v", tt.from, err, tt.want)
 		}
-		return nil
-	})
+	}
 	want.State, want.StateUpdatedAt, want.VerificationMethod, want.AuthenticatorID = api.StateChallengeSucceeded, later, api.AuthenticatorApp, "a"
 	err := s.View(t.Context(), "t", func(tx *Tx) error {
 		if got, found, err := tx.Action(want.ActionID); err != nil || !found || !reflect.DeepEqual(got, want) {
