@@ -20,9 +20,12 @@ func (t *Tx) ActionSettings(action string) (s api.ActionSettings, found bool, er
 		api.ActionSettings
 		found bool
 	}
+	if t.changed { // the cache knows nothing of that yet
+		return t.readActionSettings(action)
+	}
 	got, err := lookUp(&t.store.cache, settingsKey{t.tenant, action}, func() (settings, bool, error) {
 		s, found, err := t.readActionSettings(action)
-		return settings{s, found}, !t.changed, err
+		return settings{s, found}, true, err
 	})
 	return got.ActionSettings, got.found, err
 }

@@ -340,7 +340,14 @@ func TestFailuresAreCountedAndForgotten(t *testing.T) {
 	if got := count(now); got != 2 {
 		t.Errorf("got %d failures after the first, want 2", got)
 	}
-	update(t, s, "t", func(tx *Tx) error { _, err := tx.AcceptStep(a, 1, now); return err })
+	update(t, s, "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u")
+		if err != nil || len(list) != 1 || list[0].Failures != 3 {
+			t.Fatalf("got %+v, %v", list, err)
+		}
+		_, err = tx.AcceptStep(list[0], 1, now)
+		return err
+	})
 	if got := count(time.Time{}); got != 0 {
 		t.Errorf("after a success: got %d failures, want 0", got)
 	}
