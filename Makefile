@@ -82,7 +82,7 @@ native: wasm js
 	$(say) "running what touches the database again, on a throwaway PostgreSQL"
 	@.ci/with-postgres go test -race ./internal/store ./internal/webhook ./internal/server ./internal/config ./cmd/authsignal-server
 
-pages: wasm js types js/test/setups/bundlers/node_modules/.package-lock.json
+pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers official-react)
 	$(say) "running the package and page tests"
 	@.ci/with-postgres npm --prefix js test
 
@@ -101,5 +101,5 @@ fuzz: ## fuzz what parses, ten seconds a target
 	done
 
 clean: ## remove what was built
-	@rm -rf bin js/node_modules js/test/setups/*/{node_modules,work}
+	@rm -rf bin js/node_modules js/test/official-react/node_modules js/test/setups/*/{node_modules,work}
 	@git clean -fdXq js/dist

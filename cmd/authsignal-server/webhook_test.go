@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -119,5 +121,58 @@ func TestAKillWhileTheWebhookIsAskedFailsClosed(t *testing.T) {
 	}
 	if got := p.track("u1", "k2").State; got != authsignal.StateChallengeSucceeded {
 		t.Errorf("after the next code: state %s", got)
+	}
+}
+
+// What the start does to the configuration is in the audit log, and what is
+// done to the server as a whole.
+func TestTheStartAndTheKeysAreAudited(t *testing.T) {
+	t.Parallel()
+	db := filepath.Join(t.TempDir(), "a.db")
+	const key = "management-key-of-this-test"
+	audit := func(p *process, method, path string) (whats []string) {
+		t.Helper()
+		req, err := http.NewRequest(method, p.url+"/management/"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(key, "")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: status %d", path, res.StatusCode)
+		}
+		if method == "POST" {
+			return nil
+		}
+		var lines []struct {
+			Detail struct{ What string }
+		}
+		if err := json.NewDecoder(res.Body).Decode(&lines); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range lines {
+			whats = append(whats, l.Detail.What)
+		}
+		slices.Sort(whats)
+		return whats
+	}
+	started := func(args ...string) *process {
+		cmd := command(t, append([]string{"-addr", "127.0.0.1:0", "-db", db}, args...)...)
+		cmd.Env = append(cmd.Env, "AUTHSIGNAL_MANAGEMENT_KEY="+key)
+		return startCommand(t, cmd)
+	}
+	p := started("-webhook-url", "https://hooks.test/x")
+	audit(p, "POST", "signing-keys")
+	kill(t, p)
+	p = started("-webhook-url", "https://hooks.test/x") // changes nothing
+	if got, want := audit(p, "GET", "tenants/t1/audit"), []string{"API secret made", "tenant", "webhook"}; !slices.Equal(got, want) {
+		t.Errorf("of the tenant: got %v, want %v", got, want)
+	}
+	if got, want := audit(p, "GET", "audit"), []string{"signing key made"}; !slices.Equal(got, want) {
+		t.Errorf("of the server: got %v, want %v", got, want)
 	}
 }

@@ -21,7 +21,6 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -36,9 +35,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/authsignal-wasm/sdk/authsignal"
 	"github.com/authsignal-wasm/sdk/internal/api"
-	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
@@ -73,7 +70,9 @@ type result struct {
 	connections   int
 	rate          float64 // a second
 	p50, p95, p99 time.Duration
-	memory        int64 // bytes, of the server; 0 where there is none
+	memory        int64         // bytes, of the server; 0 where there is none
+	cpu           time.Duration // a request, of the server's process
+	count         int
 }
 
 func run(ctx context.Context, length time.Duration, users int, chart string) error {
@@ -102,10 +101,10 @@ func run(ctx context.Context, length time.Duration, users int, chart string) err
 		}
 		results, growth = append(results, got...), append(growth, grown)
 	}
-	fmt.Printf("\n%-11s %-8s %5s %10s %9s %9s %9s %9s\n", "store", "what", "conns", "a second", "p50 ms", "p95 ms", "p99 ms", "MiB")
+	fmt.Printf("\n%-11s %-8s %5s %10s %9s %9s %9s %9s %9s\n", "store", "what", "conns", "a second", "p50 ms", "p95 ms", "p99 ms", "CPU µs", "MiB")
 	for _, r := range results {
-		fmt.Printf("%-11s %-8s %5d %10.0f %9.2f %9.2f %9.2f %9.0f\n", r.store, r.what, r.connections, r.rate,
-			ms(r.p50), ms(r.p95), ms(r.p99), float64(r.memory)/(1<<20))
+		fmt.Printf("%-11s %-8s %5d %10.0f %9.2f %9.2f %9.2f %9.0f %9.0f\n", r.store, r.what, r.connections, r.rate,
+			ms(r.p50), ms(r.p95), ms(r.p99), float64(r.cpu)/1e3, float64(r.memory)/(1<<20))
 	}
 	fmt.Println()
 	for _, g := range growth {
@@ -124,8 +123,8 @@ type bench struct {
 }
 
 func (b *bench) all(users int) ([]result, string, error) {
-	const small = 1000
-	perLevel := int(6000 * b.length.Seconds())
+	// Each is verified once. A level that has come to its end is over.
+	perLevel := int(4000 * b.length.Seconds())
 	database, drop, err := b.database()
 	if err != nil {
 		return nil, "", err
@@ -135,7 +134,7 @@ func (b *bench) all(users int) ([]result, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err := b.seed(database, 0, len(connections)*perLevel); err != nil {
+	if err := b.seed(database, len(connections)*perLevel); err != nil {
 		return nil, "", err
 	}
 	s, err := b.start(database)
@@ -143,45 +142,87 @@ func (b *bench) all(users int) ([]result, string, error) {
 		return nil, "", err
 	}
 	defer s.stop()
+	idle := s.memory()
 	for i, n := range connections {
-		track := s.measure(n, b.length, func(k int64) error {
-			return s.track(fmt.Sprintf("u%d", k%int64(perLevel)), "")
-		})
+		track, err := s.tracks(perLevel, n, b.length)
+		if err != nil {
+			return nil, "", err
+		}
 		track.store, track.what = b.name, "track"
-		verify, err := s.verifications(i*perLevel, perLevel, n, b.length)
+		verify, err := s.verifications(between(i*perLevel, (i+1)*perLevel), currentStep, n, b.length)
 		if err != nil {
 			return nil, "", err
 		}
 		verify.store, verify.what = b.name, "verify"
 		results = append(results, track, verify)
 	}
+	fmt.Printf("%s: the server took %d MiB before its first request\n", b.name, idle>>20)
+	grown, err := b.growth(users)
+	return results, grown, err
+}
 
-	// How the time grows: the same measurement on a small and a large database.
+// growth tells how the time of a verification grows: the same thousand users
+// are verified, three steps of each, among a thousand and among many.
+func (b *bench) growth(users int) (string, error) {
+	const small = 1000
 	var p50 []time.Duration
 	for _, n := range []int{small, users} {
-		database, drop, err := b.database()
+		v, err := b.among(n, small)
 		if err != nil {
-			return nil, "", err
+			return "", err
 		}
-		defer drop()
-		began := time.Now()
-		if err := b.seed(database, 0, n); err != nil {
-			return nil, "", err
-		}
-		fmt.Printf("%s: %d users seeded in %.0f s\n", b.name, n, time.Since(began).Seconds())
-		s, err := b.start(database)
-		if err != nil {
-			return nil, "", err
-		}
-		v, err := s.verifications(0, small, 8, b.length)
-		s.stop()
-		if err != nil {
-			return nil, "", err
-		}
-		p50 = append(p50, v.p50)
+		p50 = append(p50, v)
 	}
-	return results, fmt.Sprintf("%s: p50 of a verification at 8 connections: %.2f ms with %d users, %.2f ms with %d: %.2f times",
+	return fmt.Sprintf("%s: p50 of a verification at 8 connections: %.2f ms among %d users, %.2f ms among %d: %.2f times",
 		b.name, ms(p50[0]), small, ms(p50[1]), users, float64(p50[1])/float64(p50[0])), nil
+}
+
+// among is the p50 of the verifications of count of n users.
+func (b *bench) among(n, count int) (time.Duration, error) {
+	database, drop, err := b.database()
+	if err != nil {
+		return 0, err
+	}
+	defer drop()
+	began := time.Now()
+	if err := b.seed(database, n); err != nil {
+		return 0, err
+	}
+	fmt.Printf("%s: %d users seeded in %.0f s\n", b.name, n, time.Since(began).Seconds())
+	s, err := b.start(database)
+	if err != nil {
+		return 0, err
+	}
+	defer s.stop()
+	some := make([]int, count)
+	for i := range some {
+		some[i] = i * (n / count)
+	}
+	// The steps before, at and after this one are all good until it ends.
+	period := int64(totp.DefaultParameters.Period)
+	if left := period - time.Now().Unix()%period; left < period/2 {
+		time.Sleep(time.Duration(left) * time.Second)
+	}
+	var all []time.Duration
+	step := currentStep()
+	for offset := int64(-1); offset <= 1; offset++ {
+		v, err := s.verifications(some, func() int64 { return step + offset }, 8, time.Hour)
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, v.p50)
+	}
+	slices.Sort(all)
+	return all[1], nil
+}
+
+// between lists the numbers from a to before b.
+func between(a, b int) []int {
+	list := make([]int, b-a)
+	for i := range list {
+		list[i] = a + i
+	}
+	return list
 }
 
 // database makes an empty one.
@@ -248,46 +289,11 @@ func (b *bench) commits(database string) ([]result, error) {
 	return results, err
 }
 
-// seed enrolls users from..to-1 in the database itself.
-func (b *bench) seed(database string, from, to int) error {
-	st, err := store.Open(b.ctx, database, func(bool) ([][]byte, error) { return [][]byte{encryptionKey}, nil })
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	now := time.Now()
-	const batch = 5000
-	for ; from < to; from += batch {
-		err := st.Update(b.ctx, tenant, func(tx *store.Tx) error {
-			for i := from; i < min(from+batch, to); i++ {
-				id := fmt.Sprintf("u%d", i)
-				if _, err := tx.EnsureUser(id, now); err != nil {
-					return err
-				}
-				err := tx.InsertVerified(store.Authenticator{
-					ID: uuid.NewString(), UserID: id, Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters,
-					CreatedAt: now, VerifiedAt: now,
-				}, userSecret)
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // A server is a running binary.
 type server struct {
-	ctx    context.Context
-	cmd    *exec.Cmd
-	base   string
-	client *http.Client
-	sdk    *authsignal.Client
+	ctx     context.Context
+	cmd     *exec.Cmd
+	address string // host:port
 }
 
 func (b *bench) start(database string) (*server, error) {
@@ -305,11 +311,11 @@ func (b *bench) start(database string) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the server does not start: %w", errors.Join(err, cmd.Wait()))
 	}
-	s := &server{ctx: b.ctx, cmd: cmd, base: strings.TrimSpace(line)}
-	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
-	s.sdk = authsignal.New(apiSecret, s.base)
-	s.sdk.HTTPClient = s.client
-	return s, nil
+	base, err := url.Parse(strings.TrimSpace(line))
+	if err != nil {
+		return nil, err
+	}
+	return &server{ctx: b.ctx, cmd: cmd, address: base.Host}, nil
 }
 
 func (s *server) stop() {
@@ -329,63 +335,96 @@ func (s *server) memory() int64 {
 	return 0
 }
 
-func (s *server) track(user, key string) error {
-	_, err := s.sdk.Track(s.ctx, authsignal.TrackRequest{UserID: user, Action: "signIn", Attributes: authsignal.Attributes{IdempotencyKey: key}})
-	return err
+// cpu is the time that the server's process has computed for.
+func (s *server) cpu() time.Duration {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	_, rest, _ := strings.Cut(string(b), ") ") // the name may hold spaces
+	fields := strings.Fields(rest)
+	var ticks int64
+	for i := 11; i <= 12 && i < len(fields); i++ { // utime and stime (proc(5))
+		n, _ := strconv.ParseInt(fields[i], 10, 64)
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / 100
 }
 
-// verifications tracks for count users, and then measures how their codes are
-// accepted, each once.
-func (s *server) verifications(from, count, conns int, length time.Duration) (result, error) {
-	tokens := make([]string, count)
-	prepared := measure(s.ctx, 8, time.Hour, int64(count), func(k int64) error {
-		r, err := s.sdk.Track(s.ctx, authsignal.TrackRequest{UserID: fmt.Sprintf("u%d", int64(from)+k), Action: "signIn"})
-		tokens[k] = r.Token
+// measure is the measurement of requests over a number of connections.
+func (s *server) measure(conns int, length time.Duration, count int64, do func(c *client, k int64) error) (result, error) {
+	clients := make(chan *client, conns)
+	for range conns {
+		c, err := dial(s.address)
+		if err != nil {
+			return result{}, err
+		}
+		defer c.conn.Close()
+		clients <- c
+	}
+	before := s.cpu()
+	m := measureEach(s.ctx, conns, length, count, func() func(int64) error {
+		c := <-clients
+		return func(k int64) error { return do(c, k) }
+	})
+	m.memory = s.memory()
+	if m.count > 0 {
+		m.cpu = (s.cpu() - before) / time.Duration(m.count)
+	}
+	return m.result, m.err
+}
+
+// tracks measures how actions of users are tracked.
+func (s *server) tracks(users, conns int, length time.Duration) (result, error) {
+	return s.measure(conns, length, math.MaxInt64, func(c *client, k int64) error {
+		_, err := c.do(s.trackRequest(int(k) % users))
 		return err
 	})
-	if prepared.err != nil {
-		return result{}, prepared.err
+}
+
+func (s *server) trackRequest(user int) []byte {
+	return request(s.address, "/v1/users/"+userID(user)+"/actions/signIn", basic(apiSecret), "{}")
+}
+
+// verifications tracks an action of each of some users, and then measures how
+// their codes of a step are accepted, each once.
+func (s *server) verifications(users []int, step func() int64, conns int, length time.Duration) (result, error) {
+	requests := make([]string, len(users)) // all but the code
+	_, err := s.measure(8, time.Hour, int64(len(users)), func(c *client, k int64) error {
+		answer, err := c.do(s.trackRequest(users[k]))
+		requests[k] = "Bearer " + text(answer, "token")
+		return err
+	})
+	if err != nil {
+		return result{}, err
 	}
-	var refused atomic.Int64
-	r := measure(s.ctx, conns, length, int64(count), func(k int64) error {
-		code, err := totp.Code(userSecret, totp.DefaultParameters.Step(time.Now()), totp.DefaultParameters)
+	var code atomic.Pointer[stepCode]
+	return s.measure(conns, length, int64(len(users)), func(c *client, k int64) error {
+		now := step()
+		last := code.Load()
+		if last == nil || last.step != now {
+			text, err := totp.Code(userSecret, now, totp.DefaultParameters)
+			if err != nil {
+				return err
+			}
+			last = &stepCode{now, text}
+			code.Store(last)
+		}
+		answer, err := c.do(request(s.address, "/v1"+api.PathClientVerifyTOTP, requests[k], `{"verificationCode":"`+last.code+`"}`))
 		if err != nil {
 			return err
 		}
-		req, err := http.NewRequestWithContext(s.ctx, "POST", s.base+api.PathClientVerifyTOTP, strings.NewReader(`{"verificationCode":"`+code+`"}`))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Authorization", "Bearer "+tokens[k])
-		res, err := s.client.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		var buf bytes.Buffer
-		if _, err := buf.ReadFrom(res.Body); err != nil {
-			return err
-		}
-		if !strings.Contains(buf.String(), `"isVerified":true`) {
-			refused.Add(1)
+		if !bytes.Contains(answer, []byte(`"isVerified":true`)) {
+			return fmt.Errorf("a code was refused: %s", answer)
 		}
 		return nil
 	})
-	if r.err == nil && refused.Load() > 0 {
-		r.err = fmt.Errorf("%d codes were refused", refused.Load())
-	}
-	r.memory = s.memory()
-	return r.result, r.err
 }
 
-func (s *server) measure(conns int, length time.Duration, do func(k int64) error) result {
-	r := measure(s.ctx, conns, length, math.MaxInt64, do)
-	if r.err != nil {
-		fmt.Fprintln(os.Stderr, "benchserver:", r.err)
-	}
-	r.memory = s.memory()
-	return r.result
+// A stepCode is the code of a step; all users have the same secret.
+type stepCode struct {
+	step int64
+	code string
 }
+
+func currentStep() int64 { return totp.DefaultParameters.Step(time.Now()) }
 
 // A measurement is a result and the first error of it.
 type measurement struct {
@@ -393,9 +432,14 @@ type measurement struct {
 	err error
 }
 
-// measure calls do from several goroutines for a length of time, at most count
-// times, each time with the next number.
 func measure(ctx context.Context, conns int, length time.Duration, count int64, do func(k int64) error) measurement {
+	return measureEach(ctx, conns, length, count, func() func(int64) error { return do })
+}
+
+// measureEach calls, from several goroutines that each have one of their own,
+// a function for a length of time, at most count times, each time with the next
+// number.
+func measureEach(ctx context.Context, conns int, length time.Duration, count int64, own func() func(k int64) error) measurement {
 	var next atomic.Int64
 	var mu sync.Mutex
 	var all []time.Duration
@@ -405,6 +449,7 @@ func measure(ctx context.Context, conns int, length time.Duration, count int64, 
 	for range conns {
 		wg.Go(func() {
 			var mine []time.Duration
+			do := own()
 			for time.Since(began) < length && ctx.Err() == nil {
 				k := next.Add(1) - 1
 				if k >= count {
@@ -432,6 +477,6 @@ func measure(ctx context.Context, conns int, length time.Duration, count int64, 
 	slices.Sort(all)
 	at := func(q float64) time.Duration { return all[min(int(q*float64(len(all))), len(all)-1)] }
 	return measurement{result{
-		connections: conns, rate: float64(len(all)) / took.Seconds(), p50: at(.5), p95: at(.95), p99: at(.99),
+		connections: conns, count: len(all), rate: float64(len(all)) / took.Seconds(), p50: at(.5), p95: at(.95), p99: at(.99),
 	}, failed}
 }

@@ -128,6 +128,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys) e
 	wg.Go(func() { s.clean(background, c.Retention) })
 	deliverer := &webhook.Deliverer{
 		Outbox: s.store, Sender: webhook.NewSender(webhook.DeliverTimeout), Log: s.log, Now: time.Now, Target: s.target,
+		Metrics: webhook.NewMetrics(registry, s.store.CountEvents),
 	}
 	wg.Go(func() { deliverer.Run(background) })
 	s.background = func() {
@@ -191,23 +192,38 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 		return nil
 	}
 	return s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
-		made, err := tx.EnsureTenant(api.DefaultAuthenticatorSettings(c.Issuer), time.Now())
+		now := time.Now()
+		settings := api.DefaultAuthenticatorSettings(c.Issuer)
+		made, err := tx.EnsureTenant(settings, now)
 		if err != nil {
 			return err
 		}
 		if made {
 			s.log.Info("made tenant", "tenant", keys.TenantID)
+			err := tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "tenant", "authenticator": settings}})
+			if err != nil {
+				return err
+			}
 		}
 		if c.WebhookURL != "" {
-			if _, err := tx.SetWebhookURL(c.WebhookURL); err != nil {
+			changed, err := tx.SetWebhookURL(c.WebhookURL)
+			if err != nil {
 				return err
+			}
+			if changed {
+				if err := tx.Audit(webhook.URLChanged(c.WebhookURL, now)); err != nil {
+					return err
+				}
 			}
 		}
 		if keys.APISecretKey == "" {
 			return nil
 		}
-		_, err = tx.EnsureSecret(keys.APISecretKey, time.Now())
-		return err
+		made, err = tx.EnsureSecret(keys.APISecretKey, now)
+		if err != nil || !made {
+			return err
+		}
+		return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "API secret made"}})
 	})
 }
 

@@ -47,7 +47,13 @@ func (k *keyring) load(ctx context.Context) error {
 // rotate makes a new key, which signs after spread.
 func (k *keyring) rotate(ctx context.Context) error {
 	err := k.store.Update(ctx, "", func(tx *store.Tx) error {
-		return tx.InsertSigningKey(store.SigningKey{ID: uuid.NewString(), Secret: newSigningKey(), CreatedAt: k.now()})
+		key := store.SigningKey{ID: uuid.NewString(), Secret: newSigningKey(), CreatedAt: k.now()}
+		if err := tx.InsertSigningKey(key); err != nil {
+			return err
+		}
+		return tx.Audit(store.AuditEvent{At: key.CreatedAt, Kind: store.AuditConfiguration, Detail: map[string]any{
+			"what": "signing key made", "kid": key.ID,
+		}})
 	})
 	if err != nil {
 		return err

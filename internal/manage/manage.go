@@ -74,12 +74,15 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 		settings := api.DefaultAuthenticatorSettings(tx.TenantID())
 		c.Authenticator = &settings
 	}
-	note := func(changed bool, err error, change string, detail map[string]any) error {
+	note := func(changed bool, err error, change string, e store.AuditEvent) error {
 		if err != nil || !changed {
 			return err
 		}
 		changes = append(changes, change)
-		return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: detail})
+		return tx.Audit(e)
+	}
+	set := func(detail map[string]any) store.AuditEvent {
+		return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: detail}
 	}
 	if c.Authenticator != nil {
 		change := "authenticator changed"
@@ -87,13 +90,13 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 			change = "made"
 		}
 		changed, err := tx.PutTenant(*c.Authenticator, now)
-		if err := note(changed, err, change, map[string]any{"what": "tenant", "authenticator": *c.Authenticator}); err != nil {
+		if err := note(changed, err, change, set(map[string]any{"what": "tenant", "authenticator": *c.Authenticator})); err != nil {
 			return nil, err
 		}
 	}
 	if c.WebhookURL != nil {
 		changed, err := tx.SetWebhookURL(*c.WebhookURL)
-		if err := note(changed, err, "webhook changed", map[string]any{"what": "webhook"}); err != nil {
+		if err := note(changed, err, "webhook changed", webhook.URLChanged(*c.WebhookURL, now)); err != nil {
 			return nil, err
 		}
 	}
@@ -101,13 +104,13 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 		changed, err := tx.SetBranding(*c.Branding)
 		// The logo is long, and a picture of no one's deeds.
 		detail := map[string]any{"what": "branding", "name": c.Branding.Name, "color": c.Branding.Color, "logo": c.Branding.Logo != ""}
-		if err := note(changed, err, "branding changed", detail); err != nil {
+		if err := note(changed, err, "branding changed", set(detail)); err != nil {
 			return nil, err
 		}
 	}
 	if c.Origins != nil {
 		changed, err := tx.SetOrigins(*c.Origins)
-		if err := note(changed, err, "origins changed", map[string]any{"what": "origins", "origins": *c.Origins}); err != nil {
+		if err := note(changed, err, "origins changed", set(map[string]any{"what": "origins", "origins": *c.Origins})); err != nil {
 			return nil, err
 		}
 	}

@@ -76,8 +76,16 @@ func (s *server) updateAction(r *http.Request) (any, error) {
 		if _, _, err := tx.LockUser(id.UserID); err != nil {
 			return err
 		}
-		if err := tx.SetState(id, in.State, s.Now()); err != nil {
+		now := s.Now()
+		moved, err := tx.SetState(id, in.State, now)
+		if err != nil {
 			return err
+		}
+		if moved {
+			err := tx.Audit(store.AuditEvent{At: now, Kind: store.AuditActionUpdated, ActionID: id, Detail: map[string]any{"state": in.State}})
+			if err != nil {
+				return err
+			}
 		}
 		var found bool
 		if a, found, err = tx.Action(id); err == nil && !found {

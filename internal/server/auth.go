@@ -47,6 +47,11 @@ func (s *server) authenticated(next http.Handler) http.Handler {
 		if err != nil {
 			var refused *api.Error
 			if errors.As(err, &refused) {
+				// Who guesses at keys is a stranger, and may not do so for ever.
+				// The client API has taken the request already.
+				if challenge != "Bearer" && s.overLimit(w, r) {
+					return
+				}
 				w.Header().Set("WWW-Authenticate", challenge)
 			}
 			s.answer(func(*http.Request) (any, error) { return nil, err }).ServeHTTP(w, r)
@@ -68,13 +73,22 @@ func (s *server) basic(r *http.Request) (caller, error) {
 	return caller{}, unauthorized(api.DescriptionUnauthorized)
 }
 
+// bearerToken is the token that a request carries, or "".
+func bearerToken(r *http.Request) string {
+	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(credentials)
+}
+
 // bearer finds the tenant by a client token.
 func (s *server) bearer(r *http.Request) (caller, error) {
-	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") || credentials == "" {
+	credentials := bearerToken(r)
+	if credentials == "" {
 		return caller{}, unauthorized("The request has no token. Send the token of a tracked action as Authorization: Bearer.")
 	}
-	c, err := s.Tokens.Parse(strings.TrimSpace(credentials))
+	c, err := s.Tokens.Parse(credentials)
 	if errors.Is(err, token.ErrExpired) {
 		return caller{}, &api.Error{
 			Status: http.StatusUnauthorized, Code: api.CodeExpiredToken,

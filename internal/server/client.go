@@ -16,7 +16,7 @@ import (
 // subjectFactors reads the user of a request's token, and the factors.
 func (s *server) subjectFactors(r *http.Request) (u store.User, f factors, err error) {
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		if u, _, err = subject(tx, tx.User, claims(r)); err != nil {
+		if u, _, err = subject(tx, claims(r)); err != nil {
 			return err
 		}
 		f, err = readFactors(tx, u.ID)
@@ -76,9 +76,8 @@ func (s *server) initClient(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	out := api.InitResponse{ChallengeOptions: api.ChallengeOptions{
-		Token:               strings.TrimSpace(credentials),
+		Token:               bearerToken(r),
 		VerificationMethods: []api.VerificationMethod{},
 		User:                api.ChallengeUser{Email: maskedEmail(u.Email), PhoneNumber: masked(u.PhoneNumber, 0, 4)},
 	}}

@@ -20,11 +20,21 @@ const PendingLife = 24 * time.Hour
 // errNoSubject: the user or the action of a token is gone.
 var errNoSubject = errors.New("the user or action of the token is gone")
 
-// subject finds the user and the action of a token, by tx.User or tx.LockUser.
-// A token outlives neither (wire contract, section 11, row 21), not even when
-// a user of the same id is made anew.
-func subject(tx *store.Tx, read func(id string) (store.User, bool, error), c token.Claims) (store.User, store.Action, error) {
-	user, found, err := read(c.UserID)
+// lockSubject finds the user and the action of a token, for a transaction that
+// will write. A token outlives neither (wire contract, section 11, row 21), not
+// even when a user of the same id is made anew.
+func lockSubject(tx *store.Tx, c token.Claims) (store.Standing, error) {
+	s, err := tx.LockStanding(actionID(c))
+	if err == nil && (!s.HasUser || s.User.Incarnation != c.Incarnation || !s.HasAction) {
+		err = errNoSubject
+	}
+	return s, err
+}
+
+// subject is lockSubject for a transaction that only reads, without
+// authenticators.
+func subject(tx *store.Tx, c token.Claims) (store.User, store.Action, error) {
+	user, found, err := tx.User(c.UserID)
 	if err != nil {
 		return store.User{}, store.Action{}, err
 	}
@@ -68,15 +78,11 @@ func (s *server) enroll(r *http.Request) (any, error) {
 	}
 	out := api.EnrollTOTPResponse{UserAuthenticatorID: uuid.NewString(), UserID: c.UserID, Secret: secret}
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		user, _, err := subject(tx, tx.LockUser, c)
+		standing, err := lockSubject(tx, c)
 		if err != nil {
 			return err
 		}
-		list, err := tx.Authenticators(c.UserID)
-		if err != nil {
-			return err
-		}
-		enrolled := verifiedOf(list).enrolled()
+		enrolled := verifiedOf(standing.Authenticators).enrolled()
 		if enrolled && !settings.AllowMultiple {
 			return invalidRequest("The user already has an authenticator, and the tenant allows one.")
 		}
@@ -88,7 +94,7 @@ func (s *server) enroll(r *http.Request) (any, error) {
 			}
 		}
 		now := s.Now()
-		out.URI = totp.URI(settings.Issuer, account(user), secret, parameters)
+		out.URI = totp.URI(settings.Issuer, account(standing.User), secret, parameters)
 		err = tx.Audit(store.AuditEvent{
 			At: now, Kind: store.AuditEnrollmentBegun, ActionID: actionID(c),
 			Detail: map[string]any{"userAuthenticatorId": out.UserAuthenticatorID},

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 func TestClientAddress(t *testing.T) {
@@ -39,45 +41,82 @@ func TestLimiter(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	l := newLimiter(2, func() time.Time { return now })
+	wait := func(a netip.Addr) time.Duration {
+		d, _ := l.wait(prefixOf(a))
+		return d
+	}
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for i := range 20 {
-		if d := l.wait(a); d != 0 {
+		if d := wait(a); d != 0 {
 			t.Fatalf("request %d waits %v", i, d)
 		}
 	}
-	if got, want := l.wait(a), 500*time.Millisecond; got != want {
+	if got, want := wait(a), 500*time.Millisecond; got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if d := l.wait(b); d != 0 {
+	if d := wait(b); d != 0 {
 		t.Errorf("another address waits %v", d)
 	}
 	// What was refused has not lengthened the wait.
 	now = now.Add(500 * time.Millisecond)
-	if d := l.wait(a); d != 0 {
+	if d := wait(a); d != 0 {
 		t.Errorf("after the wait: %v", d)
 	}
 	// Neighbours in one /64 are one client.
 	neighbour := netip.MustParseAddr("2001:db8::")
 	for range 20 {
 		neighbour = neighbour.Next()
-		l.wait(neighbour)
+		wait(neighbour)
 	}
-	if d := l.wait(netip.MustParseAddr("2001:db8::ffff:1")); d == 0 {
+	if d := wait(netip.MustParseAddr("2001:db8::ffff:1")); d == 0 {
 		t.Error("a /64 has as many buckets as addresses")
 	}
 	// Generations turn, and nobody is forgiven early.
 	for range 20 {
-		l.wait(a)
+		wait(a)
 	}
 	l.turned = now.Add(-generation)
-	if d := l.wait(a); d == 0 {
+	if d := wait(a); d == 0 {
 		t.Error("a turn of the generation emptied a bucket")
 	}
 	now = now.Add(3 * generation)
-	l.wait(b)
-	l.wait(b)
+	wait(b)
+	wait(b)
 	if got := len(l.current) + len(l.previous); got > 5 {
 		t.Errorf("%d buckets are kept", got)
+	}
+}
+
+// A flood is reported once a generation and address, and never for more than
+// maxTold addresses.
+func TestFewAddressesAreReported(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	l := newLimiter(0.1, func() time.Time { return now }) // one request at once
+	flood := func(addresses int) (told int) {
+		a := netip.MustParseAddr("192.0.2.0")
+		for range addresses {
+			a = a.Next()
+			for range 4 {
+				if _, tell := l.wait(prefixOf(a)); tell {
+					told++
+				}
+			}
+		}
+		return told
+	}
+	if got := flood(2); got != 2 {
+		t.Errorf("two addresses: got %d reports", got)
+	}
+	if got := flood(2); got != 0 {
+		t.Errorf("again: got %d reports", got)
+	}
+	if got := flood(200); got != maxTold-2 {
+		t.Errorf("200 addresses: got %d reports, want %d", got, maxTold-2)
+	}
+	now = now.Add(generation)
+	if got := flood(2); got != 2 {
+		t.Errorf("the next generation: got %d reports", got)
 	}
 }
 
@@ -102,6 +141,125 @@ func TestFloodsOfTheClientAPIAreRefused(t *testing.T) {
 	}
 	p.advance(time.Second)
 	p.fails(p.verify(tok, "123456"), 400, "invalid_request")
+}
+
+// value is the sum of a metric's samples with a label's value.
+func value(t *testing.T, g prometheus.Gatherer, name, label string) (sum float64) {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			found := label == ""
+			for _, l := range m.GetLabel() {
+				found = found || l.GetValue() == label
+			}
+			if f.GetName() == name && found {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return sum
+}
+
+// kinds are those of a tenant's audit log, newest first.
+func (p *peer) kinds(tenantID string) (kinds []string) {
+	p.t.Helper()
+	err := p.store.View(p.t.Context(), tenantID, func(tx *store.Tx) error {
+		list, err := tx.AuditEvents("", 1000)
+		for _, e := range list {
+			kinds = append(kinds, e.Kind)
+		}
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return kinds
+}
+
+func count(list []string, s string) (n int) {
+	for _, v := range list {
+		if v == s {
+			n++
+		}
+	}
+	return n
+}
+
+// A flood fills neither the log nor the audit log, whoever sends it.
+func TestAFloodLeavesALine(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	p := newPeer(t, func(c *Config) { c.RateLimit, c.Metrics = 1, registry })
+	tok := p.token("u1", "signIn", "")
+	const flood = 30
+	lines := func() int { return strings.Count(p.log.String(), "\n") }
+	send := func(authorization string) (refused int) {
+		for range flood {
+			if p.do("POST", "/v1/client/verify/totp", authorization, "{}").status == 429 {
+				refused++
+			}
+		}
+		return refused
+	}
+	before := lines()
+	refused := send("Bearer stranger")
+	if refused < flood-10 {
+		t.Fatalf("%d were refused", refused)
+	}
+	if got, want := lines()-before, flood-refused+1; got != want {
+		t.Errorf("a stranger: %d lines, want %d", got, want)
+	}
+	if got := count(p.kinds("t1"), store.AuditRequestsLimited); got != 0 {
+		t.Errorf("a stranger wrote %d audit lines", got)
+	}
+	if got := value(t, registry, "authsignal_requests_limited_total", ""); got != float64(refused) {
+		t.Errorf("the metrics count %v, want %d", got, refused)
+	}
+	p.advance(generation)
+	p.do("GET", "/healthz", "", "")
+	before = lines()
+	refused = send("Bearer " + tok)
+	if got, want := lines()-before, flood-refused+1; got != want {
+		t.Errorf("with a token: %d lines, want %d", got, want)
+	}
+	if got := count(p.kinds("t1"), store.AuditRequestsLimited); got != 1 {
+		t.Errorf("with a token: %d audit lines, want 1", got)
+	}
+	if log := p.log.String(); !strings.Contains(log, `"address":"127.0.0.1/32"`) || strings.Contains(log, tok) {
+		t.Errorf("log: %s", log)
+	}
+}
+
+// Guesses at a secret key are limited; a backend at the same address is not.
+func TestGuessesAtKeysAreLimited(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, func(c *Config) { c.RateLimit, c.ManagementKey = 1, managementKey })
+	for i := range 20 {
+		want, code := 401, "unauthorized"
+		if i >= 10 {
+			want, code = 429, "too_many_requests"
+		}
+		path := []string{"/v1/users/u1", "/v1/management/tenants"}[i%2]
+		p.fails(p.do("GET", path, basic("wrong"), ""), want, code)
+	}
+	p.ok(p.api("GET", "/v1/users/u1", ""))
+	p.ok(p.manage("GET", "tenants", ""))
+}
+
+// A health check is answered in a flood too, but not logged.
+func TestHealthIsNeverRefused(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, func(c *Config) { c.RateLimit = 1 })
+	for range 30 {
+		p.ok(p.do("GET", "/healthz", "", ""))
+	}
+	if got := strings.Count(p.log.String(), "\n"); got != 10 {
+		t.Errorf("%d lines, want 10", got)
+	}
 }
 
 func TestRequestIDsTieAnswersToLogLines(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 type requestInfo struct {
 	id    string
 	route string
+	// limited: it was one too many of its address, and has no line of its own.
+	limited bool
 }
 
 type requestKey struct{}
@@ -25,7 +27,8 @@ func info(ctx context.Context) *requestInfo {
 
 // logged gives each request an id, which the answer carries as X-Request-Id
 // and every log line of the request as "request", writes a line a request, and
-// counts it.
+// counts it. One that is over the limit of its address is only counted, or a
+// flood would fill the log.
 func (s *server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -36,6 +39,9 @@ func (s *server) logged(next http.Handler) http.Handler {
 		defer func() {
 			took := time.Since(start)
 			s.metrics.request(i.route, logMethod(r.Method), rec.status, took)
+			if i.limited {
+				return
+			}
 			s.Log.InfoContext(r.Context(), "request", "method", logMethod(r.Method), "route", i.route, "status", rec.status,
 				"ms", float64(took.Microseconds())/1000)
 		}()

@@ -35,6 +35,7 @@ func (s *server) managementRoutes() map[string]map[string]endpoint {
 		managementPrefix + "tenants/{tenantId}/actions/{action}":                          {"GET": s.managed(s.actionSettings), "PUT": s.managed(s.putActionSettings), "DELETE": s.managed(s.deleteActionSettings)},
 		managementPrefix + "tenants/{tenantId}/audit":                                     {"GET": s.managed(s.auditEvents)},
 		managementPrefix + "tenants/{tenantId}/users/{userId}/authenticators/{id}/unlock": {"POST": s.managed(s.unlock)},
+		managementPrefix + "audit":                                                        {"GET": s.serverAudit},
 		managementPrefix + "signing-keys":                                                 {"POST": s.newSigningKey},
 	}
 }
@@ -320,6 +321,16 @@ func (s *server) auditEvents(r *http.Request, tx *store.Tx) (any, error) {
 			At: api.Time{Time: e.At}, Kind: e.Kind, UserID: e.UserID, Action: e.Action, IdempotencyKey: e.IdempotencyKey, Detail: e.Detail,
 		})
 	}
+	return out, err
+}
+
+// serverAudit answers GET /v1/management/audit: what was done to the server as
+// a whole, which is no tenant's.
+func (s *server) serverAudit(r *http.Request) (out any, err error) {
+	err = s.Store.View(r.Context(), "", func(tx *store.Tx) error {
+		out, err = s.auditEvents(r, tx)
+		return err
+	})
 	return out, err
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"reflect"
 	"strings"
@@ -148,8 +149,22 @@ func TestChangesAreAudited(t *testing.T) {
 	p.ok(p.manage("PUT", "tenants/t1", `{"authenticator":{"drift":2}}`)) // changes nothing
 	fresh := p.ok(p.manage("POST", "tenants/t1/secrets", "")).object["apiSecretKey"].(string)
 	p.ok(p.manage("PUT", "tenants/t1/actions/pay", `{"defaultOutcome":"BLOCK"}`))
+	p.ok(p.manage("PUT", "tenants/t1", `{"webhookUrl":"https://hooks.test:444/hunter2?key=hunter2"}`))
+	p.track("u1", "signIn", `{"idempotencyKey":"k"}`)
+	for range 2 { // the second time it changes nothing
+		p.ok(p.api("PATCH", "/v1/users/u1/actions/signIn/k", `{"state":"REVIEW_REQUIRED"}`))
+	}
 	r := p.ok(p.manage("GET", "tenants/t1/audit", ""))
-	if len(r.list) != 3 || strings.Contains(r.text, fresh) || r.list[0].(map[string]any)["action"] != "pay" {
+	var details []string
+	for _, e := range r.list {
+		d, err := json.Marshal(e.(map[string]any)["detail"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		details = append(details, string(d))
+	}
+	if len(r.list) != 5 || strings.Contains(r.text, fresh) || strings.Contains(r.text, "hunter2") || r.list[2].(map[string]any)["action"] != "pay" ||
+		details[0] != `{"state":"REVIEW_REQUIRED"}` || details[1] != `{"host":"hooks.test:444","what":"webhook"}` {
 		t.Errorf("got %s", r.text)
 	}
 	if got := len(p.ok(p.manage("GET", "tenants/t1/audit?limit=1", "")).list); got != 1 {

@@ -15,6 +15,8 @@ type metrics struct {
 	requests      *prometheus.HistogramVec
 	verifications *prometheus.CounterVec
 	tracked       *prometheus.CounterVec
+	consents      *prometheus.HistogramVec
+	limited       prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -32,13 +34,26 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "authsignal_tracked_total",
 			Help: "Tracked actions by their state.",
 		}, []string{"state"}),
+		consents: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "authsignal_webhook_consent_seconds",
+			Help:    "Questions to action.verify webhooks by result (consented, refused, or failed without an answer), and how long they took.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}, []string{"result"}),
+		limited: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "authsignal_requests_limited_total",
+			Help: "Requests that were refused because their address sent too many.",
+		}),
 	}
-	r.MustRegister(m.requests, m.verifications, m.tracked)
+	r.MustRegister(m.requests, m.verifications, m.tracked, m.consents, m.limited)
 	return m
 }
 
 func (m *metrics) request(route, method string, status int, took time.Duration) {
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+func (m *metrics) consent(result string, took time.Duration) {
+	m.consents.WithLabelValues(result).Observe(took.Seconds())
 }
 
 func (m *metrics) verified(r api.VerifyTOTPResponse) {

@@ -62,27 +62,21 @@ func (s *server) track(r *http.Request) (any, error) {
 	var out api.TrackResponse
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		now := s.Now()
-		user, err := tx.EnsureUser(id.UserID, now)
+		standing, err := tx.EnsureStanding(id, now)
 		if err != nil {
 			return err
 		}
+		user, f := standing.User, verifiedOf(standing.Authenticators)
 		claims.Incarnation = user.Incarnation
 		if describe(&user, attr) {
 			if err := tx.PutUser(user); err != nil {
 				return err
 			}
 		}
-		f, err := readFactors(tx, id.UserID)
-		if err != nil {
-			return err
-		}
 		// An idempotency key that is known names the stored action: no state
 		// is ever reset, and of concurrent first tracks one makes it.
-		action, found, err := tx.Action(id)
-		if err != nil {
-			return err
-		}
-		if !found {
+		action := standing.Action
+		if !standing.HasAction {
 			action = store.Action{
 				ActionID: id, CreatedAt: now, StateUpdatedAt: now,
 				IPAddress: attr.IPAddress, UserAgent: attr.UserAgent, DeviceID: attr.DeviceID,

@@ -36,7 +36,7 @@ func (s *server) validate(r *http.Request) (any, error) {
 	}
 	var action store.Action
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		_, action, err = subject(tx, tx.User, c)
+		_, action, err = subject(tx, c)
 		return err
 	})
 	if errors.Is(err, errNoSubject) {

@@ -32,16 +32,13 @@ func (s *server) verify(r *http.Request) (any, error) {
 	var out api.VerifyTOTPResponse
 	var ask *question
 	err := s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		user, action, err := subject(tx, tx.LockUser, c)
+		standing, err := lockSubject(tx, c)
 		if err != nil {
 			return err
 		}
+		action, all := standing.Action, standing.Authenticators
 		if ok, _ := verifiable(action.State); !ok {
 			return notVerifiable(action.State)
-		}
-		all, err := tx.Authenticators(c.UserID)
-		if err != nil {
-			return err
 		}
 		candidates := candidates(all, c)
 		if len(candidates) == 0 {
@@ -60,7 +57,7 @@ func (s *server) verify(r *http.Request) (any, error) {
 			}
 			return tx.Audit(store.AuditEvent{At: now, Kind: kind, ActionID: action.ActionID})
 		}
-		out, ask, err = s.complete(tx, c, tenant(r), user, action, all, *v.accepted, now)
+		out, ask, err = s.complete(tx, c, tenant(r), standing, *v.accepted, now)
 		return err
 	})
 	if err == nil && ask != nil {
@@ -186,12 +183,13 @@ func wellFormed(code string, digits int) bool {
 // complete moves the action after an accepted code and answers with a token of
 // full scope. If a webhook has to consent, the action stays, and there is a
 // question to ask before the answer is given.
-func (s *server) complete(tx *store.Tx, c token.Claims, t store.Tenant, user store.User, action store.Action, all []store.Authenticator, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, *question, error) {
+func (s *server) complete(tx *store.Tx, c token.Claims, t store.Tenant, standing store.Standing, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, *question, error) {
+	user, action, all := standing.User, standing.Action, standing.Authenticators
 	var q *question
 	if _, moves := verifiable(action.State); moves {
 		if t.WebhookURL != "" {
 			q = &question{action.ActionID, a, now}
-		} else if _, err := tx.CompleteAction(action.ActionID, action.State, a.ID, now); err != nil {
+		} else if err := tx.CompleteAction(action.ActionID, action.State, a.ID, now); err != nil {
 			return api.VerifyTOTPResponse{}, nil, err
 		}
 	}

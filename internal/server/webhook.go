@@ -12,8 +12,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
-// consented bounds the second transaction of a verification.
-const consented = 10 * time.Second
+// settling bounds the second transaction of a verification.
+const settling = 10 * time.Second
 
 // enqueue tells the tenant's webhook of what the transaction does. It is sent
 // later, if the transaction is kept.
@@ -50,6 +50,30 @@ type question struct {
 	verifiedAt    time.Time
 }
 
+// consentOf names how a webhook was asked: "consented", "refused" by its status,
+// or "failed" without one.
+func consentOf(err error) string {
+	var status webhook.StatusError
+	switch {
+	case err == nil:
+		return "consented"
+	case errors.As(err, &status):
+		return "refused"
+	}
+	return "failed"
+}
+
+// audit writes a line that stands for itself. It must not change the answer:
+// without the database it goes to the log.
+func (s *server) audit(ctx context.Context, tenantID string, e store.AuditEvent) {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	err := s.Store.Update(ctx, tenantID, func(tx *store.Tx) error { return tx.Audit(e) })
+	if err != nil {
+		s.Log.ErrorContext(ctx, "audit", "kind", e.Kind, "error", err)
+	}
+}
+
 // ask asks the webhook whether an action may become CHALLENGE_SUCCEEDED, and
 // moves it if so (wire contract, section 11). No transaction is open while the
 // webhook thinks. Before, one has spent the code and completed the enrollment,
@@ -82,30 +106,36 @@ func (s *server) ask(ctx context.Context, t store.Tenant, c token.Claims, q ques
 		return err
 	}
 	target := webhook.Target{URL: t.WebhookURL, Secrets: secrets}
-	if err := s.sender.Send(ctx, target, event.Body, s.Now()); err != nil {
+	began := time.Now()
+	err = s.sender.Send(ctx, target, event.Body, s.Now())
+	result := consentOf(err)
+	s.metrics.consent(result, time.Since(began))
+	if err != nil {
 		s.Log.WarnContext(ctx, "webhook did not consent", "type", event.Type, "eventId", event.ID, "error", err)
+		s.audit(ctx, t.ID, store.AuditEvent{At: s.Now(), Kind: store.AuditWebhookRefused, ActionID: q.action, Detail: map[string]any{
+			"eventId": event.ID, "userAuthenticatorId": q.authenticator.ID, "result": result,
+		}})
 		return invalidRequest("The webhook did not consent to the verification. The code is used up; enter a new one to try again.")
 	}
-	ctx, cancel := context.WithTimeout(ctx, consented)
+	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
 	err = s.Store.Update(ctx, t.ID, func(tx *store.Tx) error {
-		_, action, err := subject(tx, tx.LockUser, c)
+		standing, err := lockSubject(tx, c)
 		if err != nil {
 			return err
 		}
-		ok, moves := verifiable(action.State)
+		ok, moves := verifiable(standing.Action.State)
 		if !ok {
-			return notVerifiable(action.State)
+			return notVerifiable(standing.Action.State)
 		}
 		if !moves {
 			return nil
 		}
-		moved, err := tx.CompleteAction(q.action, action.State, q.authenticator.ID, s.Now())
-		if err == nil && !moved {
-			err = invalidRequest("The action was changed while it was verified. The code is used up.")
-		}
-		return err
+		return tx.CompleteAction(q.action, standing.Action.State, q.authenticator.ID, s.Now())
 	})
+	if errors.Is(err, store.ErrActionMoved) {
+		return invalidRequest("The action was changed while it was verified. The code is used up.")
+	}
 	var refused *api.Error
 	if err == nil || errors.Is(err, errNoSubject) || errors.As(err, &refused) {
 		return err

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/authsignal-wasm/sdk/authsignal"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
@@ -256,7 +258,9 @@ func TestWithoutTheWebhooksConsentTheActionStays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			registry := prometheus.NewRegistry()
 			p, h, _ := hooked(t, func(c *Config) {
+				c.Metrics = registry
 				if name == "late" {
 					c.VerifyTimeout = 2 * time.Second
 				}
@@ -284,6 +288,18 @@ func TestWithoutTheWebhooksConsentTheActionStays(t *testing.T) {
 			p.accepted(p.verify(tok, p.code(secret, 1)))
 			if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_SUCCEEDED" {
 				t.Errorf("after a new code: state %s", got)
+			}
+			// Operators see it: in the metrics, the audit log and the log.
+			result := "refused"
+			if name == "cut off" || name == "late" {
+				result = "failed"
+			}
+			const seconds = "authsignal_webhook_consent_seconds"
+			if yes, no := value(t, registry, seconds, "consented"), value(t, registry, seconds, result); yes != 2 || no != 1 {
+				t.Errorf("metrics: %v consented and %v %s, want 2 and 1", yes, no, result)
+			}
+			if got := count(p.kinds("t1"), store.AuditWebhookRefused); got != 1 {
+				t.Errorf("got %d audit lines, want 1", got)
 			}
 			log := p.log.String()
 			if !strings.Contains(log, "webhook did not consent") || strings.Contains(log, strings.TrimPrefix(h.url, "http://")+"/") {

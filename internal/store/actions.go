@@ -55,12 +55,12 @@ func scanAction(row interface{ Scan(...any) error }) (a Action, err error) {
 	return a, nil
 }
 
+const selectAction = `SELECT ` + actionColumns + ` FROM actions
+	WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`
+
 // Action returns an action; found is false when there is none.
 func (t *Tx) Action(id ActionID) (a Action, found bool, err error) {
-	a, err = scanAction(t.queryRow(`
-		SELECT `+actionColumns+` FROM actions
-		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
-		t.tenant, id.UserID, id.Action, id.IdempotencyKey))
+	a, err = scanAction(t.queryRow(selectAction, t.tenant, id.UserID, id.Action, id.IdempotencyKey))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Action{}, false, nil
 	}
@@ -127,43 +127,53 @@ func (t *Tx) InsertAction(a Action) error {
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
-	_, err = t.exec(`
+	err = t.later(write{query: `
 		INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, created_at, state_updated_at,
 			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		t.tenant, a.UserID, a.Action, a.IdempotencyKey, a.State, millis(a.CreatedAt), millis(a.StateUpdatedAt),
-		a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules))
+		args: []any{t.tenant, a.UserID, a.Action, a.IdempotencyKey, a.State, millis(a.CreatedAt), millis(a.StateUpdatedAt),
+			a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules)}})
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
 	return nil
 }
 
+// ErrActionMoved: an action has left the state in which it was read, or is gone.
+var ErrActionMoved = errors.New("the action was changed meanwhile")
+
 // CompleteAction moves an action from a state to CHALLENGE_SUCCEEDED and
-// records what completed it: one write, guarded by the state. moved is false
-// when the action has left it, or is gone.
-func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string, at time.Time) (moved bool, err error) {
-	n, err := t.exec(`
+// records what completed it: one write, guarded by the state. If the action has
+// left it, the transaction fails with ErrActionMoved, here or at its end.
+func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string, at time.Time) error {
+	err := t.later(write{`
 		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = ?, user_authenticator_id = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state = ?`,
-		api.StateChallengeSucceeded, millis(at), api.AuthenticatorApp, authenticatorID,
-		t.tenant, id.UserID, id.Action, id.IdempotencyKey, from)
+		[]any{api.StateChallengeSucceeded, millis(at), api.AuthenticatorApp, authenticatorID,
+			t.tenant, id.UserID, id.Action, id.IdempotencyKey, from},
+		func(rows int64) error {
+			if rows == 0 {
+				return ErrActionMoved
+			}
+			return nil
+		}})
 	if err != nil {
-		return false, fmt.Errorf("complete action: %w", err)
+		return fmt.Errorf("complete action: %w", err)
 	}
-	return n == 1, nil
+	return nil
 }
 
-// SetState moves an action to a state, unless it is there.
-func (t *Tx) SetState(id ActionID, state api.State, at time.Time) error {
-	_, err := t.exec(`
+// SetState moves an action to a state; moved is false when it is there, or
+// there is no such action.
+func (t *Tx) SetState(id ActionID, state api.State, at time.Time) (moved bool, err error) {
+	n, err := t.exec(`
 		UPDATE actions SET state = ?, state_updated_at = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state <> ?`,
 		state, millis(at), t.tenant, id.UserID, id.Action, id.IdempotencyKey, state)
 	if err != nil {
-		return fmt.Errorf("set state of action: %w", err)
+		return false, fmt.Errorf("set state of action: %w", err)
 	}
-	return nil
+	return n == 1, nil
 }
 
 // DeleteActions removes all actions of a user.

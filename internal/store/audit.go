@@ -32,6 +32,10 @@ const (
 	AuditAuthenticatorUnlock  = "authenticator.unlocked"
 	AuditUserDeleted          = "user.deleted"
 	AuditConfiguration        = "configuration.changed"
+	AuditActionUpdated        = "action.updated"   // by the backend
+	AuditWebhookRefused       = "webhook.refused"  // no consent to a verification
+	AuditWebhookDead          = "webhook.dead"     // an event was given up
+	AuditRequestsLimited      = "requests.limited" // 429, of an address with a token of the tenant
 )
 
 // Audit adds a line to the audit log, in the transaction of what it tells of.
@@ -48,10 +52,10 @@ func (t *Tx) Audit(e AuditEvent) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	_, err = t.exec(`
+	err = t.later(write{query: `
 		INSERT INTO audit (tenant_id, audit_id, at, kind, user_id, action, idempotency_key, detail)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		t.tenant, id.String(), millis(e.At), e.Kind, e.UserID, e.Action, e.IdempotencyKey, string(detail))
+		args: []any{t.tenant, id.String(), millis(e.At), e.Kind, e.UserID, e.Action, e.IdempotencyKey, string(detail)}})
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}

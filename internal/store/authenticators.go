@@ -50,7 +50,7 @@ func scanAuthenticator(row interface{ Scan(...any) error }) (a Authenticator, er
 		&a.Algorithm, &a.Digits, &a.Period, &a.Email, &a.PhoneNumber, &a.IsDefault, &a.Began.Action, &a.Began.IdempotencyKey,
 		&created, &verified, &last, &a.LastStep, &a.Failures)
 	if err != nil {
-		return Authenticator{}, fmt.Errorf("read authenticator: %w", err)
+		return Authenticator{}, err
 	}
 	a.Began.UserID = a.UserID
 	a.keyID = keyID.String
@@ -67,23 +67,27 @@ func scanAuthenticator(row interface{ Scan(...any) error }) (a Authenticator, er
 // Authenticators returns all authenticators of a user, pending ones too,
 // oldest first.
 func (t *Tx) Authenticators(userID string) ([]Authenticator, error) {
-	rows, err := t.query(`
-		SELECT `+authenticatorColumns+` FROM authenticators
-		WHERE tenant_id = ? AND user_id = ? ORDER BY created_at, user_authenticator_id`, t.tenant, userID)
+	var list []Authenticator
+	err := t.readOne(read{selectAuthenticators, []any{t.tenant, userID}, func(r rows) (err error) {
+		list, err = scanAuthenticators(r)
+		return err
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("read authenticators: %w", err)
 	}
-	defer rows.Close()
-	var list []Authenticator
-	for rows.Next() {
-		a, err := scanAuthenticator(rows)
+	return list, nil
+}
+
+const selectAuthenticators = `SELECT ` + authenticatorColumns + ` FROM authenticators
+	WHERE tenant_id = ? AND user_id = ? ORDER BY created_at, user_authenticator_id`
+
+func scanAuthenticators(r rows) (list []Authenticator, err error) {
+	for r.Next() {
+		a, err := scanAuthenticator(r)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, a)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read authenticators: %w", err)
 	}
 	return list, nil
 }
@@ -163,7 +167,8 @@ func (t *Tx) Secret(a Authenticator) (string, error) {
 // AcceptStep spends a step: one write, guarded so that of any number of
 // concurrent ones only the first succeeds (RFC 6238, section 5.2). It also
 // verifies a pending authenticator and forgets the failures. accepted is false
-// when the step was spent meanwhile.
+// when the step was spent meanwhile. The authenticator is as the transaction has
+// read it, with the user locked.
 func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) (accepted bool, err error) {
 	n, err := t.exec(`
 		UPDATE authenticators
@@ -173,8 +178,9 @@ func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) (accepted boo
 	if err != nil {
 		return false, fmt.Errorf("accept step: %w", err)
 	}
-	if n == 0 {
-		return false, nil
+	// Whoever has rows of failures has a count of them.
+	if n == 0 || a.Failures == 0 {
+		return n > 0, nil
 	}
 	_, err = t.exec(`DELETE FROM failures WHERE tenant_id = ? AND user_authenticator_id = ?`, t.tenant, a.ID)
 	if err != nil {

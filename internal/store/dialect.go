@@ -153,7 +153,7 @@ func (s *Store) connectSQLite(path string) error {
 	// and single queries.
 	s.db.SetMaxOpenConns(maxReaders + 4)
 	s.db.SetMaxIdleConns(maxReaders + 4)
-	s.writer, s.readers = make(chan struct{}, 1), make(chan struct{}, maxReaders)
+	s.readers = make(chan struct{}, maxReaders)
 	return nil
 }
 

@@ -29,8 +29,8 @@ type Event struct {
 // Enqueue puts an event of the transaction's tenant into the outbox, due at
 // once. It is sent if and only if the transaction is kept.
 func (t *Tx) Enqueue(e Event) error {
-	_, err := t.exec(`INSERT INTO outbox (tenant_id, event_id, type, body, created_at, due_at) VALUES (?, ?, ?, ?, ?, ?)`,
-		t.tenant, e.ID, e.Type, e.Body, millis(e.CreatedAt), millis(e.CreatedAt))
+	err := t.later(write{query: `INSERT INTO outbox (tenant_id, event_id, type, body, created_at, due_at) VALUES (?, ?, ?, ?, ?, ?)`,
+		args: []any{t.tenant, e.ID, e.Type, e.Body, millis(e.CreatedAt), millis(e.CreatedAt)}})
 	if err != nil {
 		return fmt.Errorf("enqueue event: %w", err)
 	}
@@ -110,20 +110,48 @@ func (s *Store) EventFailed(ctx context.Context, e Event, again time.Time) error
 	return s.settle(ctx, e, `failures = failures + 1, due_at = ?`, again)
 }
 
-// EventDead ends a claimed event that will not be sent again.
+// EventDead ends a claimed event that will not be sent again, and says so in
+// the audit log.
 func (s *Store) EventDead(ctx context.Context, e Event, at time.Time) error {
-	return s.settle(ctx, e, `failures = failures + 1, state = 'DEAD', due_at = NULL, ended_at = ?`, at)
+	return s.Update(ctx, e.TenantID, func(tx *Tx) error {
+		settled, err := tx.settle(e, `failures = failures + 1, state = 'DEAD', due_at = NULL, ended_at = ?`, at)
+		if err != nil || !settled {
+			return err
+		}
+		return tx.Audit(AuditEvent{At: at, Kind: AuditWebhookDead, Detail: map[string]any{"eventId": e.ID, "type": e.Type}})
+	})
 }
 
 func (s *Store) settle(ctx context.Context, e Event, set string, at time.Time) error {
 	return s.Update(ctx, e.TenantID, func(tx *Tx) error {
-		_, err := tx.exec(`UPDATE outbox SET `+set+` WHERE tenant_id = ? AND event_id = ? AND due_at = ?`,
-			millis(at), e.TenantID, e.ID, e.due)
+		_, err := tx.settle(e, set, at)
+		return err
+	})
+}
+
+// settle changes a claimed event; settled is false when the claim has ended.
+func (t *Tx) settle(e Event, set string, at time.Time) (settled bool, err error) {
+	n, err := t.exec(`UPDATE outbox SET `+set+` WHERE tenant_id = ? AND event_id = ? AND due_at = ?`,
+		millis(at), e.TenantID, e.ID, e.due)
+	if err != nil {
+		return false, fmt.Errorf("settle event: %w", err)
+	}
+	return n == 1, nil
+}
+
+// CountEvents counts the events of all tenants that wait, and those that were
+// given up and not yet forgotten.
+func (s *Store) CountEvents(ctx context.Context) (pending, dead int64, err error) {
+	err = s.View(ctx, "", func(tx *Tx) error {
+		// The words of the partial indexes, so that they serve.
+		err := tx.queryRow(`SELECT (SELECT COUNT(*) FROM outbox WHERE due_at IS NOT NULL), (SELECT COUNT(*) FROM outbox WHERE state = 'DEAD')`).
+			Scan(&pending, &dead)
 		if err != nil {
-			return fmt.Errorf("settle event: %w", err)
+			return fmt.Errorf("count events: %w", err)
 		}
 		return nil
 	})
+	return pending, dead, err
 }
 
 // CleanEvents forgets the events of all tenants that ended before a moment.

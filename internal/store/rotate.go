@@ -100,8 +100,13 @@ func (s *Store) RotateKey(ctx context.Context) (int, error) {
 	}
 	err := s.Update(ctx, "", func(tx *Tx) error {
 		// A reference that is left keeps its key, and makes this fail.
-		_, err := tx.exec(`DELETE FROM encryption_keys WHERE key_id <> ?`, s.sealer.id)
-		return err
+		n, err := tx.exec(`DELETE FROM encryption_keys WHERE key_id <> ?`, s.sealer.id)
+		if err != nil || n == 0 {
+			return err
+		}
+		return tx.Audit(AuditEvent{At: time.Now(), Kind: AuditConfiguration, Detail: map[string]any{
+			"what": "encryption key rotated", "keyId": s.sealer.id, "secrets": total,
+		}})
 	})
 	if err != nil {
 		return total, fmt.Errorf("rotate key: forget the old keys: %w", err)

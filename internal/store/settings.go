@@ -14,8 +14,23 @@ import (
 )
 
 // ActionSettings returns what is set for an action; found is false when
-// nothing is.
+// nothing is. It is not to be changed: others have it too.
 func (t *Tx) ActionSettings(action string) (s api.ActionSettings, found bool, err error) {
+	type settings struct {
+		api.ActionSettings
+		found bool
+	}
+	if t.changed { // the cache knows nothing of that yet
+		return t.readActionSettings(action)
+	}
+	got, err := lookUp(&t.store.cache, settingsKey{t.tenant, action}, func() (settings, bool, error) {
+		s, found, err := t.readActionSettings(action)
+		return settings{s, found}, true, err
+	})
+	return got.ActionSettings, got.found, err
+}
+
+func (t *Tx) readActionSettings(action string) (s api.ActionSettings, found bool, err error) {
 	var text string
 	err = t.queryRow(`SELECT settings FROM action_settings WHERE tenant_id = ? AND action = ?`, t.tenant, action).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -62,6 +77,7 @@ func (t *Tx) PutActionSettings(action string, s api.ActionSettings) (changed boo
 	if err != nil {
 		return false, fmt.Errorf("store action settings: %w", err)
 	}
+	t.changed = true
 	n, err := t.exec(`
 		INSERT INTO action_settings (tenant_id, action, settings) VALUES (?, ?, ?)
 		ON CONFLICT (tenant_id, action) DO UPDATE SET settings = excluded.settings
@@ -75,6 +91,7 @@ func (t *Tx) PutActionSettings(action string, s api.ActionSettings) (changed boo
 // DeleteActionSettings makes an action one without settings; deleted is false
 // when it was.
 func (t *Tx) DeleteActionSettings(action string) (deleted bool, err error) {
+	t.changed = true
 	n, err := t.exec(`DELETE FROM action_settings WHERE tenant_id = ? AND action = ?`, t.tenant, action)
 	if err != nil {
 		return false, fmt.Errorf("delete action settings: %w", err)
@@ -122,6 +139,7 @@ func (t *Tx) APISecrets() ([]APISecret, error) {
 // InsertSecret stores a new API secret key, and lets those in force without
 // end expire at a moment, so that backends can change over.
 func (t *Tx) InsertSecret(secret string, now, othersExpire time.Time) (APISecret, error) {
+	t.changed = true
 	_, err := t.exec(`UPDATE api_secrets SET expires_at = ? WHERE tenant_id = ? AND expires_at IS NULL`, millis(othersExpire), t.tenant)
 	if err != nil {
 		return APISecret{}, fmt.Errorf("store API secret: %w", err)
@@ -140,6 +158,7 @@ func (t *Tx) InsertSecret(secret string, now, othersExpire time.Time) (APISecret
 // DeleteSecret takes an API secret key out of force at once; deleted is false
 // when the tenant has none of that id.
 func (t *Tx) DeleteSecret(id string) (deleted bool, err error) {
+	t.changed = true
 	n, err := t.exec(`DELETE FROM api_secrets WHERE tenant_id = ? AND secret_id = ?`, t.tenant, id)
 	if err != nil {
 		return false, fmt.Errorf("delete API secret: %w", err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/jackc/pgx/v5"
 )
 
 // Errors of Open that a person can act on.
@@ -40,10 +41,10 @@ type Store struct {
 	sealer  *sealer
 	// lock keeps other processes off a SQLite file; nil on PostgreSQL.
 	lock *flock.Flock
-	// writer admits one writing transaction at a time. SQLite would make the
-	// others poll for its lock; here they queue. Nil on PostgreSQL, which
+	// writers admits one writing transaction at a time. SQLite would make the
+	// others poll for its lock; here they queue. Not used on PostgreSQL, which
 	// locks rows.
-	writer chan struct{}
+	writers writers
 	// readers admits as many reading transactions as leave a connection for
 	// preparing a statement: they hold theirs while they wait for it. Nil on
 	// PostgreSQL.
@@ -52,6 +53,7 @@ type Store struct {
 	// time that makes one.
 	prepared  sync.Map
 	preparing sync.Mutex
+	cache     cache
 }
 
 // Close closes the database and gives up the process lock.
@@ -78,6 +80,12 @@ type Tx struct {
 	sealer  *sealer
 	tenant  string
 	store   *Store
+	// changed: the transaction changes what the store's cache may hold.
+	changed bool
+	// pipeline sends statements to PostgreSQL together; nil on SQLite and
+	// where nothing is written. pending are writes that go with the next.
+	pipeline func(func(*pgx.Conn) error) error
+	pending  []write
 }
 
 // TenantID is the tenant that the transaction is of.
@@ -87,30 +95,28 @@ func (t *Tx) TenantID() string { return t.tenant }
 // returns an error, nothing. SQLite runs writers one after another; on
 // PostgreSQL fn begins with LockUser, so that the writers of one user do.
 func (s *Store) Update(ctx context.Context, tenantID string, fn func(*Tx) error) error {
-	return s.run(ctx, s.writer, tenantID, nil, fn)
+	if s.dialect == postgres {
+		return s.updatePipelined(ctx, tenantID, fn)
+	}
+	return s.updateGrouped(ctx, tenantID, fn)
 }
 
 // View runs fn in a transaction that only reads.
 func (s *Store) View(ctx context.Context, tenantID string, fn func(*Tx) error) error {
-	return s.run(ctx, s.readers, tenantID, &sql.TxOptions{ReadOnly: true}, fn)
-}
-
-// run runs fn in a transaction, when there is room for it.
-func (s *Store) run(ctx context.Context, room chan struct{}, tenantID string, opts *sql.TxOptions, fn func(*Tx) error) error {
-	if room != nil {
+	if s.readers != nil {
 		select {
-		case room <- struct{}{}:
-			defer func() { <-room }()
+		case s.readers <- struct{}{}:
+			defer func() { <-s.readers }()
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the database: %w", ctx.Err())
 		}
 	}
-	tx, err := s.db.BeginTx(ctx, opts)
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	if err := fn(&Tx{ctx, tx, s.dialect, s.sealer, tenantID, s}); err != nil {
+	if err := fn(&Tx{ctx: ctx, tx: tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -120,6 +126,9 @@ func (s *Store) run(ctx context.Context, room chan struct{}, tenantID string, op
 }
 
 func (t *Tx) exec(query string, args ...any) (int64, error) {
+	if err := t.flush(); err != nil {
+		return 0, err
+	}
 	stmt, err := t.stmt(query)
 	if err != nil {
 		return 0, err
@@ -145,6 +154,9 @@ type failedRow struct{ err error }
 func (r failedRow) Scan(...any) error { return r.err }
 
 func (t *Tx) queryRow(query string, args ...any) row {
+	if err := t.flush(); err != nil {
+		return failedRow{err}
+	}
 	stmt, err := t.stmt(query)
 	switch {
 	case err != nil:
@@ -156,6 +168,9 @@ func (t *Tx) queryRow(query string, args ...any) row {
 }
 
 func (t *Tx) query(query string, args ...any) (*sql.Rows, error) {
+	if err := t.flush(); err != nil {
+		return nil, err
+	}
 	stmt, err := t.stmt(query)
 	switch {
 	case err != nil:

@@ -207,17 +207,15 @@ func TestActionRoundTrip(t *testing.T) {
 		t.Error("the same id twice: no error")
 	}
 	later := now.Add(time.Second)
-	update(t, s, "t", func(tx *Tx) error {
-		for _, tt := range []struct {
-			from api.State
-			want bool
-		}{{api.StateBlock, false}, {api.StateAllow, true}, {api.StateAllow, false}} {
-			if moved, err := tx.CompleteAction(want.ActionID, tt.from, "a", later); err != nil || moved != tt.want {
-				t.Errorf("complete from %s: got %v, %v", tt.from, moved, err)
-			}
+	for _, tt := range []struct {
+		from api.State
+		want error
+	}{{api.StateBlock, ErrActionMoved}, {api.StateAllow, nil}, {api.StateAllow, ErrActionMoved}} {
+		err := s.Update(t.Context(), "t", func(tx *Tx) error { return tx.CompleteAction(want.ActionID, tt.from, "a", later) })
+		if !errors.Is(err, tt.want) {
+			t.Errorf("complete from %s: got %v, want %v", tt.from, err, tt.want)
 		}
-		return nil
-	})
+	}
 	want.State, want.StateUpdatedAt, want.VerificationMethod, want.AuthenticatorID = api.StateChallengeSucceeded, later, api.AuthenticatorApp, "a"
 	err := s.View(t.Context(), "t", func(tx *Tx) error {
 		if got, found, err := tx.Action(want.ActionID); err != nil || !found || !reflect.DeepEqual(got, want) {
@@ -342,7 +340,14 @@ func TestFailuresAreCountedAndForgotten(t *testing.T) {
 	if got := count(now); got != 2 {
 		t.Errorf("got %d failures after the first, want 2", got)
 	}
-	update(t, s, "t", func(tx *Tx) error { _, err := tx.AcceptStep(a, 1, now); return err })
+	update(t, s, "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u")
+		if err != nil || len(list) != 1 || list[0].Failures != 3 {
+			t.Fatalf("got %+v, %v", list, err)
+		}
+		_, err = tx.AcceptStep(list[0], 1, now)
+		return err
+	})
 	if got := count(time.Time{}); got != 0 {
 		t.Errorf("after a success: got %d failures, want 0", got)
 	}

@@ -53,19 +53,45 @@ func scanTenant(row row) (t Tenant, found bool, err error) {
 
 // Tenant returns a tenant; found is false when there is none.
 func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, err error) {
-	return scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
-		SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`), id))
+	t, err = lookUp(&s.cache, tenantKey(id), func() (t Tenant, keep bool, err error) {
+		t, keep, err = scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
+			SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`), id))
+		return t, keep, err
+	})
+	return t, t.ID != "", err
 }
+
+// The keys of the cache.
+type (
+	tenantKey   string
+	secretKey   [sha256.Size]byte
+	settingsKey struct{ tenant, action string }
+)
 
 // TenantOfSecret returns the tenant of an API secret key that is in force. The
 // key is looked up by its SHA-256, so that the time of the look-up tells
 // nothing of the key.
 func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time) (t Tenant, found bool, err error) {
 	sum := sha256.Sum256([]byte(secret))
-	return scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
-		SELECT `+tenantColumns+`
-		FROM api_secrets s JOIN tenants ON tenants.tenant_id = s.tenant_id
-		WHERE s.secret_sum = ? AND (s.expires_at IS NULL OR s.expires_at > ?)`), sum[:], millis(now)))
+	type owner struct {
+		id      string
+		expires sql.NullInt64
+	}
+	o, err := lookUp(&s.cache, secretKey(sum), func() (o owner, keep bool, err error) {
+		err = s.db.QueryRowContext(ctx, s.dialect.rebind(`SELECT tenant_id, expires_at FROM api_secrets WHERE secret_sum = ?`), sum[:]).
+			Scan(&o.id, &o.expires)
+		if errors.Is(err, sql.ErrNoRows) {
+			return owner{}, false, nil
+		}
+		if err != nil {
+			return owner{}, false, fmt.Errorf("read API secret: %w", err)
+		}
+		return o, true, nil
+	})
+	if err != nil || o.id == "" || o.expires.Valid && o.expires.Int64 <= millis(now) {
+		return Tenant{}, false, err
+	}
+	return s.Tenant(ctx, o.id)
 }
 
 // Tenants lists all tenants by their id.
@@ -114,6 +140,7 @@ func (t *Tx) putTenant(settings api.AuthenticatorSettings, now time.Time, onConf
 	if err != nil {
 		return false, fmt.Errorf("store tenant: %w", err)
 	}
+	t.changed = true
 	n, err := t.exec(`
 		INSERT INTO tenants (tenant_id, authenticator, created_at) VALUES (?, ?, ?)
 		ON CONFLICT (tenant_id) `+onConflict, t.tenant, string(b), millis(now))
@@ -129,6 +156,7 @@ var ErrSecretTaken = errors.New("the API secret key belongs to another tenant")
 // EnsureSecret stores an API secret key of the transaction's tenant, sealed,
 // unless it is there; made is then false. One that is there keeps its end.
 func (t *Tx) EnsureSecret(secret string, now time.Time) (made bool, err error) {
+	t.changed = true
 	sum := sha256.Sum256([]byte(secret))
 	id := uuid.NewString()
 	n, err := t.exec(`
@@ -152,6 +180,7 @@ func (t *Tx) EnsureSecret(secret string, now time.Time) (made bool, err error) {
 // SetWebhookURL sets where the events of the transaction's tenant go; changed
 // is false when it was so already.
 func (t *Tx) SetWebhookURL(url string) (changed bool, err error) {
+	t.changed = true
 	n, err := t.exec(`UPDATE tenants SET webhook_url = ? WHERE tenant_id = ? AND webhook_url <> ?`, url, t.tenant, url)
 	if err != nil {
 		return false, fmt.Errorf("store tenant: %w", err)

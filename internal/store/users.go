@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
@@ -44,11 +42,8 @@ func (t *Tx) LockUser(id string) (u User, found bool, err error) {
 // EnsureUser is LockUser for a user who is made if there is none.
 func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
 	for {
-		_, err := t.exec(`
-			INSERT INTO users (tenant_id, user_id, incarnation, created_at) VALUES (?, ?, ?, ?)
-			ON CONFLICT (tenant_id, user_id) DO NOTHING`, t.tenant, id, uuid.NewString(), millis(now))
-		if err != nil {
-			return User{}, fmt.Errorf("store user: %w", err)
+		if err := t.insertUser(id, now); err != nil {
+			return User{}, err
 		}
 		// A user who was there may be deleted before the lock is ours.
 		if u, found, err := t.LockUser(id); err != nil || found {

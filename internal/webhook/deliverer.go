@@ -42,7 +42,7 @@ type Outbox interface {
 }
 
 // A Deliverer sends the events of an outbox. Several may share it, in one
-// process or in many. Every field is required.
+// process or in many. Every field is required but Metrics.
 type Deliverer struct {
 	Outbox Outbox
 	Sender *Sender
@@ -51,6 +51,8 @@ type Deliverer struct {
 	Target func(ctx context.Context, tenantID string) (Target, error)
 	Log    *slog.Logger
 	Now    func() time.Time
+	// Metrics counts the attempts; it may be nil.
+	Metrics *Metrics
 }
 
 // Run sends what is due until ctx ends. Then it claims no more, lets what is
@@ -116,14 +118,17 @@ func (d *Deliverer) deliver(ctx context.Context, e store.Event) error {
 	defer cancel()
 	now := d.Now()
 	if unsent == nil {
+		d.Metrics.count(e.Type, delivered)
 		return d.Outbox.EventDelivered(ctx, e, now)
 	}
 	log := d.Log.With("type", e.Type, "eventId", e.ID, "attempt", e.Failures+1, "error", unsent)
 	if target.URL == "" || e.Failures >= len(pauses) {
 		log.ErrorContext(ctx, "webhook given up")
+		d.Metrics.count(e.Type, dead)
 		return d.Outbox.EventDead(ctx, e, now)
 	}
 	pause := pauses[e.Failures]
 	log.WarnContext(ctx, "webhook failed", "retryIn", pause.String())
+	d.Metrics.count(e.Type, failed)
 	return d.Outbox.EventFailed(ctx, e, now.Add(pause))
 }

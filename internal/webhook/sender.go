@@ -58,8 +58,13 @@ func NewSender(timeout time.Duration) *Sender {
 	}}
 }
 
+// A StatusError is the HTTP status of a receiver that did not take an event.
+type StatusError int
+
+func (e StatusError) Error() string { return fmt.Sprintf("HTTP status %d", int(e)) }
+
 // Send signs a body and posts it to a target. It succeeds if the answer has a
-// status of 200 to 299. Errors name at most the address of the receiver, and of
+// status of 200 to 299; another one is a StatusError. Errors name at most the address of the receiver, and of
 // the answer nothing but its status.
 func (s *Sender) Send(ctx context.Context, target Target, body []byte, now time.Time) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL, bytes.NewReader(body))
@@ -81,7 +86,7 @@ func (s *Sender) Send(ctx context.Context, target Target, body []byte, now time.
 	// has been given: what goes wrong from here on is not the event's fault.
 	io.CopyN(io.Discard, res.Body, maxAnswer)
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return fmt.Errorf("HTTP status %d", res.StatusCode)
+		return StatusError(res.StatusCode)
 	}
 	return nil
 }

@@ -65,6 +65,16 @@ func NewEvent(tenantID, eventType string, data any, at time.Time) (store.Event, 
 	return e, nil
 }
 
+// URLChanged is the audit line of a new URL, or of none, of a tenant. It names
+// the receiver's host; the path and the query may hold a secret.
+func URLChanged(to string, now time.Time) store.AuditEvent {
+	host := ""
+	if u, err := url.Parse(to); err == nil {
+		host = u.Host
+	}
+	return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "webhook", "host": host}}
+}
+
 // CheckURL reports what is wrong with the URL of a receiver. The error does
 // not quote it: its path or query may hold a secret.
 func CheckURL(s string) error {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/authsignal-wasm/sdk/authsignal"
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -322,6 +325,76 @@ func (f *fleet) got(r *receiver, want ...string) {
 	if !slices.Equal(got, want) {
 		f.t.Fatalf("received %v, want %v", got, want)
 	}
+}
+
+// What becomes of events is in the metrics, and one that is given up in the
+// audit log of its tenant.
+func TestOperatorsSeeWhatBecomesOfEvents(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	r := newReceiver(t, func(n int, w http.ResponseWriter) {
+		if n > 0 {
+			w.WriteHeader(500)
+		}
+	})
+	registry := prometheus.NewRegistry()
+	d := f.deliverer(r.URL)
+	d.Metrics = NewMetrics(registry, f.store.CountEvents)
+	metric := func(name, label string) (sum float64) {
+		t.Helper()
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			for _, m := range family.GetMetric() {
+				for _, l := range m.GetLabel() {
+					if family.GetName() == name && l.GetValue() == label {
+						sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+					}
+				}
+			}
+		}
+		return sum
+	}
+	check := func(when string, want map[string]float64) {
+		t.Helper()
+		got := map[string]float64{}
+		for _, label := range []string{"delivered", "failed", "dead"} {
+			got[label] = metric("authsignal_webhook_deliveries_total", label)
+		}
+		got["outbox pending"] = metric("authsignal_webhook_outbox_events", "pending")
+		got["outbox dead"] = metric("authsignal_webhook_outbox_events", "dead")
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", when, got, want)
+		}
+	}
+	f.enqueue(1)
+	check("before", map[string]float64{"delivered": 0, "failed": 0, "dead": 0, "outbox pending": 1, "outbox dead": 0})
+	f.pass(d)
+	id := f.enqueue(1)[0]
+	f.pass(d)
+	check("after a failure", map[string]float64{"delivered": 1, "failed": 1, "dead": 0, "outbox pending": 1, "outbox dead": 0})
+	for range 3 {
+		f.advance(time.Hour)
+		f.pass(d)
+	}
+	check("at the end", map[string]float64{"delivered": 1, "failed": 3, "dead": 1, "outbox pending": 0, "outbox dead": 1})
+	err := f.store.View(t.Context(), "t", func(tx *store.Tx) error {
+		lines, err := tx.AuditEvents("", 10)
+		if len(lines) != 1 || lines[0].Kind != store.AuditWebhookDead || lines[0].Detail["eventId"] != id || lines[0].Detail["type"] != "x" {
+			t.Errorf("audit: got %+v", lines)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	// A database that is away takes the gauges with it, not the rest.
+	if err := f.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check("without a database", map[string]float64{"delivered": 1, "failed": 3, "dead": 1, "outbox pending": 0, "outbox dead": 0})
 }
 
 func TestADeliveredEventIsSentOnce(t *testing.T) {

@@ -21,8 +21,9 @@ export const root = fileURLToPath(new URL("../../", import.meta.url));
 /** The built package, as a URL that ends in a slash. */
 export const dist = new URL("../dist/", import.meta.url);
 
-const temp = await mkdtemp(path.join(tmpdir(), "authsignal-test-"));
-process.on("exit", () => rmSync(temp, { recursive: true, force: true }));
+/** A folder of the test file's own, which is gone after it. */
+export const temporary = await mkdtemp(path.join(tmpdir(), "authsignal-test-"));
+process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
 
 const built = new Map();
 
@@ -30,7 +31,7 @@ const built = new Map();
 export function goBuild(pkg, env = {}) {
   const key = pkg + JSON.stringify(env);
   if (!built.has(key)) {
-    const out = path.join(temp, `${path.basename(pkg)}-${built.size}`);
+    const out = path.join(temporary, `${path.basename(pkg)}-${built.size}`);
     const run = promisify(execFile)("go", ["build", "-o", out, pkg], { cwd: root, env: { ...process.env, ...env } });
     built.set(key, run.then(() => out));
   }
@@ -63,7 +64,7 @@ async function postgres() {
  */
 export async function startServer({ store = "SQLite", env = {}, args = [] } = {}) {
   const program = await goBuild("./cmd/authsignal-server");
-  const dir = await mkdtemp(path.join(temp, "db-"));
+  const dir = await mkdtemp(path.join(temporary, "db-"));
   const tenantId = "tenant-1";
   const apiSecretKey = "secret-for-tests";
   const database = store === "PostgreSQL" ? await postgres() : { url: path.join(dir, "authsignal.db"), drop: async () => {} };

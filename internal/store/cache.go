@@ -1,0 +1,66 @@
+package store
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// cacheAge is how long a looked-up setting is believed. A change by this
+	// process is seen at once; by another replica, or by a command beside the
+	// server, after this time.
+	cacheAge = time.Second
+	// cacheSize bounds the number of settings that are kept.
+	cacheSize = 10_000
+)
+
+// A cache keeps what every request looks up and operators seldom change:
+// tenants, the API secrets' tenants, actions' settings. Nothing of users is in
+// it.
+type cache struct {
+	mu      sync.RWMutex
+	entries map[any]cached
+	// generation grows with every clear, so that what was read before a
+	// change is not kept after it.
+	generation int
+}
+
+type cached struct {
+	value any
+	until time.Time
+}
+
+// clear forgets all; it is called after the commit of a change.
+func (c *cache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.entries)
+	c.generation++
+}
+
+// lookUp gives the value of a key from the cache, or reads it. What is read is
+// kept if keep says so.
+func lookUp[T any](c *cache, key any, read func() (value T, keep bool, err error)) (T, error) {
+	c.mu.RLock()
+	e, found := c.entries[key]
+	generation := c.generation
+	c.mu.RUnlock()
+	if found && time.Now().Before(e.until) {
+		return e.value.(T), nil
+	}
+	until := time.Now().Add(cacheAge)
+	value, keep, err := read()
+	if err != nil || !keep {
+		return value, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation != generation {
+		return value, nil
+	}
+	if c.entries == nil || len(c.entries) >= cacheSize {
+		c.entries = map[any]cached{}
+	}
+	c.entries[key] = cached{value, until}
+	return value, nil
+}

@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// SQLite has one writer at a time, and syncs its log at every commit. Writers
+// that wait for their turn anyway share a commit: each works in a savepoint of
+// the same transaction, undone by itself when it fails, and is told that it has
+// succeeded only when the commit has. When the commit fails, all have failed.
+// PostgreSQL does the like by itself.
+
+const (
+	// maxGroup and groupLife bound how long the first of a group waits for
+	// the commit.
+	maxGroup  = 64
+	groupLife = 10 * time.Millisecond
+)
+
+// writers is the queue of those who write.
+type writers struct {
+	mu    sync.Mutex
+	busy  bool
+	queue []chan *group
+}
+
+// A group is a transaction that several share, one after another.
+type group struct {
+	tx      *sql.Tx
+	began   time.Time
+	members int // who succeeded so far
+	changed bool
+	done    chan struct{}
+	err     error // of the commit; set before done is closed
+}
+
+// enter waits for the turn, and gives the open group to join, or nil.
+func (w *writers) enter(ctx context.Context) (*group, error) {
+	w.mu.Lock()
+	if !w.busy {
+		w.busy = true
+		w.mu.Unlock()
+		return nil, nil
+	}
+	turn := make(chan *group, 1)
+	w.queue = append(w.queue, turn)
+	w.mu.Unlock()
+	select {
+	case g := <-turn:
+		return g, nil
+	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	i := slices.Index(w.queue, turn)
+	if i >= 0 {
+		w.queue = slices.Delete(w.queue, i, i+1)
+	}
+	w.mu.Unlock()
+	if i < 0 { // the turn came meanwhile, perhaps with a group to see through
+		return <-turn, ctx.Err()
+	}
+	return nil, errNoTurn
+}
+
+// errNoTurn: the wait was given up, and the turn is somebody else's.
+var errNoTurn = errors.New("no turn")
+
+// pass gives the turn to the next one who waits, with a group or without.
+// It returns false when nobody does: the turn is then over if there is no
+// group, and still the caller's if there is one.
+func (w *writers) pass(g *group) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 {
+		if g == nil {
+			w.busy = false
+		}
+		return false
+	}
+	next := w.queue[0]
+	w.queue = w.queue[1:]
+	next <- g
+	return true
+}
+
+// updateGrouped is Update for SQLite.
+func (s *Store) updateGrouped(ctx context.Context, tenantID string, fn func(*Tx) error) error {
+	g, err := s.writers.enter(ctx)
+	if errors.Is(err, errNoTurn) {
+		return fmt.Errorf("wait for the database: %w", ctx.Err())
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	// From here on the turn must be given up on every path, a panic too.
+	if err != nil {
+		s.leave(g)
+		return fmt.Errorf("wait for the database: %w", err)
+	}
+	// An interrupt in the midst of a write would undo the whole transaction,
+	// which is others' too; each statement is short.
+	ctx = context.WithoutCancel(ctx)
+	if g == nil {
+		tx, err := s.db.BeginTx(ctx, nil)
+		if err != nil {
+			s.leave(nil)
+			return fmt.Errorf("begin transaction: %w", err)
+		}
+		g = &group{tx: tx, began: time.Now(), done: make(chan struct{})}
+	}
+	err = s.member(g, &Tx{ctx: ctx, tx: g.tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s}, fn)
+	if err != nil {
+		return err
+	}
+	<-g.done
+	return g.err
+}
+
+// member runs a writer within a group and gives the turn up.
+func (s *Store) member(g *group, t *Tx, fn func(*Tx) error) (err error) {
+	savepoint := g.members > 0 // the first one is undone with the transaction
+	kept := false
+	defer func() { // after a panic too
+		if !kept {
+			g = s.undo(g, t, savepoint)
+		}
+		s.leave(g)
+	}()
+	if savepoint {
+		if _, err := t.exec(`SAVEPOINT member`); err != nil {
+			return fmt.Errorf("begin transaction: %w", err)
+		}
+	}
+	if err := fn(t); err != nil {
+		return err
+	}
+	if savepoint {
+		if _, err := t.exec(`RELEASE member`); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+	}
+	kept = true
+	g.members++
+	g.changed = g.changed || t.changed
+	return nil
+}
+
+// undo takes back what a member did, and gives the group that is left, or nil.
+func (s *Store) undo(g *group, t *Tx, savepoint bool) *group {
+	if savepoint {
+		_, err := t.exec(`ROLLBACK TO member`)
+		if err == nil {
+			_, err = t.exec(`RELEASE member`)
+		}
+		if err == nil {
+			return g
+		}
+		// Some faults, a full disk among them, make SQLite undo all of it.
+		g.err = fmt.Errorf("commit: the transaction was undone: %w", err)
+	}
+	g.tx.Rollback()
+	close(g.done)
+	return nil
+}
+
+// leave gives the turn up: to the next one with the group, as long as it may
+// grow, or else after the commit.
+func (s *Store) leave(g *group) {
+	if g != nil {
+		if g.members < maxGroup && time.Since(g.began) < groupLife && s.writers.pass(g) {
+			return
+		}
+		if err := g.tx.Commit(); err != nil {
+			g.tx.Rollback()
+			g.err = fmt.Errorf("commit: %w", err)
+		} else if g.changed {
+			s.cache.clear()
+		}
+		close(g.done)
+	}
+	s.writers.pass(nil)
+}

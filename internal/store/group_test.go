@@ -1,0 +1,237 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
+)
+
+// audited are the kinds of a tenant's audit log, each once.
+func audited(t *testing.T, s *Store) map[string]bool {
+	t.Helper()
+	kinds := map[string]bool{}
+	err := s.View(t.Context(), "t", func(tx *Tx) error {
+		list, err := tx.AuditEvents("", 1000)
+		for _, e := range list {
+			if kinds[e.Kind] {
+				t.Errorf("%s was written twice", e.Kind)
+			}
+			kinds[e.Kind] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kinds
+}
+
+// Writers that share a commit stand and fall by themselves: whoever was told of
+// a success is there, and of the others, panics among them, nothing is.
+func TestWritersThatShareACommitStandAlone(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	failed := errors.New("failed")
+	write := func(i int) (err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = failed
+			}
+		}()
+		return s.Update(t.Context(), "t", func(tx *Tx) error {
+			if err := tx.Audit(AuditEvent{At: now, Kind: fmt.Sprint(i)}); err != nil {
+				return err
+			}
+			switch i % 4 {
+			case 1:
+				return failed
+			case 2:
+				panic("in the midst")
+			}
+			return nil
+		})
+	}
+	const n = 200
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = write(i) })
+	}
+	wg.Wait()
+	there := audited(t, s)
+	for i, err := range errs {
+		if wantErr := i%4 == 1 || i%4 == 2; (err != nil) != wantErr || there[fmt.Sprint(i)] == wantErr {
+			t.Errorf("writer %d: got %v, written %v", i, err, there[fmt.Sprint(i)])
+		}
+	}
+}
+
+// Writers give up waiting at any moment, and never with the turn in hand.
+func TestWritersThatGiveUpHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	var wg sync.WaitGroup
+	told := make([]error, 200)
+	for i := range told {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%20)*time.Millisecond)
+			defer cancel()
+			told[i] = s.Update(ctx, "t", func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: fmt.Sprint(i)}) })
+		})
+	}
+	wg.Wait()
+	there := audited(t, s)
+	for i, err := range told {
+		if err == nil && !there[fmt.Sprint(i)] {
+			t.Errorf("writer %d was told of a success that is not there", i)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.Update(ctx, "t", func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: "last"}) }); err != nil {
+		t.Errorf("the turn is lost: %v", err)
+	}
+}
+
+// When the whole transaction is undone, all who share it are told so.
+func TestAGroupThatIsUndoneHasSucceededForNobody(t *testing.T) {
+	t.Parallel()
+	if storetest.Postgres() {
+		return // its writers share nothing
+	}
+	s := mustOpen(t, storetest.Database(t))
+	first, second := make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	err := s.Update(t.Context(), "t", func(tx *Tx) error {
+		once.Do(func() {
+			go func() {
+				close(first)
+				second <- s.Update(t.Context(), "t", func(tx *Tx) error {
+					_, err := tx.exec(`ROLLBACK`) // as SQLite does by itself when the disk is full
+					return errors.Join(err, errors.New("disk full"))
+				})
+			}()
+			<-first
+			for { // until the second one waits
+				s.writers.mu.Lock()
+				n := len(s.writers.queue)
+				s.writers.mu.Unlock()
+				if n > 0 {
+					return
+				}
+			}
+		})
+		return tx.Audit(AuditEvent{At: now, Kind: "first"})
+	})
+	if other := <-second; err == nil || other == nil {
+		t.Errorf("got %v and %v, want two errors", err, other)
+	}
+	if audited(t, s)["first"] {
+		t.Error("the first one is there")
+	}
+	update(t, s, "t", func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: "after"}) })
+}
+
+// A write that is sent later fails the transaction all the same.
+func TestAWriteThatFailsLaterUndoesAll(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	a := Action{ActionID: ActionID{"u", "pay", "k"}, State: api.StateAllow, CreatedAt: now, StateUpdatedAt: now}
+	update(t, s, "t", func(tx *Tx) error { return tx.InsertAction(a) })
+	err := s.Update(t.Context(), "t", func(tx *Tx) error {
+		if err := tx.Audit(AuditEvent{At: now, Kind: "gone"}); err != nil {
+			return err
+		}
+		if err := tx.InsertAction(a); err != nil { // on PostgreSQL the next statement's
+			return err
+		}
+		_, err := tx.EnsureUser("u", now)
+		return err
+	})
+	if err == nil {
+		t.Error("no error")
+	}
+	if audited(t, s)["gone"] {
+		t.Error("the rest was kept")
+	}
+	// A write is seen by what follows it.
+	update(t, s, "t", func(tx *Tx) error {
+		if err := tx.Audit(AuditEvent{At: now, Kind: "seen"}); err != nil {
+			return err
+		}
+		list, err := tx.AuditEvents("", 1)
+		if err != nil || len(list) != 1 || list[0].Kind != "seen" {
+			t.Errorf("got %v, %v", list, err)
+		}
+		return nil
+	})
+}
+
+// What is cached is forgotten with a change, and another replica sees it within
+// cacheAge.
+func TestChangesReachTheCache(t *testing.T) {
+	t.Parallel()
+	database := storetest.Database(t)
+	s := mustOpen(t, database)
+	other := s
+	if storetest.Postgres() {
+		other = mustOpen(t, database)
+	}
+	settings := api.DefaultAuthenticatorSettings("Acme")
+	update(t, s, "t", func(tx *Tx) error { _, err := tx.PutTenant(settings, now); return err })
+	var key APISecret
+	update(t, s, "t", func(tx *Tx) (err error) { key, err = tx.InsertSecret("secret", now, now); return err })
+	found := func(s *Store, at time.Time) bool {
+		t.Helper()
+		tenant, found, err := s.TenantOfSecret(t.Context(), "secret", at)
+		if err != nil || found && tenant.ID != "t" {
+			t.Fatalf("got %+v, %v", tenant, err)
+		}
+		return found
+	}
+	for _, st := range []*Store{s, other} {
+		if !found(st, now) {
+			t.Fatal("the secret is not known")
+		}
+	}
+	// A new one lets it expire, at its time.
+	update(t, s, "t", func(tx *Tx) error { _, err := tx.InsertSecret("next", now, now.Add(time.Hour)); return err })
+	if !found(s, now.Add(time.Hour-1)) || found(s, now.Add(time.Hour)) {
+		t.Error("the overlap is not kept")
+	}
+	// A failed change forgets nothing wrongly, a deletion all at once.
+	update(t, s, "t", func(tx *Tx) error { _, err := tx.DeleteSecret(key.ID); return err })
+	if found(s, now) {
+		t.Error("a deleted secret is in force")
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for found(other, now) {
+		if time.Now().After(deadline) {
+			t.Fatal("another replica never hears of it")
+		}
+		time.Sleep(10 * time.Millisecond) // between polls
+	}
+	update(t, s, "t", func(tx *Tx) error {
+		for _, want := range []api.Outcome{api.OutcomeBlock, api.OutcomeReview} {
+			if _, err := tx.PutActionSettings("pay", api.ActionSettings{DefaultOutcome: want}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	err := s.View(t.Context(), "t", func(tx *Tx) error {
+		if got, found, err := tx.ActionSettings("pay"); err != nil || !found || got.DefaultOutcome != api.OutcomeReview {
+			t.Errorf("got %+v, %v, %v", got, found, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

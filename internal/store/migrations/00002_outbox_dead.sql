@@ -1,0 +1,7 @@
+-- Counts the events that were given up, for the metrics.
+
+-- +goose Up
+CREATE INDEX outbox_dead ON outbox (ended_at) WHERE state = 'DEAD';
+
+-- +goose Down
+DROP INDEX outbox_dead;

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A Standing is a user with all authenticators, pending ones too, oldest first,
+// and one action: what a request decides upon.
+type Standing struct {
+	User           User
+	Authenticators []Authenticator
+	Action         Action
+	// HasUser and HasAction are false for what is not there.
+	HasUser, HasAction bool
+}
+
+// LockStanding reads where a user and an action stand, for a transaction that
+// will write: like LockUser, and then all that the lock protects.
+func (t *Tx) LockStanding(id ActionID) (s Standing, err error) {
+	err = t.readAll(
+		read{
+			// The lock comes first: what is read after it is what it waited for.
+			`SELECT ` + userColumns + ` FROM users WHERE tenant_id = ? AND user_id = ?` + t.dialect.forUpdate,
+			[]any{t.tenant, id.UserID},
+			func(r rows) (err error) {
+				if s.HasUser = r.Next(); s.HasUser {
+					s.User, err = scanUser(r)
+				}
+				return err
+			},
+		},
+		read{
+			selectAuthenticators, []any{t.tenant, id.UserID},
+			func(r rows) (err error) {
+				s.Authenticators, err = scanAuthenticators(r)
+				return err
+			},
+		},
+		read{
+			selectAction, []any{t.tenant, id.UserID, id.Action, id.IdempotencyKey},
+			func(r rows) (err error) {
+				if s.HasAction = r.Next(); s.HasAction {
+					s.Action, err = scanAction(r)
+				}
+				return err
+			},
+		},
+	)
+	if err != nil {
+		return Standing{}, fmt.Errorf("read user and action: %w", err)
+	}
+	return s, nil
+}
+
+// EnsureStanding is LockStanding for a user who is made if there is none.
+func (t *Tx) EnsureStanding(id ActionID, now time.Time) (Standing, error) {
+	for {
+		s, err := t.LockStanding(id)
+		if err != nil || s.HasUser {
+			return s, err
+		}
+		// A user whom another one makes at the same time may be deleted before
+		// the lock is ours.
+		if err := t.insertUser(id.UserID, now); err != nil {
+			return Standing{}, err
+		}
+	}
+}
+
+// insertUser makes a user, unless there is one.
+func (t *Tx) insertUser(id string, now time.Time) error {
+	_, err := t.exec(`
+		INSERT INTO users (tenant_id, user_id, incarnation, created_at) VALUES (?, ?, ?, ?)
+		ON CONFLICT (tenant_id, user_id) DO NOTHING`, t.tenant, id, uuid.NewString(), millis(now))
+	if err != nil {
+		return fmt.Errorf("store user: %w", err)
+	}
+	return nil
+}
