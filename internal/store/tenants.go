@@ -191,6 +191,7 @@ func (t *Tx) SetWebhookURL(url string) (changed bool, err error) {
 // SetBranding sets how the pre-built UI looks; changed is false when it was so
 // already.
 func (t *Tx) SetBranding(b api.Branding) (changed bool, err error) {
+	t.changed = true
 	text, err := json.Marshal(b)
 	if err != nil {
 		return false, fmt.Errorf("store tenant: %w", err)
