@@ -259,6 +259,16 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 	if got := fails(t, command(t, "-addr", address, "-db", filepath.Join(dir, "b.db"))); !strings.Contains(got, "address already in use") {
 		t.Errorf("port taken: got %s", got)
 	}
+	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", "postgres://nobody:hunter2@127.0.0.1:1/x")); !strings.Contains(got, "connect to the database") || strings.Contains(got, "hunter2") {
+		t.Errorf("no PostgreSQL there: got %s", got)
+	}
+	untouched := filepath.Join(dir, "c.db")
+	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", untouched, "-config", filepath.Join(dir, "none.yaml"))); !strings.Contains(got, "none.yaml") {
+		t.Errorf("no configuration there: got %s", got)
+	}
+	if _, err := os.Stat(untouched); err == nil {
+		t.Error("a start without its configuration has made a database")
+	}
 	if got := fails(t, command(t, "-token-ttl", "x")); !strings.Contains(got, "-token-ttl") {
 		t.Errorf("bad flag: got %s", got)
 	}

@@ -49,6 +49,14 @@ type Server struct {
 
 // Start opens the store and listens. When it returns, requests are answered.
 func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, error) {
+	// Before anything is made: a file that is wrong must leave nothing behind.
+	var file config.File
+	if c.File != "" {
+		var err error
+		if file, err = config.ReadFile(c.File); err != nil {
+			return nil, err
+		}
+	}
 	var keys config.Keys
 	st, err := store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
 		var made bool
@@ -65,25 +73,19 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 		TenantID: keys.TenantID, APISecretKey: keys.APISecretKey,
 		log: log, store: st, done: make(chan error, 2), background: func() {},
 	}
-	if err := s.start(ctx, c, keys); err != nil {
+	if err := s.start(ctx, c, keys, file); err != nil {
 		return nil, errors.Join(err, s.Stop(0))
 	}
 	return s, nil
 }
 
-func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys) error {
+func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, file config.File) error {
 	if err := s.ensureTenant(ctx, c, keys); err != nil {
 		return err
 	}
-	if c.File != "" {
-		file, err := config.ReadFile(c.File)
-		if err != nil {
-			return err
-		}
-		err = file.Apply(ctx, s.store, os.Getenv, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
-		if err != nil {
-			return err
-		}
+	err := file.Apply(ctx, s.store, os.Getenv, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
+	if err != nil {
+		return err
 	}
 	ring, err := newKeyring(ctx, s.store, time.Now)
 	if err != nil {

@@ -96,7 +96,7 @@ func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte,
 	s := &Store{dialect: sqlite}
 	connect := s.connectSQLite
 	if IsPostgres(database) {
-		s.dialect, connect = postgres, s.connectPostgres
+		s.dialect, connect = postgres, func(url string) error { return s.connectPostgres(ctx, url) }
 	}
 	err := connect(database)
 	if err == nil {
@@ -157,8 +157,7 @@ func (s *Store) connectSQLite(path string) error {
 	return nil
 }
 
-// connectPostgres does not dial yet; the first query does.
-func (s *Store) connectPostgres(url string) error {
+func (s *Store) connectPostgres(ctx context.Context, url string) error {
 	db, err := sql.Open("pgx", url)
 	if err != nil {
 		// The driver's text may quote the password of the URL.
@@ -167,6 +166,9 @@ func (s *Store) connectPostgres(url string) error {
 	s.db = db
 	s.db.SetMaxOpenConns(16)
 	s.db.SetMaxIdleConns(16)
+	if err := db.PingContext(ctx); err != nil { // it names user and host, not the password
+		return fmt.Errorf("connect to the database: %w", err)
+	}
 	return nil
 }
 
