@@ -21,7 +21,7 @@ wasm: ## build the browser module; print its sizes and hash
 	$(say) "building the browser module"
 	@go run ./cmd/buildsdk module
 
-js: ## build the JavaScript wrapper
+js: wasm ## build the JavaScript wrapper, one bundle of which has the module inside
 	$(say) "building the wrapper"
 	@go run ./cmd/buildsdk wrapper
 

@@ -16,8 +16,8 @@ var files embed.FS
 var ErrNotBuilt = errors.New(`the browser SDK is not built: run "make wasm js"`)
 
 // Dist gives the built files: authsignal.wasm, authsignal.wasm.br,
-// authsignal.wasm.json, wasm_exec.js, index.js and index.min.js. It fails with
-// ErrNotBuilt if the module or the wrapper is missing.
+// authsignal.wasm.json, wasm_exec.js, index.js, index.min.js, inline.js and
+// react.js. It fails with ErrNotBuilt if the module or the wrapper is missing.
 func Dist() (fs.FS, error) {
 	return dist(files)
 }

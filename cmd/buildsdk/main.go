@@ -12,6 +12,8 @@
 //	wasm_exec.js          the loader of the same toolchain, for pages without the wrapper
 //	index.js              the wrapper as an ES module
 //	index.min.js          the wrapper for a script tag, as the global "authsignal"
+//	inline.js             the wrapper with the module inside
+//	react.js              components for React, on top of index.js
 //
 // With -check it writes nothing and fails if what lies in dir is not what the
 // sources give.

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/evanw/esbuild/pkg/api"
 )
@@ -43,23 +46,33 @@ func checkWrapper(tc toolchain, dir string) error {
 	return nil
 }
 
-// bundleWrapper bundles js/src, as an ES module and for a script tag, into
-// files of dir that it does not write.
+// bundleWrapper bundles js/src into files of dir that it does not write. The
+// module must lie there: one of the bundles has it inside.
 func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
 	loader, err := os.ReadFile(tc.wasmExec())
 	if err != nil {
 		return nil, err
 	}
+	wasm, err := os.ReadFile(filepath.Join(dir, "authsignal.wasm"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errStale
+	}
+	if err != nil {
+		return nil, err
+	}
 	base := api.BuildOptions{
 		AbsWorkingDir: filepath.Join(tc.root, "js"),
-		EntryPoints:   []string{"src/index.ts"},
 		Bundle:        true,
 		Target:        api.ES2020,
 		Platform:      api.PlatformNeutral,
+		Format:        api.FormatESModule,
 		Charset:       api.CharsetUTF8,
 		Sourcemap:     api.SourceMapLinked,
 		LegalComments: api.LegalCommentsEndOfFile,
-		Plugins:       []api.Plugin{wasmExecPlugin(string(loader))},
+		Plugins: []api.Plugin{
+			sourcePlugin("wasm_exec", wasmExecSource(string(loader), tc.version)),
+			sourcePlugin("inlined_module", `export const gzip = "`+base64.StdEncoding.EncodeToString(compressGzip(wasm))+`"`),
+		},
 
 		MinifyWhitespace:  true,
 		MinifyIdentifiers: true,
@@ -67,10 +80,11 @@ func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
 	}
 
 	module := base
-	module.Format = api.FormatESModule
+	module.EntryPoints = []string{"src/index.ts"}
 	module.Outfile = filepath.Join(dir, "index.js")
 
 	script := base
+	script.EntryPoints = []string{"src/index.ts"}
 	script.Format = api.FormatIIFE
 	script.GlobalName = "authsignal"
 	script.Outfile = filepath.Join(dir, "index.min.js")
@@ -78,8 +92,22 @@ func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
 	script.Inject = []string{"src/script.ts"}
 	script.Define = map[string]string{"import.meta.url": "scriptURL"}
 
+	inline := base
+	inline.EntryPoints = []string{"src/inline.ts"}
+	inline.Outfile = filepath.Join(dir, "inline.js")
+	inline.Sourcemap = api.SourceMapNone // it would have the module inside again
+
+	// Its Authsignal is the one of the main entry, not a second copy.
+	react := base
+	react.EntryPoints = []string{"src/react.tsx"}
+	react.Outfile = filepath.Join(dir, "react.js")
+	react.JSX = api.JSXAutomatic
+	react.Plugins = []api.Plugin{externalPlugin(`^(\./index\.js|react|react/jsx-runtime)$`)}
+	// To frameworks that render on a server these are components of the page.
+	react.Banner = map[string]string{"js": `"use client";`}
+
 	var files []api.OutputFile
-	for _, options := range []api.BuildOptions{module, script} {
+	for _, options := range []api.BuildOptions{module, script, inline, react} {
 		result := api.Build(options)
 		var errs []error
 		for _, kind := range []struct {
@@ -98,24 +126,41 @@ func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
 	return files, nil
 }
 
-// wasmExecPlugin serves the import "wasm_exec": the toolchain's file, as it
-// is, inside a function whose parameter hides the real globalThis. What the
-// file publishes (Go, fs, process, path) then lands on the object that the
-// wrapper passes in, and so does all that the Go program takes for global.
-func wasmExecPlugin(loader string) api.Plugin {
-	source := "/*! wasm_exec.js: Copyright 2018 The Go Authors. BSD-style license, https://go.dev/LICENSE */\n" +
+// wasmExecSource is the source of "wasm_exec": the toolchain's file, as it is,
+// inside a function whose parameter hides the real globalThis. What the file
+// publishes (Go, fs, process, path) then lands on the object that the wrapper
+// passes in, and so does all that the Go program takes for global.
+func wasmExecSource(loader, version string) string {
+	return "/*! wasm_exec.js: Copyright 2018 The Go Authors. BSD-style license, https://go.dev/LICENSE */\n" +
 		"export function load(globalThis) {\n" +
 		// The one global that the file reads by its bare name.
 		"const fs = { writeSync: (fd, data) => globalThis.fs.writeSync(fd, data) };\n" +
-		loader + "\nreturn globalThis.Go;\n}\n"
+		loader + "\nreturn globalThis.Go;\n}\n" +
+		"export const version = " + strconv.Quote(version) + ";\n"
+}
+
+// sourcePlugin serves the import of a name that is no file.
+func sourcePlugin(name, source string) api.Plugin {
 	return api.Plugin{
-		Name: "wasm_exec",
+		Name: name,
 		Setup: func(build api.PluginBuild) {
-			build.OnResolve(api.OnResolveOptions{Filter: `^wasm_exec$`}, func(api.OnResolveArgs) (api.OnResolveResult, error) {
-				return api.OnResolveResult{Path: "wasm_exec.js", Namespace: "go"}, nil
+			build.OnResolve(api.OnResolveOptions{Filter: "^" + name + "$"}, func(api.OnResolveArgs) (api.OnResolveResult, error) {
+				return api.OnResolveResult{Path: name + ".js", Namespace: name}, nil
 			})
-			build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: "go"}, func(api.OnLoadArgs) (api.OnLoadResult, error) {
+			build.OnLoad(api.OnLoadOptions{Filter: `.*`, Namespace: name}, func(api.OnLoadArgs) (api.OnLoadResult, error) {
 				return api.OnLoadResult{Contents: &source, Loader: api.LoaderJS}, nil
+			})
+		},
+	}
+}
+
+// externalPlugin leaves the imports that filter matches as they are written.
+func externalPlugin(filter string) api.Plugin {
+	return api.Plugin{
+		Name: "external",
+		Setup: func(build api.PluginBuild) {
+			build.OnResolve(api.OnResolveOptions{Filter: filter}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
+				return api.OnResolveResult{Path: args.Path, External: true}, nil
 			})
 		},
 	}

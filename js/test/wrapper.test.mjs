@@ -227,12 +227,12 @@ everywhere(() => site, tolerated, (run, { visit }) => {
   test("a trap settles all calls, and the next call starts the program afresh", async () => {
     const got = await run(async ({ Authsignal }, site) => {
       // The page sees the instance only where it is made.
-      const { instantiateStreaming } = WebAssembly;
+      const { instantiate } = WebAssembly;
       let memory;
-      WebAssembly.instantiateStreaming = async (...args) => {
-        const result = await instantiateStreaming.apply(WebAssembly, args);
-        memory = result.instance.exports.mem;
-        return result;
+      WebAssembly.instantiate = async (...args) => {
+        const instance = await instantiate.apply(WebAssembly, args);
+        memory = instance.exports.mem;
+        return instance;
       };
       try {
         const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
@@ -244,7 +244,7 @@ everywhere(() => site, tolerated, (run, { visit }) => {
         const trapped = await authsignal.totp.verify({ code: "1" });
         return [trapped, await pending, await authsignal.totp.verify({ code: "1" })];
       } finally {
-        WebAssembly.instantiateStreaming = instantiateStreaming;
+        WebAssembly.instantiate = instantiate;
       }
     });
     assert.deepEqual([got[0].errorCode, got[1].errorCode], ["sdk_crashed", "sdk_crashed"]);
