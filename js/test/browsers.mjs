@@ -590,6 +590,7 @@ class WebKitPage extends Page {
     await this.native?.quit().catch(() => {}); // it may have ended
     await this._driver?.stop();
     await this._proxy?.close();
+    this._closed?.();
   }
 }
 
@@ -616,10 +617,17 @@ async function openWebKit(home, scheme) {
     // Its sandbox needs what root and containers do not have; all that is opened is our own.
     WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1",
   };
+  const pages = new Set();
   return {
     engine: "WebKit",
-    newPage: ({ viewport } = {}) => WebKitPage.open(env, viewport),
+    async newPage({ viewport } = {}) {
+      const page = await WebKitPage.open(env, viewport);
+      pages.add(page);
+      page._closed = () => pages.delete(page);
+      return page;
+    },
     async close() {
+      await Promise.all([...pages].map((page) => page.close()));
       await xvfb.stop();
       home.remove();
     },

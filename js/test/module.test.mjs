@@ -6,31 +6,39 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import { dist, launchBrowser, root, serve, watch } from "./harness.mjs";
+import { engines, openBrowser } from "./browsers.mjs";
+import { dist, root, serve } from "./harness.mjs";
 
 const strict = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:";
 
-// What a page does at each level, word for word the same from here on.
+// What a page or a worker does at each level, word for word the same from here
+// on. A worker has no image to show.
 const lines = `
   const authsignal = new Authsignal({ tenantId: "t", baseUrl: location.origin + "/v1" });
   authsignal.setToken("track-token");
   const enrollment = await authsignal.totp.enroll();
-  const image = document.createElement("img");
-  image.src = enrollment.data.qrCode;
-  document.body.append(image);
-  await image.decode();
+  let width;
+  if (globalThis.document) {
+    const image = document.createElement("img");
+    image.src = enrollment.data.qrCode;
+    document.body.append(image);
+    await image.decode();
+    width = image.naturalWidth;
+  }
   const response = await authsignal.totp.verify({ code: "123 456" });
   globalThis.result = {
     keys: Object.keys(enrollment.data),
-    width: image.naturalWidth,
+    width,
     response,
     token: response.token,
     svg: (await qr.toSVG("text")).slice(0, 4),
-  };`;
+  };
+  if (!globalThis.document) postMessage(globalThis.result);`;
 
-let browser;
 let site;
 let asked;
+
+const enrollKeys = ["qrCode", "secret", "uri", "userAuthenticatorId", "userId", "issuer", "account", "digits", "period", "algorithm"];
 
 before(async () => {
   const html = (head) => `<!doctype html><html lang="en"><title>An application's page</title>${head}<body></body></html>`;
@@ -40,7 +48,11 @@ before(async () => {
     asked.push(`${request.url} ${request.headers.authorization} ${text}`);
     response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(body));
   };
-  browser = await launchBrowser();
+  const raw = `
+    const go = new Go();
+    const { instance } = await WebAssembly.instantiateStreaming(fetch("dist/authsignal.wasm"), go.importObject);
+    go.run(instance);
+    const { Authsignal, qr } = globalThis.authsignal;${lines}`;
   site = await serve(
     {
       "/": html(""),
@@ -49,11 +61,8 @@ before(async () => {
       "/script.html": html('<script src="dist/index.min.js"></script><script type="module" src="script.js"></script>'),
       "/script.js": `const { Authsignal, qr } = globalThis.authsignal;${lines}`,
       "/raw.html": html('<script src="dist/wasm_exec.js"></script><script type="module" src="raw.js"></script>'),
-      "/raw.js": `
-        const go = new Go();
-        const { instance } = await WebAssembly.instantiateStreaming(fetch("dist/authsignal.wasm"), go.importObject);
-        go.run(instance);
-        const { Authsignal, qr } = globalThis.authsignal;${lines}`,
+      "/raw.js": raw,
+      "/raw-worker.js": `import "/dist/wasm_exec.js";${raw}`,
       "/dist/": dist,
       "/v1/client/user-authenticators/totp": answer({
         userAuthenticatorId: "id",
@@ -66,34 +75,67 @@ before(async () => {
     { "Content-Security-Policy": strict },
   );
 });
-after(async () => {
-  await browser?.close();
-  await site?.close();
-});
+after(() => site?.close());
 
 test("what is built is what the sources give", async () => {
   await promisify(execFile)("go", ["run", "./cmd/buildsdk", "-check"], { cwd: root });
 });
 
-for (const level of ["module", "script", "raw"]) {
-  test(`the ${level} page enrolls and verifies under a strict policy`, async () => {
-    asked = [];
-    const page = await browser.newPage();
-    const problems = watch(page, site.url);
-    await page.goto(`${site.url}/${level}.html`);
-    await page.waitForFunction("globalThis.result", { timeout: 10_000 }).catch((error) => assert.fail(`${error}\n${problems.join("\n")}`));
-    const got = await page.evaluate("result");
-    await page.close();
-    assert.deepEqual(got.keys.sort(), ["account", "algorithm", "digits", "issuer", "period", "qrCode", "secret", "uri", "userAuthenticatorId", "userId"]);
-    assert.ok(got.width > 100, `the QR code is ${got.width} pixels wide`);
-    assert.deepEqual(got.response, { data: { isVerified: true, token: "new-token" } });
-    assert.equal(got.token, "new-token");
-    assert.equal(got.svg, "<svg");
-    assert.deepEqual(asked, [
-      "/v1/client/user-authenticators/totp Bearer track-token ",
-      '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}',
-    ]);
-    assert.deepEqual(problems, []);
+for (const engine of engines) {
+  describe(`in ${engine}`, () => {
+    let browser;
+    let page;
+    before(async () => {
+      browser = await openBrowser(engine);
+      page = await browser.newPage();
+    });
+    after(() => browser?.close());
+
+    const check = async (got) => {
+      assert.deepEqual(got.keys.filter((k) => !enrollKeys.includes(k)), []);
+      assert.deepEqual(got.response, { data: { isVerified: true, token: "new-token" } });
+      assert.equal(got.token, "new-token");
+      assert.equal(got.svg, "<svg");
+      assert.deepEqual(asked, [
+        "/v1/client/user-authenticators/totp Bearer track-token ",
+        '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}',
+      ]);
+      assert.deepEqual(await page.problems(site.url), []);
+    };
+
+    for (const level of ["module", "script", "raw"]) {
+      test(`the ${level} page enrolls and verifies under a strict policy`, async () => {
+        asked = [];
+        await page.goto(`${site.url}/${level}.html`);
+        const got = await page.waitFor(() => globalThis.result);
+        assert.ok(got.width > 100, `the QR code is ${got.width} pixels wide`);
+        await check(got);
+      });
+    }
+
+    for (const [level, script] of [
+      ["module", "/module.js"],
+      ["raw module", "/raw-worker.js"],
+    ]) {
+      test(`the ${level} enrolls and verifies in a module worker under a strict policy`, async () => {
+        asked = [];
+        await page.goto(site.url);
+        const got = await page.evaluate(
+          (script) =>
+            new Promise((resolve, reject) => {
+              const worker = new Worker(script, { type: "module" });
+              worker.onmessage = ({ data }) => {
+                worker.terminate();
+                resolve(data);
+              };
+              worker.onerror = (event) => reject(new Error(`the worker: ${event.message}`));
+            }),
+          script,
+        );
+        assert.equal(got.width, undefined);
+        await check(got);
+      });
+    }
   });
 }
 

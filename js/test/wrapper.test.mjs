@@ -1,26 +1,28 @@
 // The wrapper around the module: when it loads it, what it does when that
 // fails, and what it does when the program ends. A stand-in for the module
 // (testdata/standin) does what the real one does not. Each check runs as it
-// stands in Node and in Chromium, on a copy of the package with no history.
+// stands in Node and in every engine's pages and workers, on a copy of the
+// package with no history.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, describe, test } from "node:test";
-import { dist, launchBrowser, serve, standin, watch } from "./harness.mjs";
+import { after, before, test } from "node:test";
+import { dist, serve, standin } from "./harness.mjs";
+import { everywhere, workerScript } from "./places.mjs";
 
-let browser;
 let site;
 let failures;
 let module;
 
 before(async () => {
-  [browser, module] = await Promise.all([launchBrowser(), standin()]);
+  module = await standin();
   const html = "<!doctype html><title>An application's page</title>";
   const bytes = await readFile(module);
   const send = (status, type, body) => (_, response) => response.writeHead(status, { "Content-Type": type }).end(body);
   site = await serve({
     "/": html,
     "/ids.html": html + '<p id="fs"></p><p id="process"></p><p id="path"></p><p id="Go"></p>',
+    "/worker.js": workerScript,
     "/dist/": dist,
     "/standin.wasm": module,
     "/missing.wasm": send(404, "text/plain", "no"),
@@ -43,379 +45,343 @@ before(async () => {
     "/tag.html": html + '<script src="/dist/index.min.js"></script>',
   });
 });
-after(async () => {
-  await browser?.close();
-  await site?.close();
-});
+after(() => site?.close());
 
-let copies = 0;
+// What the checks bring about on purpose: files that are not to be had, and a
+// policy that Firefox reports besides.
+const tolerated = /^(response|failed|request): .*\/(none|missing|once)\.wasm$|^console: Content-Security-Policy: .* blocked WebAssembly/;
 
-const places = {
-  // The check must not use what it does not declare: in Chromium its text is
-  // all that arrives.
-  async Node(check, ...args) {
-    const sdk = await import(new URL(`index.js?${copies++}`, dist).href);
-    return check(sdk, site.url, ...args);
-  },
-  async Chromium(check, ...args) {
-    const page = await browser.newPage();
-    const problems = watch(page, site.url);
-    await page.goto(site.url);
-    const result = await page.evaluate(
-      `(async () => (${check})(await import("/dist/index.js"), ...${JSON.stringify([site.url, ...args])}))()`,
-    );
-    await page.close();
-    // What the checks bring about on purpose: files that are not to be had.
-    assert.deepEqual(problems.filter((p) => !/Failed to load resource|none\.wasm/.test(p)), []);
-    return result;
-  },
-};
+everywhere(() => site, tolerated, (run, { visit }) => {
+  test("importing and constructing load nothing", async () => {
+    site.requests.length = 0;
+    await run(({ Authsignal }, site) => {
+      new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" }).setToken("token");
+    });
+    assert.ok(!site.requests.includes("/standin.wasm"));
+  });
 
-for (const [place, run] of Object.entries(places)) {
-  describe(`in ${place}`, () => {
-    test("importing and constructing load nothing", async () => {
+  test("a missing tenantId throws", async () => {
+    const got = await run(({ Authsignal }) => {
+      try {
+        new Authsignal({ baseUrl: "http://localhost/v1" });
+      } catch (error) {
+        return String(error);
+      }
+    });
+    assert.equal(got, "Error: tenantId is required");
+  });
+
+  test("concurrent first calls load one module", async () => {
+    site.requests.length = 0;
+    const got = await run(async ({ Authsignal, qr }, site) => {
+      const wasmUrl = site + "/standin.wasm";
+      const [a, b] = ["a", "b"].map((tenantId) => new Authsignal({ tenantId, wasmUrl }));
+      a.setToken("a");
+      b.setToken("b");
+      const code = "123456";
+      return Promise.all([a.preload(), a.totp.verify({ code }), b.totp.verify({ code }), qr.toSVG("text", { wasmUrl })]);
+    });
+    assert.deepEqual(got.slice(1), [
+      { data: { isVerified: true, token: "new-a" } },
+      { data: { isVerified: true, token: "new-b" } },
+      "text",
+    ]);
+    assert.deepEqual(site.requests.filter((p) => p === "/standin.wasm"), ["/standin.wasm"]);
+  });
+
+  test("a call uses the token of the moment when it was made", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
+      authsignal.setToken("first");
+      const first = authsignal.totp.verify({ code: "1" });
+      authsignal.setToken("second");
+      const second = authsignal.totp.verify({ code: "2" });
+      authsignal.setToken("");
+      const third = authsignal.totp.verify({ code: "3" });
+      return (await Promise.all([first, second, third])).map((r) => r.data.token);
+    });
+    assert.deepEqual(got, ["new-first", "new-second", "new-"]);
+  });
+
+  test("a verified code's new token replaces the one that was set", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
+      authsignal.setToken("first");
+      await authsignal.totp.verify({ code: "1" });
+      return (await authsignal.totp.verify({ code: "2" })).data.token;
+    });
+    assert.equal(got, "new-new-first");
+  });
+
+  test("instances share a token if tenant and API are the same, and only then", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      const make = (tenantId, baseUrl) => new Authsignal({ tenantId, baseUrl, wasmUrl: site + "/standin.wasm" });
+      make("t", "http://api.test/v1").setToken("shared");
+      const others = [
+        make("t", "http://API.test/v1/"),
+        make("t2", "http://api.test/v1"),
+        make("t", "http://api.test/v2"),
+        make("t"),
+      ];
+      return Promise.all(others.map(async (o) => (await o.totp.verify({ code: "1" })).data.token));
+    });
+    assert.deepEqual(got, ["new-shared", "new-", "new-", "new-"]);
+  });
+
+  for (const [name, file, cause] of [
+    ["a missing file", "missing.wasm", /HTTP status 404/],
+    ["an HTML page", "page.wasm", /an HTML page came instead of the module \(Content-Type text\/html\)/],
+    ["an HTML page that says to be a module", "disguised.wasm", /3c 21|failed to match magic number|doesn't start with/],
+    ["a text", "text.wasm", /not a WebAssembly module \(Content-Type text\/plain\)/],
+    ["half a module", "cut.wasm", /./],
+    ["another module", "other.wasm", /./],
+  ]) {
+    test(`${name} in place of the module is named with its URL`, async () => {
+      const { result, preload, svg, url } = await run(
+        async ({ Authsignal, qr, ModuleError }, site, file) => {
+          const wasmUrl = `${site}/${file}`;
+          const authsignal = new Authsignal({ tenantId: "t", wasmUrl });
+          authsignal.setToken("token");
+          const outcome = (promise) =>
+            promise.then(
+              () => "resolved",
+              (e) => [e instanceof ModuleError, e.errorCode, e.message],
+            );
+          return {
+            url: wasmUrl,
+            result: await authsignal.totp.enroll(),
+            preload: await outcome(authsignal.preload()),
+            svg: await outcome(qr.toSVG("text", { wasmUrl })),
+          };
+        },
+        file,
+      );
+      assert.equal(result.errorCode, "wasm_load_failed");
+      assert.deepEqual(Object.keys(result), ["error", "errorCode", "errorDescription"]);
+      assert.equal(result.error, result.errorDescription);
+      assert.ok(result.error.includes(url), result.error);
+      assert.match(result.error, cause);
+      assert.deepEqual(preload, [true, "wasm_load_failed", result.error]);
+      assert.deepEqual(svg, [true, "wasm_load_failed", result.error]);
+    });
+  }
+
+  test("no server, no URL: still a result", async () => {
+    const got = await run(async ({ Authsignal }) => {
+      const results = [];
+      for (const wasmUrl of ["http://127.0.0.1:1/none.wasm", "http://["]) {
+        results.push((await new Authsignal({ tenantId: "t", wasmUrl }).totp.verify({ code: "1" })).errorCode);
+      }
+      return results;
+    });
+    assert.deepEqual(got, ["wasm_load_failed", "wasm_load_failed"]);
+  });
+
+  test("a failed load is tried again by the next call", async () => {
+    failures = 1;
+    const got = await run(async ({ Authsignal }, site) => {
+      const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/once.wasm" });
+      authsignal.setToken("token");
+      const first = await Promise.all([authsignal.totp.verify({ code: "1" }), authsignal.totp.verify({ code: "1" })]);
+      return [...first.map((r) => r.errorCode), (await authsignal.totp.verify({ code: "1" })).data];
+    });
+    assert.deepEqual(got, ["wasm_load_failed", "wasm_load_failed", { isVerified: true, token: "new-token" }]);
+  });
+
+  for (const [name, file] of [
+    ["wrong", "octets.wasm"],
+    ["missing", "untyped.wasm"],
+  ]) {
+    test(`a ${name} MIME type does no harm`, async () => {
+      const got = await run(({ qr }, site, file) => qr.toSVG("text", { wasmUrl: `${site}/${file}` }), file);
+      assert.equal(got, "text");
+    });
+  }
+
+  for (const [how, detail] of [
+    ["panic", "exit code 2"],
+    ["exit", "exit code 0"],
+  ]) {
+    test(`a program that ends by ${how} settles all calls, and the next call starts it afresh`, async () => {
       site.requests.length = 0;
-      await run(({ Authsignal }, site) => {
-        new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" }).setToken("token");
-      });
-      assert.ok(!site.requests.includes("/standin.wasm"));
-    });
-
-    test("a missing tenantId throws", async () => {
-      const got = await run(({ Authsignal }) => {
-        try {
-          new Authsignal({ baseUrl: "http://localhost/v1" });
-        } catch (error) {
-          return String(error);
-        }
-      });
-      assert.equal(got, "Error: tenantId is required");
-    });
-
-    test("concurrent first calls load one module", async () => {
-      site.requests.length = 0;
-      const got = await run(async ({ Authsignal, qr }, site) => {
-        const wasmUrl = site + "/standin.wasm";
-        const [a, b] = ["a", "b"].map((tenantId) => new Authsignal({ tenantId, wasmUrl }));
-        a.setToken("a");
-        b.setToken("b");
-        const code = "123456";
-        return Promise.all([a.preload(), a.totp.verify({ code }), b.totp.verify({ code }), qr.toSVG("text", { wasmUrl })]);
-      });
-      assert.deepEqual(got.slice(1), [
-        { data: { isVerified: true, token: "new-a" } },
-        { data: { isVerified: true, token: "new-b" } },
-        "text",
-      ]);
-      assert.deepEqual(site.requests.filter((p) => p === "/standin.wasm"), ["/standin.wasm"]);
-    });
-
-    test("a call uses the token of the moment when it was made", async () => {
-      const got = await run(async ({ Authsignal }, site) => {
-        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
-        authsignal.setToken("first");
-        const first = authsignal.totp.verify({ code: "1" });
-        authsignal.setToken("second");
-        const second = authsignal.totp.verify({ code: "2" });
-        authsignal.setToken("");
-        const third = authsignal.totp.verify({ code: "3" });
-        return (await Promise.all([first, second, third])).map((r) => r.data.token);
-      });
-      assert.deepEqual(got, ["new-first", "new-second", "new-"]);
-    });
-
-    test("a verified code's new token replaces the one that was set", async () => {
-      const got = await run(async ({ Authsignal }, site) => {
-        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
-        authsignal.setToken("first");
-        await authsignal.totp.verify({ code: "1" });
-        return (await authsignal.totp.verify({ code: "2" })).data.token;
-      });
-      assert.equal(got, "new-new-first");
-    });
-
-    test("instances share a token if tenant and API are the same, and only then", async () => {
-      const got = await run(async ({ Authsignal }, site) => {
-        const make = (tenantId, baseUrl) => new Authsignal({ tenantId, baseUrl, wasmUrl: site + "/standin.wasm" });
-        make("t", "http://api.test/v1").setToken("shared");
-        const others = [
-          make("t", "http://API.test/v1/"),
-          make("t2", "http://api.test/v1"),
-          make("t", "http://api.test/v2"),
-          make("t"),
-        ];
-        return Promise.all(others.map(async (o) => (await o.totp.verify({ code: "1" })).data.token));
-      });
-      assert.deepEqual(got, ["new-shared", "new-", "new-", "new-"]);
-    });
-
-    for (const [name, file, cause] of [
-      ["a missing file", "missing.wasm", /HTTP status 404/],
-      ["an HTML page", "page.wasm", /an HTML page came instead of the module \(Content-Type text\/html\)/],
-      ["an HTML page that says to be a module", "disguised.wasm", /3c 21/],
-      ["a text", "text.wasm", /not a WebAssembly module \(Content-Type text\/plain\)/],
-      ["half a module", "cut.wasm", /./],
-      ["another module", "other.wasm", /./],
-    ]) {
-      test(`${name} in place of the module is named with its URL`, async () => {
-        const { result, preload, svg, url } = await run(
-          async ({ Authsignal, qr, ModuleError }, site, file) => {
-            const wasmUrl = `${site}/${file}`;
-            const authsignal = new Authsignal({ tenantId: "t", wasmUrl });
-            authsignal.setToken("token");
-            const outcome = (promise) =>
-              promise.then(
-                () => "resolved",
-                (e) => [e instanceof ModuleError, e.errorCode, e.message],
-              );
-            return {
-              url: wasmUrl,
-              result: await authsignal.totp.enroll(),
-              preload: await outcome(authsignal.preload()),
-              svg: await outcome(qr.toSVG("text", { wasmUrl })),
-            };
-          },
-          file,
-        );
-        assert.equal(result.errorCode, "wasm_load_failed");
-        assert.deepEqual(Object.keys(result), ["error", "errorCode", "errorDescription"]);
-        assert.equal(result.error, result.errorDescription);
-        assert.ok(result.error.includes(url), result.error);
-        assert.match(result.error, cause);
-        assert.deepEqual(preload, [true, "wasm_load_failed", result.error]);
-        assert.deepEqual(svg, [true, "wasm_load_failed", result.error]);
-      });
-    }
-
-    test("no server, no URL: still a result", async () => {
-      const got = await run(async ({ Authsignal }) => {
-        const results = [];
-        for (const wasmUrl of ["http://127.0.0.1:1/none.wasm", "http://["]) {
-          results.push((await new Authsignal({ tenantId: "t", wasmUrl }).totp.verify({ code: "1" })).errorCode);
-        }
-        return results;
-      });
-      assert.deepEqual(got, ["wasm_load_failed", "wasm_load_failed"]);
-    });
-
-    test("a failed load is tried again by the next call", async () => {
-      failures = 1;
-      const got = await run(async ({ Authsignal }, site) => {
-        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/once.wasm" });
-        authsignal.setToken("token");
-        const first = await Promise.all([authsignal.totp.verify({ code: "1" }), authsignal.totp.verify({ code: "1" })]);
-        return [...first.map((r) => r.errorCode), (await authsignal.totp.verify({ code: "1" })).data];
-      });
-      assert.deepEqual(got, ["wasm_load_failed", "wasm_load_failed", { isVerified: true, token: "new-token" }]);
-    });
-
-    for (const [name, file] of [
-      ["wrong", "octets.wasm"],
-      ["missing", "untyped.wasm"],
-    ]) {
-      test(`a ${name} MIME type does no harm`, async () => {
-        const got = await run(({ qr }, site, file) => qr.toSVG("text", { wasmUrl: `${site}/${file}` }), file);
-        assert.equal(got, "text");
-      });
-    }
-
-    for (const [how, detail] of [
-      ["panic", "exit code 2"],
-      ["exit", "exit code 0"],
-    ]) {
-      test(`a program that ends by ${how} settles all calls, and the next call starts it afresh`, async () => {
-        site.requests.length = 0;
-        const got = await run(
-          async ({ Authsignal }, site, how) => {
-            const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
-            authsignal.setToken("token");
-            const pending = [authsignal.totp.enroll(), authsignal.totp.verify({ code: "hang" })];
-            const ending = await authsignal.totp.verify({ code: how });
-            const next = await authsignal.totp.verify({ code: "1" });
-            return { ended: [ending, ...(await Promise.all(pending))], next };
-          },
-          how,
-        );
-        for (const result of got.ended) {
-          const text = `The module has crashed (${detail}). The next call starts it afresh.`;
-          assert.deepEqual(result, { error: text, errorCode: "sdk_crashed", errorDescription: text });
-        }
-        assert.deepEqual(got.next, { data: { isVerified: true, token: "new-token" } });
-        assert.equal(site.requests.filter((p) => p === "/standin.wasm").length, 2);
-      });
-    }
-
-    test("a trap settles all calls, and the next call starts the program afresh", async () => {
-      const got = await run(async ({ Authsignal }, site) => {
-        // The page sees the instance only where it is made.
-        const { instantiate } = WebAssembly;
-        let memory;
-        WebAssembly.instantiate = async (...args) => {
-          const instance = await instantiate.apply(WebAssembly, args);
-          memory = instance.exports.mem;
-          return instance;
-        };
-        try {
+      const got = await run(
+        async ({ Authsignal }, site, how) => {
           const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
           authsignal.setToken("token");
-          await authsignal.preload();
-          const pending = authsignal.totp.enroll();
-          await new Promise((resolve) => setTimeout(resolve));
-          new Uint8Array(memory.buffer).fill(0xff);
-          const trapped = await authsignal.totp.verify({ code: "1" });
-          return [trapped, await pending, await authsignal.totp.verify({ code: "1" })];
-        } finally {
-          WebAssembly.instantiate = instantiate;
-        }
-      });
-      assert.deepEqual([got[0].errorCode, got[1].errorCode], ["sdk_crashed", "sdk_crashed"]);
-      assert.deepEqual(got[2], { data: { isVerified: true, token: "new-token" } });
-    });
-
-    test("a call can be aborted while the module is on its way", async () => {
-      const got = await run(async ({ Authsignal }, site) => {
-        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm" });
-        authsignal.setToken("token");
-        const controller = new AbortController();
-        const result = authsignal.totp.enroll({ signal: controller.signal });
-        controller.abort();
-        return result;
-      });
-      assert.equal(got.errorCode, "aborted");
-    });
-
-    test("a call's timeout covers the loading of the module", async () => {
-      const got = await run(async ({ Authsignal }, site) => {
-        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm" });
-        authsignal.setToken("token");
-        return Promise.all([authsignal.totp.enroll({ timeout: 20 }), authsignal.totp.verify({ code: "1", timeout: 20 })]);
-      });
-      const text = "The module did not load in time. Try again, or give the call a longer timeout.";
-      for (const result of got) assert.deepEqual(result, { error: text, errorCode: "timeout", errorDescription: text });
-    });
-
-    test("loading counts against the call's timeout, and only if one is given", async () => {
-      const got = await run(async ({ Authsignal }, site) => {
-        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
-        const limit = async (timeout) => String((await authsignal.totp.verify({ code: "limit", timeout })).data.timeout);
-        return [await limit(60_000), await limit(undefined)];
-      });
-      assert.ok(got[0] > 0 && got[0] < 60_000, `the module may take ${got[0]} ms`);
-      assert.equal(got[1], "undefined");
-    });
-
-    test("a module that never arrives fails at last, without AbortSignal.timeout", async () => {
-      const got = await run(async ({ Authsignal }, site) => {
-        const { setTimeout } = globalThis;
-        const { timeout } = AbortSignal;
-        // The limit, and no other time-out, has passed as soon as it is set.
-        globalThis.setTimeout = (f, ms, ...args) => setTimeout(f, ms === 120_000 ? 0 : ms, ...args);
-        AbortSignal.timeout = undefined;
-        try {
-          const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm" });
-          authsignal.setToken("token");
-          return await authsignal.totp.enroll();
-        } finally {
-          globalThis.setTimeout = setTimeout;
-          AbortSignal.timeout = timeout;
-        }
-      });
-      assert.equal(got.errorCode, "wasm_load_failed");
-      assert.match(got.error, /never\.wasm: it has not arrived within 120 s$/);
-    });
-
-    test("misuse is refused in the module's words", async () => {
-      const vectors = JSON.parse(await readFile(new URL("../../wasm/testdata/misuse.json", import.meta.url)));
-      const got = await run(
-        async ({ Authsignal }, site, { throws, rejects }) => {
-          const outcomes = { throws: [], rejects: [] };
-          for (const { call } of throws) {
-            try {
-              new Function("A", call)(Authsignal);
-              outcomes.throws.push({ call, want: "nothing" });
-            } catch (error) {
-              outcomes.throws.push({ call, want: String(error) });
-            }
-          }
-          const totp = new Authsignal({ tenantId: "t", wasmUrl: site + "/dist/authsignal.wasm" }).totp;
-          for (const { call } of rejects) {
-            const outcome = new Function("totp", `return totp.${call}`)(totp).then(() => "nothing", String);
-            outcomes.rejects.push({ call, want: await outcome });
-          }
-          return outcomes;
+          const pending = [authsignal.totp.enroll(), authsignal.totp.verify({ code: "hang" })];
+          const ending = await authsignal.totp.verify({ code: how });
+          const next = await authsignal.totp.verify({ code: "1" });
+          return { ended: [ending, ...(await Promise.all(pending))], next };
         },
-        vectors,
+        how,
       );
-      assert.deepEqual(got, vectors);
+      for (const result of got.ended) {
+        const text = `The module has crashed (${detail}). The next call starts it afresh.`;
+        assert.deepEqual(result, { error: text, errorCode: "sdk_crashed", errorDescription: text });
+      }
+      assert.deepEqual(got.next, { data: { isVerified: true, token: "new-token" } });
+      assert.equal(site.requests.filter((p) => p === "/standin.wasm").length, 2);
     });
+  }
 
-    test("the ES module leaves no global behind", async () => {
-      const got = await run(async ({ Authsignal }, site) => {
-        const before = new Set(Reflect.ownKeys(globalThis));
+  test("a trap settles all calls, and the next call starts the program afresh", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      // The page sees the instance only where it is made.
+      const { instantiate } = WebAssembly;
+      let memory;
+      WebAssembly.instantiate = async (...args) => {
+        const instance = await instantiate.apply(WebAssembly, args);
+        memory = instance.exports.mem;
+        return instance;
+      };
+      try {
         const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
         authsignal.setToken("token");
-        await authsignal.totp.verify({ code: "1" });
-        await authsignal.totp.verify({ code: "exit" });
-        return Reflect.ownKeys(globalThis).filter((k) => !before.has(k)).map(String);
-      });
-      assert.deepEqual(got, []);
+        await authsignal.preload();
+        const pending = authsignal.totp.enroll();
+        await new Promise((resolve) => setTimeout(resolve));
+        new Uint8Array(memory.buffer).fill(0xff);
+        const trapped = await authsignal.totp.verify({ code: "1" });
+        return [trapped, await pending, await authsignal.totp.verify({ code: "1" })];
+      } finally {
+        WebAssembly.instantiate = instantiate;
+      }
     });
+    assert.deepEqual([got[0].errorCode, got[1].errorCode], ["sdk_crashed", "sdk_crashed"]);
+    assert.deepEqual(got[2], { data: { isVerified: true, token: "new-token" } });
   });
-}
 
-/** Opens a page of the site, runs a check in it, and expects no problem. */
-async function inPage(path, check, problemsWanted = []) {
-  const page = await browser.newPage();
-  const problems = watch(page, site.url);
-  await page.goto(site.url + path);
-  const result = await page.evaluate(check, site.url);
-  await page.close();
-  assert.deepEqual(problems, problemsWanted);
-  return result;
-}
-
-test("a page's own fs, process, path and Go do no harm", async () => {
-  const got = await inPage("/ids.html", async (site) => {
-    const { qr } = await import("/dist/index.js");
-    const text = await qr.toSVG("text", { wasmUrl: site + "/standin.wasm" });
-    return [text, ...["fs", "process", "path", "Go"].map((id) => globalThis[id] instanceof HTMLElement)];
+  test("a call can be aborted while the module is on its way", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm" });
+      authsignal.setToken("token");
+      const controller = new AbortController();
+      const result = authsignal.totp.enroll({ signal: controller.signal });
+      controller.abort();
+      return result;
+    });
+    assert.equal(got.errorCode, "aborted");
   });
-  assert.deepEqual(got, ["text", true, true, true, true]);
-});
 
-test("a relative wasmUrl counts from the page", async () => {
-  const got = await inPage("/", async () => {
-    const { qr } = await import("/dist/index.js");
-    return qr.toSVG("text", { wasmUrl: "standin.wasm" });
+  test("a call's timeout covers the loading of the module", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm" });
+      authsignal.setToken("token");
+      return Promise.all([authsignal.totp.enroll({ timeout: 20 }), authsignal.totp.verify({ code: "1", timeout: 20 })]);
+    });
+    const text = "The module did not load in time. Try again, or give the call a longer timeout.";
+    for (const result of got) assert.deepEqual(result, { error: text, errorCode: "timeout", errorDescription: text });
   });
-  assert.equal(got, "text");
-});
 
-test("the script tag leaves only authsignal", async () => {
-  const globals = () => Reflect.ownKeys(globalThis).map(String);
-  const plain = new Set(await inPage("/", globals));
-  const got = await inPage("/tag.html", async (site) => {
-    const { Authsignal, qr, ErrorCode } = globalThis.authsignal;
-    const text = await qr.toSVG("text", { wasmUrl: site + "/standin.wasm" });
-    const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
-    authsignal.setToken("token");
-    const { data } = await authsignal.totp.verify({ code: "1" });
-    return { text, data, code: ErrorCode.sdk_crashed, globals: Reflect.ownKeys(globalThis).map(String) };
+  test("loading counts against the call's timeout, and only if one is given", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
+      const limit = async (timeout) => String((await authsignal.totp.verify({ code: "limit", timeout })).data.timeout);
+      return [await limit(60_000), await limit(undefined)];
+    });
+    assert.ok(got[0] > 0 && got[0] < 60_000, `the module may take ${got[0]} ms`);
+    assert.equal(got[1], "undefined");
   });
-  assert.equal(got.text, "text");
-  assert.deepEqual(got.data, { isVerified: true, token: "new-token" });
-  assert.equal(got.code, "sdk_crashed");
-  assert.deepEqual(got.globals.filter((k) => !plain.has(k)), ["authsignal"]);
-});
 
-test("a policy that forbids WebAssembly is named", async () => {
-  const page = await browser.newPage();
-  await page.goto(site.url + "/forbidden.html");
-  const got = await page.evaluate(async (site) => {
-    const { Authsignal } = await import("/dist/index.js");
-    return new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" }).totp.enroll();
-  }, site.url);
-  await page.close();
-  assert.equal(got.errorCode, "wasm_load_failed");
-  assert.match(got.error, /Content-Security-Policy forbids WebAssembly; add 'wasm-unsafe-eval'/);
+  test("a module that never arrives fails at last, without AbortSignal.timeout", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      const { setTimeout } = globalThis;
+      const { timeout } = AbortSignal;
+      // The limit, and no other time-out, has passed as soon as it is set.
+      globalThis.setTimeout = (f, ms, ...args) => setTimeout(f, ms === 120_000 ? 0 : ms, ...args);
+      AbortSignal.timeout = undefined;
+      try {
+        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/never.wasm" });
+        authsignal.setToken("token");
+        return await authsignal.totp.enroll();
+      } finally {
+        globalThis.setTimeout = setTimeout;
+        AbortSignal.timeout = timeout;
+      }
+    });
+    assert.equal(got.errorCode, "wasm_load_failed");
+    assert.match(got.error, /never\.wasm: it has not arrived within 120 s$/);
+  });
+
+  test("misuse is refused in the module's words", async () => {
+    const vectors = JSON.parse(await readFile(new URL("../../wasm/testdata/misuse.json", import.meta.url)));
+    const got = await run(
+      async ({ Authsignal }, site, { throws, rejects }) => {
+        const outcomes = { throws: [], rejects: [] };
+        for (const { call } of throws) {
+          try {
+            new Function("A", call)(Authsignal);
+            outcomes.throws.push({ call, want: "nothing" });
+          } catch (error) {
+            outcomes.throws.push({ call, want: String(error) });
+          }
+        }
+        const totp = new Authsignal({ tenantId: "t", wasmUrl: site + "/dist/authsignal.wasm" }).totp;
+        for (const { call } of rejects) {
+          const outcome = new Function("totp", `return totp.${call}`)(totp).then(() => "nothing", String);
+          outcomes.rejects.push({ call, want: await outcome });
+        }
+        return outcomes;
+      },
+      vectors,
+    );
+    assert.deepEqual(got, vectors);
+  });
+
+  test("the ES module leaves no global behind", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      const before = new Set(Reflect.ownKeys(globalThis));
+      const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
+      authsignal.setToken("token");
+      await authsignal.totp.verify({ code: "1" });
+      await authsignal.totp.verify({ code: "exit" });
+      return Reflect.ownKeys(globalThis).filter((k) => !before.has(k)).map(String);
+    });
+    assert.deepEqual(got, []);
+  });
+
+  if (!visit) return;
+
+  test("a page's own fs, process, path and Go do no harm", async () => {
+    const got = await visit("/ids.html", async (site) => {
+      const { qr } = await import("/dist/index.js");
+      const text = await qr.toSVG("text", { wasmUrl: site + "/standin.wasm" });
+      return [text, ...["fs", "process", "path", "Go"].map((id) => globalThis[id] instanceof HTMLElement)];
+    });
+    assert.deepEqual(got, ["text", true, true, true, true]);
+  });
+
+  test("a relative wasmUrl counts from the page", async () => {
+    const got = await visit("/", async () => {
+      const { qr } = await import("/dist/index.js");
+      return qr.toSVG("text", { wasmUrl: "standin.wasm" });
+    });
+    assert.equal(got, "text");
+  });
+
+  test("the script tag leaves only authsignal", async () => {
+    const globals = () => Reflect.ownKeys(globalThis).map(String);
+    const plain = new Set(await visit("/", globals));
+    const got = await visit("/tag.html", async (site) => {
+      const { Authsignal, qr, ErrorCode } = globalThis.authsignal;
+      const text = await qr.toSVG("text", { wasmUrl: site + "/standin.wasm" });
+      const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
+      authsignal.setToken("token");
+      const { data } = await authsignal.totp.verify({ code: "1" });
+      return { text, data, code: ErrorCode.sdk_crashed, globals: Reflect.ownKeys(globalThis).map(String) };
+    });
+    assert.equal(got.text, "text");
+    assert.deepEqual(got.data, { isVerified: true, token: "new-token" });
+    assert.equal(got.code, "sdk_crashed");
+    assert.deepEqual(got.globals.filter((k) => !plain.has(k)), ["authsignal"]);
+  });
+
+  test("a policy that forbids WebAssembly is named", async () => {
+    const got = await visit("/forbidden.html", async (site) => {
+      const { Authsignal } = await import("/dist/index.js");
+      return new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" }).totp.enroll();
+    });
+    assert.equal(got.errorCode, "wasm_load_failed");
+    assert.match(got.error, /Content-Security-Policy forbids WebAssembly; add 'wasm-unsafe-eval'/);
+  });
 });

@@ -1,0 +1,114 @@
+// Three independent QR decoders over the same images: jsqr and zxing-wasm from
+// npm, and zbarimg from Debian's zbar-tools.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { prepareZXingModule, readBarcodes } from "zxing-wasm/reader";
+
+const require = createRequire(import.meta.url);
+const jsQR = require("jsqr");
+prepareZXingModule({ overrides: { wasmBinary: await readFile(require.resolve("zxing-wasm/reader/zxing_reader.wasm")) } });
+
+/** Reads images with zbarimg, in one call. In binary mode it guesses no encoding. */
+async function zbar(images) {
+  const dir = await mkdtemp(path.join(tmpdir(), "authsignal-zbar-"));
+  try {
+    const files = await Promise.all(
+      images.map(async ({ data, width, height }, i) => {
+        const grey = Buffer.alloc(width * height);
+        for (let p = 0; p < grey.length; p++) grey[p] = data[4 * p];
+        const file = path.join(dir, `${i}.pgm`);
+        await writeFile(file, Buffer.concat([Buffer.from(`P5 ${width} ${height} 255\n`), grey]));
+        return file;
+      }),
+    );
+    const args = ["--quiet", "--xml", "-Sbinary", "-Sdisable", "-Sqrcode.enable", ...files];
+    const xml = await new Promise((resolve, reject) => {
+      execFile("zbarimg", args, { maxBuffer: 1 << 28 }, (error, stdout, stderr) => {
+        // It exits with 4 if an image has no symbol for it.
+        if (error && error.code !== 4) reject(new Error(`zbarimg: ${error.message} ${stderr}`));
+        else resolve(stdout);
+      });
+    });
+    const found = new Map();
+    for (const [, file, source] of xml.matchAll(/<source href='([^']*)'>([^]*?)<\/source>/g)) {
+      const data = /<data format='base64'[^>]*><!\[CDATA\[([^]*?)\]\]>/.exec(source);
+      if (data) found.set(path.basename(file), Buffer.from(data[1], "base64"));
+    }
+    return images.map((_, i) => found.get(`${i}.pgm`));
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+}
+
+/** Reads images (RGBA, black on white); each decoder gives an image's bytes, or undefined. */
+async function decode(images) {
+  return {
+    jsqr: images.map(({ data, width, height }) => {
+      const bytes = jsQR(data, width, height, { inversionAttempts: "dontInvert" })?.binaryData;
+      return bytes && Buffer.from(bytes);
+    }),
+    zxing: await Promise.all(
+      images.map(async (image) => {
+        const [symbol] = await readBarcodes(image, { formats: ["QRCode"], maxNumberOfSymbols: 1, tryInvert: false });
+        return symbol && Buffer.from(symbol.bytes);
+      }),
+    ),
+    zbar: await zbar(images),
+  };
+}
+
+/**
+ * What a decoder cannot read, by its own fault, and why. Every symbol that is
+ * exempted is checked to be still unreadable to it.
+ */
+const exemptions = {
+  jsqr: [{ why: "its table of blocks is wrong for version 23-L", is: ({ version, level }) => version === 23 && level === "L" }],
+  zxing: [],
+  zbar: [],
+};
+
+/**
+ * Expects all decoders to read the texts of symbols, `{text, level, version,
+ * image}`, and nothing else, but for the exemptions. Gives how many were
+ * exempted.
+ */
+export async function expectReadable(symbols) {
+  const wrong = [];
+  let exempted = 0;
+  for (let start = 0; start < symbols.length; start += 100) {
+    const part = symbols.slice(start, start + 100);
+    const read = await decode(part.map(({ image }) => image));
+    for (const [decoder, texts] of Object.entries(read)) {
+      for (const [i, symbol] of part.entries()) {
+        const right = texts[i]?.equals(Buffer.from(symbol.text)) ?? false;
+        const exemption = exemptions[decoder].find(({ is }) => is(symbol));
+        if (exemption) exempted++;
+        if (right === Boolean(exemption)) {
+          const what = exemption ? `reads it, though ${exemption.why}` : texts[i] ? "reads another text" : "reads nothing";
+          wrong.push(`${decoder} ${what}: symbol ${start + i}, version ${symbol.version}-${symbol.level}, text ${JSON.stringify(symbol.text.slice(0, 40))}`);
+        }
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+  return exempted;
+}
+
+/** Draws a matrix (of qr.matrix), a module 3 pixels wide, with 4 modules of white around. */
+export function draw({ size, bits }) {
+  const scale = 3;
+  const width = (size + 8) * scale;
+  const data = new Uint8ClampedArray(4 * width * width).fill(255);
+  for (let y = 0; y < size * scale; y++) {
+    for (let x = 0; x < size * scale; x++) {
+      const i = Math.floor(y / scale) * size + Math.floor(x / scale);
+      if (bits[i >> 3] & (0x80 >> (i & 7))) data.fill(0, 4 * ((y + 4 * scale) * width + x + 4 * scale), 4 * ((y + 4 * scale) * width + x + 4 * scale) + 3);
+    }
+  }
+  return { data, width, height: width };
+}
