@@ -84,7 +84,8 @@ func (a *assets) secured(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("Content-Security-Policy", a.policy)
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
+		// The pre-built UI, in a window, learns from it who has opened it.
+		h.Set("Referrer-Policy", "strict-origin")
 		next.ServeHTTP(w, r)
 	})
 }
