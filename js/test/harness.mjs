@@ -5,7 +5,7 @@
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { accessSync, constants, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
@@ -14,6 +14,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import puppeteer from "puppeteer-core";
+import { findProgram } from "./browsers.mjs";
 
 /** The folder of go.mod. */
 export const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -107,27 +108,10 @@ export async function startServer({ store = "SQLite", env = {}, args = [] } = {}
   };
 }
 
-/** The browser to test with: the one that CHROMIUM names, or the first in PATH by a name that .ci/tools takes. */
-export function findBrowser(env = process.env) {
-  if (env.CHROMIUM) return env.CHROMIUM;
-  for (const name of ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) {
-    for (const dir of (env.PATH ?? "").split(path.delimiter)) {
-      const file = path.join(dir, name);
-      try {
-        accessSync(file, constants.X_OK);
-        return file;
-      } catch {
-        // It is not this one.
-      }
-    }
-  }
-  throw new Error("the tests need Chromium or Chrome in PATH, or its path in CHROMIUM: apt-get install chromium");
-}
-
-/** Starts the browser of findBrowser. */
+/** Starts Chromium, for what is about Chromium alone; see browsers.mjs for all engines. */
 export function launchBrowser() {
   return puppeteer.launch({
-    executablePath: findBrowser(),
+    executablePath: findProgram("Chromium"),
     headless: true,
     args: [
       "--no-sandbox",
