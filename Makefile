@@ -5,7 +5,7 @@ export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz bench-server
+.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz package bench-server bench-sdk
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -28,28 +28,43 @@ js: ## build the JavaScript wrapper
 test: tools wasm js types lint native pages ## check and test everything; install what the tests need
 	$(say) "all tests passed"
 
-test-all: ## what takes longer: forty kills in mid-load on each store, fuzzing
+test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: forty kills in mid-load on each store, fuzzing, Next.js, the tarball twice
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
 	@AUTHSIGNAL_TEST_KILLS=40 .ci/with-postgres go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "fuzzing"
 	@$(MAKE) --no-print-directory fuzz
+	$(say) "building the page of Next.js, and the tarball in two folders"
+	@npm --prefix js run test:long
 	$(say) "the longer tests passed"
 
 tools:
 	$(say) "looking for what the tests need"
 	@.ci/tools
 
-# npm's own copy of the lock file is as new as the last install.
-js/node_modules/.package-lock.json: js/package.json js/package-lock.json
-	$(say) "installing the npm packages of the tests"
-	@npm --prefix js ci --no-audit --no-fund
+# npm's own copy of the lock file is as new as the last install. Nothing here
+# needs the packages' own install scripts.
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json
+	$(say) "installing the npm packages of $*"
+	@npm --prefix $* ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 types: js/node_modules/.package-lock.json
 	$(say) "checking types and writing declarations"
 	@npm --prefix js run --silent types
+
+# All that is packed is made now, save the module where it is that of the
+# sources: nothing of an earlier version is left in it.
+package: ## build the npm package's tarball, the same bytes everywhere; print its size and hash
+	@find js/dist -type f ! -name .placeholder ! -name 'authsignal.wasm*' -delete
+	@$(MAKE) --no-print-directory wasm js types
+	$(say) "packing"
+	@chmod 644 js/dist/* js/package.json js/README.md js/LICENSE js/THIRD-PARTY-NOTICES # npm packs them with the rights that they have
+	@mkdir -p bin
+	@name=$$(cd js && npm pack --silent --pack-destination ../bin) && \
+		echo "$$name: $$(wc -c <"bin/$$name") bytes" && \
+		echo "$$name: sha256 $$(sha256sum <"bin/$$name" | cut -d ' ' -f 1)"
 
 # Packages that are all js && wasm are invisible to a native run.
 lint: ## gofmt, go vet and staticcheck, natively and for js/wasm
@@ -67,12 +82,15 @@ native: wasm js
 	$(say) "running what touches the database again, on a throwaway PostgreSQL"
 	@.ci/with-postgres go test -race ./internal/store ./internal/webhook ./internal/server ./internal/config ./cmd/authsignal-server
 
-pages: wasm js types
+pages: wasm js types js/test/setups/bundlers/node_modules/.package-lock.json
 	$(say) "running the package and page tests"
 	@.ci/with-postgres npm --prefix js test
 
 bench-server: ## measure the API server on both stores, beside bare commits; table and SVG chart
 	@POSTGRES_FSYNC=on .ci/with-postgres go run ./cmd/benchserver $(BENCH)
+
+bench-sdk: wasm js types ## measure the browser SDK beside the official one with npm qrcode; table and SVG chart
+	@node js/bench/sdk.mjs $(BENCH)
 
 fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')
@@ -83,5 +101,5 @@ fuzz: ## fuzz what parses, ten seconds a target
 	done
 
 clean: ## remove what was built
-	@rm -rf bin js/node_modules
+	@rm -rf bin js/node_modules js/test/setups/*/{node_modules,work}
 	@git clean -fdXq js/dist

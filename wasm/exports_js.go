@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"syscall/js"
@@ -26,8 +27,18 @@ const (
 func publish() {
 	js.Global().Set("authsignal", bridge.Object(
 		"Authsignal", newClass(),
-		"qr", bridge.Object("toSVG", bridge.Func(2, toSVG)),
+		"qr", bridge.Object(
+			"toSVG", bridge.Func(2, toSVG),
+			"toDataURL", bridge.Func(2, toDataURL),
+			"matrix", bridge.Func(2, matrix),
+		),
 	))
+}
+
+// absent are the properties of the official SDK's Authsignal for what this one
+// does not do; js/src/authsignal.ts has the same names.
+var absent = []string{
+	"email", "emailML", "initAdvancedProfiling", "passkey", "push", "qrCode", "securityKey", "sms", "whatsapp",
 }
 
 // newClass makes the class Authsignal. The methods of an instance are the same
@@ -38,7 +49,8 @@ func newClass() js.Value {
 	setToken := bridge.ThrowingFunc(setToken)
 	enroll := bridge.Func(2, enroll)
 	verify := bridge.Func(2, verify)
-	return bridge.Class("Authsignal", func(options, prototype js.Value) (js.Value, error) {
+	dispose := bridge.ThrowingFunc(dispose)
+	class := bridge.Class("Authsignal", func(options, prototype js.Value) (js.Value, error) {
 		config, err := readConfig(options)
 		if err != nil {
 			return js.Undefined(), err
@@ -51,8 +63,17 @@ func newClass() js.Value {
 		return js.Global().Get("Object").Call("create", prototype, bridge.Object(
 			"setToken", property(bind(setToken)),
 			"totp", property(bridge.Object("enroll", bind(enroll), "verify", bind(verify))),
+			"dispose", property(bind(dispose)),
 		)), nil
 	})
+	for _, name := range absent {
+		err := bridge.Error(name + " is not part of this SDK, which has authenticator apps (totp) only: use @authsignal/browser for it")
+		js.Global().Get("Object").Call("defineProperty", class.Get("prototype"), name, bridge.Object(
+			"get", bridge.ThrowingFunc(func([]js.Value) (js.Value, error) { return js.Undefined(), err }),
+			"configurable", true,
+		))
+	}
+	return class
 }
 
 // readConfig reads and checks the constructor's options. The result is a
@@ -94,6 +115,8 @@ func readConfig(options js.Value) (js.Value, error) {
 		"baseUrl", strings.TrimSpace(baseURL.String()),
 		"onTokenExpired", onTokenExpired,
 		"enableLogging", js.Global().Get("Boolean").Invoke(enableLogging),
+		// Its abort is the end of the instance, and of all calls under way.
+		"end", js.Global().Get("AbortController").New(),
 	), nil
 }
 
@@ -118,8 +141,28 @@ func clientOf(config js.Value) *client.Client {
 	return client.New(o)
 }
 
+// errDisposed is the error of a call of an instance after dispose.
+var errDisposed = errors.New("this Authsignal instance has been disposed of: make a new one")
+
+// isDisposed says whether the instance of config has ended.
+func isDisposed(config js.Value) bool {
+	return config.Get("end").Get("signal").Get("aborted").Bool()
+}
+
+// dispose is instance.dispose().
+func dispose(args []js.Value) (js.Value, error) {
+	if !isDisposed(args[0]) {
+		clientOf(args[0]).SetToken("")
+		args[0].Get("end").Call("abort")
+	}
+	return js.Undefined(), nil
+}
+
 // setToken is instance.setToken(token).
 func setToken(args []js.Value) (js.Value, error) {
+	if isDisposed(args[0]) {
+		return js.Undefined(), errDisposed
+	}
 	token := ""
 	if v := args[1]; bridge.Type(v) == js.TypeString {
 		token = v.String()
@@ -133,6 +176,9 @@ func setToken(args []js.Value) (js.Value, error) {
 // enroll is instance.totp.enroll({signal, timeout}).
 func enroll(args []js.Value) js.Value {
 	return bridge.Promise(func() (bridge.Work, error) {
+		if isDisposed(args[0]) {
+			return nil, errDisposed
+		}
 		c := clientOf(args[0])
 		token := c.Token()
 		options := args[1]
@@ -142,7 +188,7 @@ func enroll(args []js.Value) js.Value {
 		if !isObject(options) {
 			return nil, bridge.TypeError("enroll takes an object: enroll({ signal, timeout })")
 		}
-		ctx, end, err := readLimits(options)
+		ctx, end, err := readLimits(args[0], options)
 		if err != nil {
 			return nil, err
 		}
@@ -157,11 +203,13 @@ func enroll(args []js.Value) js.Value {
 	}, errorResult)
 }
 
-// withQRCode adds the picture of uri to the server's object. A uri that is too
-// long for a QR code has none: the user can still type the secret.
+// withQRCode adds to the server's object the picture of uri and what uri says.
+// A uri that is too long for a QR code has none: the user can still type the
+// secret.
 func withQRCode(body client.Body) js.Value {
 	data := body.(fetch.Body).Value
 	if uri, ok := body.String("uri"); ok {
+		describe(data, uri)
 		if svg, err := qr.Fit(uri, qr.Default()); err == nil {
 			data.Set("qrCode", qr.DataURL(svg))
 		}
@@ -172,6 +220,9 @@ func withQRCode(body client.Body) js.Value {
 // verify is instance.totp.verify({code, signal, timeout}).
 func verify(args []js.Value) js.Value {
 	return bridge.Promise(func() (bridge.Work, error) {
+		if isDisposed(args[0]) {
+			return nil, errDisposed
+		}
 		c := clientOf(args[0])
 		token := c.Token()
 		if !isObject(args[1]) {
@@ -186,7 +237,7 @@ func verify(args []js.Value) js.Value {
 		case js.TypeString, js.TypeNumber:
 			code = js.Global().Get("String").Invoke(v).String()
 		}
-		ctx, end, err := readLimits(args[1])
+		ctx, end, err := readLimits(args[0], args[1])
 		if err != nil {
 			return nil, err
 		}
@@ -229,9 +280,9 @@ func isObject(v js.Value) bool {
 	return t == js.TypeObject || t == js.TypeFunction
 }
 
-// readLimits reads the options signal and timeout of a call and starts its
-// clock. end must be called when the call is over.
-func readLimits(options js.Value) (ctx client.Context, end func(), err error) {
+// readLimits reads the options signal and timeout of a call of the instance of
+// config, and starts its clock. end must be called when the call is over.
+func readLimits(config, options js.Value) (ctx client.Context, end func(), err error) {
 	timeout, err := bridge.Get(options, "timeout")
 	if err != nil {
 		return nil, nil, err
@@ -252,17 +303,23 @@ func readLimits(options js.Value) (ctx client.Context, end func(), err error) {
 		}
 	}
 	d := bridge.NewDeadline(time.Duration(ms * float64(time.Millisecond)))
-	if bridge.IsNullish(signal) {
-		return d, d.Cancel, nil
-	}
-	stop, err := bridge.OnAbort(signal, d.Cancel)
+	stop, err := bridge.OnAbort(config.Get("end").Get("signal"), d.Cancel)
 	if err != nil {
 		d.Cancel()
 		return nil, nil, err
 	}
+	stopToo := func() {}
+	if !bridge.IsNullish(signal) {
+		if stopToo, err = bridge.OnAbort(signal, d.Cancel); err != nil {
+			d.Cancel()
+			stop()
+			return nil, nil, err
+		}
+	}
 	return d, func() {
 		d.Cancel()
 		stop()
+		stopToo()
 	}, nil
 }
 
@@ -271,6 +328,12 @@ func readLimits(options js.Value) (ctx client.Context, end func(), err error) {
 // threw, and misuse, rejects.
 func errorResult(err error) (js.Value, error) {
 	switch err := err.(type) {
+	case *client.Limited:
+		result, other := errorResult(err.Err)
+		if other == nil {
+			result.Set("retryAfter", err.RetryAfter)
+		}
+		return result, other
 	case *client.Refusal:
 		body := err.Body.(fetch.Body).Value
 		description := body.Get("errorDescription")
@@ -291,6 +354,37 @@ func errorResult(err error) (js.Value, error) {
 
 // toSVG is qr.toSVG(text, options). The options have the names of npm's qrcode.
 func toSVG(args []js.Value) js.Value {
+	return draw(args, func(text string, o qr.Options) (js.Value, error) {
+		svg, err := qr.SVG(text, o)
+		return js.ValueOf(svg), err
+	})
+}
+
+// toDataURL is qr.toDataURL(text, options): toSVG as a data: URL.
+func toDataURL(args []js.Value) js.Value {
+	return draw(args, func(text string, o qr.Options) (js.Value, error) {
+		svg, err := qr.SVG(text, o)
+		return js.ValueOf(qr.DataURL(svg)), err
+	})
+}
+
+// matrix is qr.matrix(text, options), for whoever draws: its options are those
+// of toSVG, so that all are checked, of which errorCorrectionLevel counts.
+func matrix(args []js.Value) js.Value {
+	return draw(args, func(text string, o qr.Options) (js.Value, error) {
+		m, err := qr.Encode(text, o.Level)
+		if err != nil {
+			return js.Undefined(), err
+		}
+		bits := js.Global().Get("Uint8Array").New(len(m.Bits))
+		js.CopyBytesToJS(bits, m.Bits)
+		return bridge.Object("size", m.Size, "bits", bits), nil
+	})
+}
+
+// draw reads the arguments of a function of qr and gives the promise of its
+// work.
+func draw(args []js.Value, work func(text string, o qr.Options) (js.Value, error)) js.Value {
 	return bridge.Promise(func() (bridge.Work, error) {
 		if bridge.Type(args[0]) != js.TypeString {
 			return nil, bridge.TypeError("text must be a string")
@@ -300,10 +394,7 @@ func toSVG(args []js.Value) js.Value {
 			return nil, err
 		}
 		text := args[0].String()
-		return func() (js.Value, error) {
-			svg, err := qr.SVG(text, o)
-			return js.ValueOf(svg), err
-		}, nil
+		return func() (js.Value, error) { return work(text, o) }, nil
 	}, func(err error) (js.Value, error) { return js.Undefined(), err })
 }
 
@@ -317,10 +408,10 @@ func readQROptions(options js.Value) (qr.Options, error) {
 		return o, bridge.TypeError("options must be an object")
 	}
 	var err error
-	get := func(key string, use func(js.Value) error) {
+	get := func(from js.Value, key string, use func(js.Value) error) {
 		var v js.Value
 		if err == nil {
-			v, err = bridge.Get(options, key)
+			v, err = bridge.Get(from, key)
 		}
 		if err == nil && !bridge.IsNullish(v) {
 			err = use(v)
@@ -339,33 +430,49 @@ func readQROptions(options js.Value) (qr.Options, error) {
 			return nil
 		}
 	}
-	get("margin", whole(&o.Margin, 0, qr.MaxMargin, qr.ErrMargin))
-	get("width", whole(&o.Width, 1, qr.MaxWidth, qr.ErrWidth))
-	get("title", func(v js.Value) error {
-		if bridge.Type(v) != js.TypeString {
-			return bridge.TypeError("title must be a string")
+	text := func(to *string, wrong string) func(js.Value) error {
+		return func(v js.Value) error {
+			if bridge.Type(v) != js.TypeString {
+				return bridge.TypeError(wrong)
+			}
+			*to = v.String()
+			return nil
 		}
-		o.Title = v.String()
+	}
+	get(options, "margin", whole(&o.Margin, 0, qr.MaxMargin, qr.ErrMargin))
+	get(options, "scale", whole(&o.Scale, 1, qr.MaxScale, qr.ErrScale))
+	get(options, "width", whole(&o.Width, 1, qr.MaxWidth, qr.ErrWidth))
+	get(options, "title", text(&o.Title, "title must be a string"))
+	get(options, "color", func(color js.Value) error {
+		if !isObject(color) {
+			return bridge.TypeError("color must be an object: { dark, light }")
+		}
+		get(color, "dark", text(&o.Dark, qr.ErrColor.Error()))
+		get(color, "light", text(&o.Light, qr.ErrColor.Error()))
+		return err
+	})
+	level := ""
+	const wrongLevel = `errorCorrectionLevel must be "L", "M", "Q" or "H"`
+	get(options, "errorCorrectionLevel", func(v js.Value) error {
+		if err := text(&level, wrongLevel)(v); err != nil {
+			return err
+		}
+		switch level {
+		case "L", "l", "low":
+			o.Level = qr.Low
+		case "M", "m", "medium":
+			o.Level = qr.Medium
+		case "Q", "q", "quartile":
+			o.Level = qr.Quartile
+		case "H", "h", "high":
+			o.Level = qr.High
+		default:
+			return bridge.TypeError(wrongLevel)
+		}
 		return nil
 	})
-	get("errorCorrectionLevel", func(v js.Value) error {
-		if bridge.Type(v) == js.TypeString {
-			switch v.String() {
-			case "L", "l":
-				o.Level = qr.Low
-				return nil
-			case "M", "m":
-				o.Level = qr.Medium
-				return nil
-			case "Q", "q":
-				o.Level = qr.Quartile
-				return nil
-			case "H", "h":
-				o.Level = qr.High
-				return nil
-			}
-		}
-		return bridge.TypeError(`errorCorrectionLevel must be "L", "M", "Q" or "H"`)
-	})
+	if err == nil && o.Check() != nil {
+		err = bridge.TypeError(o.Check().Error())
+	}
 	return o, err
 }

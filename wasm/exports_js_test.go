@@ -22,7 +22,7 @@ func TestSurface(t *testing.T) {
 	a := newInstance(t, trueAPI)
 	got := eval(`return [Object.keys(globalThis.authsignal), Object.keys(globalThis.authsignal.qr), Object.keys(a),
 		Object.keys(a.totp), globalThis.authsignal.Authsignal.name]`, a)
-	checkShow(t, got, `[["Authsignal","qr"],["toSVG"],["setToken","totp"],["enroll","verify"],"Authsignal"]`)
+	checkShow(t, got, `[["Authsignal","qr"],["toSVG","toDataURL","matrix"],["setToken","totp","dispose"],["enroll","verify"],"Authsignal"]`)
 }
 
 //go:embed testdata/misuse.json
@@ -502,6 +502,7 @@ func TestToSVG(t *testing.T) {
 }
 
 func TestToSVGErrors(t *testing.T) {
+	const color = `TypeError: a color must be hexadecimal, such as "#000", "#000000" or "#000000ff"`
 	const margin = "TypeError: margin must be a whole number of modules from 0 to 100"
 	for _, test := range []struct{ args, want string }{
 		{``, "TypeError: text must be a string"},
@@ -514,6 +515,12 @@ func TestToSVGErrors(t *testing.T) {
 		{`"a", {margin: "4"}`, margin},
 		{`"a", {margin: 7n}`, margin},
 		{`"a", {width: 0}`, "TypeError: width must be a whole number of pixels from 1 to 100000"},
+		{`"a", {scale: 0}`, "TypeError: scale must be a whole number of pixels from 1 to 100"},
+		{`"a", {color: "#000"}`, "TypeError: color must be an object: { dark, light }"},
+		{`"a", {color: {dark: "black"}}`, color},
+		{`"a", {color: {light: "#ggg"}}`, color},
+		{`"a", {color: {light: 0}}`, color},
+		{`"a", {color: {get dark() { throw new RangeError("mine") }}}`, "RangeError: mine"},
 		{`"a", {title: 7}`, "TypeError: title must be a string"},
 		{`"a", {errorCorrectionLevel: "X"}`, `TypeError: errorCorrectionLevel must be "L", "M", "Q" or "H"`},
 		{`"a", "b"`, "TypeError: options must be an object"},
@@ -523,6 +530,100 @@ func TestToSVGErrors(t *testing.T) {
 			t.Errorf("toSVG(%s): got %s, want %s", test.args, got, test.want)
 		}
 	}
+}
+
+func TestQRColors(t *testing.T) {
+	svg := resolved(t, eval(`return globalThis.authsignal.qr.toSVG("hello", {color: {dark: "#123", light: "#ffffff80"}, scale: 3})`))
+	got := eval(`const e = new DOMParser().parseFromString(a, "image/svg+xml").documentElement
+		const fill = name => [e.querySelector(name).getAttribute("fill"), e.querySelector(name).getAttribute("fill-opacity")]
+		return [e.getAttribute("width"), fill("rect"), fill("path")]`, svg)
+	checkShow(t, got, `["87",["#ffffff","0.502"],["#123",null]]`)
+}
+
+// The matrix and the SVG are of one symbol.
+func TestMatrix(t *testing.T) {
+	got := resolved(t, eval(`
+		const {matrix, toSVG} = globalThis.authsignal.qr
+		return Promise.all([matrix("hello", {errorCorrectionLevel: "L"}), toSVG("hello", {errorCorrectionLevel: "L", margin: 0, scale: 1})])
+			.then(async ([{size, bits}, svg]) => {
+				const i = new Image(); i.src = "data:image/svg+xml," + encodeURIComponent(svg); await i.decode()
+				const c = new OffscreenCanvas(size, size).getContext("2d"); c.drawImage(i, 0, 0)
+				const pixels = c.getImageData(0, 0, size, size).data
+				const wrong = []
+				for (let n = 0; n < size * size; n++) if ((pixels[4 * n] < 128) !== Boolean(bits[n >> 3] & (0x80 >> (n & 7)))) wrong.push(n)
+				return [size, bits.length, bits instanceof Uint8Array, wrong]
+			})`))
+	checkShow(t, got, `[21,56,true,[]]`)
+}
+
+func TestToDataURL(t *testing.T) {
+	got := resolved(t, eval(`
+		const {toDataURL, toSVG} = globalThis.authsignal.qr
+		return Promise.all([toDataURL("a#b"), toSVG("a#b")]).then(([url, svg]) => decodeURIComponent(url) === "data:image/svg+xml," + svg)`))
+	checkShow(t, got, "true")
+}
+
+func TestDescribe(t *testing.T) {
+	for _, test := range []struct{ uri, want string }{
+		{"otpauth://totp/Acme:jane%40example.com?secret=A&issuer=Acme&algorithm=sha256&digits=8&period=60",
+			`{"issuer":"Acme","account":"jane@example.com","digits":8,"period":60,"algorithm":"SHA256"}`},
+		{"otpauth://totp/jane?secret=A", `{"issuer":"","account":"jane","digits":6,"period":30,"algorithm":"SHA1"}`},
+		{"otpauth://totp/Old%3A%20a/b%3Ac?issuer=New%20%26%20Co", `{"issuer":"New & Co","account":"a/b:c","digits":6,"period":30,"algorithm":"SHA1"}`},
+		{"otpauth://totp/a?digits=x&period=-1", `{"issuer":"","account":"a","algorithm":"SHA1"}`},
+		{"otpauth://totp/%FF?issuer=I", `{"digits":6,"period":30,"algorithm":"SHA1"}`},
+		{"otpauth://totp", `{"issuer":"","account":"","digits":6,"period":30,"algorithm":"SHA1"}`},
+		{"https://example.com/Acme:jane", `{}`},
+		{"nonsense", `{}`},
+		{"", `{}`},
+	} {
+		data := bridge.Object()
+		describe(data, test.uri)
+		checkShow(t, data, test.want)
+	}
+	data := bridge.Object("issuer", "the server's")
+	describe(data, "otpauth://totp/a?issuer=I")
+	checkShow(t, data.Get("issuer"), `"the server's"`)
+}
+
+// What older browsers make of the path, where they do not know a scheme.
+func TestDescribeInAnOlderBrowser(t *testing.T) {
+	replace(t, js.Global(), "URL", eval(`return class extends URL { get pathname() { return "//" + this.host + super.pathname } }`))
+	data := bridge.Object()
+	describe(data, "otpauth://totp/Acme:jane?secret=A")
+	checkShow(t, data.Get("account"), `"jane"`)
+	checkShow(t, data.Get("issuer"), `"Acme"`)
+}
+
+func TestRetryAfter(t *testing.T) {
+	for header, want := range map[string]string{
+		"7": "7", "": "undefined", "soon": "undefined", "Wed, 21 Oct 2015 07:28:00 GMT": "undefined",
+	} {
+		a := withToken(t, peer)
+		replace(t, js.Global(), "fetch", eval(`return async () => new Response("", {status: 429, headers: a ? {"Retry-After": a} : {}})`, header))
+		result := resolved(t, enrollWith(a))
+		checkShow(t, result.Get("errorCode"), `"too_many_requests"`)
+		if got := show(result.Get("retryAfter")); got != want {
+			t.Errorf("%q: got %s, want %s", header, got, want)
+		}
+	}
+	replace(t, js.Global(), "fetch", eval(`return async () => new Response("", {status: 429, headers: {"Retry-After": new Date(Date.now() + 60_000).toUTCString()}})`))
+	if got := resolved(t, enrollWith(withToken(t, peer))).Get("retryAfter").Int(); got < 50 || got > 60 {
+		t.Errorf("a date: got %d s, want about 59", got)
+	}
+}
+
+func TestDispose(t *testing.T) {
+	a, other := withToken(t, peer+"/echo"), withToken(t, peer+"/echo")
+	pending := enrollWith(a)
+	a.Call("dispose")
+	a.Call("dispose")
+	checkShow(t, resolved(t, pending).Get("errorCode"), `"aborted"`)
+	const want = "Error: this Authsignal instance has been disposed of: make a new one"
+	for _, call := range []string{"a.totp.enroll()", "a.totp.verify({code: '123456'})", "Promise.resolve().then(() => a.setToken('t'))"} {
+		checkShow(t, rejected(t, eval("return "+call, a)), want)
+	}
+	console(t)
+	checkShow(t, resolved(t, enrollWith(other)).Get("errorCode"), `"token_not_set"`)
 }
 
 // TestNothingIsLeftBehind uses the module as a page that stays open for long
@@ -546,6 +647,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		rejected(t, eval(`return a.totp.verify({get code() { throw 1 }})`, a))
 		eval(`try { new globalThis.authsignal.Authsignal({}) } catch {}`)
 		resolved(t, eval(`return globalThis.authsignal.qr.toSVG(a)`, "text "+n))
+		resolved(t, eval(`return globalThis.authsignal.qr.matrix(a)`, "text "+n))
+		a.Call("dispose")
 	}
 	// held counts the JavaScript values that Go refers to. A value goes when
 	// the collector has found it unused and its finalizer has run.

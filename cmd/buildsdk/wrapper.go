@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/evanw/esbuild/pkg/api"
 )
@@ -59,7 +60,7 @@ func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
 		Charset:       api.CharsetUTF8,
 		Sourcemap:     api.SourceMapLinked,
 		LegalComments: api.LegalCommentsEndOfFile,
-		Plugins:       []api.Plugin{wasmExecPlugin(string(loader))},
+		Plugins:       []api.Plugin{wasmExecPlugin(string(loader), tc.version)},
 
 		MinifyWhitespace:  true,
 		MinifyIdentifiers: true,
@@ -102,12 +103,13 @@ func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
 // is, inside a function whose parameter hides the real globalThis. What the
 // file publishes (Go, fs, process, path) then lands on the object that the
 // wrapper passes in, and so does all that the Go program takes for global.
-func wasmExecPlugin(loader string) api.Plugin {
+func wasmExecPlugin(loader, version string) api.Plugin {
 	source := "/*! wasm_exec.js: Copyright 2018 The Go Authors. BSD-style license, https://go.dev/LICENSE */\n" +
 		"export function load(globalThis) {\n" +
 		// The one global that the file reads by its bare name.
 		"const fs = { writeSync: (fd, data) => globalThis.fs.writeSync(fd, data) };\n" +
-		loader + "\nreturn globalThis.Go;\n}\n"
+		loader + "\nreturn globalThis.Go;\n}\n" +
+		"export const version = " + strconv.Quote(version) + ";\n"
 	return api.Plugin{
 		Name: "wasm_exec",
 		Setup: func(build api.PluginBuild) {

@@ -9,6 +9,7 @@ package client
 
 import (
 	"context"
+	"math"
 	"strings"
 	"sync"
 
@@ -34,6 +35,9 @@ type Response struct {
 	Status int
 	// Body is the answer's JSON object; nil when the answer is anything else.
 	Body Body
+	// RetryAfter is what the header Retry-After says, in seconds from now; 0
+	// or less if it is not given, or hidden from the page.
+	RetryAfter float64
 }
 
 // A Body is a JSON object that stays in the form that the transport has it in,
@@ -43,6 +47,8 @@ type Body interface {
 	Has(key string) bool
 	// String gives the value of key, and false if it is not a string.
 	String(key string) (string, bool)
+	// Number gives the value of key, and false if it is not a number.
+	Number(key string) (float64, bool)
 }
 
 // A Context ends a call early: the part of context.Context that a call needs,
@@ -131,6 +137,35 @@ type Refusal struct {
 	Body Body
 }
 
+// A Limited is an error of too many requests that says when to try again.
+type Limited struct {
+	// Err is a *Refusal or an *api.Error.
+	Err error
+	// RetryAfter is how long to wait, in whole seconds from 1 up.
+	RetryAfter float64
+}
+
+// Error is that of Err.
+func (l *Limited) Error() string { return l.Err.Error() }
+
+// Unwrap gives Err.
+func (l *Limited) Unwrap() error { return l.Err }
+
+// limited adds to err how long to wait, if the answer says so: in its body, or
+// in its header.
+func limited(err error, answer Response) error {
+	seconds := answer.RetryAfter
+	if answer.Body != nil {
+		if n, ok := answer.Body.Number("retryAfter"); ok {
+			seconds = n
+		}
+	}
+	if !(seconds > 0 && seconds < math.MaxInt32) { // so written, it is true of NaN
+		return err
+	}
+	return &Limited{err, math.Ceil(seconds)}
+}
+
 // Error gives the code only: a server's description is for the caller.
 func (r *Refusal) Error() string {
 	code, _ := r.Body.String("errorCode")
@@ -139,7 +174,7 @@ func (r *Refusal) Error() string {
 
 // Enroll starts the enrollment of an authenticator app and returns the server's
 // object with uri and secret. The error is an *api.Error made here, a *Refusal
-// of the API, or what OnTokenExpired returned.
+// of the API, either of them in a *Limited, or what OnTokenExpired returned.
 func (c *Client) Enroll(ctx Context, token string) (Body, error) {
 	if err := c.check(token); err != nil {
 		return nil, err
@@ -218,10 +253,17 @@ func (c *Client) post(ctx Context, token, path, body string) (Body, error) {
 		return nil, c.failure(ctx)
 	}
 	if answer.Body != nil && answer.Body.Has("error") {
-		return nil, c.refusal(answer.Body)
+		err := c.refusal(answer.Body)
+		if _, ok := err.(*Refusal); !ok {
+			return nil, err
+		}
+		if code, _ := answer.Body.String("errorCode"); code == api.CodeTooManyRequests || answer.Status == 429 {
+			err = limited(err, answer)
+		}
+		return nil, err
 	}
 	if answer.Status == 429 {
-		return nil, c.error(api.CodeTooManyRequests)
+		return nil, limited(c.error(api.CodeTooManyRequests), answer)
 	}
 	if answer.Body == nil || answer.Status >= 400 {
 		return nil, c.error(api.CodeInvalidResponse)
@@ -253,8 +295,11 @@ func (c *Client) refusal(body Body) error {
 		if code == "" {
 			code, _ = body.String("error")
 		}
-		description, _ := body.String("errorDescription")
-		c.options.Console("[Authsignal] " + code + ": " + description)
+		line := "[Authsignal] " + code
+		if description, _ := body.String("errorDescription"); description != "" {
+			line += ": " + description
+		}
+		c.options.Console(line)
 	}
 	return &Refusal{body}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,10 +19,13 @@ func (b body) Has(key string) bool { _, ok := b[key]; return ok }
 
 func (b body) String(key string) (string, bool) { s, ok := b[key].(string); return s, ok }
 
+func (b body) Number(key string) (float64, bool) { n, ok := b[key].(float64); return n, ok }
+
 // peer is a Transport that answers what it is told to.
 type peer struct {
 	status int
 	answer string // JSON; anything but an object counts as none
+	after  float64
 	err    error
 	got    []Request
 }
@@ -31,7 +35,7 @@ func (p *peer) Send(_ Context, r Request) (Response, error) {
 	if p.err != nil {
 		return Response{}, p.err
 	}
-	response := Response{Status: p.status}
+	response := Response{Status: p.status, RetryAfter: p.after}
 	var b body
 	if json.Unmarshal([]byte(p.answer), &b) == nil && b != nil {
 		response.Body = b
@@ -349,10 +353,49 @@ func TestLogging(t *testing.T) {
 	p := &peer{status: 403, answer: `{"error":"unauthorized","errorCode":"unauthorized","errorDescription":"No scope."}`}
 	c, console := newClient(t, p, func(o *Options) { o.Logging = true })
 	c.Enroll(t.Context(), "tok")
+	p.answer = `{"error":"unauthorized","errorCode":"unauthorized"}`
+	c.Enroll(t.Context(), "tok")
 	p.err = errors.New("down")
 	c.Enroll(t.Context(), "tok") // not an error of the API: not printed
-	if got, want := *console, []string{"[Authsignal] unauthorized: No scope."}; !reflect.DeepEqual(got, want) {
+	if got, want := *console, []string{"[Authsignal] unauthorized: No scope.", "[Authsignal] unauthorized"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got console %q, want %q", got, want)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	const refusal = `{"error":"too_many_requests","errorCode":"too_many_requests"`
+	for _, test := range []struct {
+		answer string
+		status int
+		after  float64
+		want   float64
+	}{
+		{"", 429, 7, 7},
+		{"", 429, 0.2, 1},
+		{"", 429, 0, 0},
+		{"", 429, -3, 0},
+		{"", 429, math.NaN(), 0},
+		{"", 429, math.Inf(1), 0},
+		{`{"message":"slow down","retryAfter":12}`, 429, 7, 12},
+		{refusal + `}`, 429, 7, 7},
+		{refusal + `}`, 200, 7, 7},
+		{refusal + `,"retryAfter":12.5}`, 429, 7, 13},
+		{refusal + `,"retryAfter":"12"}`, 429, 7, 7},
+		{`{"error":"x","errorCode":"another"}`, 429, 7, 7},
+		{`{"error":"x","errorCode":"another"}`, 503, 7, 0},
+		{"", 503, 7, 0},
+	} {
+		c, _ := newClient(t, &peer{status: test.status, answer: test.answer, after: test.after}, nil)
+		_, err := c.Enroll(t.Context(), "tok")
+		var limited *Limited
+		got := 0.0
+		if errors.As(err, &limited) {
+			got = limited.RetryAfter
+		}
+		if err == nil || got != test.want {
+			t.Errorf("%s, status %d, header %v: got %v, error %v, want %v", test.answer, test.status, test.after, got, err, test.want)
+		}
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package qr draws a text as a QR code (ISO/IEC 18004) in SVG.
+// Package qr makes the QR code of a text (ISO/IEC 18004) and draws it in SVG.
 //
 // The matrix comes from github.com/skip2/go-qrcode; the picture is drawn here,
 // so that it needs no image encoder, scans on a dark page and passes a strict
@@ -39,23 +39,26 @@ const DefaultTitle = "QR code for your authenticator app"
 // Limits of the numbers in Options.
 const (
 	MaxMargin = 100    // modules
+	MaxScale  = 100    // CSS pixels
 	MaxWidth  = 100000 // CSS pixels
 )
 
-// modulePixels is the width of a module where no width is given, in CSS
-// pixels: an otpauth:// URI comes out at about 200.
-const modulePixels = 4
+// defaultScale is the width of a module where neither it nor the picture's is
+// given, in CSS pixels: an otpauth:// URI comes out at about 200.
+const defaultScale = 4
 
 // maxText is the length that no symbol can hold, in bytes: version 40-L holds
 // 7,089 digits (ISO/IEC 18004, table 7). Longer texts are refused before the
 // encoder spends time on them.
 const maxText = 7089
 
-// Errors of SVG.
+// Errors of Encode and SVG.
 var (
 	ErrEmpty   = errors.New("text is empty")
 	ErrTooLong = errors.New("text is too long for a QR code at this error correction level")
 	ErrMargin  = errors.New("margin must be a whole number of modules from 0 to " + strconv.Itoa(MaxMargin))
+	ErrScale   = errors.New("scale must be a whole number of pixels from 1 to " + strconv.Itoa(MaxScale))
+	ErrColor   = errors.New(`a color must be hexadecimal, such as "#000", "#000000" or "#000000ff"`)
 	ErrWidth   = errors.New("width must be a whole number of pixels from 1 to " + strconv.Itoa(MaxWidth))
 )
 
@@ -66,9 +69,15 @@ type Options struct {
 	// Margin is the width of the quiet zone in modules, 0 to MaxMargin. Less
 	// than QuietZone is for pictures that stand on white anyway.
 	Margin int
+	// Scale is the width of a module in CSS pixels, 1 to MaxScale; 0 is 4.
+	Scale int
 	// Width is the width and height of the picture in CSS pixels, 1 to
-	// MaxWidth; 0 gives every module 4 pixels.
+	// MaxWidth; 0 is what Scale gives.
 	Width int
+	// Dark and Light are the colors of the modules and of the ground, as
+	// "#rgb", "#rgba", "#rrggbb" or "#rrggbbaa"; "" is black and white. Many
+	// readers take no picture whose modules are lighter than its ground.
+	Dark, Light string
 	// Title is the picture's text for screen readers; "" is DefaultTitle. It
 	// must not hold the text.
 	Title string
@@ -79,42 +88,147 @@ func Default() Options {
 	return Options{Level: Medium, Margin: QuietZone}
 }
 
+// A Matrix is a symbol without its quiet zone.
+type Matrix struct {
+	// Size is its width and height in modules, 21 to 177.
+	Size int
+	// Bits are the modules, row by row with no gap between rows, eight a byte
+	// from the high bit down: 1 is dark.
+	Bits []byte
+}
+
+// Dark says whether the module in column x of row y is dark.
+func (m Matrix) Dark(x, y int) bool {
+	i := y*m.Size + x
+	return m.Bits[i/8]&(0x80>>(i%8)) != 0
+}
+
+// Encode gives the symbol of text. The error is ErrEmpty or ErrTooLong.
+func Encode(text string, l Level) (Matrix, error) {
+	if text == "" {
+		return Matrix{}, ErrEmpty
+	}
+	if len(text) > maxText {
+		return Matrix{}, ErrTooLong
+	}
+	code, err := qrcode.New(text, recovery(l))
+	if err != nil {
+		return Matrix{}, ErrTooLong // the text is not empty: the library has no other error
+	}
+	code.DisableBorder = true
+	rows := code.Bitmap()
+	m := Matrix{Size: len(rows), Bits: make([]byte, (len(rows)*len(rows)+7)/8)}
+	for y, row := range rows {
+		for x, dark := range row {
+			if dark {
+				i := y*m.Size + x
+				m.Bits[i/8] |= 0x80 >> (i % 8)
+			}
+		}
+	}
+	return m, nil
+}
+
+// Check returns the error of the first option that is out of its range.
+func (o Options) Check() error {
+	switch {
+	case o.Margin < 0 || o.Margin > MaxMargin:
+		return ErrMargin
+	case o.Scale < 0 || o.Scale > MaxScale:
+		return ErrScale
+	case o.Width < 0 || o.Width > MaxWidth:
+		return ErrWidth
+	case o.Dark != "" && !isColor(o.Dark) || o.Light != "" && !isColor(o.Light):
+		return ErrColor
+	}
+	return nil
+}
+
 // SVG draws text as one SVG element: a path of black modules on an opaque
 // white ground that includes the quiet zone. The same text and options give
 // the same bytes. The errors are the Err variables of this package.
 func SVG(text string, o Options) (string, error) {
-	switch {
-	case text == "":
-		return "", ErrEmpty
-	case len(text) > maxText:
-		return "", ErrTooLong
-	case o.Margin < 0 || o.Margin > MaxMargin:
-		return "", ErrMargin
-	case o.Width < 0 || o.Width > MaxWidth:
-		return "", ErrWidth
+	if err := o.Check(); err != nil {
+		return "", err
 	}
-	code, err := qrcode.New(text, recovery(o.Level))
+	matrix, err := Encode(text, o.Level)
 	if err != nil {
-		return "", ErrTooLong // the text is not empty: the library has no other error
+		return "", err
 	}
-	code.DisableBorder = true
-	matrix := code.Bitmap()
-
-	size := strconv.Itoa(len(matrix) + 2*o.Margin)
-	width := strconv.Itoa(o.Width)
+	if o.Scale == 0 {
+		o.Scale = defaultScale
+	}
 	if o.Width == 0 {
-		width = strconv.Itoa(modulePixels * (len(matrix) + 2*o.Margin))
+		o.Width = o.Scale * (matrix.Size + 2*o.Margin)
 	}
 	if o.Title == "" {
 		o.Title = DefaultTitle
 	}
+	if o.Dark == "" {
+		o.Dark = "#000"
+	}
+	if o.Light == "" {
+		o.Light = "#fff"
+	}
+	size, width := strconv.Itoa(matrix.Size+2*o.Margin), strconv.Itoa(o.Width)
 	// Presentation attributes, never style: a Content-Security-Policy
 	// without 'unsafe-inline' drops style attributes.
 	return `<svg xmlns="http://www.w3.org/2000/svg" width="` + width + `" height="` + width +
 		`" viewBox="0 0 ` + size + ` ` + size + `" shape-rendering="crispEdges" role="img">` +
 		`<title>` + escape(o.Title) + `</title>` +
-		`<rect width="` + size + `" height="` + size + `" fill="#fff"/>` +
-		`<path fill="#000" d="` + path(matrix, o.Margin) + `"/></svg>`, nil
+		`<rect width="` + size + `" height="` + size + `"` + fill(o.Light) + `/>` +
+		`<path` + fill(o.Dark) + ` d="` + path(matrix, o.Margin) + `"/></svg>`, nil
+}
+
+// isColor says whether s is "#" with 3, 4, 6 or 8 hexadecimal digits.
+func isColor(s string) bool {
+	switch len(s) {
+	case 4, 5, 7, 9:
+	default:
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if _, ok := digit(s[i]); !ok {
+			return false
+		}
+	}
+	return s[0] == '#'
+}
+
+// digit gives the value of a hexadecimal digit.
+func digit(c byte) (int, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0'), true
+	case 'a' <= c|0x20 && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10, true
+	}
+	return 0, false
+}
+
+// fill gives the attributes of a color. SVG 1.1 knows no alpha in a color, and
+// some programs know no more than it.
+func fill(color string) string {
+	rgb, alpha := color, 255
+	switch len(color) {
+	case 5:
+		rgb = color[:4]
+		a, _ := digit(color[4])
+		alpha = a * 0x11
+	case 9:
+		rgb = color[:7]
+		high, _ := digit(color[7])
+		low, _ := digit(color[8])
+		alpha = high<<4 | low
+	}
+	attributes := ` fill="` + rgb + `"`
+	if alpha < 255 {
+		// Thousandths, in whole numbers: formatting a float costs the browser
+		// module some kilobytes.
+		thousandths := strconv.Itoa(1000 + (alpha*1000+127)/255)
+		attributes += ` fill-opacity="0.` + thousandths[1:] + `"`
+	}
+	return attributes
 }
 
 // Fit is SVG, but a text that is too long for o.Level is drawn at Low, the
@@ -145,16 +259,16 @@ func recovery(l Level) qrcode.RecoveryLevel {
 // path draws each run of dark modules in a row as one closed rectangle. After
 // z the pen is back where the rectangle began, so each m is relative to the
 // start of the run before it.
-func path(matrix [][]bool, margin int) string {
+func path(matrix Matrix, margin int) string {
 	var b strings.Builder
 	penX, penY := 0, 0
-	for y, row := range matrix {
-		for x := 0; x < len(row); x++ {
-			if !row[x] {
+	for y := range matrix.Size {
+		for x := 0; x < matrix.Size; x++ {
+			if !matrix.Dark(x, y) {
 				continue
 			}
 			run := 1
-			for x+run < len(row) && row[x+run] {
+			for x+run < matrix.Size && matrix.Dark(x+run, y) {
 				run++
 			}
 			w := strconv.Itoa(run)

@@ -241,6 +241,12 @@ func TestErrors(t *testing.T) {
 		{strings.Repeat("a", 10_000_000), Default(), ErrTooLong},
 		{"a", Options{Margin: -1}, ErrMargin},
 		{"a", Options{Margin: MaxMargin + 1}, ErrMargin},
+		{"a", Options{Scale: -1}, ErrScale},
+		{"a", Options{Scale: MaxScale + 1}, ErrScale},
+		{"a", Options{Dark: "black"}, ErrColor},
+		{"a", Options{Dark: "#12"}, ErrColor},
+		{"a", Options{Light: "#12345g"}, ErrColor},
+		{"a", Options{Light: `#fff" x="`}, ErrColor},
 		{"a", Options{Width: -1}, ErrWidth},
 		{"a", Options{Width: MaxWidth + 1}, ErrWidth},
 	} {
@@ -312,12 +318,70 @@ func TestDataURL(t *testing.T) {
 	}
 }
 
+func TestColors(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ color, fill, opacity string }{
+		{"", "#000", ""},
+		{"#1aF", "#1aF", ""},
+		{"#1aFf", "#1aF", ""},
+		{"#1aF0", "#1aF", "0.000"},
+		{"#123456", "#123456", ""},
+		{"#123456ff", "#123456", ""},
+		{"#123456FE", "#123456", "0.996"},
+		{"#12345601", "#123456", "0.004"},
+	} {
+		e := parse(t, draw(t, "a", Options{Dark: test.color, Light: "#eee"}))
+		if got := e.Children[1].attr("fill"); got != "#eee" {
+			t.Errorf("%s: got ground %s", test.color, got)
+		}
+		if got, opacity := e.Children[2].attr("fill"), e.Children[2].attr("fill-opacity"); got != test.fill || opacity != test.opacity {
+			t.Errorf("%s: got %s and opacity %q, want %s and %q", test.color, got, opacity, test.fill, test.opacity)
+		}
+	}
+}
+
+func TestEncodeIsWhatIsDrawn(t *testing.T) {
+	t.Parallel()
+	m, err := Encode(uri, High)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pixels := rasterize(t, draw(t, uri, Options{Level: High}))
+	if len(pixels) != m.Size || len(m.Bits) != (m.Size*m.Size+7)/8 {
+		t.Fatalf("got size %d and %d bytes, want %d", m.Size, len(m.Bits), len(pixels))
+	}
+	for y, row := range pixels {
+		for x, dark := range row {
+			if m.Dark(x, y) != dark {
+				t.Fatalf("module %d, %d: got dark %t", x, y, m.Dark(x, y))
+			}
+		}
+	}
+	for text, want := range map[string]error{"": ErrEmpty, strings.Repeat("a", 3000): ErrTooLong} {
+		if _, err := Encode(text, Low); err != want {
+			t.Errorf("%d bytes: got error %v, want %v", len(text), err, want)
+		}
+	}
+}
+
+func TestScale(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		scale, width int
+		want         string
+	}{{0, 0, "84"}, {1, 0, "21"}, {10, 0, "210"}, {10, 99, "99"}} {
+		if got := parse(t, draw(t, "a", Options{Scale: test.scale, Width: test.width})).attr("width"); got != test.want {
+			t.Errorf("scale %d, width %d: got %s, want %s", test.scale, test.width, got, test.want)
+		}
+	}
+}
+
 func FuzzSVG(f *testing.F) {
-	f.Add(uri, int(Medium), 4, 0, "")
-	f.Add("0123456789ABC日本\xff😀", int(High), 0, 200, "<&>\x00")
-	f.Add(strings.Repeat("1A a", 400), int(Low), 2, 1, "t")
-	f.Fuzz(func(t *testing.T, text string, level, margin, width int, title string) {
-		svg, err := SVG(text, Options{Level(level), margin, width, title})
+	f.Add(uri, int(Medium), 4, 0, 0, "", "", "")
+	f.Add("0123456789ABC日本\xff😀", int(High), 0, 3, 200, "#012", "#fedcba98", "<&>\x00")
+	f.Add(strings.Repeat("1A a", 400), int(Low), 2, 0, 1, "#ffff", "#", "t")
+	f.Fuzz(func(t *testing.T, text string, level, margin, scale, width int, dark, light, title string) {
+		svg, err := SVG(text, Options{Level(level), margin, scale, width, dark, light, title})
 		if err != nil {
 			if text != "" && len(text) > 8 && strings.Contains(err.Error(), text) {
 				t.Errorf("the error quotes the text: %v", err)

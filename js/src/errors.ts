@@ -1,42 +1,61 @@
 /**
- * What `errorCode` may be. The first group comes from the API, the second is
- * made in the browser.
+ * What `errorCode` may be, with its cause and what to do about it. The first
+ * group comes from the API, the second is made in the browser.
  */
 export const ErrorCode = {
-  /** The token is not one of this API, or lacks the right; track again. */
+  /** The token is not one of this API, or lacks the right to add an authenticator. Track the action again; for a second authenticator, with the scope `add:authenticators`. */
   unauthorized: "unauthorized",
-  /** The API does not take the request as it is; the description says why. */
+  /** The API does not take the request as it is: the action takes no challenge, nothing is enrolled, the webhook refused. The description says which. */
   invalid_request: "invalid_request",
-  /** The tenant lacks a setting. */
+  /** The tenant lacks a setting, most often an active authenticator app. Set it there. */
   invalid_configuration: "invalid_configuration",
-  /** The credential is not the user's. */
+  /** The credential is not the user's. Use the one that was enrolled. */
   invalid_credential: "invalid_credential",
-  /** The token is older than its life, 10 minutes by default; track again. */
+  /** The token is older than its life, 10 minutes by default. Track the action again and set the new token; `onTokenExpired` is the place for it. */
   expired_token: "expired_token",
-  /** Too many calls; wait before the next. */
+  /** Too many calls. Wait `retryAfter` seconds, or a while if it is missing. */
   too_many_requests: "too_many_requests",
-  /** The API has no such thing; most often the base URL is wrong. */
+  /** The API has no such thing. Most often the base URL is wrong: it ends in `/v1`. */
   not_found: "not_found",
-  /** The API failed; its log says why. */
+  /** The API failed. Its log says why; try again later. */
   internal_error: "internal_error",
 
-  /** Call `setToken` first. No request was made. */
+  /** A call was made before `setToken`, so no request was. Set the token that the backend got from `track`. */
   token_not_set: "token_not_set",
-  /** No answer arrived; a code may have been accepted all the same. */
+  /** No answer arrived: offline, a wrong base URL, a page that the API does not allow (CORS, or the policy's `connect-src`), a redirect. A code may have been accepted all the same: ask the backend to validate the token of `track`. */
   network_error: "network_error",
-  /** No answer in time; a code may have been accepted all the same. */
+  /** No whole answer in time. As for `network_error`; a longer `timeout` may help. */
   timeout: "timeout",
-  /** The caller's signal aborted the call. */
+  /** The caller's signal, or `dispose`, ended the call. A code may have been accepted all the same. */
   aborted: "aborted",
-  /** What answered is not the API; most often the base URL is wrong. */
+  /** What answered is not the API. Most often the base URL is wrong: it ends in `/v1`. */
   invalid_response: "invalid_response",
-  /** The module was not to be had; the description says why. The next call tries again. */
+  /** The module could not be loaded; the description names the address and the cause. The next call tries again. */
   wasm_load_failed: "wasm_load_failed",
-  /** The Go program ended under the call. The next call starts it afresh. */
+  /** The Go program ended under the call. The next call starts it afresh; if it stays, report it. */
   sdk_crashed: "sdk_crashed",
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
+
+/** The types of the single codes, which are those of an enum in the official package. */
+export declare namespace ErrorCode {
+  type unauthorized = "unauthorized";
+  type invalid_request = "invalid_request";
+  type invalid_configuration = "invalid_configuration";
+  type invalid_credential = "invalid_credential";
+  type expired_token = "expired_token";
+  type too_many_requests = "too_many_requests";
+  type not_found = "not_found";
+  type internal_error = "internal_error";
+  type token_not_set = "token_not_set";
+  type network_error = "network_error";
+  type timeout = "timeout";
+  type aborted = "aborted";
+  type invalid_response = "invalid_response";
+  type wasm_load_failed = "wasm_load_failed";
+  type sdk_crashed = "sdk_crashed";
+}
 
 /**
  * A failure of the module itself: it could not be loaded, or it ended under a

@@ -1,43 +1,74 @@
-import { load as loadGo, type Go } from "wasm_exec";
+import { load as loadGo, version, type Go } from "wasm_exec";
 import { ErrorCode, ModuleError } from "./errors.js";
-import type { AuthsignalOptions, QR, Totp } from "./types.js";
+import type { AuthsignalOptions, LoadOptions, QRMatrix, QROptions, Totp } from "./types.js";
 
 /** What the Go program publishes as `authsignal`; see wasm/main_js.go. */
 export interface Exports {
-  Authsignal: new (options: AuthsignalOptions) => { setToken(token: string): void; totp: Totp };
-  qr: QR;
+  Authsignal: new (options: AuthsignalOptions) => { setToken(token: string): void; totp: Totp; dispose(): void };
+  qr: {
+    toSVG(text: string, options?: QROptions): Promise<string>;
+    toDataURL(text: string, options?: QROptions): Promise<string>;
+    matrix(text: string, options?: QROptions): Promise<QRMatrix>;
+  };
 }
+
+type Bytes = NonNullable<LoadOptions["wasmBytes"]>;
+
+/** Where a module comes from: its file's URL, or the module itself. */
+export type Source = URL | WebAssembly.Module | Bytes;
 
 /** A module file that has not arrived whole after this many milliseconds never will. */
 const loadTimeout = 120_000;
 
-/** The modules that run or are about to, by URL: one for a page, however many ask. */
-const modules = new Map<string, Promise<Module>>();
+/** The modules that run or are about to, by source: one for a page, however many ask. */
+const modules = new Map<unknown, Promise<Module>>();
+
+let standard: () => Source | Promise<Source>;
+
+/** Sets the source of all who name none; each entry of the package has its own. */
+export function setStandard(source: typeof standard): void {
+  standard = source;
+}
+
+/** Gives the source that options name, if they do. */
+export function sourceOf({ wasmUrl, wasmModule, wasmBytes }: LoadOptions): Source | undefined {
+  const given = [wasmUrl, wasmModule, wasmBytes].filter((source) => source != null);
+  if (given.length > 1) throw new TypeError("give one of wasmUrl, wasmModule and wasmBytes");
+  if (wasmModule != null && !(wasmModule instanceof WebAssembly.Module)) throw new TypeError("wasmModule must be a WebAssembly.Module");
+  if (wasmBytes != null && !(wasmBytes instanceof ArrayBuffer || ArrayBuffer.isView(wasmBytes)))
+    throw new TypeError("wasmBytes must be an ArrayBuffer or a view of one");
+  if (wasmUrl == null) return wasmModule ?? wasmBytes;
+  try {
+    return new URL(wasmUrl, globalThis.document?.baseURI ?? globalThis.location?.href);
+  } catch (cause) {
+    throw new ModuleError(ErrorCode.wasm_load_failed, `wasmUrl is not a URL: ${wasmUrl}`, cause);
+  }
+}
 
 /**
- * Gives the module of a URL, and loads it if it is not there. A module that
+ * Gives the module of a source, and loads it if it is not there. A module that
  * could not be loaded, or that has ended, is loaded anew by the next call.
  *
  * @throws ModuleError (as a rejection) `wasm_load_failed`.
  */
-export async function loadModule(wasmUrl: string | URL | undefined): Promise<Module> {
-  let url: URL;
-  try {
-    url = wasmUrl === undefined ? defaultURL() : new URL(wasmUrl, globalThis.document?.baseURI ?? globalThis.location?.href);
-  } catch (cause) {
-    throw new ModuleError(ErrorCode.wasm_load_failed, `wasmUrl is not a URL: ${wasmUrl ?? "set it"}`, cause);
-  }
-  let module = modules.get(url.href);
+export async function loadModule(options: LoadOptions): Promise<Module> {
+  const source = sourceOf(options) ?? (await unlessNone());
+  const key = source instanceof URL ? source.href : source;
+  let module = modules.get(key);
   if (!module) {
-    module = start(url, () => modules.delete(url.href));
-    modules.set(url.href, module);
+    module = start(source, options.onProgress, () => modules.delete(key));
+    modules.set(key, module);
   }
   return module;
 }
 
-/** Bundlers know this very expression, and emit the file. */
-function defaultURL(): URL {
-  return new URL("./authsignal.wasm", import.meta.url);
+/** Gives the standard source, which a script without an address has not. */
+async function unlessNone(): Promise<Source> {
+  try {
+    return await standard();
+  } catch (cause) {
+    throw new ModuleError(ErrorCode.wasm_load_failed, "The module is not to be found from here: set wasmUrl", cause);
+  }
 }
 
 /** A running Go program. */
@@ -73,7 +104,7 @@ export class Module {
 }
 
 /** Loads and starts a module; calls ended once, when it cannot be used or no longer. */
-async function start(url: URL, ended: () => void): Promise<Module> {
+async function start(source: Source, onProgress: LoadOptions["onProgress"], ended: () => void): Promise<Module> {
   let module: Module | undefined;
   let over = false;
   const end = (cause?: unknown) => {
@@ -90,7 +121,7 @@ async function start(url: URL, ended: () => void): Promise<Module> {
   try {
     const scope = privateScope();
     go = new (loadGo(scope))();
-    const instance = await instantiate(url, go.importObject);
+    const instance = await WebAssembly.instantiate(checked(await compile(source, onProgress)), go.importObject);
 
     // Three ways to end: by itself or by a panic (exit, at once), by a trap
     // while it starts (run rejects), by a trap later (resume throws).
@@ -118,7 +149,8 @@ async function start(url: URL, ended: () => void): Promise<Module> {
   } catch (cause) {
     ended();
     const text = cause instanceof Error ? cause.message : String(cause);
-    throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded from ${url}: ${text}`, cause);
+    const from = source instanceof URL ? source : source instanceof WebAssembly.Module ? "wasmModule" : "bytes in memory";
+    throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded from ${from}: ${text}`, cause);
   }
 }
 
@@ -142,8 +174,20 @@ function privateScope(): Record<string, unknown> {
   });
 }
 
-/** Fetches, compiles and instantiates, within loadTimeout. */
-async function instantiate(url: URL, imports: WebAssembly.Imports): Promise<WebAssembly.Instance> {
+/** Refuses a module that another toolchain built: its Go program would not understand this package's wasm_exec.js. */
+function checked(module: WebAssembly.Module): WebAssembly.Module {
+  // https://github.com/WebAssembly/tool-conventions/blob/main/ProducersSection.md
+  const [producers] = WebAssembly.Module.customSections(module, "producers");
+  const [built] = /go1[\w.+-]*/.exec(producers ? new TextDecoder().decode(producers) : "") ?? [version];
+  if (built !== version)
+    throw new Error(`it was built by ${built}, but the wasm_exec.js of this package is of ${version}; take both from the same package`);
+  return module;
+}
+
+/** Fetches, if need be, and compiles, within loadTimeout. */
+async function compile(source: Source, onProgress: LoadOptions["onProgress"]): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source;
+  if (!(source instanceof URL)) return explained(WebAssembly.compile(source));
   // AbortSignal.timeout is too young, and so is the reason of abort.
   const controller = new AbortController();
   let late = false;
@@ -152,7 +196,7 @@ async function instantiate(url: URL, imports: WebAssembly.Imports): Promise<WebA
     controller.abort();
   }, loadTimeout);
   try {
-    return await fetchAndInstantiate(url, imports, controller.signal);
+    return await fetchAndCompile(source, controller.signal, onProgress);
   } catch (cause) {
     throw late ? new Error(`it has not arrived within ${loadTimeout / 1000} s`) : cause;
   } finally {
@@ -160,18 +204,21 @@ async function instantiate(url: URL, imports: WebAssembly.Imports): Promise<WebA
   }
 }
 
-async function fetchAndInstantiate(url: URL, imports: WebAssembly.Imports, signal: AbortSignal): Promise<WebAssembly.Instance> {
+async function fetchAndCompile(url: URL, signal: AbortSignal, onProgress: LoadOptions["onProgress"]): Promise<WebAssembly.Module> {
   let bytes: ArrayBuffer | Uint8Array<ArrayBuffer>;
   let note = "";
   const fs = url.protocol === "file:" ? nodeFS() : undefined;
   if (fs) {
     bytes = await fs.readFile(url);
   } else {
-    const response = await fetch(url.href, { signal });
+    let response = await fetch(url.href, { signal }).catch((cause) => {
+      throw new Error(`${cause.message} (no answer, or CORS or the connect-src of the page's Content-Security-Policy forbids it)`);
+    });
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     const type = response.headers.get("Content-Type") ?? "";
-    if (type.trim().toLowerCase() === "application/wasm" && WebAssembly.instantiateStreaming) {
-      return (await explained(WebAssembly.instantiateStreaming(response, imports))).instance;
+    if (onProgress && response.body) response = counted(response, response.body.getReader(), onProgress);
+    if (type.trim().toLowerCase() === "application/wasm" && WebAssembly.compileStreaming) {
+      return await explained(WebAssembly.compileStreaming(response));
     }
     bytes = await response.arrayBuffer();
     note = ` (Content-Type ${type || "missing"})`;
@@ -181,7 +228,27 @@ async function fetchAndInstantiate(url: URL, imports: WebAssembly.Imports, signa
     // "<" opens "<!doctype html>" and "<html>".
     throw new Error((head[0] === 0x3c ? "an HTML page came instead of the module" : "what came is not a WebAssembly module") + note);
   }
-  return (await explained(WebAssembly.instantiate(bytes, imports))).instance;
+  return await explained(WebAssembly.compile(bytes));
+}
+
+/** Gives an equal response that tells how much of it has arrived. */
+function counted(response: Response, reader: ReadableStreamDefaultReader<Uint8Array>, onProgress: NonNullable<LoadOptions["onProgress"]>): Response {
+  const { headers } = response;
+  // What is counted is decoded, and Content-Length is not.
+  const total = headers.has("Content-Encoding") ? NaN : Number(headers.get("Content-Length") ?? NaN);
+  let loaded = 0;
+  const body = new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await reader.read();
+      if (done) return controller.close();
+      loaded += value.length;
+      const progress = { loaded, total: loaded <= total ? total : undefined };
+      // What it throws is the page's affair, and shows as an unhandled rejection.
+      Promise.resolve(progress).then(onProgress);
+      controller.enqueue(value);
+    },
+  });
+  return new Response(body, { headers });
 }
 
 /** Adds to a failed compilation what to do about it, where a policy is the cause. */

@@ -10,11 +10,33 @@ export type AuthsignalOptions = {
   onTokenExpired?: () => void;
   /** Print the API's errors to the console. Off by default. */
   enableLogging?: boolean;
+  /** The domain of the cookie with the anonymous ID; the page's host without `www.` by default. */
+  cookieDomain?: string;
+  /** The name of the cookie with the anonymous ID; `__as_aid` by default. */
+  cookieName?: string;
+  /** @deprecated Not used. It is here because the official package takes it. */
+  trackingHost?: string;
   /**
-   * Where `authsignal.wasm` is served, if not beside this script. A relative
-   * URL counts from the page.
+   * Where `authsignal.wasm` is served, if not beside this script or where
+   * `Authsignal.load` said. A relative URL counts from the page.
    */
   wasmUrl?: string | URL;
+};
+
+/** Where the module comes from: one of three. With none, its file lies beside the script. */
+export type LoadOptions = {
+  /** The address of `authsignal.wasm`; a relative URL counts from the page. */
+  wasmUrl?: string | URL;
+  /** The compiled module, such as one that a worker was sent. */
+  wasmModule?: WebAssembly.Module;
+  /** The bytes of `authsignal.wasm`. */
+  wasmBytes?: ArrayBuffer | ArrayBufferView<ArrayBuffer>;
+  /**
+   * Called as the file arrives, with the bytes so far, decoded, and in all.
+   * `total` is undefined where the server compresses or does not say. Not
+   * called if the module is there or on its way already.
+   */
+  onProgress?: (progress: { loaded: number; total: number | undefined }) => void;
 };
 
 /** What every call to the API may be given. */
@@ -35,7 +57,7 @@ export type CallOptions = {
  * success has no `error` key at all.
  */
 export type AuthsignalResponse<T> =
-  | { data: T; error?: undefined; errorCode?: undefined; errorDescription?: undefined }
+  | { data: T; error?: undefined; errorCode?: undefined; errorDescription?: undefined; retryAfter?: undefined }
   | {
       data?: undefined;
       /** @deprecated Use errorCode and errorDescription. */
@@ -44,6 +66,8 @@ export type AuthsignalResponse<T> =
       errorCode: ErrorCode;
       /** What a developer reads. */
       errorDescription: string | undefined;
+      /** Seconds until the API takes calls again; with `too_many_requests`, where it says so. */
+      retryAfter?: number;
     };
 
 /** What every enrollment answers. */
@@ -64,17 +88,49 @@ export type EnrollTotpResponse = EnrollResponse & {
    * `<img>`. Missing if the URI is too long for one.
    */
   qrCode?: string;
+  /** Who the codes are for, as the app shows it; read from the URI, like all that follows. */
+  issuer?: string;
+  /** Whose the codes are, as the app shows it. */
+  account?: string;
+  /** How long a code is. */
+  digits?: number;
+  /** How long a code lives, in seconds. */
+  period?: number;
+  /** `SHA1`, `SHA256` or `SHA512`. */
+  algorithm?: string;
 };
+
+/** What starting a challenge answers. */
+export type ChallengeResponse = { challengeId: string };
+
+/** How a user proves to be the one. This package verifies `AUTHENTICATOR_APP`. */
+export type VerificationMethod =
+  | "SMS"
+  | "AUTHENTICATOR_APP"
+  | "RECOVERY_CODE"
+  | "EMAIL_MAGIC_LINK"
+  | "EMAIL_OTP"
+  | "PUSH"
+  | "SECURITY_KEY"
+  | "PASSKEY"
+  | "VERIFF"
+  | "IPROOV"
+  | "PALM_BIOMETRICS_RR"
+  | "IDVERSE"
+  | "DEVICE";
 
 /** An authenticator as the API describes it. The times are ISO 8601 in UTC. */
 export type Authenticator = {
   userAuthenticatorId: string;
-  /** `AUTHENTICATOR_APP` for the ones that this package verifies. */
-  verificationMethod: string;
+  verificationMethod: VerificationMethod;
   createdAt: string;
   verifiedAt?: string;
   lastVerifiedAt?: string;
   isDefault?: boolean;
+  email?: string;
+  phoneNumber?: string;
+  username?: string;
+  displayName?: string;
 };
 
 /** What verifying a code answers. A refused code is data, not an error. */
@@ -119,12 +175,20 @@ export interface Totp {
   ): Promise<AuthsignalResponse<VerifyResponse> & { readonly token?: string }>;
 }
 
-/** How {@link QR.toSVG} draws. */
+/** How a QR code is drawn. The names are those of npm's `qrcode`. */
 export type QROptions = {
   /** The quiet zone in modules, 0 to 100; 4 by default, as ISO/IEC 18004 asks. */
   margin?: number;
-  /** The width of the image in CSS pixels, 1 to 100,000; 4 a module by default. */
+  /** The width of a module in pixels, 1 to 100; 4 by default. */
+  scale?: number;
+  /** The width of the image in pixels, 1 to 100,000; what `scale` gives by default. */
   width?: number;
+  /**
+   * The colors of the modules and of the ground: `#rgb`, `#rgba`, `#rrggbb` or
+   * `#rrggbbaa`; black on white by default. Keep the modules much darker than
+   * the ground, and the ground opaque: many readers take nothing else.
+   */
+  color?: { dark?: string; light?: string };
   /** How much of the symbol may be lost: 7, 15, 25 or 30 %; "M" by default. */
   errorCorrectionLevel?: "L" | "M" | "Q" | "H";
   /** What a screen reader says. Never put the secret here. */
@@ -133,14 +197,108 @@ export type QROptions = {
   wasmUrl?: string | URL;
 };
 
-/** QR codes, made in the browser. */
+/** A QR code as such, without its quiet zone. */
+export type QRMatrix = {
+  /** Its width and height in modules, 21 to 177. */
+  size: number;
+  /** The modules, row by row with no gap between rows, eight a byte from the high bit down: 1 is dark. */
+  bits: Uint8Array;
+};
+
+/**
+ * QR codes, made in the browser. All reject with a TypeError if an argument is
+ * of the wrong kind, with an Error if the text is empty or too long (2,953 bytes
+ * at "L", 2,331 at "M", 1,663 at "Q", 1,273 at "H"; more of digits and capital
+ * letters), and with a ModuleError if the module is not to be had.
+ */
 export interface QR {
-  /**
-   * Draws text as a QR code: an SVG document, black on opaque white.
-   *
-   * @throws TypeError (as a rejection) if an argument is of the wrong kind,
-   * Error if the text is empty or too long, ModuleError if the module is not
-   * to be had.
-   */
+  /** Draws text as an SVG document. */
   toSVG(text: string, options?: QROptions): Promise<string>;
+  /**
+   * Draws text as a `data:` URL of an SVG image, or of a PNG one if `type` says
+   * so. The SVG is sharp at every size, and the default.
+   */
+  toDataURL(text: string, options?: QROptions & { type?: "image/svg+xml" | "image/png" }): Promise<string>;
+  /**
+   * Draws text on a canvas, which it sizes and, in a page, gives the title to.
+   * A module has whole pixels; what is left of `width` is added to the margin.
+   *
+   * @throws RangeError (as a rejection) if `width` is less than a pixel a module.
+   */
+  toCanvas(canvas: HTMLCanvasElement | OffscreenCanvas, text: string, options?: QROptions): Promise<void>;
+  /** Draws text as a PNG image, by the browser's own encoder; as `toCanvas`. */
+  toBlob(text: string, options?: QROptions): Promise<Blob>;
+  /** Gives the modules to draw them yourself; of the options, `errorCorrectionLevel` counts. */
+  matrix(text: string, options?: QROptions): Promise<QRMatrix>;
 }
+
+/** What a page that was launched tells the one that launched it. */
+export const AuthsignalWindowMessage = {
+  /** The user is done or has given up: the popup or window closes. */
+  AUTHSIGNAL_CLOSE_POPUP: "AUTHSIGNAL_CLOSE_POPUP",
+  /** The API has answered an error to that page. */
+  AUTHSIGNAL_API_ERROR: "AUTHSIGNAL_API_ERROR",
+  /** The page is there to be shown. */
+  AUTHSIGNAL_READY: "AUTHSIGNAL_READY",
+} as const;
+
+export type AuthsignalWindowMessage = (typeof AuthsignalWindowMessage)[keyof typeof AuthsignalWindowMessage];
+
+/** The types of the single messages, which are those of an enum in the official package. */
+export declare namespace AuthsignalWindowMessage {
+  type AUTHSIGNAL_CLOSE_POPUP = "AUTHSIGNAL_CLOSE_POPUP";
+  type AUTHSIGNAL_API_ERROR = "AUTHSIGNAL_API_ERROR";
+  type AUTHSIGNAL_READY = "AUTHSIGNAL_READY";
+}
+
+/** A message as it is sent: as JSON text. */
+export type AuthsignalWindowMessageData = {
+  event: AuthsignalWindowMessage;
+  token?: string;
+  errorCode?: string;
+  statusCode?: number;
+};
+
+/** What a launch in a popup or window resolves to. */
+export type TokenPayload = {
+  /** The token for the backend to validate; undefined if the user closed it. */
+  token?: string;
+};
+
+type BaseLaunchOptions = {
+  /** How the page opens; `redirect` by default. */
+  mode?: "popup" | "redirect" | "window";
+};
+
+/** Leave this page for the other, which comes back to the action's `redirectUrl`. */
+export type RedirectLaunchOptions = BaseLaunchOptions & { mode: "redirect" };
+
+/** Show the page in a dialog on this one. */
+export type PopupLaunchOptions = BaseLaunchOptions & {
+  mode: "popup";
+  popupOptions?: {
+    /** A CSS width; `385px` by default. */
+    width?: string;
+    /** A CSS height; by default it follows what the page shows. */
+    height?: string;
+    /** Whether Escape and a click beside the dialog close it; true by default. */
+    isClosable?: boolean;
+  };
+  /** Called for every error that the API answers to that page. */
+  onError?: (params: { errorCode?: string; statusCode?: number }) => void;
+};
+
+/** Show the page in a window of its own. Call it from a click, or the browser blocks it. */
+export type WindowLaunchOptions = BaseLaunchOptions & {
+  mode: "window";
+  windowOptions?: {
+    /** In CSS pixels; 400 by default. */
+    width?: number;
+    /** In CSS pixels; 500 by default. */
+    height?: number;
+  };
+  /** Called for every error that the API answers to that page. */
+  onError?: (params: { errorCode?: string; statusCode?: number }) => void;
+};
+
+export type LaunchOptions = RedirectLaunchOptions | PopupLaunchOptions | WindowLaunchOptions;

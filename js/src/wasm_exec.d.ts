@@ -9,6 +9,9 @@ declare module "wasm_exec" {
    */
   export function load(scope: object): new () => Go;
 
+  /** The toolchain, such as "go1.26.8". */
+  export const version: string;
+
   /** The life of one Go program. */
   export interface Go {
     readonly importObject: WebAssembly.Imports;

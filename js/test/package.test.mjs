@@ -32,17 +32,39 @@ test("the package holds what is built, its declarations and the licences", async
     "dist/authsignal.wasm",
     "dist/authsignal.wasm.br",
     "dist/authsignal.wasm.json",
+    "dist/authsignal.d.ts",
+    "dist/cookie.d.ts",
     "dist/errors.d.ts",
     "dist/index.d.ts",
     "dist/index.js",
     "dist/index.js.map",
     "dist/index.min.js",
     "dist/index.min.js.map",
+    "dist/launch.d.ts",
     "dist/load.d.ts",
     "dist/misuse.d.ts",
+    "dist/qr.d.ts",
+    "dist/sdk.d.ts",
     "dist/types.d.ts",
     "dist/wasm_exec.js",
     "package.json",
+  ]);
+});
+
+test("publint and attw find nothing to say against the tarball", async (t) => {
+  const dir = await mkdtemp(path.join(tmpdir(), "authsignal-lint-"));
+  t.after(() => rm(dir, { recursive: true }));
+  const { stdout } = await promisify(execFile)("npm", ["pack", "--silent", "--pack-destination", dir], { cwd: js });
+  const tarball = path.join(dir, stdout.trim());
+  const lint = (...args) =>
+    promisify(execFile)("npx", ["--no-install", ...args], { cwd: js, env: { ...process.env, NO_COLOR: "1" } }).catch((error) => {
+      throw new Error(error.stdout);
+    });
+  await Promise.all([
+    lint("publint", "--strict", tarball),
+    // The package is ES modules only. The entries left out are files to be
+    // served, which nobody imports.
+    lint("attw", tarball, "--profile", "esm-only", "--exclude-entrypoints", "script", "authsignal.wasm", "wasm_exec.js"),
   ]);
 });
 

@@ -248,12 +248,12 @@ for (const [place, run] of Object.entries(places)) {
     test("a trap settles all calls, and the next call starts the program afresh", async () => {
       const got = await run(async ({ Authsignal }, site) => {
         // The page sees the instance only where it is made.
-        const { instantiateStreaming } = WebAssembly;
+        const { instantiate } = WebAssembly;
         let memory;
-        WebAssembly.instantiateStreaming = async (...args) => {
-          const result = await instantiateStreaming.apply(WebAssembly, args);
-          memory = result.instance.exports.mem;
-          return result;
+        WebAssembly.instantiate = async (...args) => {
+          const instance = await instantiate.apply(WebAssembly, args);
+          memory = instance.exports.mem;
+          return instance;
         };
         try {
           const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
@@ -265,7 +265,7 @@ for (const [place, run] of Object.entries(places)) {
           const trapped = await authsignal.totp.verify({ code: "1" });
           return [trapped, await pending, await authsignal.totp.verify({ code: "1" })];
         } finally {
-          WebAssembly.instantiateStreaming = instantiateStreaming;
+          WebAssembly.instantiate = instantiate;
         }
       });
       assert.deepEqual([got[0].errorCode, got[1].errorCode], ["sdk_crashed", "sdk_crashed"]);

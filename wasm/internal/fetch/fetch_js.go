@@ -11,8 +11,8 @@ import (
 	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
 )
 
-// maxBody is the longest answer that is read, in bytes as the Content-Length
-// header says them. Answers of the API have less than a thousandth of it.
+// maxBody is the longest answer that is taken, in bytes as the Content-Length
+// header says them, or in UTF-16 code units where it does not. Answers of the API have less than a thousandth of it.
 const maxBody = 1 << 20
 
 // Transport sends requests with the page's fetch, the one of the moment.
@@ -56,13 +56,18 @@ func (Transport) Send(ctx client.Context, r client.Request) (client.Response, er
 	if err != nil {
 		return client.Response{}, err
 	}
-	response := client.Response{Status: status.Int()}
+	response := client.Response{Status: status.Int(), RetryAfter: retryAfter(headers)}
 	if tooLong(headers) {
 		return response, nil
 	}
 	text, err := call(ctx, func() js.Value { return answer.Call("text") })
 	if err != nil {
 		return client.Response{}, err
+	}
+	// Object makes an object of the text, for syscall/js asks no primitive for
+	// its length.
+	if js.Global().Get("Object").Invoke(text).Get("length").Int() > maxBody {
+		return response, nil
 	}
 	if v, ok := parse(text); ok {
 		response.Body = Body{v}
@@ -83,6 +88,21 @@ func call(ctx client.Context, f func() js.Value) (js.Value, error) {
 func tooLong(headers js.Value) bool {
 	length := headers.Call("get", "content-length") // null if it is not given
 	return js.Global().Get("Number").Invoke(length).Float() > maxBody
+}
+
+// retryAfter reads the header Retry-After, in seconds or as a date (RFC 9110,
+// section 10.2.3); the result is in seconds from now.
+func retryAfter(headers js.Value) float64 {
+	v := headers.Call("get", "retry-after")
+	if v.Type() != js.TypeString {
+		return 0
+	}
+	seconds := js.Global().Get("Number").Invoke(v).Float()
+	if seconds != seconds { // NaN
+		date := js.Global().Get("Date")
+		seconds = (date.Call("parse", v).Float() - date.Call("now").Float()) / 1000
+	}
+	return seconds
 }
 
 // parse gives the JSON object in text, and false if there is anything else in
@@ -116,4 +136,16 @@ func (b Body) String(key string) (string, bool) {
 		return "", false
 	}
 	return v.String(), true
+}
+
+// Number implements client.Body.
+func (b Body) Number(key string) (float64, bool) {
+	if !b.Has(key) {
+		return 0, false
+	}
+	v := b.Value.Get(key)
+	if v.Type() != js.TypeNumber {
+		return 0, false
+	}
+	return v.Float(), true
 }

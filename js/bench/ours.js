@@ -1,0 +1,8 @@
+import { Authsignal } from "authsignal-wasm";
+import { measure } from "./page.js";
+
+measure({
+  create: (options) => new Authsignal(options),
+  load: (authsignal) => authsignal.preload(),
+  image: (data) => data.qrCode,
+});

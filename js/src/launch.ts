@@ -1,0 +1,151 @@
+import { AuthsignalWindowMessage } from "./types.js";
+import type { LaunchOptions, PopupLaunchOptions, TokenPayload, WindowLaunchOptions } from "./types.js";
+
+/**
+ * Opens the page that asks for a second factor: leaves for it, or shows it in
+ * a dialog or a window and gives what that ends with. The signal ends it early.
+ */
+export function launch(url: string, options: LaunchOptions | undefined, signal: AbortSignal): Promise<TokenPayload> | undefined {
+  if (!globalThis.document) throw new Error("launch needs a page");
+  const { protocol, origin } = new URL(url, document.baseURI);
+  // Such as javascript:, which would run in this page.
+  if (!/^https?:$/.test(protocol)) throw new TypeError("url must be one of http or https");
+  if (options?.mode === "popup") return popup(url + "&mode=popup", origin, options, signal);
+  if (options?.mode === "window") return ownWindow(url + "&mode=popup", origin, options, signal);
+  location.href = url;
+  return undefined;
+}
+
+/**
+ * Hears what a page tells this one until stop is called. Only that page is
+ * heard, while it is of the origin that it was opened at.
+ */
+function listen(
+  from: () => Window | null,
+  origin: string,
+  onError: PopupLaunchOptions["onError"],
+  on: { close(token: string | undefined): void; ready?(): void; height?(pixels: number): void },
+): () => void {
+  const hear = ({ data, origin: sender, source }: MessageEvent) => {
+    if (sender !== origin || source !== from()) return;
+    if (typeof data !== "string") {
+      // The one message that is not JSON text.
+      if (data?.height > 0) on.height?.(data.height);
+      return;
+    }
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return; // not for us
+    }
+    if (message?.event === AuthsignalWindowMessage.AUTHSIGNAL_API_ERROR) {
+      onError?.({ errorCode: message.errorCode, statusCode: message.statusCode });
+    } else if (message?.event === AuthsignalWindowMessage.AUTHSIGNAL_CLOSE_POPUP) on.close(message.token);
+    else if (message?.event === AuthsignalWindowMessage.AUTHSIGNAL_READY) on.ready?.();
+  };
+  addEventListener("message", hear);
+  return () => removeEventListener("message", hear);
+}
+
+/** The dialog that is open. */
+let open: HTMLDialogElement | undefined;
+
+function popup(url: string, origin: string, { popupOptions, onError }: PopupLaunchOptions, signal: AbortSignal): Promise<TokenPayload> {
+  if (open?.isConnected) throw new Error("Multiple instances of Authsignal popup is not supported.");
+  const { width = "", height, isClosable = true } = popupOptions ?? {};
+  const dialog = document.createElement("dialog");
+  if (!dialog.showModal) throw new Error("this browser is too old for a popup (it has no dialog): use another mode");
+  const frame = document.createElement("iframe");
+  const close = document.createElement("button");
+  const title = "Multi-factor authentication";
+  // A policy without 'unsafe-inline' forbids style attributes and elements, but
+  // not these properties. What is no CSS value leaves the one before it.
+  const style = (element: HTMLElement, ...properties: Partial<CSSStyleDeclaration>[]) => Object.assign(element.style, ...properties);
+  style(
+    dialog,
+    { padding: "0", border: "0", borderRadius: "8px", overflow: "hidden", background: "transparent", opacity: "0" },
+    { boxShadow: "0 0 0 100vmax rgba(0, 0, 0, 0.18)", width: "385px", maxWidth: "100%", maxHeight: "100%" },
+    { width },
+  );
+  style(frame, { display: "block", border: "0", width: "100%", maxHeight: height ? "100vh" : "95vh", height: "384px" }, { height });
+  // Seen while it has the focus: the keyboard's way out of the frame, in which
+  // Escape does not reach this page.
+  style(close, { position: "absolute", top: "4px", right: "4px", opacity: "0", pointerEvents: "none" });
+  close.textContent = "Close";
+  close.type = "button";
+  close.onfocus = () => (close.style.opacity = "1");
+  close.onblur = () => (close.style.opacity = "0");
+  close.onclick = () => dialog.close();
+  dialog.setAttribute("aria-label", title);
+  dialog.tabIndex = -1;
+  frame.title = title;
+  frame.name = "authsignal";
+  frame.allow = "publickey-credentials-get *; publickey-credentials-create *; clipboard-write";
+  frame.src = url;
+  dialog.append(frame);
+  if (isClosable) dialog.append(close);
+  // The frame fills the dialog: what hits the dialog itself is beside it.
+  dialog.onclick = ({ target }) => isClosable && target === dialog && dialog.close();
+  // Chromium closes at a second Escape, whatever became of the first one's cancel.
+  dialog.onkeydown = (event) => isClosable || event.key !== "Escape" || event.preventDefault();
+  dialog.oncancel = (event) => isClosable || event.preventDefault();
+
+  const { overflow } = document.body.style;
+  return new Promise((resolve) => {
+    let token: string | undefined;
+    const show = () => (dialog.style.opacity = "1");
+    const timer = setTimeout(show, 3000);
+    if (height) frame.onload = show;
+    const deaf = listen(() => frame.contentWindow, origin, onError, {
+      close(given) {
+        token = given;
+        dialog.close();
+      },
+      ready: show,
+      height(pixels) {
+        if (!height) frame.style.height = pixels + "px";
+      },
+    });
+    const end = () => dialog.close();
+    signal.addEventListener("abort", end);
+    dialog.onclose = () => {
+      clearTimeout(timer);
+      deaf();
+      signal.removeEventListener("abort", end);
+      document.body.style.overflow = overflow;
+      dialog.remove();
+      open = undefined;
+      resolve({ token });
+    };
+    document.body.append(dialog);
+    document.body.style.overflow = "hidden";
+    open = dialog;
+    dialog.showModal();
+    dialog.focus();
+  });
+}
+
+function ownWindow(url: string, origin: string, { windowOptions, onError }: WindowLaunchOptions, signal: AbortSignal): Promise<TokenPayload> {
+  const { width = 400, height = 500 } = windowOptions ?? {};
+  const left = screenX + (outerWidth - width) / 2;
+  const top = screenY + (outerHeight - height) / 2;
+  const opened = window.open(url, "_blank", `popup,width=${width},height=${height},left=${left},top=${top}`);
+  if (!opened) throw new Error("the browser has blocked the window: call launch when the user clicks, before anything is awaited");
+  return new Promise((resolve) => {
+    const end = (token?: string) => {
+      clearInterval(timer);
+      deaf();
+      signal.removeEventListener("abort", abort);
+      opened.close();
+      resolve({ token });
+    };
+    const abort = () => end();
+    // Nothing tells that the user has closed a window. At the second look, for
+    // its last message may still be on its way.
+    let looks = 0;
+    const timer = setInterval(() => opened.closed && looks++ && end(), 250);
+    const deaf = listen(() => opened, origin, onError, { close: end });
+    signal.addEventListener("abort", abort);
+  });
+}

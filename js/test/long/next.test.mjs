@@ -1,0 +1,55 @@
+// The README's set-up for Next.js, word for word: rendered on the server, from
+// the packed tarball, under a policy with a nonce. It takes long to build.
+
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { once } from "node:events";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import { launchBrowser, startServer } from "../harness.mjs";
+import { backend, clean, journey, pack, project, readSetups, start } from "../setups/setups.mjs";
+
+/** A port that was free a moment ago; Next.js wants to be told one. */
+async function freePort() {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+test("Next.js: enrolls and verifies, rendered on the server, under its nonce", async (t) => {
+  const { setups } = await readSetups();
+  const dir = await mkdtemp(path.join(tmpdir(), "authsignal-next-"));
+  t.after(() => rm(dir, { recursive: true }));
+  await clean("next");
+  const [browser, server, tarball] = await Promise.all([launchBrowser(), startServer(), pack(dir)]);
+  t.after(() => Promise.all([browser.close(), server.stop(), clean("next")]));
+
+  const sessions = await backend(server, "next", dir);
+  t.after(() => sessions.close());
+  // A browser asks for it by itself.
+  const icon = { file: "public/favicon.ico", text: "" };
+  const next = await start(setups["Next.js"], await project(setups["Next.js"], [icon], "next", tarball), {
+    PORT: await freePort(),
+    API_ORIGIN: new URL(server.baseUrl).origin,
+    SESSION_URL: sessions.url + "/session",
+  });
+  t.after(() => next.stop());
+
+  const html = await (await fetch(next.url)).text();
+  assert.match(html, /<form id="form"[^>]*>.*name="code".*<button>Verify<\/button>/, "the form is not rendered on the server");
+
+  let nonce;
+  await journey(browser, next.url, server, "next", async (page, answer) => {
+    nonce = /script-src 'nonce-([^']+)' 'strict-dynamic' 'wasm-unsafe-eval';/.exec(answer.headers()["content-security-policy"])?.[1];
+    assert.ok(nonce, "there is no policy with a nonce");
+    const scripts = await page.$$eval("script", (scripts) => scripts.map((script) => script.nonce));
+    assert.ok(scripts.length > 0);
+    assert.ok(scripts.every((value) => value === nonce), `a script lacks the nonce: ${scripts}`);
+  });
+  assert.ok(!html.includes(nonce), "the nonce is not new");
+});
