@@ -13,17 +13,18 @@ export function authenticatorApp(uri) {
   const now = () => Math.floor(Date.now() / (totp.period * 1000));
   let used = 0;
   return {
+    totp,
     /** A code that is accepted. */
-    code() {
-      used = Math.max(now(), used + 1);
-      return at(used);
-    },
+    code: () => at((used = Math.max(used + 1, now()))),
     /** The code that was given last. */
     again: () => at(used),
     /** A code of no step that is near. */
     wrong() {
-      const near = new Set([-3, -2, -1, 0, 1, 2, 3].map((i) => at(now() + i)));
-      return ["000000", "111111", "222222", "333333", "444444", "555555", "666666", "777777"].find((code) => !near.has(code));
+      const near = new Set(Array.from({ length: 9 }, (_, i) => at(now() - 4 + i)));
+      for (let n = 0; ; n++) {
+        const code = String(n).padStart(totp.digits, "0");
+        if (!near.has(code)) return code;
+      }
     },
   };
 }
