@@ -50,6 +50,7 @@ func newApp(client *authsignal.Client, pages *assets, log *slog.Logger) http.Han
 	mux.Handle("GET /api/session", a.json(a.session))
 	mux.Handle("POST /api/sign-in", a.json(a.signIn))
 	mux.Handle("POST /api/enroll", a.json(a.enroll))
+	mux.Handle("POST /api/prebuilt", a.json(a.prebuilt))
 	mux.Handle("POST /api/verified", a.json(a.verified))
 	mux.Handle("GET /api/last-code", a.json(a.lastCode))
 	mux.Handle("GET /api/account", a.json(a.account))
@@ -141,11 +142,18 @@ type view struct {
 	Username string `json:"username,omitempty"`
 	// Token is for the browser SDK's setToken, while a code is awaited.
 	Token string `json:"token,omitempty"`
+	// URL and Mode are for its launch, where the pre-built UI is to be used.
+	URL  string `json:"url,omitempty"`
+	Mode ui     `json:"mode,omitempty"`
 }
 
 func viewOf(s session) view {
 	v := view{Step: s.step, Username: s.username}
-	if s.step != stepAccount {
+	switch s.step {
+	case stepAccount:
+	case stepPrebuilt:
+		v.URL, v.Mode = s.url, s.ui
+	default:
 		v.Token = s.token
 	}
 	return v
@@ -169,16 +177,24 @@ var usernames = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N}._@+-]{0,63}$`)
 func (a *app) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 	var in struct {
 		Username string `json:"username"`
+		UI       ui     `json:"ui"`
 	}
 	if err := read(r, &in); err != nil {
 		return nil, err
+	}
+	switch in.UI {
+	case "":
+		in.UI = uiCustom
+	case uiCustom, uiRedirect, uiPopup, uiWindow:
+	default:
+		return nil, &failure{http.StatusBadRequest, "bad_ui", "The second step is custom, redirect, popup or window."}
 	}
 	username := strings.ToLower(strings.TrimSpace(in.Username))
 	if !usernames.MatchString(username) {
 		return nil, &failure{http.StatusBadRequest, "bad_username",
 			"Enter a user name of up to 64 letters, digits and . _ @ + - that begins with a letter or digit."}
 	}
-	s := session{username: username}
+	s := session{username: username, ui: in.UI}
 	tracked, err := a.track(r, &s, actionSignIn)
 	if err != nil {
 		return nil, err
@@ -186,6 +202,13 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 	switch {
 	case tracked.State != authsignal.StateAllow && tracked.State != authsignal.StateChallengeRequired:
 		return nil, &failure{http.StatusForbidden, "blocked", "This sign-in is not allowed."}
+	case s.ui != uiCustom:
+		if !tracked.IsEnrolled {
+			if _, err := a.track(r, &s, actionEnroll); err != nil {
+				return nil, err
+			}
+		}
+		s.step = stepPrebuilt
 	case tracked.IsEnrolled:
 		// An app with adaptive rules would let StateAllow in without a code.
 		s.step = stepChallenge
@@ -206,14 +229,17 @@ func (a *app) track(r *http.Request, s *session, action string) (authsignal.Trac
 	if action == s.action {
 		key = s.idempotencyKey
 	}
-	tracked, err := a.api.Track(r.Context(), authsignal.TrackRequest{
-		UserID: s.username, Action: action,
-		Attributes: authsignal.Attributes{IdempotencyKey: key, Username: s.username, IPAddress: host, UserAgent: r.UserAgent()},
-	})
+	attributes := authsignal.Attributes{IdempotencyKey: key, Username: s.username, IPAddress: host, UserAgent: r.UserAgent()}
+	if s.ui == uiRedirect {
+		// Where the pre-built UI sends the user back to, with a token. The API
+		// must know this origin as one of ours.
+		attributes.RedirectURL = pageURL(r)
+	}
+	tracked, err := a.api.Track(r.Context(), authsignal.TrackRequest{UserID: s.username, Action: action, Attributes: attributes})
 	if err != nil {
 		return tracked, err
 	}
-	s.action, s.idempotencyKey, s.token = action, tracked.IdempotencyKey, tracked.Token
+	s.action, s.idempotencyKey, s.token, s.url = action, tracked.IdempotencyKey, tracked.Token, tracked.URL
 	a.log.Info("tracked", "action", action, "state", tracked.State, "enrolled", tracked.IsEnrolled)
 	return tracked, nil
 }
@@ -244,6 +270,31 @@ func (a *app) enroll(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, errNotSignedIn
 	}
 	return viewOf(s), nil
+}
+
+// prebuilt tracks the action of the session again, for a url with a new token:
+// that of one that was opened before may have expired.
+func (a *app) prebuilt(_ http.ResponseWriter, r *http.Request) (any, error) {
+	id := sessionID(r)
+	s, ok := a.sessions.get(id)
+	if !ok || s.step != stepPrebuilt {
+		return nil, errNotSignedIn
+	}
+	if _, err := a.track(r, &s, s.action); err != nil {
+		return nil, err
+	}
+	if !a.sessions.replace(id, s) {
+		return nil, errNotSignedIn
+	}
+	return viewOf(s), nil
+}
+
+// pageURL is where the browser has our page.
+func pageURL(r *http.Request) string {
+	if secure(r) {
+		return "https://" + r.Host + "/"
+	}
+	return "http://" + r.Host + "/"
 }
 
 // verified lets the user in if the API says that the challenge succeeded. The
@@ -278,7 +329,7 @@ func (a *app) verified(w http.ResponseWriter, r *http.Request) (any, error) {
 	if !result.IsValid || result.IdempotencyKey != s.idempotencyKey {
 		return nil, errNotVerified
 	}
-	s.step, s.token, s.signedInAt = stepAccount, "", a.sessions.now()
+	s.step, s.token, s.url, s.signedInAt = stepAccount, "", "", a.sessions.now()
 	return a.begin(w, r, s)
 }
 

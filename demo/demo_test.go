@@ -20,6 +20,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/authsignal"
 	"github.com/authsignal-wasm/sdk/internal/api"
+	built "github.com/authsignal-wasm/sdk/internal/assets"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
@@ -86,6 +87,8 @@ type answer struct {
 	Step     step
 	Username string
 	Token    string
+	URL      string
+	Mode     ui
 	Message  string
 
 	JustAccepted bool
@@ -366,6 +369,57 @@ func TestOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
+// tokenOf is the token in a url of the pre-built UI.
+func tokenOf(t *testing.T, prebuilt string) string {
+	t.Helper()
+	u, err := url.Parse(prebuilt)
+	if err != nil || u.Query().Get("token") == "" {
+		t.Fatalf("the url has no token: %v", err)
+	}
+	return u.Query().Get("token")
+}
+
+func TestPrebuiltUI(t *testing.T) {
+	for _, mode := range []ui{uiRedirect, uiPopup, uiWindow} {
+		t.Run(string(mode), func(t *testing.T) {
+			d, _ := startDemo(t)
+			b := newBrowser(t, d)
+			signIn := map[string]string{"username": "jane", "ui": string(mode)}
+			a := b.mustCall("POST", "/api/sign-in", signIn, stepPrebuilt)
+			if a.Mode != mode || a.Token != "" || !strings.HasPrefix(a.URL, strings.TrimSuffix(d.tenant.apiURL, "/v1")+"/?token=") {
+				t.Errorf("mode %q, url %q", a.Mode, a.URL)
+			}
+			// A new url is for the same action, and so replaces what is pending.
+			again := b.mustCall("POST", "/api/prebuilt", nil, stepPrebuilt)
+			if again.URL == a.URL {
+				t.Error("the url is not a new one")
+			}
+			b.mustFail("POST", "/api/verified", map[string]string{"token": tokenOf(t, again.URL)}, 403, "not_verified")
+			b.mustFail("GET", "/api/account", nil, 403, "code_needed")
+
+			// What the pre-built UI does.
+			token := tokenOf(t, again.URL)
+			var e api.EnrollTOTPResponse
+			b.sdkCall(api.PathClientEnrollTOTP, token, "", &e)
+			key, err := totp.ParseURI(e.URI)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &phone{t: t, key: key}
+			v := b.verify(token, p.code())
+			b.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
+			b.mustFail("POST", "/api/prebuilt", nil, 401, "not_signed_in")
+
+			b.mustCall("POST", "/api/sign-out", nil, stepSignIn)
+			a = b.mustCall("POST", "/api/sign-in", signIn, stepPrebuilt)
+			v = b.verify(tokenOf(t, a.URL), p.code())
+			b.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
+		})
+	}
+	d, _ := startDemo(t)
+	newBrowser(t, d).mustFail("POST", "/api/sign-in", map[string]string{"username": "jane", "ui": "hologram"}, 400, "bad_ui")
+}
+
 // A token tells that a challenge succeeded for as long as it lives.
 func TestTokenOfAnEarlierSignInIsRefused(t *testing.T) {
 	d, _ := startDemo(t)
@@ -624,9 +678,9 @@ func TestPage(t *testing.T) {
 		"Content-Type":           "text/html; charset=utf-8",
 		"Cache-Control":          "no-cache",
 		"X-Content-Type-Options": "nosniff",
-		"Referrer-Policy":        "no-referrer",
+		"Referrer-Policy":        "strict-origin",
 		"Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; " +
-			"connect-src 'self' " + origin + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			"connect-src 'self' " + origin + "; frame-src " + origin + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	} {
 		if got := res.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -649,7 +703,7 @@ func TestPage(t *testing.T) {
 	}
 	for _, path := range named {
 		res, _ := get(t, d.url+path, http.Header{})
-		if res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != immutable {
+		if res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != built.Immutable {
 			t.Errorf("%s: %s, Cache-Control %q", path, res.Status, res.Header.Get("Cache-Control"))
 		}
 	}

@@ -28,7 +28,19 @@ const (
 	stepSignIn    step = "signIn"    // say who one is: there is no session
 	stepEnroll    step = "enroll"    // set up an authenticator app
 	stepChallenge step = "challenge" // enter a code
+	stepPrebuilt  step = "prebuilt"  // do either in the pre-built UI
 	stepAccount   step = "account"   // nothing: one is in
+)
+
+// A ui is where the second step takes place: in this app's own page, or in the
+// API's pre-built one, which is opened in one of three modes.
+type ui string
+
+const (
+	uiCustom   ui = "custom"
+	uiRedirect ui = "redirect"
+	uiPopup    ui = "popup"
+	uiWindow   ui = "window"
 )
 
 // A session is what the backend knows of a browser. Only the step account has
@@ -40,8 +52,12 @@ type session struct {
 	// must succeed to get in. The token is kept for when the page loses its
 	// own (see app.verified).
 	action, idempotencyKey, token string
-	signedInAt                    time.Time
-	expires                       time.Time
+	// ui is how the second step looks; url opens the pre-built UI.
+	ui  ui
+	url string
+
+	signedInAt time.Time
+	expires    time.Time
 }
 
 // sessions keeps sessions in memory, by id.
@@ -129,12 +145,17 @@ func sessionID(r *http.Request) string {
 func setCookie(w http.ResponseWriter, r *http.Request, id string) {
 	c := &http.Cookie{
 		Name: cookieName, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		// The demo speaks plain HTTP; a proxy before it may speak HTTPS. Whoever
-		// makes this header up only restricts their own cookie.
-		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
+		Secure: secure(r),
 	}
 	if id == "" {
 		c.MaxAge = -1
 	}
 	http.SetCookie(w, c)
+}
+
+// secure says whether the browser speaks HTTPS. The demo speaks plain HTTP; a
+// proxy before it may speak HTTPS. Whoever makes this header up only restricts
+// their own cookie.
+func secure(r *http.Request) bool {
+	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }

@@ -3,6 +3,10 @@
 
 import { Authsignal } from "./sdk/index.js";
 
+// The pre-built UI, in redirect mode, comes back here with a token.
+const returned = new URLSearchParams(location.search).get("token");
+if (returned !== null) history.replaceState(null, "", location.pathname);
+
 const { apiUrl, tenantId, wasmUrl } = document.documentElement.dataset;
 const authsignal = new Authsignal({ tenantId, baseUrl: apiUrl, wasmUrl });
 // Load the module while the user still types. If it fails, the first call
@@ -11,7 +15,7 @@ authsignal.preload().catch(() => {});
 
 const $ = (id) => document.getElementById(id);
 
-/** What the backend last said of the session: {step, username, token}. */
+/** What the backend last said of the session: {step, username, token}, or with url and mode for the pre-built UI. */
 let session = { step: "loading" };
 /** Whether a code may have been accepted without our knowing it. */
 let unsure = false;
@@ -98,12 +102,29 @@ async function show(next, notice = "") {
 }
 
 /** Signs in, or starts again: the backend tracks the action anew. */
-const signIn = async (username) => show(await backend("POST", "/api/sign-in", { username }));
+const signIn = async (username) => {
+  const { look, mode } = $("signIn-form").elements;
+  await show(await backend("POST", "/api/sign-in", { username, ui: look.value === "custom" ? "custom" : mode.value }));
+  // A window opens only while the browser still sees the user's click: there
+  // it takes another one.
+  if (session.step === "prebuilt" && session.mode !== "window") $("prebuilt-form").requestSubmit();
+};
 
 onSubmit($("signIn-form"), async (form) => {
   const username = form.elements.username.value.trim();
   if (!username) throw new Trouble("Enter a user name.");
   await signIn(username);
+});
+
+/** Hands over to the pre-built UI, and takes the token that it comes back with. */
+onSubmit($("prebuilt-form"), async () => {
+  const { url, mode } = session;
+  const launched = authsignal.launch(url, { mode });
+  if (mode === "redirect") return; // this page is left
+  const { token } = await launched;
+  if (token) return getIn(token);
+  session = await backend("POST", "/api/prebuilt");
+  throw new Trouble("It was closed before a code was entered. Continue to open it again.");
 });
 
 /** Begins an enrollment and shows its secret. */
@@ -333,6 +354,20 @@ function clear(form) {
 }
 
 await attempt(
-  async () => show(await backend("GET", "/api/session")),
+  async () => {
+    const now = await backend("GET", "/api/session");
+    await show(now);
+    if (returned && now.step === "prebuilt") {
+      await $("prebuilt-form").run(async () => {
+        try {
+          await getIn(returned);
+        } catch (error) {
+          if (error.code === "not_signed_in") throw error;
+          session = await backend("POST", "/api/prebuilt");
+          throw error;
+        }
+      });
+    }
+  },
   (trouble) => show({ step: "signIn" }, trouble.message),
 );

@@ -1,5 +1,13 @@
 package api
 
+// Parameters in the query of the pre-built UI's url, beside token and mode.
+const (
+	// QuerySettings opens the settings.
+	QuerySettings = "redirect_to_settings"
+	// QueryForceEnrollment begins with an enrollment; SDKs append it.
+	QueryForceEnrollment = "force_enrollment"
+)
+
 // EnrollTOTPResponse answers POST /client/user-authenticators/totp.
 type EnrollTOTPResponse struct {
 	UserAuthenticatorID string `json:"userAuthenticatorId"`

@@ -21,7 +21,8 @@ type Attributes struct {
 	IdempotencyKey string `json:"idempotencyKey,omitempty"`
 	// RedirectURL is where the pre-built UI returns to in redirect mode.
 	RedirectURL string `json:"redirectUrl,omitempty"`
-	// RedirectToSettings opens the settings of the pre-built UI.
+	// RedirectToSettings opens the settings of the pre-built UI: the url that
+	// track answers then has QuerySettings.
 	RedirectToSettings *bool `json:"redirectToSettings,omitempty"`
 	// Email, PhoneNumber, Username and Locale are stored with the user.
 	Email       string `json:"email,omitempty"`

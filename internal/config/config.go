@@ -32,8 +32,9 @@ type Config struct {
 	// DB is the path of the SQLite file, or the postgres:// URL of a
 	// database.
 	DB string
-	// Origins are the pages that may call the client API, exactly as a
-	// browser writes them: scheme, host and port.
+	// Origins are the pages that may call the client API, show the pre-built
+	// UI and be returned to, exactly as a browser writes them: scheme, host
+	// and port.
 	Origins []string
 	// PublicURL is where users' browsers reach the server, without /v1 and
 	// without a slash at its end; empty means the address.
@@ -50,7 +51,7 @@ type Config struct {
 	// MetricsAddr is where Prometheus finds /metrics, host:port; empty is
 	// nowhere.
 	MetricsAddr string
-	// Dev lets pages on every port of this machine call the client API.
+	// Dev lets pages on every port of this machine do so too.
 	Dev bool
 	// File is the path of a declarative configuration to apply at the start;
 	// empty is none.
@@ -91,7 +92,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	var origins string
 	f.StringVar(&c.Addr, "addr", or(getenv("AUTHSIGNAL_ADDR"), DefaultAddr), "`host:port` to listen on; port 0 takes a free one (AUTHSIGNAL_ADDR)")
 	f.StringVar(&c.DB, "db", or(getenv("AUTHSIGNAL_DB"), DefaultDB), "`path` of the SQLite file, or a postgres:// URL (AUTHSIGNAL_DB)")
-	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, such as https://app.example.com (AUTHSIGNAL_ORIGINS)")
+	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com (AUTHSIGNAL_ORIGINS)")
 	f.StringVar(&c.PublicURL, "public-url", getenv("AUTHSIGNAL_PUBLIC_URL"), "`URL` at which browsers reach the server, without /v1; by default http:// and the address (AUTHSIGNAL_PUBLIC_URL)")
 	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` from 1s to 24h (AUTHSIGNAL_TOKEN_TTL)")
 	f.StringVar(&c.Issuer, "issuer", or(getenv("AUTHSIGNAL_ISSUER"), DefaultIssuer), "`name` that authenticator apps show (AUTHSIGNAL_ISSUER)")
@@ -102,7 +103,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
 	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of 720h (30 days) or more")
 	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
-	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine call the client API")
+	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(usage, help)

@@ -26,6 +26,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
 	"github.com/authsignal-wasm/sdk/internal/webhook"
+	"github.com/authsignal-wasm/sdk/js"
 )
 
 // A Server is an API server that listens.
@@ -100,16 +101,27 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	if publicURL == "" {
 		publicURL = address
 	}
+	tokens := &token.Issuer{
+		Keys: func() []token.Key { return *ring.keys.Load() }, BaseURL: publicURL, TTL: c.TokenTTL, Now: time.Now,
+	}
+	sdk, err := js.Dist()
+	if err != nil {
+		s.log.Warn("pre-built UI", "error", err)
+		sdk = nil
+	}
+	pages, err := prebuilt.Pages(prebuilt.Config{
+		Store: s.store, Tokens: tokens, Origins: c.Origins, Loopback: c.Dev, SDK: sdk, Log: s.log,
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.BaseURL = address + "/v1"
 	s.serve(listener, server.New(server.Config{
-		Store: s.store,
-		Tokens: &token.Issuer{
-			Keys: func() []token.Key { return *ring.keys.Load() }, BaseURL: publicURL, TTL: c.TokenTTL, Now: time.Now,
-		},
+		Store: s.store, Tokens: tokens,
 		ManagementKey: keys.ManagementKey, RotateSigningKey: ring.rotate,
-		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: prebuilt.Pages(), Log: s.log,
+		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: pages, Log: s.log,
 		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,
 		Now: time.Now, Random: rand.Reader,
 	}))

@@ -1,35 +1,368 @@
 // Package prebuilt is the pre-built UI: the pages behind the url of a tracked
-// action, where users enroll and answer challenges without a page of the
-// tenant's own.
+// action, where users enroll, answer challenges and manage their
+// authenticators without a page of the tenant's own.
+//
+// It reads the store to say what to show, and changes nothing: all that its
+// pages do goes through the client API of the same origin, with the token that
+// the url brought, so that they have no right that a page of the tenant's own
+// would not have. The token is never logged, never kept, and put into no page.
 package prebuilt
 
 import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
 	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
 	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/assets"
+	"github.com/authsignal-wasm/sdk/internal/origin"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// Pages gives the handlers of the pre-built UI by ServeMux pattern.
-func Pages() map[string]http.Handler {
-	return map[string]http.Handler{"GET /{$}": http.HandlerFunc(page)}
+//go:embed page
+var pageFiles embed.FS
+
+// Config is what the pages need.
+type Config struct {
+	Store  *store.Store
+	Tokens *token.Issuer
+	// Origins are those of the server's own configuration: they may show the
+	// pages of every tenant in a frame and be returned to. Each tenant's own
+	// may besides.
+	Origins []string
+	// Loopback adds the origins of this machine, on every port.
+	Loopback bool
+	// SDK is the built browser SDK; nil if there is none, and then the pages
+	// only say so.
+	SDK fs.FS
+	Log *slog.Logger
 }
 
-// page answers the url of a tracked action, until there is more. It says
-// nothing of the token in its query.
-func page(w http.ResponseWriter, _ *http.Request) {
+type pages struct {
+	Config
+	files *assets.Set
+	tmpl  *template.Template
+	// base and module are relative to the page, which may have a path before
+	// it on the other side of a proxy.
+	base, module string
+}
+
+// Pages gives the handlers of the pre-built UI by ServeMux pattern.
+func Pages(c Config) (map[string]http.Handler, error) {
+	p := &pages{Config: c, files: assets.New("/assets/")}
+	page, err := fs.Sub(pageFiles, "page")
+	if err != nil {
+		return nil, err
+	}
+	if p.tmpl, err = template.ParseFS(page, "index.html"); err != nil {
+		return nil, err
+	}
+	sources := []assets.Source{}
+	for _, name := range []string{"token.js", "app.js", "style.css", "icon.svg"} {
+		sources = append(sources, assets.Source{From: page, Name: name, As: name})
+	}
+	if c.SDK != nil {
+		module, err := p.files.Add(c.SDK, "authsignal.wasm")
+		if err != nil {
+			return nil, err
+		}
+		p.module = module[1:]
+		sources = append(sources, assets.Source{From: c.SDK, Name: "index.js", As: "sdk/index.js"},
+			// For developers' tools only.
+			assets.Source{From: c.SDK, Name: "index.js.map", As: "sdk/index.js.map", Optional: true})
+	}
+	base, err := p.files.AddFolder(sources...)
+	if err != nil {
+		return nil, err
+	}
+	p.base = base[1:]
+	return map[string]http.Handler{
+		"GET /{$}":     http.HandlerFunc(p.page),
+		"GET /assets/": http.HandlerFunc(p.asset),
+	}, nil
+}
+
+// accentPath is the path of a stylesheet with the colours that go with a
+// tenant's own. A style in the page would need a hole in its policy.
+var accentPath = regexp.MustCompile(`^/assets/accent-([0-9a-f]{6})\.css$`)
+
+func (p *pages) asset(w http.ResponseWriter, r *http.Request) {
+	m := accentPath.FindStringSubmatch(r.URL.Path)
+	if m == nil {
+		p.files.ServeHTTP(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/css; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "public, max-age=86400")
+	// What fails here is the connection; nobody is left to be told.
+	_, _ = w.Write([]byte(accentStyle(m[1])))
+}
+
+// A screen is the data of the page's template. Start names the section that
+// is shown first; the page's script reads all of it from attributes.
+type screen struct {
+	Lang, Dir string
+	// T gives a text of the language.
+	T           func(key string) string
+	ClientTexts map[string]string
+
+	// Start is enroll, challenge, settings, done or failure; Then is what
+	// follows a challenge: finish, enroll or settings. Failure names the
+	// failure that Start shows, Code and Status what is told of it to the
+	// page that opened this one.
+	Start, Then, Failure, Code string
+	Status                     int
+
+	Title, FailureTitle, FailureText string
+	TenantID, Name                   string
+	Logo                             template.URL
+	Accent                           string
+	// Mode is popup, in a frame or a window, or empty.
+	Mode string
+	// Return is where to go at the end, if it may be gone to.
+	Return string
+	// Origins, with spaces between, and Loopback say to which pages messages
+	// may be sent.
+	Origins                                       string
+	Loopback                                      bool
+	Assets, Module                                string
+	Enrolled, MayAdd, MayRemove, Multiple, Active bool
+}
+
+// NeedsModule says whether a code is likely to be entered.
+func (s screen) NeedsModule() bool {
+	return s.Module != "" && s.Start != "failure" && s.Start != "done"
+}
+
+// page answers the url of a tracked action.
+func (p *pages) page(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	s := screen{Start: "failure", Then: "finish", Assets: p.base, Module: p.module, Loopback: p.Loopback}
+	if q.Get("mode") == "popup" {
+		s.Mode = "popup"
+	}
+	a, err := p.look(r.Context(), q.Get("token"))
+	status := http.StatusOK
+	switch {
+	case err != nil:
+		if r.Context().Err() == nil {
+			p.Log.ErrorContext(r.Context(), "pre-built UI", "error", err)
+		}
+		a.failure = "internal"
+	case p.SDK == nil:
+		p.Log.WarnContext(r.Context(), `pre-built UI: this program was built before the browser SDK: run "make wasm js" and build it again`)
+		a.failure = "internal"
+	case a.failure == "":
+		a.view = decide(a, q.Get(api.QuerySettings) == "true", q.Get(api.QueryForceEnrollment) == "true")
+	}
+	if a.found {
+		p.present(r.Context(), &s, a)
+	}
+	if a.failure == "" && s.Mode == "" && a.action.RedirectURL != "" && s.Return == "" {
+		// Nobody is to enter a code and then be left standing.
+		p.Log.WarnContext(r.Context(), "the redirectUrl of a tracked action is not of an allowed origin; add it to the tenant's origins, or to -origins",
+			"tenant", a.tenant.ID, "origin", origin.Of(a.action.RedirectURL))
+		a.view = view{failure: "return"}
+	}
+	if a.failure == "" {
+		s.Start, s.Then = a.start, a.then
+	} else {
+		s.Failure = a.failure
+		s.Code, s.Status = told(a.failure)
+		if s.Status == 0 {
+			s.Code = ""
+		} else {
+			status = s.Status
+		}
+	}
+	lang := match(a.user.Locale, r.Header.Get("Accept-Language"))
+	texts := lang.fill(map[string]string{"app": s.Name, "minutes": strconv.Itoa(minutes(a.tenant.Authenticator.WindowSeconds))})
+	s.Lang, s.Dir, s.T = lang.tag, lang.texts["dir"], texts.text
+	s.ClientTexts = texts.client()
+	heading := s.Start + ".title"
+	if s.Start == "failure" {
+		s.FailureTitle, s.FailureText = texts.text("failure."+s.Failure+".title"), texts.text("failure."+s.Failure+".text")
+		heading = "failure." + s.Failure + ".title"
+	}
+	s.Title = texts.text(heading)
+	if s.Name != "" {
+		s.Title += " – " + s.Name
+	}
+	p.send(w, r, s, status)
+}
+
+// minutes rounds up.
+func minutes(seconds int) int { return (seconds + 59) / 60 }
+
+// present adds what of the tenant the page shows and may talk to.
+func (p *pages) present(ctx context.Context, s *screen, a asked) {
+	s.TenantID, s.Name = a.tenant.ID, a.tenant.Branding.Name
+	if s.Name == "" {
+		s.Name = a.tenant.Authenticator.Issuer
+	}
+	// It was checked when it was stored; what is not sure to be harmless is
+	// left out all the same.
+	if a.tenant.Branding.Validate() == nil {
+		s.Logo = template.URL(a.tenant.Branding.Logo)
+		if c := a.tenant.Branding.Color; c != "" {
+			s.Accent = "assets/accent-" + strings.ToLower(c[1:]) + ".css"
+		}
+	}
+	s.Origins = strings.Join(a.origins, " ")
+	if p.returnable(a) {
+		s.Return = a.action.RedirectURL
+	}
+	s.Enrolled, s.MayAdd, s.MayRemove = a.enrolled, a.claims.Has(api.ScopeAdd), a.claims.Has(api.ScopeRemove)
+	s.Multiple, s.Active = a.tenant.Authenticator.AllowMultiple, a.tenant.Authenticator.Active
+}
+
+// returnable reports whether the user may be sent to the action's redirectUrl:
+// an http or https URL of an allowed origin.
+func (p *pages) returnable(a asked) bool {
+	o := origin.Of(a.action.RedirectURL)
+	if o == "" {
+		return false
+	}
+	for _, allowed := range a.origins {
+		if o == allowed {
+			return true
+		}
+	}
+	return p.Loopback && origin.IsLoopback(o)
+}
+
+// send writes the page with its policy.
+func (p *pages) send(w http.ResponseWriter, r *http.Request, s screen, status int) {
+	var body bytes.Buffer
+	if err := p.tmpl.Execute(&body, s); err != nil {
+		p.Log.ErrorContext(r.Context(), "pre-built UI", "error", err)
+		http.Error(w, "Something went wrong.", http.StatusInternalServerError)
+		return
+	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h.Set("Content-Security-Policy", policy(s))
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusNotImplemented)
-	fmt.Fprint(w, `<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>Not available yet</title></head>
-<body>
-<h1>Not available yet</h1>
-<p>This server has no pre-built pages yet. Use the browser SDK with the token of the tracked action.</p>
-</body>
-</html>
-`)
+	w.WriteHeader(status)
+	// What fails here is the connection; nobody is left to be told.
+	_, _ = w.Write(body.Bytes())
+}
+
+// policy is the page's Content-Security-Policy. A frame is for the popup mode,
+// and for the tenant's pages only.
+func policy(s screen) string {
+	ancestors := "'none'"
+	if s.Mode == "popup" {
+		allowed := strings.Fields(s.Origins)
+		if s.Loopback {
+			// A policy cannot name the IPv6 loopback address.
+			for _, scheme := range []string{"http", "https"} {
+				for _, host := range []string{"localhost", "*.localhost", "127.0.0.1"} {
+					allowed = append(allowed, fmt.Sprintf("%s://%s:*", scheme, host))
+				}
+			}
+		}
+		if len(allowed) > 0 {
+			ancestors = strings.Join(allowed, " ")
+		}
+	}
+	return strings.Join([]string{
+		"default-src 'none'",
+		"script-src 'self' 'wasm-unsafe-eval'",
+		"style-src 'self'",
+		"img-src 'self' data:", // the QR code and the logo
+		"connect-src 'self'",
+		"base-uri 'none'",
+		"form-action 'none'",
+		"frame-ancestors " + ancestors,
+		"require-trusted-types-for 'script'",
+		"trusted-types 'none'",
+	}, "; ")
+}
+
+// asked is what a url asks for: the tenant, if it is known, and the action.
+type asked struct {
+	view
+	found   bool // the tenant
+	tenant  store.Tenant
+	origins []string
+
+	claims   token.Claims
+	user     store.User
+	action   store.Action
+	enrolled bool // with whatever factor
+	app      bool // with an authenticator app
+}
+
+// look finds out about a token. What is wrong with it is a failure; an error
+// is the store's.
+func (p *pages) look(ctx context.Context, t string) (a asked, err error) {
+	if t == "" {
+		a.failure = "missing"
+		return a, nil
+	}
+	a.claims, err = p.Tokens.Parse(t)
+	switch {
+	case errors.Is(err, token.ErrExpired):
+		a.failure = "expired"
+	case err != nil:
+		a.failure = "invalid"
+		return a, nil
+	}
+	if a.tenant, a.found, err = p.Store.Tenant(ctx, a.claims.TenantID); err != nil {
+		return a, err
+	}
+	if !a.found {
+		a.failure = "invalid"
+		return a, nil
+	}
+	err = p.Store.View(ctx, a.tenant.ID, func(tx *store.Tx) error {
+		origins, err := tx.Origins()
+		if err != nil {
+			return err
+		}
+		a.origins = append(origins, p.Origins...)
+		if a.failure != "" {
+			return nil
+		}
+		var found bool
+		if a.user, found, err = tx.User(a.claims.UserID); err != nil {
+			return err
+		}
+		// A token does not outlive its user.
+		if !found || a.user.Incarnation != a.claims.Incarnation {
+			a.failure = "invalid"
+			return nil
+		}
+		id := store.ActionID{UserID: a.claims.UserID, Action: a.claims.Action, IdempotencyKey: a.claims.IdempotencyKey}
+		if a.action, found, err = tx.Action(id); err != nil {
+			return err
+		}
+		if !found {
+			a.failure = "invalid"
+			return nil
+		}
+		list, err := tx.Authenticators(a.user.ID)
+		for _, f := range list {
+			a.enrolled = a.enrolled || f.Verified()
+			a.app = a.app || f.Verified() && f.Method == api.AuthenticatorApp
+		}
+		return err
+	})
+	return a, err
 }

@@ -214,30 +214,36 @@ func (s *server) deleteAuthenticator(r *http.Request) (any, error) {
 		if _, _, err := tx.LockUser(userID); err != nil {
 			return err
 		}
-		list, err := tx.Authenticators(userID)
-		if err != nil {
-			return err
-		}
-		deleted, err := tx.DeleteAuthenticator(userID, id)
-		if err == nil && !deleted {
-			err = &api.Error{
-				Status: http.StatusNotFound, Code: api.CodeNotFound, Description: "The user has no such authenticator.",
-			}
-		}
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(list, func(a store.Authenticator) bool { return a.ID == id })
-		if err := s.authenticatorDeleted(tx, tenant(r), list[i], s.Now()); err != nil {
-			return err
-		}
-		return tx.Audit(store.AuditEvent{
-			At: s.Now(), Kind: store.AuditAuthenticatorDeleted, ActionID: store.ActionID{UserID: userID},
-			Detail: map[string]any{"userAuthenticatorId": id},
-		})
+		return s.removeAuthenticator(tx, tenant(r), userID, id, "backend")
 	})
 	if err != nil {
 		return nil, err
 	}
 	return api.Success{Success: true}, nil
+}
+
+// removeAuthenticator removes an authenticator of a user who is locked, tells
+// the webhook, and records by whom it was done.
+func (s *server) removeAuthenticator(tx *store.Tx, t store.Tenant, userID, id, by string) error {
+	list, err := tx.Authenticators(userID)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(list, func(a store.Authenticator) bool { return a.ID == id })
+	deleted, err := tx.DeleteAuthenticator(userID, id)
+	if err != nil {
+		return err
+	}
+	if i < 0 || !deleted {
+		return &api.Error{
+			Status: http.StatusNotFound, Code: api.CodeNotFound, Description: "The user has no such authenticator.",
+		}
+	}
+	if err := s.authenticatorDeleted(tx, t, list[i], s.Now()); err != nil {
+		return err
+	}
+	return tx.Audit(store.AuditEvent{
+		At: s.Now(), Kind: store.AuditAuthenticatorDeleted, ActionID: store.ActionID{UserID: userID},
+		Detail: map[string]any{"userAuthenticatorId": id, "by": by},
+	})
 }

@@ -58,6 +58,36 @@ func (s *server) clientUserAuthenticators(r *http.Request) (any, error) {
 	return out, nil
 }
 
+// clientRemove answers DELETE /v1/client/user-authenticators/{id}, which is not
+// in the public API: the pre-built UI's settings need it.
+func (s *server) clientRemove(r *http.Request) (any, error) {
+	c := claims(r)
+	id, err := identifier("userAuthenticatorId", r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	if !c.Has(api.ScopeRemove) {
+		return nil, &api.Error{
+			Status: http.StatusForbidden, Code: api.CodeUnauthorized,
+			Description: "To remove an authenticator, track the action with the scope " + api.ScopeRemove +
+				", or verify a code first and use the new token.",
+		}
+	}
+	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
+		if _, err := lockSubject(tx, c); err != nil {
+			return err
+		}
+		return s.removeAuthenticator(tx, tenant(r), c.UserID, id, "user")
+	})
+	if errors.Is(err, errNoSubject) {
+		err = errSubjectGone()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return api.Success{Success: true}, nil
+}
+
 // clientAuthenticators answers GET /v1/client/authenticators (wire contract,
 // 5.4): the one method that there is.
 func (s *server) clientAuthenticators(r *http.Request) (any, error) {

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/authsignal-wasm/sdk/authsignal"
 )
 
 func TestClientUserAuthenticators(t *testing.T) {
@@ -98,6 +100,78 @@ func TestCORSOfEveryClientRoute(t *testing.T) {
 			"Access-Control-Request-Method", method, "Access-Control-Request-Headers", "authorization,content-type").header
 		if h.Get("Access-Control-Allow-Origin") != "https://app.test" || h.Get("Access-Control-Allow-Methods") != method {
 			t.Errorf("%s %s: got %v", method, path, h)
+		}
+	}
+}
+
+func TestClientRemoval(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	secret := p.enrolled("u1")
+	p.enrolled("u2")
+	const path = "/v1/client/user-authenticators"
+	plain := p.token("u1", "signIn", "")
+	id := p.ok(p.do("GET", path, "Bearer "+plain, "")).list[0].(map[string]any)["userAuthenticatorId"].(string)
+
+	r := p.do("DELETE", path+"/"+id, "Bearer "+plain, "")
+	p.fails(r, 403, "unauthorized")
+	if !strings.Contains(r.text, "remove:authenticators") {
+		t.Errorf("the scope is not named: %s", r.text)
+	}
+	p.fails(p.do("DELETE", path+"/"+id, "", ""), 401, "unauthorized")
+	other := p.token("u2", "settings", `{"scope":"remove:authenticators"}`)
+	p.fails(p.do("DELETE", path+"/"+id, "Bearer "+other, ""), 404, "not_found")
+
+	// A verified code gives the right, without a scope that the backend added.
+	full := p.accepted(p.verify(plain, p.code(secret, 1))).object["accessToken"].(string)
+	p.ok(p.do("DELETE", path+"/"+id, "Bearer "+full, ""))
+	if got := p.ok(p.do("GET", path, "Bearer "+full, "")).text; got != "[]\n" {
+		t.Errorf("after the removal: %s", got)
+	}
+	p.fails(p.do("DELETE", path+"/"+id, "Bearer "+full, ""), 404, "not_found")
+	if got := p.track("u1", "signIn", "")["isEnrolled"]; got != false {
+		t.Errorf("isEnrolled: got %v", got)
+	}
+	// The user is told from the backend in the audit log.
+	r = p.ok(p.manage("GET", "tenants/t1/audit?userId=u1", ""))
+	if !strings.Contains(r.text, `"by":"user"`) || !strings.Contains(r.text, `"authenticator.deleted"`) {
+		t.Errorf("audit: %s", r.text)
+	}
+}
+
+func TestClientRemovalOfAUserWhoIsGone(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	p.enrolled("u1")
+	tok := p.token("u1", "settings", `{"scope":"remove:authenticators"}`)
+	id := p.ok(p.api("GET", factorsPath, "")).list[0].(map[string]any)["userAuthenticatorId"].(string)
+	p.ok(p.api("DELETE", "/v1/users/u1", ""))
+	p.fails(p.do("DELETE", "/v1/client/user-authenticators/"+id, "Bearer "+tok, ""), 401, "unauthorized")
+}
+
+func TestClientRemovalTellsTheWebhook(t *testing.T) {
+	t.Parallel()
+	p, h, st := hooked(t)
+	p.enrolled("u1")
+	id := p.ok(p.api("GET", factorsPath, "")).list[0].(map[string]any)["userAuthenticatorId"].(string)
+	tok := p.token("u1", "settings", `{"scope":"remove:authenticators"}`)
+	p.ok(p.do("DELETE", "/v1/client/user-authenticators/"+id, "Bearer "+tok, ""))
+	p.deliver(st, h)
+	events := h.of(authsignal.EventAuthenticatorDeleted)
+	if len(events) != 1 || events[0].Data.(authsignal.AuthenticatorDeleted).UserAuthenticatorID != id {
+		t.Errorf("got %+v", events)
+	}
+}
+
+func TestTrackedURLOpensTheSettings(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	for attributes, want := range map[string]bool{
+		`{"redirectToSettings":true}`: true, `{"redirectToSettings":false}`: false, `{"redirectToSettings":null}`: false, `{}`: false,
+	} {
+		got := p.track("u1", "settings", attributes)["url"].(string)
+		if !strings.HasPrefix(got, "http://mfa.test/?token=") || strings.HasSuffix(got, "&redirect_to_settings=true") != want {
+			t.Errorf("%s: got a url that ends in %q", attributes, got[max(0, len(got)-30):])
 		}
 	}
 }

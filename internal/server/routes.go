@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,11 +36,12 @@ func (s *server) routes() map[string]map[string]endpoint {
 		"/v1/users/{userId}/actions/{action}":                  {"POST": s.track},
 		"/v1/users/{userId}/actions/{action}/{idempotencyKey}": {"GET": s.action, "PATCH": s.updateAction},
 
-		"/v1" + api.PathClientInit:               {"POST": s.initClient},
-		"/v1" + api.PathClientAuthenticators:     {"GET": s.clientAuthenticators},
-		"/v1" + api.PathClientUserAuthenticators: {"GET": s.clientUserAuthenticators},
-		"/v1" + api.PathClientEnrollTOTP:         {"POST": s.enroll},
-		"/v1" + api.PathClientVerifyTOTP:         {"POST": s.verify},
+		"/v1" + api.PathClientInit:                         {"POST": s.initClient},
+		"/v1" + api.PathClientAuthenticators:               {"GET": s.clientAuthenticators},
+		"/v1" + api.PathClientUserAuthenticators:           {"GET": s.clientUserAuthenticators},
+		"/v1" + api.PathClientUserAuthenticators + "/{id}": {"DELETE": s.clientRemove},
+		"/v1" + api.PathClientEnrollTOTP:                   {"POST": s.enroll},
+		"/v1" + api.PathClientVerifyTOTP:                   {"POST": s.verify},
 	}
 }
 
@@ -50,15 +50,16 @@ func (s *server) handler() http.Handler {
 	routes := s.routes()
 	maps.Copy(routes, s.managementRoutes())
 	for path, methods := range routes {
-		var allow []string
 		for method, e := range methods {
 			mux.Handle(method+" "+path, s.answer(e))
-			allow = append(allow, method)
 		}
-		slices.Sort(allow)
-		mux.Handle(path, s.answer(methodNotAllowed(strings.Join(allow, ", "))))
 	}
-	mux.Handle("/", s.answer(notFound))
+	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
+		if allow := allowed(mux, r); len(allow) > 0 {
+			return methodNotAllowed(strings.Join(allow, ", "))(r)
+		}
+		return notFound(r)
+	}))
 
 	crossOrigin := cors.New(cors.Options{
 		AllowOriginVaryRequestFunc: s.allowOrigin,
@@ -71,6 +72,20 @@ func (s *server) handler() http.Handler {
 	// errors too, turn floods away, and authenticate before routing, so that a
 	// stranger cannot learn which paths there are.
 	return s.logged(s.recovered(s.paged(crossOrigin.Handler(s.normalised(s.limited(s.authenticated(mux)))))))
+}
+
+// allowed are the methods that a path takes, in order. They are asked for one
+// by one: a pattern of all methods for each path would be at odds with one that
+// is more specific in the path and less in the method.
+func allowed(mux *http.ServeMux, r *http.Request) (methods []string) {
+	for _, method := range []string{"DELETE", "GET", "PATCH", "POST", "PUT"} {
+		as := r.Clone(r.Context())
+		as.Method = method
+		if _, pattern := mux.Handler(as); pattern != "/" {
+			methods = append(methods, method)
+		}
+	}
+	return methods
 }
 
 // paged lets the pages answer what is theirs. What nobody knows stays the

@@ -111,6 +111,10 @@ func (s *server) track(r *http.Request) (any, error) {
 	s.metrics.tracked.WithLabelValues(string(out.State)).Inc()
 	// One of the two URLs of the contract that carry a token.
 	out.URL = s.PublicURL + "/?token=" + url.QueryEscape(out.Token)
+	if attr.RedirectToSettings != nil && *attr.RedirectToSettings {
+		// It gives no right: those are the token's scopes.
+		out.URL += "&" + api.QuerySettings + "=true"
+	}
 	return out, nil
 }
 

@@ -110,7 +110,8 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 }
 
 // Parse checks signature, algorithm, issuer, audience and times. It returns
-// ErrExpired for a token that was good, and ErrInvalid for anything else.
+// ErrExpired for a token that was good, with the tenant's name as its only
+// claim, and ErrInvalid for anything else.
 func (i *Issuer) Parse(s string) (Claims, error) {
 	var p payload
 	_, err := jwt.ParseWithClaims(s, &p, i.key,
@@ -131,7 +132,7 @@ func (i *Issuer) Parse(s string) (Claims, error) {
 		return Claims{}, ErrInvalid
 	}
 	if expired {
-		return Claims{}, ErrExpired
+		return Claims{TenantID: p.Other.TenantID}, ErrExpired
 	}
 	return Claims{
 		TenantID:       p.Other.TenantID,

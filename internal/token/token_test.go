@@ -93,8 +93,13 @@ func TestParseExpiry(t *testing.T) {
 	}{
 		{0, nil}, {10*time.Minute - time.Second, nil}, {10 * time.Minute, ErrExpired}, {time.Hour, ErrExpired},
 	} {
-		if _, err := issuer(t, start.Add(tt.after), oldKey).Parse(s); !errors.Is(err, tt.want) {
+		c, err := issuer(t, start.Add(tt.after), oldKey).Parse(s)
+		if !errors.Is(err, tt.want) {
 			t.Errorf("after %v: got %v, want %v", tt.after, err, tt.want)
+		}
+		// Whose it was is still told, and nothing else.
+		if c.TenantID == "" || err != nil && (c.UserID != "" || c.Action != "" || c.Scopes != nil) {
+			t.Errorf("after %v: got %+v", tt.after, c)
 		}
 	}
 }

@@ -15,9 +15,9 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { Authsignal } from "@authsignal/node";
-import { URI } from "otpauth";
 import { PNG } from "pngjs";
 import { prepareZXingModule, readBarcodes } from "zxing-wasm/reader";
+import { authenticatorApp } from "./authenticator.mjs";
 import { goBuild, launchBrowser, root, startServer, watch } from "./harness.mjs";
 
 const require = createRequire(import.meta.url);
@@ -126,29 +126,6 @@ async function scan(page) {
   assert.equal(byJSQR, byZXing?.text, "the two decoders read the same");
   assert.ok(byJSQR, "the QR code can be read");
   return byJSQR;
-}
-
-/**
- * An authenticator app with the account of an otpauth URI. It never gives the
- * same code twice: it goes on to the next step, which the server's drift
- * admits, so that nobody has to wait.
- */
-function authenticatorApp(uri) {
-  const totp = URI.parse(uri);
-  const at = (step) => totp.generate({ timestamp: step * 30_000 });
-  const now = () => Math.floor(Date.now() / 30_000);
-  let used = 0;
-  return {
-    totp,
-    code: () => at((used = Math.max(used + 1, now()))),
-    wrong() {
-      const near = new Set(Array.from({ length: 9 }, (_, i) => at(now() - 4 + i)));
-      for (let n = 0; ; n++) {
-        const code = String(n).padStart(6, "0");
-        if (!near.has(code)) return code;
-      }
-    },
-  };
 }
 
 /** Types into the field that has the focus, and submits. */
@@ -284,6 +261,60 @@ test("enroll, sign out, sign in with a code, remove, enroll again", async () => 
     for (const hidden of [secret, first, ...tokens]) assert.ok(!demo.log().includes(hidden), "the log holds no secret, code or token");
   });
 });
+
+for (const mode of ["popup", "redirect", "window"]) {
+  test(`the pre-built UI, as a ${mode}: enroll, sign out, sign in, and think better of it`, async () => {
+    await visit(
+      async (page) => {
+        const username = `prebuilt-${mode}`;
+        /** Signs in, and gives the pre-built UI: the page itself, a frame or a window. */
+        const begin = async () => {
+          await arrive(page, "signIn");
+          await page.click("input[value=prebuilt]");
+          await page.click(`input[value=${mode}]`);
+          await page.$eval("#username", (field) => (field.value = ""));
+          await page.type("#username", username);
+          const opened = mode === "window" && new Promise((resolve) => page.once("popup", resolve));
+          await page.keyboard.press("Enter");
+          if (mode === "window") {
+            await arrive(page, "prebuilt");
+            await page.click("#prebuilt-form button");
+            return opened;
+          }
+          if (mode === "popup") return (await page.waitForSelector("iframe[name=authsignal]")).contentFrame();
+          await page.waitForFunction((api) => location.href === api, {}, demo.apiUrl.replace(/v1$/, ""));
+          return page;
+        };
+        const codeInto = async (ui, id, code) => {
+          await ui.waitForSelector(`#${id}-code`, { visible: true });
+          await ui.type(`#${id}-code`, code);
+          await (await ui.$(`#${id}-code`)).press("Enter");
+        };
+        let ui = await begin();
+        await ui.waitForSelector("#open-app[href]");
+        const app = authenticatorApp(await ui.$eval("#open-app", (a) => a.getAttribute("href")));
+        await codeInto(ui, "enroll", app.code());
+        await arrive(page, "account");
+        await page.waitForFunction(() => document.querySelector("#validated").innerText === "enroll");
+        assert.equal(page.url(), `${demo.url}/`, "the token is gone from the address");
+
+        await page.click("#account .sign-out");
+        ui = await begin();
+        await ui.waitForSelector("#challenge .quit", { visible: true });
+        await ui.click("#challenge .quit");
+        await page.waitForFunction(() => document.querySelector("#prebuilt-form .error")?.textContent);
+        const again = mode === "window" && new Promise((resolve) => page.once("popup", resolve));
+        await page.click("#prebuilt-form button");
+        if (mode === "window") ui = await again;
+        if (mode === "popup") ui = await (await page.waitForSelector("iframe[name=authsignal]")).contentFrame();
+        await codeInto(ui, "challenge", app.code());
+        await arrive(page, "account");
+        await page.waitForFunction(() => document.querySelector("#validated").innerText === "signIn");
+      },
+      { tolerated: mode === "redirect" ? forbidden : undefined },
+    );
+  });
+}
 
 test("on a phone, in the dark, with the API server's own binary", async () => {
   const server = await startServer();

@@ -109,8 +109,8 @@ export async function startServer({ store = "SQLite", env = {}, args = [] } = {}
   };
 }
 
-/** Starts Chromium, for what is about Chromium alone; see browsers.mjs for all engines. */
-export function launchBrowser() {
+/** Starts Chromium, for what is about Chromium alone; see browsers.mjs for all engines. `args` are added to its own. */
+export function launchBrowser(...args) {
   return puppeteer.launch({
     executablePath: findProgram("Chromium"),
     headless: true,
@@ -122,6 +122,7 @@ export function launchBrowser() {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...args,
     ],
   });
 }

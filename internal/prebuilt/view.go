@@ -1,0 +1,70 @@
+package prebuilt
+
+import (
+	"net/http"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// A view is what a page begins with, and what follows a challenge; or the
+// failure that it shows instead.
+type view struct{ start, then, failure string }
+
+// decide says what to show for an action. It promises nothing that the client
+// API would refuse, and the API decides again, whatever is shown.
+func decide(a asked, settings, forceEnrollment bool) view {
+	settled := false
+	switch a.action.State {
+	case api.StateBlock:
+		return view{failure: "blocked"}
+	case api.StateReviewRequired:
+		return view{failure: "review"}
+	case api.StateChallengeFailed, api.StateReviewFailed:
+		return view{failure: "refused"}
+	case api.StateChallengeSucceeded, api.StateReviewSucceeded:
+		settled = true
+	}
+	mayAdd := !a.enrolled || a.claims.Has(api.ScopeAdd)
+	switch {
+	case settings && a.app && a.action.State == api.StateChallengeRequired:
+		return view{start: "challenge", then: "settings"}
+	case settings:
+		return view{start: "settings", then: "settings"}
+	case settled:
+		return view{start: "done"}
+	case a.enrolled && !forceEnrollment && a.app:
+		return view{start: "challenge", then: "finish"}
+	case !a.tenant.Authenticator.Active:
+		return view{failure: "unavailable"}
+	case a.enrolled && !a.tenant.Authenticator.AllowMultiple:
+		if a.app {
+			return view{failure: "single"}
+		}
+		return view{failure: "unavailable"}
+	case mayAdd:
+		return view{start: "enroll", then: "finish"}
+	case a.app:
+		return view{start: "challenge", then: "enroll"}
+	}
+	// Factors that are not challenged here, and no right to add another.
+	return view{failure: "unavailable"}
+}
+
+// told is what a failure is to the page that opened this one: the code of
+// AUTHSIGNAL_API_ERROR and the HTTP status. Status 0 is no error of the API,
+// but the way that things stand.
+func told(failure string) (code string, status int) {
+	switch failure {
+	case "missing", "invalid":
+		return api.CodeUnauthorized, http.StatusUnauthorized
+	case "expired":
+		return api.CodeExpiredToken, http.StatusUnauthorized
+	case "return":
+		return api.CodeInvalidConfiguration, http.StatusBadRequest
+	case "unavailable", "single":
+		return api.CodeInvalidConfiguration, http.StatusBadRequest
+	case "internal":
+		return api.CodeInternalError, http.StatusInternalServerError
+	}
+	return "", 0
+}
