@@ -153,7 +153,7 @@ func (s *Store) connectSQLite(path string) error {
 	// and single queries.
 	s.db.SetMaxOpenConns(maxReaders + 4)
 	s.db.SetMaxIdleConns(maxReaders + 4)
-	s.readers = make(chan struct{}, maxReaders)
+	s.readers, s.writers.life = make(chan struct{}, maxReaders), groupLife
 	return nil
 }
 

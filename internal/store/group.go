@@ -25,6 +25,8 @@ const (
 
 // writers is the queue of those who write.
 type writers struct {
+	life time.Duration // groupLife, but for tests
+
 	mu    sync.Mutex
 	busy  bool
 	queue []chan *group
@@ -173,7 +175,7 @@ func (s *Store) undo(g *group, t *Tx, savepoint bool) *group {
 // grow, or else after the commit.
 func (s *Store) leave(g *group) {
 	if g != nil {
-		if g.members < maxGroup && time.Since(g.began) < groupLife && s.writers.pass(g) {
+		if g.members < maxGroup && time.Since(g.began) < s.writers.life && s.writers.pass(g) {
 			return
 		}
 		if err := g.tx.Commit(); err != nil {
