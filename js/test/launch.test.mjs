@@ -177,7 +177,8 @@ describe("ours alone", () => {
   });
 
   test("a popup that says nothing is shown after 3 seconds, and fits a phone", async () => {
-    const { page } = await open(entries.ours, { mode: "popup" });
+    const { page } = await open(entries.ours, { mode: "popup", popupOptions: { width: "no width" } });
+    assert.equal(await page.$eval("dialog", (e) => e.offsetWidth), 385);
     await page.setViewport({ width: 320, height: 480 });
     await frameOf(page);
     assert.equal(await page.$eval("dialog", (e) => e.style.opacity), "0");
