@@ -5,7 +5,7 @@ export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz bench-server
+.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz soak bench-server
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -28,13 +28,16 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 test: tools wasm js types lint native pages ## check and test everything; install what the tests need
 	$(say) "all tests passed"
 
-test-all: ## what takes longer: forty kills in mid-load on each store, fuzzing
+test-all: js/node_modules/.package-lock.json ## what takes longer: forty kills in mid-load on each store, fuzzing, 2,000 QR codes, a soak
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
 	@AUTHSIGNAL_TEST_KILLS=40 .ci/with-postgres go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "fuzzing"
 	@$(MAKE) --no-print-directory fuzz
+	$(say) "reading 2,000 QR codes with three decoders"
+	@QR_TEXTS=2000 node --test --test-reporter=spec js/test/qr.test.mjs
+	@$(MAKE) --no-print-directory soak
 	$(say) "the longer tests passed"
 
 tools:
@@ -73,6 +76,10 @@ pages: wasm js types
 
 bench-server: ## measure the API server on both stores, beside bare commits; table and SVG chart
 	@POSTGRES_FSYNC=on .ci/with-postgres go run ./cmd/benchserver $(BENCH)
+
+soak: js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium: does anything grow?
+	$(say) "soaking the package"
+	@node js/test/soak.mjs
 
 fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')
