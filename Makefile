@@ -5,7 +5,7 @@ export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz package bench-server bench-sdk
+.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz soak package bench-server bench-sdk
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -28,7 +28,7 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 test: tools wasm js types lint native pages ## check and test everything; install what the tests need
 	$(say) "all tests passed"
 
-test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: forty kills in mid-load on each store, fuzzing, Next.js, the tarball twice
+test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: kills in mid-load, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
@@ -37,6 +37,9 @@ test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## w
 	@$(MAKE) --no-print-directory fuzz
 	$(say) "building the page of Next.js, and the tarball in two folders"
 	@npm --prefix js run test:long
+	$(say) "reading 2,000 QR codes with three decoders"
+	@QR_TEXTS=2000 node --test --test-reporter=spec js/test/qr.test.mjs
+	@$(MAKE) --no-print-directory soak
 	$(say) "the longer tests passed"
 
 tools:
@@ -91,6 +94,10 @@ bench-server: ## measure the API server on both stores, beside bare commits; tab
 
 bench-sdk: wasm js types ## measure the browser SDK beside the official one with npm qrcode; table and SVG chart
 	@node js/bench/sdk.mjs $(BENCH)
+
+soak: js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium: does anything grow?
+	$(say) "soaking the package"
+	@node js/test/soak.mjs
 
 fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')

@@ -1,0 +1,25 @@
+// What make soak calls growth. Its rounds are in make test-all.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { judge, soak } from "./soak.mjs";
+
+const flat = { values: 50, memory: 8 << 20, heap: 3 << 20 };
+const grown = (series) => judge(series).filter(({ grew }) => grew).map(({ name }) => name);
+
+test("what wavers or grows in the warm-up has not grown, and what is kept each round has", () => {
+  const wavering = Array.from({ length: 40 }, (_, i) => ({ ...flat, heap: flat.heap + (i % 2) * 1e6, memory: i < 10 ? 0 : flat.memory }));
+  assert.deepEqual(grown(wavering), []);
+  for (const [name, each] of [["values", 1], ["memory", 65_536], ["heap", 20_000]]) {
+    assert.deepEqual(grown(Array.from({ length: 40 }, (_, i) => ({ ...flat, [name]: flat[name] + i * each }))), [name]);
+  }
+});
+
+for (const level of ["wrapper", "raw"]) {
+  test(`a short soak of the ${level} keeps no value`, async () => {
+    const series = await soak(level, 40);
+    assert.equal(series.length, 40);
+    for (const { values, memory, heap } of series) assert.ok(values > 7 && memory > 1e6 && heap > 1e5);
+    assert.ok(!grown(series).includes("values"), JSON.stringify(series.map(({ values }) => values)));
+  });
+}
