@@ -62,8 +62,10 @@ describe("set-ups", { concurrency: 2 }, () => {
 
   test("Node: importing needs no DOM", async () => {
     const dir = await project([], [], "bundlers", tarball);
-    const script = 'import { Authsignal } from "authsignal-wasm"; new Authsignal({ tenantId: "t" }); console.log("imported")';
-    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script], { cwd: dir });
-    assert.equal(stdout, "imported\n");
+    for (const entry of ["authsignal-wasm", "authsignal-wasm/inline"]) {
+      const script = `import { Authsignal } from "${entry}"; new Authsignal({ tenantId: "t" }); console.log("imported")`;
+      const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script], { cwd: dir });
+      assert.equal(stdout, "imported\n", entry);
+    }
   });
 });
