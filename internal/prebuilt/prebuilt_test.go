@@ -30,7 +30,6 @@ type site struct {
 	tokens  *token.Issuer
 	now     time.Time
 	log     bytes.Buffer
-	action  store.Action
 }
 
 func newSite(t *testing.T, change ...func(*Config)) *site {

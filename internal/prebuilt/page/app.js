@@ -20,7 +20,9 @@ let mayRemove = yes("mayRemove");
 let enrolled = yes("enrolled");
 /** What follows a code that was right: finish, enroll or settings. */
 let then = data.then;
-/** Whether something can be done again, and what. */
+/** Whether the settings have been reached: what is given up then leads back to them. */
+let inSettings = false;
+/** What is done again after a failure. */
 let retry;
 
 function text(key, values = {}) {
@@ -102,6 +104,7 @@ function show(id) {
     field.value = "";
     field.ariaInvalid = null;
   }
+  for (const button of document.querySelectorAll("form .quit")) button.hidden = !canQuit && !inSettings;
   const title = $(id + "-title");
   document.title = document.title.replace(/^.*?(?=( – .*)?$)/s, title.textContent);
   $("frame").scrollTo(0, 0);
@@ -270,6 +273,7 @@ async function call(method, id = "") {
 }
 
 async function settings() {
+  inSettings = true;
   const list = $("list");
   if ($("settings").hidden) {
     list.replaceChildren();
@@ -352,13 +356,10 @@ $("settings-done").addEventListener("click", () => {
 
 // Ways out.
 
-for (const button of document.querySelectorAll(".quit")) {
-  const section = button.closest("section").id;
-  // Within the settings, it leads back to them.
-  const inner = () => section !== "failure" && data.start === "settings";
-  button.hidden = !canQuit && !inner();
-  button.addEventListener("click", () => (inner() ? settings() : quit()));
+for (const button of document.querySelectorAll("form .quit")) {
+  button.addEventListener("click", () => (inSettings ? settings() : quit()));
 }
+$("failure-quit").addEventListener("click", quit);
 $("retry").addEventListener("click", () => retry());
 $("continue").addEventListener("click", finish);
 // A page that comes back out of the browser's cache has had its day.
