@@ -136,7 +136,7 @@ func (t *Tx) InsertAction(a Action) error {
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
-	return nil
+	return t.countState(a.Action, a.State, a.StateUpdatedAt)
 }
 
 // CompleteAction moves an action from a state to CHALLENGE_SUCCEEDED and
@@ -151,19 +151,25 @@ func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string,
 	if err != nil {
 		return false, fmt.Errorf("complete action: %w", err)
 	}
-	return n == 1, nil
+	if n == 0 {
+		return false, nil
+	}
+	return true, t.countState(id.Action, api.StateChallengeSucceeded, at)
 }
 
 // SetState moves an action to a state, unless it is there.
 func (t *Tx) SetState(id ActionID, state api.State, at time.Time) error {
-	_, err := t.exec(`
+	n, err := t.exec(`
 		UPDATE actions SET state = ?, state_updated_at = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state <> ?`,
 		state, millis(at), t.tenant, id.UserID, id.Action, id.IdempotencyKey, state)
 	if err != nil {
 		return fmt.Errorf("set state of action: %w", err)
 	}
-	return nil
+	if n == 0 {
+		return nil
+	}
+	return t.countState(id.Action, state, at)
 }
 
 // DeleteActions removes all actions of a user.
