@@ -20,6 +20,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/authsignal"
 	"github.com/authsignal-wasm/sdk/internal/api"
+	built "github.com/authsignal-wasm/sdk/internal/assets"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
@@ -626,7 +627,7 @@ func TestPage(t *testing.T) {
 		"X-Content-Type-Options": "nosniff",
 		"Referrer-Policy":        "no-referrer",
 		"Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; " +
-			"connect-src 'self' " + origin + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			"connect-src 'self' " + origin + "; frame-src " + origin + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	} {
 		if got := res.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -649,7 +650,7 @@ func TestPage(t *testing.T) {
 	}
 	for _, path := range named {
 		res, _ := get(t, d.url+path, http.Header{})
-		if res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != immutable {
+		if res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != built.Immutable {
 			t.Errorf("%s: %s, Cache-Control %q", path, res.Status, res.Header.Get("Cache-Control"))
 		}
 	}

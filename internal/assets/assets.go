@@ -1,0 +1,185 @@
+// Package assets serves files under names that hold a hash of what is in them,
+// so that browsers keep them for good: the browser SDK, and what pages need
+// beside it. The demo and the pre-built UI are its callers.
+package assets
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/andybalholm/brotli"
+)
+
+// Immutable is the Cache-Control of what has its content's hash in its name.
+const Immutable = "public, max-age=31536000, immutable"
+
+// A Set is files by URL path. All are small enough to stay in memory; the
+// browser SDK's module is embedded anyway. Fill it before it serves.
+type Set struct {
+	prefix string
+	files  map[string]file
+}
+
+type file struct {
+	contentType string
+	body        []byte
+	// brotli is the body compressed; nil if that is no shorter.
+	brotli []byte
+}
+
+// New makes an empty set below a prefix, such as "/assets/".
+func New(prefix string) *Set { return &Set{prefix: prefix, files: map[string]file{}} }
+
+// Add adds a file of its own name and gives its URL path. It is for the module,
+// which is the largest by far: browsers keep its compiled code for as long as
+// its URL stays.
+func (s *Set) Add(from fs.FS, name string) (string, error) {
+	f, err := read(from, name)
+	if err != nil {
+		return "", err
+	}
+	ext := path.Ext(name)
+	at := s.prefix + strings.TrimSuffix(name, ext) + "." + shortHash(f.body) + ext
+	s.files[at] = f
+	return at, nil
+}
+
+// A Source is a file of a folder.
+type Source struct {
+	From fs.FS
+	// Name is the file in From, As its path in the folder.
+	Name, As string
+	// Optional files may be missing.
+	Optional bool
+}
+
+// AddFolder adds files that can import each other by relative URLs, and gives
+// their folder's URL path, without a slash at its end. Its hash is that of all
+// of them.
+func (s *Set) AddFolder(sources ...Source) (string, error) {
+	folder := map[string]file{}
+	var all bytes.Buffer
+	for _, src := range sources {
+		f, err := read(src.From, src.Name)
+		if src.Optional && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		folder[src.As] = f
+		fmt.Fprintf(&all, "%s %d\n%s", src.As, len(f.body), f.body)
+	}
+	base := s.prefix + shortHash(all.Bytes())
+	for name, f := range folder {
+		s.files[base+"/"+name] = f
+	}
+	return base, nil
+}
+
+// read reads a file, and its compressed twin NAME.br if there is one; texts
+// without a twin are compressed here.
+func read(from fs.FS, name string) (file, error) {
+	body, err := fs.ReadFile(from, name)
+	if err != nil {
+		return file{}, err
+	}
+	f := file{contentType: contentType(name), body: body}
+	f.brotli, err = fs.ReadFile(from, name+".br")
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	compressed, err := compress(body)
+	if len(compressed) < len(body) {
+		f.brotli = compressed
+	}
+	return f, err
+}
+
+func compress(body []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w := brotli.NewWriterLevel(&out, brotli.BestCompression)
+	if _, err := w.Write(body); err != nil {
+		return nil, err
+	}
+	err := w.Close()
+	return out.Bytes(), err
+}
+
+// contentType is the type of a file by its name. The types that matter are
+// written out: those that mime knows depend on the machine.
+func contentType(name string) string {
+	switch ext := path.Ext(name); ext {
+	case ".wasm":
+		return "application/wasm"
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	case ".map":
+		return "application/json"
+	default:
+		return mime.TypeByExtension(ext)
+	}
+}
+
+// shortHash is as much of a hash as a name needs.
+func shortHash(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+// ServeHTTP serves the files to GET and HEAD, compressed where the browser
+// takes it. What is in no file is 404.
+func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	f, ok := s.files[r.URL.Path]
+	if !ok {
+		h.Set("Cache-Control", "no-store")
+		http.Error(w, "There is no such file.", http.StatusNotFound)
+		return
+	}
+	h.Set("Cache-Control", Immutable)
+	body := f.body
+	if f.brotli != nil {
+		h.Set("Vary", "Accept-Encoding")
+		if acceptsBrotli(r.Header.Values("Accept-Encoding")) {
+			h.Set("Content-Encoding", "br")
+			body = f.brotli
+		}
+	}
+	h.Set("Content-Type", f.contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	// What fails here is the connection; nobody is left to be told. To HEAD,
+	// net/http leaves the body out.
+	_, _ = w.Write(body)
+}
+
+// acceptsBrotli reads Accept-Encoding (RFC 9110, section 12.5.3).
+func acceptsBrotli(header []string) bool {
+	for coding := range strings.SplitSeq(strings.Join(header, ","), ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "br") {
+			continue
+		}
+		_, q, found := strings.Cut(weight, "=")
+		if !found {
+			return true
+		}
+		v, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
+		return err == nil && v > 0
+	}
+	return false
+}
