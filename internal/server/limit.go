@@ -86,7 +86,7 @@ func (l *limiter) bucket(key netip.Prefix, now time.Time) *rate.Limiter {
 func (s *server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v1/client/") {
-			if d := s.limiter.wait(clientAddress(r, s.TrustedProxies)); d > 0 {
+			if d := s.limiter.wait(ClientAddress(r, s.TrustedProxies)); d > 0 {
 				w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
 				s.answer(func(*http.Request) (any, error) {
 					return nil, &api.Error{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -41,7 +42,8 @@ func (t *Tx) MakePortalPassword(p PortalPassword, now time.Time) (made bool, err
 }
 
 // SetPortalPassword replaces the operator's password and ends all sessions.
-// Browsers that were known are strangers again.
+// Browsers that were known are strangers again, and attempts are forgotten:
+// they were at another password.
 func (t *Tx) SetPortalPassword(p PortalPassword, now time.Time) error {
 	_, err := t.exec(`INSERT INTO portal_password (password_id, hash, chosen, changed_at) VALUES (1, ?, ?, ?)
 		ON CONFLICT (password_id) DO UPDATE SET hash = excluded.hash, chosen = excluded.chosen, changed_at = excluded.changed_at`,
@@ -51,6 +53,9 @@ func (t *Tx) SetPortalPassword(p PortalPassword, now time.Time) error {
 	}
 	if err == nil {
 		_, err = t.exec(`DELETE FROM portal_browsers`)
+	}
+	if err == nil {
+		_, err = t.exec(`DELETE FROM portal_attempts`)
 	}
 	if err != nil {
 		return fmt.Errorf("store the portal's password: %w", err)
@@ -63,6 +68,9 @@ func sum(secret string) []byte {
 	s := sha256.Sum256([]byte(secret))
 	return s[:]
 }
+
+// Sum names what a cookie holds without telling it.
+func Sum(secret string) string { return hex.EncodeToString(sum(secret)) }
 
 // InsertPortalSession begins a session, and forgets those that began before a
 // moment.
