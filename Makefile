@@ -5,7 +5,7 @@ export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz bench-server
+.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz bench-server screenshots
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -70,6 +70,9 @@ native: wasm js
 pages: wasm js types
 	$(say) "running the package and page tests"
 	@.ci/with-postgres npm --prefix js test
+
+screenshots: wasm js js/node_modules/.package-lock.json ## take pictures of every page into screenshots/; NAMES are sets
+	@node js/screenshots.mjs screenshots $(NAMES)
 
 bench-server: ## measure the API server on both stores, beside bare commits; table and SVG chart
 	@POSTGRES_FSYNC=on .ci/with-postgres go run ./cmd/benchserver $(BENCH)

@@ -125,14 +125,16 @@ type confirmView struct {
 	Check, CheckLabel string
 }
 
-// stateName is a state in words.
+// stateName is a state, a method or a kind of audit line in words.
 func stateName(s any) string {
 	text := fmt.Sprint(s)
 	if text == "" {
 		return ""
 	}
-	return text[:1] + strings.ToLower(strings.ReplaceAll(text[1:], "_", " "))
+	return strings.ToUpper(text[:1]) + strings.ToLower(inWords.Replace(text[1:]))
 }
+
+var inWords = strings.NewReplacer("_", " ", ".", " ")
 
 // tone is the colour of a state, an outcome or a kind of audit line.
 func tone(s any) string {
