@@ -28,11 +28,14 @@ js: ## build the JavaScript wrapper
 test: tools wasm js types lint native pages ## check and test everything; install what the tests need
 	$(say) "all tests passed"
 
-test-all: ## what takes longer: forty kills in mid-load on each store, fuzzing
+test-all: ## what takes longer: kills in mid-load, a million users and actions, fuzzing
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
 	@AUTHSIGNAL_TEST_KILLS=40 .ci/with-postgres go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
+	$(say) "the portal's lists among a million users and a million actions, on both stores"
+	@AUTHSIGNAL_TEST_ROWS=1000000 go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
+	@AUTHSIGNAL_TEST_ROWS=1000000 .ci/with-postgres go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
 	$(say) "fuzzing"
 	@$(MAKE) --no-print-directory fuzz
 	$(say) "the longer tests passed"
@@ -65,7 +68,7 @@ native: wasm js
 	$(say) "running the Go tests, native and in the browser"
 	@go test -race ./...
 	$(say) "running what touches the database again, on a throwaway PostgreSQL"
-	@.ci/with-postgres go test -race ./internal/store ./internal/webhook ./internal/server ./internal/config ./cmd/authsignal-server
+	@.ci/with-postgres go test -race ./internal/store ./internal/portal ./internal/webhook ./internal/server ./internal/config ./cmd/authsignal-server
 
 pages: wasm js types
 	$(say) "running the package and page tests"
