@@ -5,7 +5,7 @@ export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz soak package bench-server bench-sdk
+.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz soak package bench-server bench-sdk screenshots
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -28,11 +28,14 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 test: tools wasm js types lint native pages ## check and test everything; install what the tests need
 	$(say) "all tests passed"
 
-test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: kills in mid-load, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
+test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: kills in mid-load, a million rows, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
 	@AUTHSIGNAL_TEST_KILLS=40 .ci/with-postgres go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
+	$(say) "the portal's lists among a million users and a million actions, on both stores"
+	@AUTHSIGNAL_TEST_ROWS=1000000 go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
+	@AUTHSIGNAL_TEST_ROWS=1000000 .ci/with-postgres go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
 	$(say) "fuzzing"
 	@$(MAKE) --no-print-directory fuzz
 	$(say) "building the page of Next.js, and the tarball in two folders"
@@ -83,11 +86,14 @@ native: wasm js
 	$(say) "running the Go tests, native and in the browser"
 	@go test -race ./...
 	$(say) "running what touches the database again, on a throwaway PostgreSQL"
-	@.ci/with-postgres go test -race ./internal/store ./internal/webhook ./internal/server ./internal/config ./cmd/authsignal-server
+	@.ci/with-postgres go test -race ./internal/store ./internal/portal ./internal/webhook ./internal/server ./internal/config ./cmd/authsignal-server
 
 pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers official-react)
 	$(say) "running the package and page tests"
 	@.ci/with-postgres npm --prefix js test
+
+screenshots: wasm js js/node_modules/.package-lock.json ## take pictures of every page into screenshots/; NAMES are sets
+	@node js/screenshots.mjs screenshots $(NAMES)
 
 bench-server: ## measure the API server on both stores, beside bare commits; table and SVG chart
 	@POSTGRES_FSYNC=on .ci/with-postgres go run ./cmd/benchserver $(BENCH)

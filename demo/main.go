@@ -13,7 +13,7 @@
 //	           use this API server, which must allow the demo's origin;
 //	           without them the demo starts one inside itself, on its own port
 //
-// It prints one line with the address to open, and logs on standard error.
+// It prints the address to open, and where the operator's portal is, and logs on standard error.
 // SIGINT and SIGTERM stop it gracefully; a second one stops it at once.
 package main
 
@@ -78,6 +78,12 @@ func run(ctx context.Context, getenv func(string) string, stdout, stderr io.Writ
 		fmt.Fprintf(stdout, "Open %s (the API at %s must allow this origin)\n", d.url, d.tenant.apiURL)
 	} else {
 		fmt.Fprintf(stdout, "Open %s (the API is at %s)\n", d.url, d.tenant.apiURL)
+		if d.api.PortalURL != "" {
+			fmt.Fprintf(stdout, "The operator's portal is at %s\n", d.api.PortalURL)
+		}
+		if d.api.PortalPassword != "" {
+			fmt.Fprintf(stdout, "Its password, shown this once: %s\n", d.api.PortalPassword)
+		}
 	}
 	return d.wait(ctx)
 }
@@ -199,6 +205,8 @@ func startAPI(ctx context.Context, data string, at *net.TCPAddr, free bool, orig
 		Origins:  origins,
 		TokenTTL: config.DefaultTokenTTL,
 		Issuer:   issuer,
+		Activate: true,
+		Portal:   config.PortalAuto,
 	}
 	log = log.With("part", "api")
 	s, err := daemon.Start(ctx, c, log)

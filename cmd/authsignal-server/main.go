@@ -1,8 +1,8 @@
 // Command authsignal-server answers the Authsignal API for authenticator-app
 // (TOTP) MFA. See authsignal-server -help, and the README.
 //
-// It prints its base URL on standard output when it is ready, and JSON logs on
-// standard error. SIGINT and SIGTERM stop it gracefully.
+// It prints its base URL on standard output when it is ready, then where the
+// portal is and, once, its first password; and JSON logs on standard error. SIGINT and SIGTERM stop it gracefully.
 package main
 
 import (
@@ -63,6 +63,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		return err
 	case c.Command[0] == "backup" && len(c.Command) == 2:
 		return store.Backup(ctx, c.DB, c.Command[1])
+	case c.Command[0] == "portal-password" && len(c.Command) == 1:
+		password, err := daemon.PortalPassword(ctx, c)
+		if err == nil {
+			fmt.Fprintln(stdout, password)
+		}
+		return err
 	case c.Command[0] == "rotate-key" && len(c.Command) == 1:
 		n, err := daemon.RotateKey(ctx, c)
 		if err == nil {
@@ -80,5 +86,11 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 		return err
 	}
 	fmt.Fprintln(stdout, s.BaseURL)
+	if s.PortalURL != "" {
+		fmt.Fprintln(stdout, "portal:", s.PortalURL)
+	}
+	if s.PortalPassword != "" {
+		fmt.Fprintln(stdout, "portal password, shown this once:", s.PortalPassword)
+	}
 	return s.Wait(ctx, grace)
 }

@@ -33,10 +33,11 @@ type AuthenticatorSettings struct {
 }
 
 // DefaultAuthenticatorSettings are those of a new tenant (wire contract,
-// section 11, rows 7, 9 and 15).
+// section 11, rows 7, 9 and 15). The authenticator app is not active until an
+// operator says so.
 func DefaultAuthenticatorSettings(issuer string) AuthenticatorSettings {
 	return AuthenticatorSettings{
-		Active: true, Issuer: issuer,
+		Issuer:    issuer,
 		Algorithm: "SHA1", Digits: 6, Period: 30, Drift: 1, AllowMultiple: true,
 		MaxFailures: 10, WindowSeconds: 300, MaxFailuresInARow: 100,
 	}

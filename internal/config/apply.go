@@ -139,11 +139,6 @@ func (f File) Apply(ctx context.Context, st *store.Store, getenv func(string) st
 }
 
 func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Time) (changes []string, err error) {
-	change := func(what string, e store.AuditEvent) error {
-		changes = append(changes, what)
-		e.At, e.Kind = now, store.AuditConfiguration
-		return tx.Audit(e)
-	}
 	current, found, err := tx.Tenant()
 	if err != nil {
 		return nil, err
@@ -171,23 +166,20 @@ func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Tim
 			return nil, err
 		}
 		if made {
-			if err := change("API secret key added", store.AuditEvent{Detail: map[string]any{"what": "API secret made"}}); err != nil {
+			changes = append(changes, "API secret key added")
+			err := tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "API secret made"}})
+			if err != nil {
 				return nil, err
 			}
 		}
 	}
 	for _, action := range slices.Sorted(maps.Keys(t.Actions)) {
-		changed, err := tx.PutActionSettings(action, t.Actions[action])
+		_, changed, err := manage.SetAction(tx, action, t.Actions[action], now)
 		if err != nil {
 			return nil, err
 		}
 		if changed {
-			err := change("action "+action+" set", store.AuditEvent{
-				ActionID: store.ActionID{Action: action}, Detail: map[string]any{"what": "action", "settings": t.Actions[action]},
-			})
-			if err != nil {
-				return nil, err
-			}
+			changes = append(changes, "action "+action+" set")
 		}
 	}
 	return changes, nil

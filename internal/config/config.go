@@ -53,6 +53,13 @@ type Config struct {
 	MetricsAddr string
 	// Dev lets pages on every port of this machine do so too.
 	Dev bool
+	// Activate makes the authenticator app of a tenant active that is made
+	// now; -dev says so.
+	Activate bool
+	// Portal says whether the operator's portal is served: PortalOn, or
+	// PortalAuto, which is on when only this machine can reach it. Anything
+	// else is off.
+	Portal string
 	// File is the path of a declarative configuration to apply at the start;
 	// empty is none.
 	File string
@@ -73,6 +80,13 @@ const (
 	// DefaultRateLimit lets a hall of people behind one address sign in.
 	DefaultRateLimit = 20
 	DefaultRetention = 90 * 24 * time.Hour
+)
+
+// The values of Config.Portal.
+const (
+	PortalAuto = "auto"
+	PortalOn   = "on"
+	PortalOff  = "off"
 )
 
 // minRetention is how far back the API lists actions (wire contract, 6.5).
@@ -103,7 +117,8 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
 	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of 720h (30 days) or more")
 	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
-	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may")
+	f.StringVar(&c.Portal, "portal", or(getenv("AUTHSIGNAL_PORTAL"), PortalAuto), "`when` to serve the operator's portal: on, off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
+	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(usage, help)
@@ -113,7 +128,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 		}
 		return Config{}, err
 	}
-	c.Command = f.Args()
+	c.Command, c.Activate = f.Args(), c.Dev
 	if err := c.check(origins, *ttl); err != nil {
 		return Config{}, err
 	}
@@ -132,6 +147,9 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 			return Config{}, fmt.Errorf("-metrics-addr must be host:port, not %q", c.MetricsAddr)
 		}
 	}
+	if !slices.Contains([]string{PortalAuto, PortalOn, PortalOff}, c.Portal) {
+		return Config{}, fmt.Errorf("-portal must be auto, on or off, not %q", c.Portal)
+	}
 	c.Given, err = keysFromEnv(getenv)
 	return c, err
 }
@@ -140,6 +158,7 @@ const help = `Usage: authsignal-server [flags]                      run the serv
        authsignal-server [flags] apply FILE           set tenants, actions and rules from a YAML file
        authsignal-server [flags] backup FILE          copy a SQLite database, in use or not
        authsignal-server [flags] rotate-key           seal all secrets with a new encryption key
+       authsignal-server [flags] portal-password      make a new password for the portal
        authsignal-server code SECRET-OR-URI [-step N] print a code, as an authenticator app does
 
 Flags:
@@ -213,6 +232,18 @@ func parseProxies(list string) ([]netip.Prefix, error) {
 		out = append(out, p.Masked())
 	}
 	return out, nil
+}
+
+// ServesPortal reports whether the portal is on for a server that listens on
+// an address.
+func (c Config) ServesPortal(at net.IP) bool {
+	switch c.Portal {
+	case PortalOn:
+		return true
+	case PortalAuto:
+		return at.IsLoopback() && (c.PublicURL == "" || origin.IsLoopback(origin.Of(c.PublicURL)))
+	}
+	return false
 }
 
 // AllowOrigin reports whether pages of an origin may call the client API.

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -34,7 +35,7 @@ func TestParseDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{Addr: "127.0.0.1:4000", DB: "authsignal.db", TokenTTL: 10 * time.Minute, Issuer: "Authsignal", RateLimit: 20,
-		Retention: 90 * 24 * time.Hour}
+		Retention: 90 * 24 * time.Hour, Portal: PortalAuto}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -46,7 +47,7 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 		"AUTHSIGNAL_ADDR", ":1", "AUTHSIGNAL_DB", "env.db", "AUTHSIGNAL_ORIGINS", "https://env.test",
 		"AUTHSIGNAL_PUBLIC_URL", "https://env.test/mfa/", "AUTHSIGNAL_TOKEN_TTL", "1m", "AUTHSIGNAL_ISSUER", "Env",
 		"AUTHSIGNAL_RATE_LIMIT", "1.5", "AUTHSIGNAL_METRICS_ADDR", ":9", "AUTHSIGNAL_TRUSTED_PROXIES", "10.1.2.3/8, ::1",
-		"AUTHSIGNAL_WEBHOOK_URL", "https://env.test/hook?key=1",
+		"AUTHSIGNAL_WEBHOOK_URL", "https://env.test/hook?key=1", "AUTHSIGNAL_PORTAL", "off",
 	)
 	got, err := Parse(nil, vars, io.Discard)
 	if err != nil {
@@ -56,18 +57,19 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 		Addr: ":1", DB: "env.db", Origins: []string{"https://env.test"}, PublicURL: "https://env.test/mfa",
 		TokenTTL: time.Minute, Issuer: "Env", WebhookURL: "https://env.test/hook?key=1", RateLimit: 1.5, MetricsAddr: ":9",
 		Retention:      90 * 24 * time.Hour,
+		Portal:         PortalOff,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("environment: got %+v, want %+v", got, want)
 	}
-	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -webhook-url http://10.0.0.1:8080/hook -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h backup x"), vars, io.Discard)
+	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -webhook-url http://10.0.0.1:8080/hook -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h -portal on backup x"), vars, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = Config{
 		Addr: ":2", DB: "flag.db", Origins: []string{"https://a.test", "http://b.test:8080"}, PublicURL: "http://f",
-		TokenTTL: 2 * time.Minute, Issuer: "Flag", WebhookURL: "http://10.0.0.1:8080/hook", Dev: true, MetricsAddr: ":8",
+		TokenTTL: 2 * time.Minute, Issuer: "Flag", WebhookURL: "http://10.0.0.1:8080/hook", Dev: true, Activate: true, Portal: PortalOn, MetricsAddr: ":8",
 		Retention: 1000 * time.Hour, Command: []string{"backup", "x"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")},
 	}
@@ -304,5 +306,33 @@ func TestRotateKeysOfTheFile(t *testing.T) {
 	}
 	if _, err := RotateKeys(Keys{EncryptionKey: before.EncryptionKey}, db); err == nil || !strings.Contains(err.Error(), "AUTHSIGNAL_OLD_ENCRYPTION_KEYS") {
 		t.Errorf("by environment without the old key: got %v", err)
+	}
+}
+
+// The portal is on by itself only where no other machine can reach it.
+func TestServesPortal(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		portal, publicURL, at string
+		want                  bool
+	}{
+		{PortalAuto, "", "127.0.0.1", true},
+		{PortalAuto, "", "::1", true},
+		{PortalAuto, "http://localhost:4000", "127.0.0.1", true},
+		{PortalAuto, "", "0.0.0.0", false},
+		{PortalAuto, "", "::", false},
+		{PortalAuto, "", "192.0.2.1", false},
+		{PortalAuto, "https://mfa.example.com", "127.0.0.1", false}, // behind a proxy
+		{PortalOn, "https://mfa.example.com", "0.0.0.0", true},
+		{PortalOff, "", "127.0.0.1", false},
+		{"", "", "127.0.0.1", false},
+	} {
+		c := Config{Portal: tt.portal, PublicURL: tt.publicURL}
+		if got := c.ServesPortal(net.ParseIP(tt.at)); got != tt.want {
+			t.Errorf("%+v: got %v", tt, got)
+		}
+	}
+	if _, err := Parse([]string{"-portal", "maybe"}, env(), io.Discard); err == nil || !strings.Contains(err.Error(), "-portal") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/portal"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -45,4 +46,19 @@ func Apply(ctx context.Context, c config.Config, path string, getenv func(string
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	return file.Apply(ctx, st, getenv, time.Now(), report)
+}
+
+// PortalPassword makes a new password for the portal and returns it: the one
+// before it is void, and all sessions end. On PostgreSQL the servers may run
+// meanwhile; SQLite's must be stopped.
+func PortalPassword(ctx context.Context, c config.Config) (password string, err error) {
+	st, err := store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
+		keys, _, err := config.LoadKeys(c.Given, c.DB, fresh)
+		return keys.EncryptionKeys(), err
+	})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	return portal.NewPassword(ctx, st, time.Now())
 }

@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/portal"
 	"github.com/authsignal-wasm/sdk/internal/prebuilt"
 	"github.com/authsignal-wasm/sdk/internal/server"
 	"github.com/authsignal-wasm/sdk/internal/store"
@@ -36,6 +39,11 @@ type Server struct {
 	BaseURL string
 	// TenantID and APISecretKey are those in force, given or made.
 	TenantID, APISecretKey string
+
+	// PortalURL is where operators sign in; empty when the portal is off.
+	// PortalPassword is the password that was made for it now: show it once,
+	// and not in a log.
+	PortalURL, PortalPassword string
 
 	// MetricsURL is where Prometheus finds the metrics; empty for nowhere.
 	MetricsURL string
@@ -118,10 +126,27 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.BaseURL = address + "/v1"
+	activateAt := "the management API, a declarative configuration, or the portal (-portal on)"
+	if c.ServesPortal(listener.Addr().(*net.TCPAddr).IP) {
+		s.PortalURL = publicURL + portal.Path
+		activateAt = s.PortalURL
+		if s.PortalPassword, err = portal.FirstPassword(ctx, s.store, time.Now()); err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		portalPages, err := portal.Pages(portal.Config{
+			Store: s.store, Log: s.log, Now: time.Now, PublicURL: publicURL, OnlyLocal: c.Portal == config.PortalAuto,
+			Address: func(r *http.Request) netip.Addr { return server.ClientAddress(r, c.TrustedProxies) },
+		})
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		maps.Copy(pages, portalPages)
+		s.log.Info("portal", "url", s.PortalURL)
+	}
 	s.serve(listener, server.New(server.Config{
 		Store: s.store, Tokens: tokens,
 		ManagementKey: keys.ManagementKey, RotateSigningKey: ring.rotate,
-		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: pages, Log: s.log,
+		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: pages, ActivateAt: activateAt, Log: s.log,
 		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,
 		Now: time.Now, Random: rand.Reader,
 	}))
@@ -208,6 +233,7 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 	return s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
 		now := time.Now()
 		settings := api.DefaultAuthenticatorSettings(c.Issuer)
+		settings.Active = c.Activate
 		made, err := tx.EnsureTenant(settings, now)
 		if err != nil {
 			return err

@@ -3,7 +3,8 @@
 // transaction. The management API, the declarative file and the portal are its
 // callers, so that all three refuse, change and record the same.
 //
-// What is wrong with the input is an *api.Error of status 400.
+// What is wrong with the input is an *api.Error of status 400, and what is not
+// there one of status 404.
 package manage
 
 import (
@@ -119,6 +120,10 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 
 func invalid(description string) error {
 	return &api.Error{Status: 400, Code: api.CodeInvalidRequest, Description: description}
+}
+
+func notFound(description string) error {
+	return &api.Error{Status: 404, Code: api.CodeNotFound, Description: description}
 }
 
 // Text is the sentence for a person of an error of this package, without

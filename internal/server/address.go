@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// clientAddress is the address of whoever sent a request. Behind trusted
+// ClientAddress is the address of whoever sent a request. Behind trusted
 // proxies it is the last one in X-Forwarded-For that is not a proxy of ours:
 // whatever stands to its left was written by the client itself.
-func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}

@@ -2,12 +2,12 @@ package server
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
@@ -211,39 +211,10 @@ func (s *server) deleteAuthenticator(r *http.Request) (any, error) {
 		return nil, err
 	}
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		if _, _, err := tx.LockUser(userID); err != nil {
-			return err
-		}
-		return s.removeAuthenticator(tx, tenant(r), userID, id, "backend")
+		return manage.DeleteAuthenticator(tx, tenant(r), userID, id, manage.ByBackend, s.Now())
 	})
 	if err != nil {
 		return nil, err
 	}
 	return api.Success{Success: true}, nil
-}
-
-// removeAuthenticator removes an authenticator of a user who is locked, tells
-// the webhook, and records by whom it was done.
-func (s *server) removeAuthenticator(tx *store.Tx, t store.Tenant, userID, id, by string) error {
-	list, err := tx.Authenticators(userID)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(list, func(a store.Authenticator) bool { return a.ID == id })
-	deleted, err := tx.DeleteAuthenticator(userID, id)
-	if err != nil {
-		return err
-	}
-	if i < 0 || !deleted {
-		return &api.Error{
-			Status: http.StatusNotFound, Code: api.CodeNotFound, Description: "The user has no such authenticator.",
-		}
-	}
-	if err := s.authenticatorDeleted(tx, t, list[i], s.Now()); err != nil {
-		return err
-	}
-	return tx.Audit(store.AuditEvent{
-		At: s.Now(), Kind: store.AuditAuthenticatorDeleted, ActionID: store.ActionID{UserID: userID},
-		Detail: map[string]any{"userAuthenticatorId": id, "by": by},
-	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -77,7 +78,7 @@ func (s *server) clientRemove(r *http.Request) (any, error) {
 		if _, err := lockSubject(tx, c); err != nil {
 			return err
 		}
-		return s.removeAuthenticator(tx, tenant(r), c.UserID, id, "user")
+		return manage.DeleteAuthenticator(tx, tenant(r), c.UserID, id, manage.ByUser, s.Now())
 	})
 	if errors.Is(err, errNoSubject) {
 		err = errSubjectGone()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
@@ -12,7 +13,7 @@ import (
 // decide sets the outcome of an action that is being tracked, and the rules
 // that matched. What conditions do not mention is not looked up.
 func (s *server) decide(ctx context.Context, tx *store.Tx, a *store.Action, user store.User, enrolled bool) error {
-	settings, err := settingsOf(tx, a.Action)
+	settings, err := manage.ActionSettings(tx, a.Action)
 	if err != nil {
 		return err
 	}

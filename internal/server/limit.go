@@ -115,7 +115,7 @@ func (s *server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == "/healthz" || path == "/readyz":
-			if d, _ := s.limiter.wait(prefixOf(clientAddress(r, s.TrustedProxies))); d > 0 {
+			if d, _ := s.limiter.wait(prefixOf(ClientAddress(r, s.TrustedProxies))); d > 0 {
 				unlogged(r)
 			}
 		case strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/v1/client/"):
@@ -143,7 +143,7 @@ func unlogged(r *http.Request) {
 // tenant and user get a line in the audit log too. A stranger without a token
 // writes nothing to the database, and one with a token a row a minute.
 func (s *server) overLimit(w http.ResponseWriter, r *http.Request) bool {
-	address := prefixOf(clientAddress(r, s.TrustedProxies))
+	address := prefixOf(ClientAddress(r, s.TrustedProxies))
 	d, tell := s.limiter.wait(address)
 	if d <= 0 {
 		return false

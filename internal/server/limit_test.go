@@ -31,7 +31,7 @@ func TestClientAddress(t *testing.T) {
 		if tt.forwarded != "" {
 			r.Header.Set("X-Forwarded-For", tt.forwarded)
 		}
-		if got := clientAddress(r, trusted).String(); got != tt.want {
+		if got := ClientAddress(r, trusted).String(); got != tt.want {
 			t.Errorf("%s with %q: got %s, want %s", tt.peer, tt.forwarded, got, tt.want)
 		}
 	}

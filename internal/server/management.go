@@ -1,18 +1,14 @@
 package server
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
-	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -20,10 +16,6 @@ import (
 // one only its prefix, /v1/management, and its separate key are public.
 
 const managementPrefix = "/v1/management/"
-
-// maxOverlap is how long an API secret key may stay in force beside its
-// successor.
-const maxOverlap = 90 * 24 * time.Hour
 
 func (s *server) managementRoutes() map[string]map[string]endpoint {
 	return map[string]map[string]endpoint{
@@ -172,41 +164,19 @@ func shownSecret(s store.APISecret) api.APISecret {
 func (s *server) newSecret(r *http.Request, tx *store.Tx) (any, error) {
 	in := struct {
 		OverlapSeconds int64 `json:"overlapSeconds"`
-	}{3600}
+	}{manage.DefaultOverlap}
 	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
-	overlap := time.Duration(in.OverlapSeconds) * time.Second
-	if in.OverlapSeconds < 0 || in.OverlapSeconds > int64(maxOverlap/time.Second) {
-		return nil, invalidRequest("overlapSeconds must be 0 to 7776000 (90 days).")
-	}
-	key := make([]byte, 32)
-	rand.Read(key) // never fails
-	secret := base64.RawURLEncoding.EncodeToString(key)
-	now := s.Now()
-	made, err := tx.InsertSecret(secret, now, now.Add(overlap))
-	if err != nil {
-		return nil, err
-	}
+	made, key, err := manage.NewSecret(tx, in.OverlapSeconds, s.Now())
 	out := shownSecret(made)
-	out.APISecretKey = secret
-	return out, tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{
-		"what": "API secret made", "secretId": made.ID, "overlapSeconds": in.OverlapSeconds,
-	}})
+	out.APISecretKey = key
+	return out, err
 }
 
 // deleteSecret answers DELETE /v1/management/tenants/{tenantId}/secrets/{id}.
 func (s *server) deleteSecret(r *http.Request, tx *store.Tx) (any, error) {
-	deleted, err := tx.DeleteSecret(r.PathValue("id"))
-	if err != nil {
-		return nil, err
-	}
-	if !deleted {
-		return nil, gone("The tenant has no such API secret key.")
-	}
-	return api.Success{Success: true}, tx.Audit(store.AuditEvent{At: s.Now(), Kind: store.AuditConfiguration, Detail: map[string]any{
-		"what": "API secret deleted", "secretId": r.PathValue("id"),
-	}})
+	return api.Success{Success: true}, manage.DeleteSecret(tx, r.PathValue("id"), s.Now())
 }
 
 // allActionSettings answers GET /v1/management/tenants/{tenantId}/actions: an
@@ -222,17 +192,7 @@ func (s *server) actionSettings(r *http.Request, tx *store.Tx) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return settingsOf(tx, action)
-}
-
-// settingsOf gives the settings of an action or their default (wire contract,
-// section 11, row 18).
-func settingsOf(tx *store.Tx, action string) (api.ActionSettings, error) {
-	settings, found, err := tx.ActionSettings(action)
-	if err == nil && !found {
-		settings = api.ActionSettings{DefaultOutcome: api.OutcomeChallenge, Rules: []api.ActionRule{}}
-	}
-	return settings, err
+	return manage.ActionSettings(tx, action)
 }
 
 // putActionSettings answers PUT
@@ -246,19 +206,7 @@ func (s *server) putActionSettings(r *http.Request, tx *store.Tx) (any, error) {
 	if err := readJSON(r, &settings); err != nil {
 		return nil, err
 	}
-	if settings, err = rules.Check(settings); err != nil {
-		return nil, invalidRequest(err.Error())
-	}
-	changed, err := tx.PutActionSettings(action, settings)
-	if err != nil {
-		return nil, err
-	}
-	if changed {
-		err = tx.Audit(store.AuditEvent{
-			At: s.Now(), Kind: store.AuditConfiguration, ActionID: store.ActionID{Action: action},
-			Detail: map[string]any{"what": "action", "settings": settings},
-		})
-	}
+	settings, _, err = manage.SetAction(tx, action, settings, s.Now())
 	return settings, err
 }
 
@@ -269,16 +217,7 @@ func (s *server) deleteActionSettings(r *http.Request, tx *store.Tx) (any, error
 	if err != nil {
 		return nil, err
 	}
-	deleted, err := tx.DeleteActionSettings(action)
-	if err != nil {
-		return nil, err
-	}
-	if !deleted {
-		return nil, gone("Nothing is set for this action.")
-	}
-	return api.Success{Success: true}, tx.Audit(store.AuditEvent{
-		At: s.Now(), Kind: store.AuditConfiguration, ActionID: store.ActionID{Action: action}, Detail: map[string]any{"what": "action deleted"},
-	})
+	return api.Success{Success: true}, manage.DeleteAction(tx, action, s.Now())
 }
 
 // unlock answers POST /v1/management/tenants/{tenantId}/users/{userId}/
@@ -288,20 +227,7 @@ func (s *server) unlock(r *http.Request, tx *store.Tx) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := tx.LockUser(userID); err != nil {
-		return nil, err
-	}
-	found, err := tx.Unlock(userID, r.PathValue("id"))
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		return nil, gone("The user has no such authenticator.")
-	}
-	return api.Success{Success: true}, tx.Audit(store.AuditEvent{
-		At: s.Now(), Kind: store.AuditAuthenticatorUnlock, ActionID: store.ActionID{UserID: userID},
-		Detail: map[string]any{"userAuthenticatorId": r.PathValue("id")},
-	})
+	return api.Success{Success: true}, manage.Unlock(tx, userID, r.PathValue("id"), s.Now())
 }
 
 // auditEvents answers GET /v1/management/tenants/{tenantId}/audit, newest

@@ -43,7 +43,7 @@ func TestManageTenants(t *testing.T) {
 	p := managedPeer(t)
 	p.fails(p.manage("GET", "tenants/t9", ""), 404, "not_found")
 	p.fails(p.manage("PUT", "tenants/a%20b", "{}"), 400, "invalid_request")
-	made := p.ok(p.manage("PUT", "tenants/t9", `{"authenticator":{"issuer":"Nine","digits":8}}`)).object
+	made := p.ok(p.manage("PUT", "tenants/t9", `{"authenticator":{"issuer":"Nine","digits":8,"active":true}}`)).object
 	want := map[string]any{
 		"active": true, "issuer": "Nine", "algorithm": "SHA1", "digits": 8.0, "period": 30.0, "drift": 1.0, "allowMultiple": true,
 		"maxFailures": 10.0, "windowSeconds": 300.0, "maxFailuresInARow": 100.0,

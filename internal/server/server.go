@@ -40,7 +40,10 @@ type Config struct {
 	// Pages are handlers by ServeMux pattern, outside /v1/: the portal and
 	// the pre-built UI. They share the API's log, and nothing else with it.
 	Pages map[string]http.Handler
-	Log   *slog.Logger
+	// ActivateAt tells the log where an operator activates the authenticator
+	// app of a tenant: a URL, or how else.
+	ActivateAt string
+	Log        *slog.Logger
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix
 	// RateLimit is how many requests a second one address may send to the
@@ -63,6 +66,7 @@ type server struct {
 	limiter    *limiter
 	metrics    *metrics
 	conditions rules.Cache
+	inactive   inactive
 }
 
 // New returns the handler of the whole API.

@@ -100,6 +100,7 @@ func newPeer(t testing.TB, change ...func(*Config)) *peer {
 func (p *peer) settings(change func(*api.AuthenticatorSettings)) {
 	p.t.Helper()
 	s := api.DefaultAuthenticatorSettings("Acme")
+	s.Active = true
 	change(&s)
 	err := p.store.Update(p.t.Context(), "t1", func(tx *store.Tx) error { _, err := tx.PutTenant(s, p.clock()); return err })
 	if err != nil {

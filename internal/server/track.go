@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -47,6 +49,9 @@ func (s *server) track(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if !tenant(r).Authenticator.Active {
+		if s.inactive.tell(tenant(r).ID, s.Now()) {
+			s.Log.WarnContext(r.Context(), "the tenant's authenticator app is not active", "tenant", tenant(r).ID, "activate", s.ActivateAt)
+		}
 		return nil, &api.Error{
 			Status: http.StatusBadRequest, Code: api.CodeAuthenticatorNotFound,
 			Description: "The tenant has no active authenticator. Activate the authenticator app in its settings.",
@@ -166,4 +171,26 @@ func checkCustom(custom map[string]any) error {
 		}
 	}
 	return nil
+}
+
+// inactive remembers when the log was told of a tenant with nothing active: a
+// line a minute is enough, however many actions its backends track. The zero
+// value is ready.
+type inactive struct {
+	mu   sync.Mutex
+	told map[string]time.Time
+}
+
+// tell reports whether it is time to tell the log of a tenant.
+func (i *inactive) tell(tenant string, now time.Time) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if last, ok := i.told[tenant]; ok && now.Sub(last) < time.Minute {
+		return false
+	}
+	if i.told == nil {
+		i.told = map[string]time.Time{}
+	}
+	i.told[tenant] = now
+	return true
 }

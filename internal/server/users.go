@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -154,33 +155,7 @@ func (s *server) deleteUser(r *http.Request) (any, error) {
 		return nil, err
 	}
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		if _, _, err := tx.LockUser(id); err != nil {
-			return err
-		}
-		if q.Get("actions") == "true" {
-			if err := tx.DeleteActions(id); err != nil {
-				return err
-			}
-		}
-		list, err := tx.Authenticators(id)
-		if err != nil {
-			return err
-		}
-		for _, a := range list {
-			if !a.Verified() {
-				continue
-			}
-			if err := s.authenticatorDeleted(tx, tenant(r), a, s.Now()); err != nil {
-				return err
-			}
-		}
-		if err := tx.DeleteUser(id); err != nil {
-			return err
-		}
-		return tx.Audit(store.AuditEvent{
-			At: s.Now(), Kind: store.AuditUserDeleted, ActionID: store.ActionID{UserID: id},
-			Detail: map[string]any{"actions": q.Get("actions") == "true"},
-		})
+		return manage.DeleteUser(tx, tenant(r), id, q.Get("actions") == "true", manage.ByBackend, s.Now())
 	})
 	if err != nil {
 		return nil, err

@@ -547,12 +547,34 @@ func TestATenantWithNothingActive(t *testing.T) {
 }
 
 // Tenants share a database and see nothing of each other.
+// However often a tenant with nothing active is tracked, the log says once a
+// minute where to activate it.
+func TestTheLogSaysWhereToActivate(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, func(c *Config) { c.ActivateAt = "http://mfa.test/portal" })
+	p.settings(func(s *api.AuthenticatorSettings) { s.Active = false })
+	told := func() int { return strings.Count(p.log.String(), `"activate":"http://mfa.test/portal"`) }
+	for range 5 {
+		p.fails(p.api("POST", "/v1/users/u1/actions/signIn", ""), 400, "AUTHENTICATOR_NOT_FOUND")
+	}
+	if got := told(); got != 1 {
+		t.Errorf("got %d lines, want 1", got)
+	}
+	p.advance(time.Minute)
+	p.fails(p.api("POST", "/v1/users/u1/actions/signIn", ""), 400, "AUTHENTICATOR_NOT_FOUND")
+	if got := told(); got != 2 {
+		t.Errorf("a minute later: got %d lines, want 2", got)
+	}
+}
+
 func TestTenantsAreApart(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.enrolled("u1")
 	err := p.store.Update(t.Context(), "t2", func(tx *store.Tx) error {
-		if _, err := tx.PutTenant(api.DefaultAuthenticatorSettings("Other"), p.clock()); err != nil {
+		settings := api.DefaultAuthenticatorSettings("Other")
+		settings.Active = true
+		if _, err := tx.PutTenant(settings, p.clock()); err != nil {
 			return err
 		}
 		if _, err := tx.EnsureSecret(testSecret, p.clock()); !errors.Is(err, store.ErrSecretTaken) {

@@ -35,14 +35,6 @@ func (s *server) authenticatorCreated(tx *store.Tx, t store.Tenant, a store.Auth
 	}, now)
 }
 
-// authenticatorDeleted tells of a verified authenticator that was removed.
-func (s *server) authenticatorDeleted(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time) error {
-	return enqueue(tx, t, api.EventAuthenticatorDeleted, api.AuthenticatorDeleted{
-		UserID: a.UserID, UserAuthenticatorID: a.ID, VerificationMethod: a.Method, CreatedAt: api.Time{Time: a.CreatedAt},
-		DeletedAt: api.Time{Time: now},
-	}, now)
-}
-
 // A question is an accepted code whose action waits for the webhook's consent.
 type question struct {
 	action        store.ActionID

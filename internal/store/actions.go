@@ -136,7 +136,7 @@ func (t *Tx) InsertAction(a Action) error {
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
-	return nil
+	return t.countState(a.Action, a.State, a.StateUpdatedAt)
 }
 
 // ErrActionMoved: an action has left the state in which it was read, or is gone.
@@ -160,7 +160,7 @@ func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string,
 	if err != nil {
 		return fmt.Errorf("complete action: %w", err)
 	}
-	return nil
+	return t.countState(id.Action, api.StateChallengeSucceeded, at)
 }
 
 // SetState moves an action to a state; moved is false when it is there, or
@@ -173,7 +173,10 @@ func (t *Tx) SetState(id ActionID, state api.State, at time.Time) (moved bool, e
 	if err != nil {
 		return false, fmt.Errorf("set state of action: %w", err)
 	}
-	return n == 1, nil
+	if n == 0 {
+		return false, nil
+	}
+	return true, t.countState(id.Action, state, at)
 }
 
 // DeleteActions removes all actions of a user.

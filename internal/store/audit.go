@@ -38,6 +38,14 @@ const (
 	AuditRequestsLimited      = "requests.limited" // 429, of an address with a token of the tenant
 )
 
+// AuditKinds are all of them.
+var AuditKinds = []string{
+	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
+	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditConfiguration,
+}
+
+const auditColumns = `audit_id, at, kind, user_id, action, idempotency_key, detail`
+
 // Audit adds a line to the audit log, in the transaction of what it tells of.
 func (t *Tx) Audit(e AuditEvent) error {
 	detail := []byte("{}")
@@ -69,9 +77,14 @@ func (t *Tx) AuditEvents(userID string, limit int) ([]AuditEvent, error) {
 	if userID != "" {
 		where, args = " AND user_id = ?", append(args, userID)
 	}
-	rows, err := t.query(`
-		SELECT audit_id, at, kind, user_id, action, idempotency_key, detail FROM audit
+	return t.auditEvents(`
+		SELECT `+auditColumns+` FROM audit
 		WHERE tenant_id = ?`+where+` ORDER BY at DESC, audit_id DESC LIMIT ?`, append(args, limit)...)
+}
+
+// auditEvents reads lines of auditColumns.
+func (t *Tx) auditEvents(query string, args ...any) ([]AuditEvent, error) {
+	rows, err := t.query(query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read audit log: %w", err)
 	}

@@ -36,6 +36,14 @@ type dialect struct {
 	// prepare keeps statements prepared. SQLite would parse each one anew
 	// every time; pgx keeps them by itself.
 	prepare bool
+	// binary makes the column before it compare by its bytes, whatever the
+	// collation of the database. SQLite's texts do.
+	binary string
+	// indexedBy makes a query read by an index. SQLite guesses badly how many
+	// rows lie between two parameters; PostgreSQL plans with their values.
+	indexedBy func(index string) string
+	// shard spreads transactions that count the same thing.
+	shard string
 	// rebind writes the ? of a query as the database wants them.
 	rebind func(query string) string
 }
@@ -43,8 +51,12 @@ type dialect struct {
 var sqlite = &dialect{
 	goose:   goose.DialectSQLite3,
 	prepare: true,
-	options: func() ([]goose.ProviderOption, error) { return nil, nil },
-	rebind:  func(query string) string { return query },
+	options: func() ([]goose.ProviderOption, error) {
+		return []goose.ProviderOption{goose.WithGoMigrations(prefixes())}, nil
+	},
+	indexedBy: func(index string) string { return " INDEXED BY " + index },
+	shard:     "0",
+	rebind:    func(query string) string { return query },
 }
 
 var postgres = &dialect{
@@ -52,11 +64,35 @@ var postgres = &dialect{
 	// Several replicas may start at once; one migrates, the others wait.
 	options: func() ([]goose.ProviderOption, error) {
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
-		return []goose.ProviderOption{goose.WithSessionLocker(locker)}, err
+		return []goose.ProviderOption{goose.WithSessionLocker(locker), goose.WithGoMigrations(prefixes(
+			`CREATE INDEX users_id_prefix ON users (tenant_id, user_id COLLATE "C")`,
+			`CREATE INDEX users_email_prefix ON users (tenant_id, email COLLATE "C", user_id COLLATE "C") WHERE email <> ''`,
+			`CREATE INDEX users_phone_number_prefix ON users (tenant_id, phone_number COLLATE "C", user_id COLLATE "C") WHERE phone_number <> ''`,
+			`CREATE INDEX users_username_prefix ON users (tenant_id, username COLLATE "C", user_id COLLATE "C") WHERE username <> ''`,
+		))}, err
 	},
 	forUpdate: " FOR UPDATE",
 	alone:     `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
-	rebind:    numbered,
+	binary:    ` COLLATE "C"`,
+	indexedBy: func(string) string { return "" },
+	// Each connection is a process of its own there.
+	shard:  "pg_backend_pid() % 16",
+	rebind: numbered,
+}
+
+// prefixes is the migration after 00003: indexes that find users by the
+// beginning of a text. PostgreSQL's order texts by the collation of the
+// database, which puts equal beginnings apart; SQLite's serve as they are.
+func prefixes(statements ...string) *goose.Migration {
+	up := func(ctx context.Context, tx *sql.Tx) error {
+		for _, s := range statements {
+			if _, err := tx.ExecContext(ctx, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return goose.NewGoMigration(4, &goose.GoFunc{RunTx: up}, nil)
 }
 
 // rebound keeps what numbered made of each query; there are a few dozen.

@@ -21,28 +21,35 @@ const cleanBatch = 1000
 // Clean deletes, for all tenants, what is older than the retention says. It
 // returns how many rows went. Replicas may clean at the same time.
 func (s *Store) Clean(ctx context.Context, r Retention, now time.Time) (int64, error) {
+	tenants, err := s.Tenants(ctx)
+	if err != nil {
+		return 0, err
+	}
 	var total int64
-	for _, c := range []struct {
-		table, key, where string
-		before            time.Time
-	}{
-		{"actions", "tenant_id, user_id, action, idempotency_key", "created_at < ?", now.Add(-r.Actions)},
-		{"audit", "tenant_id, audit_id", "at < ?", now.Add(-r.Audit)},
-		{"authenticators", "tenant_id, user_authenticator_id", "verified_at IS NULL AND created_at < ?", now.Add(-r.Pending)},
-	} {
-		for {
-			var n int64
-			err := s.Update(ctx, "", func(tx *Tx) (err error) {
-				n, err = tx.exec(`DELETE FROM `+c.table+` WHERE (`+c.key+`) IN (
-					SELECT `+c.key+` FROM `+c.table+` WHERE `+c.where+` LIMIT ?)`, millis(c.before), cleanBatch)
-				return err
-			})
-			if err != nil {
-				return total, fmt.Errorf("clean %s: %w", c.table, err)
-			}
-			total += n
-			if n < cleanBatch {
-				break
+	for _, tenant := range tenants {
+		for _, c := range []struct {
+			table, key, where string
+			before            time.Time
+		}{
+			{"actions", "tenant_id, user_id, action, idempotency_key", "created_at < ?", now.Add(-r.Actions)},
+			{"action_counts", "tenant_id, hour, action, state, shard", "hour < ?", now.Add(-r.Actions)},
+			{"audit", "tenant_id, audit_id", "at < ?", now.Add(-r.Audit)},
+			{"authenticators", "tenant_id, user_authenticator_id", "verified_at IS NULL AND created_at < ?", now.Add(-r.Pending)},
+		} {
+			for {
+				var n int64
+				err := s.Update(ctx, tenant.ID, func(tx *Tx) (err error) {
+					n, err = tx.exec(`DELETE FROM `+c.table+` WHERE (`+c.key+`) IN (
+						SELECT `+c.key+` FROM `+c.table+` WHERE tenant_id = ? AND `+c.where+` LIMIT ?)`, tenant.ID, millis(c.before), cleanBatch)
+					return err
+				})
+				if err != nil {
+					return total, fmt.Errorf("clean %s: %w", c.table, err)
+				}
+				total += n
+				if n < cleanBatch {
+					break
+				}
 			}
 		}
 	}

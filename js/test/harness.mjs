@@ -59,16 +59,16 @@ async function postgres() {
 
 /**
  * Starts the real API server on a free port with an empty database, and waits
- * until it is ready. `store` is one of `stores`; `env` and `args` are added to
- * the server's own.
+ * until it is ready. `store` is one of `stores`; `dev` says whether it is started
+ * with -dev; `env` and `args` are added to the server's own.
  */
-export async function startServer({ store = "SQLite", env = {}, args = [] } = {}) {
+export async function startServer({ store = "SQLite", dev = true, env = {}, args = [] } = {}) {
   const program = await goBuild("./cmd/authsignal-server");
   const dir = await mkdtemp(path.join(temporary, "db-"));
   const tenantId = "tenant-1";
   const apiSecretKey = "secret-for-tests";
   const database = store === "PostgreSQL" ? await postgres() : { url: path.join(dir, "authsignal.db"), drop: async () => {} };
-  const child = spawn(program, ["-addr", "127.0.0.1:0", "-dev", "-db", database.url, ...args], {
+  const child = spawn(program, ["-addr", "127.0.0.1:0", ...(dev ? ["-dev"] : []), "-db", database.url, ...args], {
     cwd: dir,
     env: {
       PATH: process.env.PATH,
@@ -83,21 +83,27 @@ export async function startServer({ store = "SQLite", env = {}, args = [] } = {}
   let log = "";
   child.stderr.on("data", (data) => (log += data));
   const ended = once(child, "exit");
-  const baseUrl = await Promise.race([
-    (async () => {
-      for await (const line of createInterface({ input: child.stdout })) {
-        const url = /http:\/\/\S+\/v1/.exec(line);
-        if (url) return url[0];
-      }
-    })(),
-    ended.then(() => undefined),
-  ]);
-  if (!baseUrl) throw new Error(`the server did not start:\n${log}`);
-  child.stdout.resume();
+  const lines = [];
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    lines.push(line);
+    child.emit("printed");
+  });
+  /** What stands behind a beginning in a line of the output, when it is there. */
+  const printed = async (beginning) => {
+    for (;;) {
+      const line = lines.find((line) => line.startsWith(beginning));
+      if (line) return line.slice(beginning.length);
+      if (!(await Promise.race([once(child, "printed").then(() => true), ended.then(() => false)])))
+        throw new Error(`the server did not start:\n${log}`);
+    }
+  };
+  const baseUrl = await printed("");
   return {
     baseUrl,
     tenantId,
     apiSecretKey,
+    /** Where operators sign in, and their first password. */
+    portal: async () => ({ url: await printed("portal: "), password: await printed("portal password, shown this once: ") }),
     /** What it has logged so far. */
     log: () => log,
     async stop() {

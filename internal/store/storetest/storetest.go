@@ -9,8 +9,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
@@ -65,4 +67,56 @@ func Exec(t testing.TB, database, statement string) {
 	if _, err := db.Exec(statement); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Rows is how many rows Fill makes of each kind: AUTHSIGNAL_TEST_ROWS, or as
+// many as a planner needs to take a table seriously.
+func Rows(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("AUTHSIGNAL_TEST_ROWS")
+	if text == "" {
+		return 5_000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("AUTHSIGNAL_TEST_ROWS is %q", text)
+	}
+	return n
+}
+
+// Fill gives a tenant so many users, actions and audit lines, over the 30 days
+// before a moment, and to another tenant a tenth as many; the database's
+// planner then knows how many there are. One action in 1000 is blocked. The
+// users are called user-0 and so on; each has an authenticator, and texts to be
+// found by.
+func Fill(t testing.TB, database, tenant string, rows int, now time.Time) {
+	t.Helper()
+	const series = `WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d) `
+	const month = 30 * 24 * 3600 * 1000
+	for i, tenant := range []string{tenant, tenant + "-other"} {
+		if i == 1 {
+			rows = max(rows/10, 1)
+		}
+		at := fmt.Sprintf("(%d - CAST(i AS BIGINT) * %d / %d)", now.UnixMilli(), month, rows)
+		numbers := fmt.Sprintf(series, rows-1)
+		for _, statement := range []string{
+			`INSERT INTO users (tenant_id, user_id, email, phone_number, username, incarnation, created_at) ` + numbers + `
+				SELECT '` + tenant + `', 'user-' || i, 'mail-' || i || '@example.com', '+1555' || i, 'name-' || i, 'x', ` + at + ` FROM n`,
+			`INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, outcome, created_at, state_updated_at) ` + numbers + `
+				SELECT '` + tenant + `', 'user-' || (i * 7 % ` + strconv.Itoa(rows) + `), CASE WHEN i % 3 = 0 THEN 'pay' ELSE 'signIn' END, 'key-' || i,
+					CASE WHEN i % 1000 = 999 THEN 'BLOCK' WHEN i % 4 = 0 THEN 'ALLOW' ELSE 'CHALLENGE_SUCCEEDED' END,
+					CASE WHEN i % 1000 = 999 THEN 'BLOCK' WHEN i % 4 = 0 THEN 'ALLOW' ELSE 'CHALLENGE' END, ` + at + `, ` + at + ` FROM n`,
+			`INSERT INTO audit (tenant_id, audit_id, at, kind, user_id, action, idempotency_key) ` + numbers + `
+				SELECT '` + tenant + `', 'audit-' || (` + strconv.Itoa(2*rows) + ` - i), ` + at + `, CASE WHEN i % 1000 = 999 THEN 'code.unseen' ELSE 'code.accepted' END,
+					'user-' || (i * 7 % ` + strconv.Itoa(rows) + `), CASE WHEN i % 3 = 0 THEN 'pay' ELSE 'signIn' END, 'key-' || i FROM n`,
+			`INSERT INTO action_counts (tenant_id, hour, action, state, shard, n)
+				SELECT tenant_id, created_at / 3600000 * 3600000, action, state, 0, COUNT(*) FROM actions
+				WHERE tenant_id = '` + tenant + `' GROUP BY tenant_id, created_at / 3600000 * 3600000, action, state`,
+			`INSERT INTO authenticators (tenant_id, user_authenticator_id, user_id, verification_method, created_at, verified_at)
+				` + numbers + ` SELECT '` + tenant + `', 'authenticator-' || i, 'user-' || i, 'SMS', 1, 1 FROM n`,
+		} {
+			Exec(t, database, statement)
+		}
+	}
+	Exec(t, database, `ANALYZE`)
 }

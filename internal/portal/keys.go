@@ -1,0 +1,129 @@
+package portal
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+type keysView struct {
+	TenantID, APIURL string
+	Keys             []keyView
+	// NewKey is the one that was made now: it is shown this once.
+	NewKey string
+	// Origins is a line each.
+	Origins, Error string
+}
+
+type keyView struct {
+	store.APISecret
+	Expired bool
+}
+
+func (p *portal) keys(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	return p.showKeys(w, r, http.StatusOK, t, keysView{})
+}
+
+func (p *portal) showKeys(w http.ResponseWriter, r *http.Request, status int, t store.Tenant, v keysView) error {
+	v.TenantID, v.APIURL = t.ID, p.PublicURL+"/v1"
+	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
+		list, err := tx.APISecrets()
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			v.Keys = append(v.Keys, keyView{s, !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(p.Now())})
+		}
+		if v.Error == "" {
+			origins, err := tx.Origins()
+			v.Origins = strings.Join(origins, "\n")
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return p.show(w, r, status, t, "keys", "keys", "API keys", v)
+}
+
+// overlaps are how long the keys before a new one may stay in force, in
+// seconds.
+var overlaps = map[string]int64{
+	"none": 0, "hour": manage.DefaultOverlap, "day": int64(24 * time.Hour / time.Second), "week": int64(7 * 24 * time.Hour / time.Second),
+}
+
+// newKey makes a key. The answer itself shows it: an address must not.
+func (p *portal) newKey(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	overlap, ok := overlaps[r.PostFormValue("overlap")]
+	if !ok {
+		return badInput("Choose how long the keys before stay in force.")
+	}
+	var v keysView
+	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) (err error) {
+		_, v.NewKey, err = manage.NewSecret(tx, overlap, p.Now())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return p.showKeys(w, r, http.StatusOK, t, v)
+}
+
+func (p *portal) revokeForm(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	id := r.FormValue("id")
+	inForce := 0
+	found := false
+	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
+		list, err := tx.APISecrets()
+		for _, s := range list {
+			found = found || s.ID == id
+			if s.ID != id && (s.ExpiresAt.IsZero() || s.ExpiresAt.After(p.Now())) {
+				inForce++
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !found {
+		return notFound(w, r)
+	}
+	text := "Backends that use the key are refused from now on. " + strconv.Itoa(inForce) + " other keys stay in force."
+	if inForce == 0 {
+		text = "It is the last key in force: no backend of the tenant can use the API until there is a new one."
+	}
+	return p.show(w, r, http.StatusOK, t, "confirm", "keys", "Revoke the key?", confirmView{
+		Text: text, Button: "Revoke", Action: "/keys/revoke", Back: "/keys", Hidden: [][2]string{{"id", id}},
+	})
+}
+
+func (p *portal) revokeKey(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error { return manage.DeleteSecret(tx, r.PostFormValue("id"), p.Now()) })
+	if err != nil {
+		return err
+	}
+	return done(w, r, t, "/keys", "revoked")
+}
+
+func (p *portal) setOrigins(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	text := r.PostFormValue("origins")
+	origins := strings.Fields(text)
+	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
+		_, err := manage.Tenant(tx, manage.TenantChange{Origins: &origins}, p.Now())
+		return err
+	})
+	if err != nil {
+		refused, err := refusal(err)
+		if err != nil {
+			return err
+		}
+		return p.showKeys(w, r, http.StatusBadRequest, t, keysView{Origins: text, Error: refused})
+	}
+	return done(w, r, t, "/keys", "saved")
+}

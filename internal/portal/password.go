@@ -1,0 +1,114 @@
+package portal
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+// Parameters of Argon2id (RFC 9106): those that OWASP's Password Storage Cheat
+// Sheet names first. Each hash keeps its own.
+const (
+	memory = 19 << 10 // KiB
+	passes = 2
+	lanes  = 1
+)
+
+// A password that a person thinks of has minPassword to maxPassword characters
+// (NIST SP 800-63B, section 5.1.1.2, and more than its minimum).
+const (
+	minPassword = 12
+	maxPassword = 256
+)
+
+// hash hashes a password with a new salt, in the usual text form.
+func hash(password string) string {
+	salt := make([]byte, 16)
+	rand.Read(salt) // never fails
+	key := argon2.IDKey([]byte(password), salt, passes, memory, lanes, 32)
+	e := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes, e.EncodeToString(salt), e.EncodeToString(key))
+}
+
+// matches reports whether a password is the one of a hash. It takes as long
+// for a wrong one.
+func matches(password, hash string) bool {
+	var version, m, t, p uint32
+	parts := strings.Split(hash, "$")
+	if len(parts) != 6 || parts[1] != "argon2id" {
+		return false
+	}
+	if n, err := fmt.Sscanf(parts[2]+" "+parts[3], "v=%d m=%d,t=%d,p=%d", &version, &m, &t, &p); n != 4 || err != nil ||
+		version != argon2.Version || t < 1 || p < 1 || p > 255 {
+		return false
+	}
+	salt, err := base64.RawStdEncoding.DecodeString(parts[4])
+	if err != nil {
+		return false
+	}
+	want, err := base64.RawStdEncoding.DecodeString(parts[5])
+	if err != nil || len(want) == 0 {
+		return false
+	}
+	got := argon2.IDKey([]byte(password), salt, t, m, uint8(p), uint32(len(want)))
+	return subtle.ConstantTimeCompare(got, want) == 1
+}
+
+// newPassword makes a password of 100 random bits that is easy to type.
+func newPassword() string {
+	text := strings.ToLower(rand.Text()) // base32, 26 characters
+	return strings.Join([]string{text[:5], text[5:10], text[10:15], text[15:20]}, "-")
+}
+
+// cleanPassword takes away what copying adds.
+func cleanPassword(s string) string { return strings.TrimSpace(s) }
+
+func checkPassword(s string) error {
+	switch n := utf8.RuneCountInString(s); {
+	case !utf8.ValidString(s):
+		return badInput("The password is not text.")
+	case n < minPassword || n > maxPassword:
+		return badInput(fmt.Sprintf("A password has %d to %d characters.", minPassword, maxPassword))
+	}
+	return nil
+}
+
+// FirstPassword makes the operator's password if there is none yet, and
+// returns it; else it returns "".
+func FirstPassword(ctx context.Context, st *store.Store, now time.Time) (string, error) {
+	var made bool
+	password := newPassword()
+	p := store.PortalPassword{Hash: hash(password)}
+	err := st.Update(ctx, "", func(tx *store.Tx) (err error) {
+		_, found, err := tx.PortalPassword()
+		if err == nil && !found {
+			made, err = tx.MakePortalPassword(p, now)
+		}
+		return err
+	})
+	if err != nil || !made {
+		return "", err
+	}
+	return password, nil
+}
+
+// NewPassword replaces the operator's password with a new one, which it
+// returns. It ends all sessions and forgets all attempts.
+func NewPassword(ctx context.Context, st *store.Store, now time.Time) (string, error) {
+	password := newPassword()
+	p := store.PortalPassword{Hash: hash(password)}
+	err := st.Update(ctx, "", func(tx *store.Tx) error { return tx.SetPortalPassword(p, now) })
+	if err != nil {
+		return "", err
+	}
+	return password, nil
+}

@@ -1,0 +1,330 @@
+// Package portal is the operator's web pages: authenticators, API keys, actions
+// and rules, users, and what has happened, of each tenant.
+//
+// Pages are rendered here and work with plain forms; the one script only copies
+// texts. What an operator does goes through internal/manage, like what the
+// management API does. It must not import internal/server, and internal/daemon
+// is its only caller.
+package portal
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/assets"
+	"github.com/authsignal-wasm/sdk/internal/origin"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+// Path is where the portal is.
+const Path = "/portal"
+
+// Config is what the portal is made of; every field is required.
+type Config struct {
+	Store *store.Store
+	Log   *slog.Logger
+	Now   func() time.Time
+	// PublicURL is where browsers reach the server, without a path of the API.
+	// Unless it is on this machine, cookies go over TLS alone.
+	PublicURL string
+	// OnlyLocal refuses requests to other names than this machine's own, so
+	// that a page of another site cannot rebind its name to it.
+	OnlyLocal bool
+	// Address is whom a request comes from.
+	Address func(*http.Request) netip.Addr
+}
+
+type portal struct {
+	Config
+	views  views
+	static *assets.Set
+	// secure: cookies go over TLS alone.
+	secure bool
+	// hashing admits as many passwords as may be hashed at once: each takes
+	// much memory, which is the point.
+	hashing chan struct{}
+}
+
+// Pages gives the handlers of the portal by ServeMux pattern.
+func Pages(c Config) (map[string]http.Handler, error) {
+	p := &portal{Config: c, secure: !origin.IsLoopback(origin.Of(c.PublicURL)), hashing: make(chan struct{}, 2)}
+	var err error
+	if p.views, p.static, err = newViews(); err != nil {
+		return nil, err
+	}
+	crossOrigin := http.NewCrossOriginProtection()
+	if err := crossOrigin.AddTrustedOrigin(origin.Of(c.PublicURL)); err != nil {
+		return nil, err
+	}
+	crossOrigin.SetDenyHandler(p.open(func(w http.ResponseWriter, r *http.Request) error {
+		return &api.Error{Status: http.StatusForbidden, Description: "The form was sent from another site. Go back to the portal and try again."}
+	}))
+	pages := map[string]http.Handler{"GET " + Path + "/static/": p.headers(p.static)}
+	for pattern, handler := range p.routes() {
+		method, path, _ := strings.Cut(pattern, " ")
+		pages[method+" "+Path+path] = p.headers(crossOrigin.Handler(handler))
+	}
+	return pages, nil
+}
+
+// routes lists every page. "{$}" ends a path that would stand for all below it.
+func (p *portal) routes() map[string]http.Handler {
+	routes := map[string]http.Handler{
+		"GET ":           p.open(p.home),
+		"GET /":          p.open(notFound),
+		"GET /{$}":       p.open(p.home),
+		"GET /sign-in":   p.open(p.signInForm),
+		"POST /sign-in":  p.open(p.signIn),
+		"POST /sign-out": p.open(p.signOut),
+		"GET /account":   p.signedIn(p.accountForm),
+		"POST /account":  p.signedIn(p.changePassword),
+		"GET /switch":    p.signedIn(p.switchTenant),
+	}
+	for pattern, page := range map[string]tenantPage{
+		"GET ":                        p.overview,
+		"GET /authenticators":         p.authenticators,
+		"GET /authenticators/app":     p.appForm,
+		"POST /authenticators/app":    p.setApp,
+		"GET /authenticators/stop":    p.stopForm,
+		"POST /authenticators/stop":   p.stopApp,
+		"GET /keys":                   p.keys,
+		"POST /keys":                  p.newKey,
+		"GET /keys/revoke":            p.revokeForm,
+		"POST /keys/revoke":           p.revokeKey,
+		"POST /keys/origins":          p.setOrigins,
+		"GET /settings":               p.settingsForm,
+		"POST /settings/webhook":      p.setWebhook,
+		"POST /settings/branding":     p.setBranding,
+		"GET /actions":                p.actions,
+		"GET /actions/open":           p.openAction,
+		"GET /actions/{action}":       p.action,
+		"POST /actions/{action}":      p.setOutcome,
+		"GET /actions/{action}/rule":  p.ruleForm,
+		"POST /actions/{action}/rule": p.setRule,
+		"POST /actions/{action}/move": p.moveRule,
+		"GET /actions/{action}/drop":  p.dropForm,
+		"POST /actions/{action}/drop": p.dropRule,
+		"GET /users":                  p.users,
+		"GET /users/user":             p.user,
+		"GET /users/change":           p.changeForm,
+		"POST /users/change":          p.changeUser,
+		"GET /activity":               p.activity,
+	} {
+		method, path, _ := strings.Cut(pattern, " ")
+		routes[method+" /t/{tenant}"+path] = p.ofTenant(page)
+	}
+	return routes
+}
+
+// A page writes an answer, or fails: an *api.Error is shown, any other is
+// logged.
+type page func(w http.ResponseWriter, r *http.Request) error
+
+// A tenantPage is a page about a tenant.
+type tenantPage func(w http.ResponseWriter, r *http.Request, t store.Tenant) error
+
+// headers sets what all answers have.
+func (p *portal) headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		// Logos are data: URLs; styles and scripts are files of our own.
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "+
+			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("X-Content-Type-Options", "nosniff")
+		// With no-referrer, browsers would hide the origin of our own forms.
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+		h.Set("Cache-Control", "no-store")
+		if p.OnlyLocal && !origin.IsLoopback("http://"+r.Host) {
+			http.Error(w, "The portal answers only to the names of this machine. Start the server with -portal on to use another.", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxForm is the longest form in bytes: a logo, and some.
+const maxForm = 256 << 10
+
+// open serves a page to anyone.
+func (p *portal) open(serve page) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := serve(w, r); err != nil {
+			p.fail(w, r, err)
+		}
+	})
+}
+
+// fail answers with what went wrong.
+func (p *portal) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var refused *api.Error
+	if !errors.As(err, &refused) {
+		if r.Context().Err() == nil {
+			p.Log.ErrorContext(r.Context(), "portal", "error", err)
+		}
+		refused = &api.Error{Status: http.StatusInternalServerError, Description: "The server failed. Its log says why."}
+	}
+	v := view{Title: http.StatusText(refused.Status), Body: refused.Description}
+	if v.SignedIn, err = p.hasSession(r); err == nil && v.SignedIn {
+		v.Tenants, err = p.tenantNames(r.Context())
+	}
+	if err != nil { // then without the menu
+		v.SignedIn = false
+	}
+	p.render(w, r, refused.Status, "error", v)
+}
+
+func notFound(http.ResponseWriter, *http.Request) error {
+	return &api.Error{Status: http.StatusNotFound, Description: "The portal has no such page."}
+}
+
+// signedIn serves a page to who is signed in, and sends others to sign in and
+// come back.
+func (p *portal) signedIn(serve page) http.Handler {
+	return p.open(func(w http.ResponseWriter, r *http.Request) error {
+		ok, err := p.hasSession(r)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			to := Path + "/sign-in"
+			if r.Method == http.MethodGet {
+				to += "?" + url.Values{"next": {r.URL.RequestURI()}}.Encode()
+			}
+			http.Redirect(w, r, to, http.StatusSeeOther)
+			return nil
+		}
+		return serve(w, r)
+	})
+}
+
+// ofTenant serves a page about the tenant of the path.
+func (p *portal) ofTenant(serve tenantPage) http.Handler {
+	return p.signedIn(func(w http.ResponseWriter, r *http.Request) error {
+		if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+			if err := r.ParseMultipartForm(maxForm); err != nil {
+				return tooLong(err)
+			}
+		} else if err := r.ParseForm(); err != nil {
+			return tooLong(err)
+		}
+		for key, values := range r.Form {
+			for i, value := range values {
+				if strings.Contains(value, "\x00") {
+					return badInput(key + " must not contain the character NUL.")
+				}
+				r.Form[key][i] = strings.ToValidUTF8(value, "\ufffd")
+			}
+		}
+		t, found, err := p.Store.Tenant(r.Context(), strings.ToValidUTF8(strings.ReplaceAll(r.PathValue("tenant"), "\x00", ""), ""))
+		if err != nil {
+			return err
+		}
+		if !found {
+			return &api.Error{Status: http.StatusNotFound, Description: "There is no such tenant."}
+		}
+		return serve(w, r, t)
+	})
+}
+
+func tooLong(err error) error {
+	var long *http.MaxBytesError
+	if errors.As(err, &long) {
+		return &api.Error{Status: http.StatusRequestEntityTooLarge, Description: "The form is longer than 256 KiB."}
+	}
+	return badInput("The form cannot be read.")
+}
+
+func badInput(description string) error {
+	return &api.Error{Status: http.StatusBadRequest, Code: api.CodeInvalidRequest, Description: description}
+}
+
+// refusal is the sentence of an error that concerns the input, for the page
+// with the form; any other error is returned.
+func refusal(err error) (string, error) {
+	var refused *api.Error
+	if errors.As(err, &refused) && refused.Status < 500 {
+		return refused.Description, nil
+	}
+	return "", err
+}
+
+// home shows the first tenant, or says that there is none.
+func (p *portal) home(w http.ResponseWriter, r *http.Request) error {
+	ok, err := p.hasSession(r)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		http.Redirect(w, r, Path+"/sign-in", http.StatusSeeOther)
+		return nil
+	}
+	names, err := p.tenantNames(r.Context())
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		p.render(w, r, http.StatusOK, "empty", view{Title: "No tenant yet", SignedIn: true})
+		return nil
+	}
+	http.Redirect(w, r, tenantPath(names[0]), http.StatusSeeOther)
+	return nil
+}
+
+// switchTenant is where the selector leads.
+func (p *portal) switchTenant(w http.ResponseWriter, r *http.Request) error {
+	id := r.FormValue("tenant")
+	if !api.IsTenantID(id) {
+		return &api.Error{Status: http.StatusNotFound, Description: "There is no such tenant."}
+	}
+	http.Redirect(w, r, tenantPath(id), http.StatusSeeOther)
+	return nil
+}
+
+func tenantPath(id string) string { return Path + "/t/" + url.PathEscape(id) }
+
+func (p *portal) tenantNames(ctx context.Context) ([]string, error) {
+	list, err := p.Store.Tenants(ctx)
+	names := make([]string, len(list))
+	for i, t := range list {
+		names[i] = t.ID
+	}
+	return names, err
+}
+
+// done sends the browser to a page that says what was done: a redirect, so
+// that a reload does nothing twice.
+func done(w http.ResponseWriter, r *http.Request, t store.Tenant, path, what string) error {
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	http.Redirect(w, r, tenantPath(t.ID)+path+separator+"done="+what, http.StatusSeeOther)
+	return nil
+}
+
+// deeds are what a page may say was done, by the word in its URL.
+var deeds = map[string]string{
+	"active":   "The authenticator app is active.",
+	"inactive": "The authenticator app is inactive. Nothing can be tracked until it is active again.",
+	"saved":    "Saved.",
+	"revoked":  "The key is revoked.",
+	"moved":    "The order of the rules is changed.",
+	"deleted":  "Deleted.",
+	"forgot":   "Nothing is set for the action any more.",
+	"removed":  "The authenticator is removed.",
+	"unlocked": "The authenticator is unlocked.",
+	"gone":     "The user is deleted.",
+	"password": "The password is changed. All other sessions have ended.",
+}

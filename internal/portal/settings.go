@@ -1,0 +1,110 @@
+package portal
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"io"
+	"net/http"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+type settingsView struct {
+	WebhookURL, WebhookError string
+	Branding                 api.Branding
+	BrandingError            string
+	// Logo is that of the branding, which was checked.
+	Logo template.URL
+}
+
+func (p *portal) settingsForm(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	return p.showSettings(w, r, http.StatusOK, t, settingsView{WebhookURL: t.WebhookURL, Branding: t.Branding})
+}
+
+func (p *portal) showSettings(w http.ResponseWriter, r *http.Request, status int, t store.Tenant, v settingsView) error {
+	// A data: URL of an image runs nothing in an img.
+	if t.Branding.Validate() == nil {
+		v.Logo = template.URL(t.Branding.Logo)
+	}
+	return p.show(w, r, status, t, "settings", "settings", "Settings", v)
+}
+
+func (p *portal) setWebhook(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	url := r.PostFormValue("webhookUrl")
+	err := p.change(r, t, manage.TenantChange{WebhookURL: &url})
+	if err != nil {
+		v := settingsView{WebhookURL: url, Branding: t.Branding}
+		if v.WebhookError, err = refusal(err); err != nil {
+			return err
+		}
+		return p.showSettings(w, r, http.StatusBadRequest, t, v)
+	}
+	return done(w, r, t, "/settings", "saved")
+}
+
+func (p *portal) change(r *http.Request, t store.Tenant, c manage.TenantChange) error {
+	return p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
+		_, err := manage.Tenant(tx, c, p.Now())
+		return err
+	})
+}
+
+func (p *portal) setBranding(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	b := api.Branding{Name: r.PostFormValue("name"), Color: r.PostFormValue("color"), Logo: t.Branding.Logo}
+	if r.PostFormValue("removeLogo") == "on" {
+		b.Logo = ""
+	}
+	logo, err := uploadedLogo(r)
+	if err == nil && logo != "" {
+		b.Logo = logo
+	}
+	if err == nil {
+		err = p.change(r, t, manage.TenantChange{Branding: &b})
+	}
+	if err != nil {
+		v := settingsView{WebhookURL: t.WebhookURL, Branding: b}
+		if v.BrandingError, err = refusal(err); err != nil {
+			return err
+		}
+		return p.showSettings(w, r, http.StatusBadRequest, t, v)
+	}
+	return done(w, r, t, "/settings", "saved")
+}
+
+// uploadedLogo is the file of the form as a data: URL, or "" when none was
+// chosen. What it is, its first bytes say: names and types are the browser's.
+func uploadedLogo(r *http.Request) (string, error) {
+	f, _, err := r.FormFile("logo")
+	if errors.Is(err, http.ErrMissingFile) || errors.Is(err, http.ErrNotMultipart) {
+		return "", nil
+	}
+	if err != nil {
+		return "", badInput("The logo cannot be read.")
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return "", badInput("The logo cannot be read.")
+	}
+	if len(b) == 0 {
+		return "", nil
+	}
+	kind := http.DetectContentType(b)
+	if start := b[:min(len(b), 1024)]; bytes.Contains(start, []byte("<svg")) {
+		kind = "image/svg+xml"
+	}
+	switch kind {
+	case "image/png", "image/jpeg", "image/webp", "image/svg+xml":
+	default:
+		return "", badInput("The logo must be a PNG, JPEG, WebP or SVG image.")
+	}
+	logo := "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(b)
+	if len(logo) > api.MaxLogo {
+		return "", badInput("The logo must have at most 48 KB.")
+	}
+	return logo, nil
+}

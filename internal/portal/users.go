@@ -1,0 +1,169 @@
+package portal
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+// pageSize is how many rows a list shows.
+const pageSize = 50
+
+type usersView struct {
+	Query string
+	Users []store.FoundUser
+	// Next is the id that the next page is behind; empty on the last one.
+	Next string
+	// More: more users match than are shown.
+	More  bool
+	After string
+}
+
+func (p *portal) users(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	v := usersView{Query: r.FormValue("q"), After: r.FormValue("after")}
+	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) (err error) {
+		if v.Query != "" {
+			v.Users, err = tx.SearchUsers(v.Query, pageSize+1)
+		} else {
+			v.Users, err = tx.BrowseUsers(v.After, pageSize+1)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(v.Users) > pageSize {
+		v.Users = v.Users[:pageSize]
+		if v.More = v.Query != ""; !v.More {
+			v.Next = v.Users[pageSize-1].ID
+		}
+	}
+	return p.show(w, r, http.StatusOK, t, "users", "users", "Users", v)
+}
+
+type userView struct {
+	User           store.User
+	Custom         string
+	Authenticators []authenticatorView
+	Actions        []store.Action
+}
+
+type authenticatorView struct {
+	store.Authenticator
+	// Stopped: too many wrong codes in a row; an operator must unlock it.
+	// Waiting: too many within the window, which moves on.
+	Stopped, Waiting bool
+}
+
+func (p *portal) user(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	var v userView
+	id := r.FormValue("id")
+	found := false
+	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) (err error) {
+		if v.User, found, err = tx.User(id); err != nil || !found {
+			return err
+		}
+		list, err := tx.Authenticators(id)
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			shown := authenticatorView{Authenticator: a, Stopped: a.Failures >= t.Authenticator.MaxFailuresInARow}
+			n, err := tx.FailuresSince(a, p.Now().Add(-time.Duration(t.Authenticator.WindowSeconds)*time.Second))
+			if err != nil {
+				return err
+			}
+			shown.Waiting = !shown.Stopped && n >= t.Authenticator.MaxFailures
+			v.Authenticators = append(v.Authenticators, shown)
+		}
+		v.Actions, err = tx.BrowseActions(store.BrowseFilter{UserID: id, Limit: 20})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !found {
+		return &api.Error{Status: http.StatusNotFound, Description: "There is no such user."}
+	}
+	if len(v.User.Custom) > 0 {
+		b, err := json.MarshalIndent(v.User.Custom, "", "  ")
+		if err != nil {
+			return err
+		}
+		v.Custom = string(b)
+	}
+	return p.show(w, r, http.StatusOK, t, "user", "users", "User "+id, v)
+}
+
+func userPath(id string) string { return "/users/user?id=" + url.QueryEscape(id) }
+
+// changeForm asks before a change of a user.
+func (p *portal) changeForm(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	id, authenticator, do := r.FormValue("id"), r.FormValue("authenticator"), r.FormValue("do")
+	var list []store.Authenticator
+	found := false
+	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) (err error) {
+		if _, found, err = tx.User(id); err != nil {
+			return err
+		}
+		list, err = tx.Authenticators(id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	known := slices.ContainsFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && a.Verified() })
+	if !found || do != "delete" && !known {
+		return notFound(w, r)
+	}
+	v := confirmView{
+		Action: "/users/change", Back: userPath(id),
+		Hidden: [][2]string{{"id", id}, {"do", do}, {"authenticator", authenticator}},
+	}
+	var title string
+	switch do {
+	case "remove":
+		title, v.Button = "Remove the authenticator?", "Remove"
+		v.Text = "Its codes are refused from now on. If it is the last one of " + id + ", the next sign-in asks for none, until a new one is enrolled."
+	case "unlock":
+		title, v.Button = "Unlock the authenticator?", "Unlock"
+		v.Text = "The wrong codes of " + id + " are forgotten. Make sure that they were the user's own."
+	case "delete":
+		title, v.Button = "Delete the user?", "Delete"
+		v.Text = id + " and all authenticators are deleted, and the user's tokens are void. It cannot be undone."
+		v.Check, v.CheckLabel = "actions", "Delete the user's actions too"
+	default:
+		return notFound(w, r)
+	}
+	return p.show(w, r, http.StatusOK, t, "confirm", "users", title, v)
+}
+
+// changeUser does what changeForm asked about.
+func (p *portal) changeUser(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	id, authenticator := r.PostFormValue("id"), r.PostFormValue("authenticator")
+	back, what := userPath(id), ""
+	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
+		switch r.PostFormValue("do") {
+		case "remove":
+			what = "removed"
+			return manage.DeleteAuthenticator(tx, t, id, authenticator, manage.ByOperator, p.Now())
+		case "unlock":
+			what = "unlocked"
+			return manage.Unlock(tx, id, authenticator, p.Now())
+		case "delete":
+			back, what = "/users", "gone"
+			return manage.DeleteUser(tx, t, id, r.PostFormValue("actions") == "on", manage.ByOperator, p.Now())
+		}
+		return notFound(w, r)
+	})
+	if err != nil {
+		return err
+	}
+	return done(w, r, t, back, what)
+}

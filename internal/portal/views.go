@@ -1,0 +1,154 @@
+package portal
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/assets"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+//go:embed page static
+var files embed.FS
+
+// views are the pages by their name.
+type views map[string]*template.Template
+
+// A view is what a page shows.
+type view struct {
+	Title string
+	// Section is the part of the menu that the page is in.
+	Section  string
+	SignedIn bool
+	// Tenant is the one that the page is about, and Tenants all.
+	Tenant  string
+	Tenants []string
+	// Done says what the form before has done.
+	Done string
+	Body any
+}
+
+// Base is the path of the tenant's pages.
+func (v view) Base() string { return tenantPath(v.Tenant) }
+
+// newViews parses the pages and hashes what they link to.
+func newViews() (views, *assets.Set, error) {
+	set := assets.New(Path + "/static/")
+	static, err := fs.Sub(files, "static")
+	if err != nil {
+		return nil, nil, err
+	}
+	at := map[string]string{}
+	for _, name := range []string{"portal.css", "portal.js", "icon.svg"} {
+		if at[name], err = set.Add(static, name); err != nil {
+			return nil, nil, err
+		}
+	}
+	layout, err := template.New("layout.html").Funcs(template.FuncMap{
+		"static": func(name string) string { return at[name] },
+		"time":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
+		"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"state":  stateName,
+		"tone":   tone,
+		"add":    func(a, b int) int { return a + b },
+		"list":   func(s ...string) []string { return s },
+		"env":    envSnippet, "node": nodeSnippet, "browser": browserSnippet, "golang": goSnippet, "wasm": wasmSnippet,
+	}).ParseFS(files, "page/layout.html")
+	if err != nil {
+		return nil, nil, err
+	}
+	names, err := fs.Glob(files, "page/*.html")
+	if err != nil {
+		return nil, nil, err
+	}
+	v := views{}
+	for _, name := range names {
+		if name == "page/layout.html" {
+			continue
+		}
+		page, err := layout.Clone()
+		if err != nil {
+			return nil, nil, err
+		}
+		if _, err := page.ParseFS(files, name); err != nil {
+			return nil, nil, err
+		}
+		v[strings.TrimSuffix(path.Base(name), ".html")] = page
+	}
+	return v, set, nil
+}
+
+// render writes a page whole, or an error and nothing of it.
+func (p *portal) render(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
+	if v.Done == "" && status == http.StatusOK {
+		v.Done = deeds[r.URL.Query().Get("done")]
+	}
+	var b bytes.Buffer
+	if err := p.views[name].Execute(&b, v); err != nil {
+		p.Log.ErrorContext(r.Context(), "portal: page", "page", name, "error", err)
+		http.Error(w, "The server failed. Its log says why.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	// What fails here is the connection; nobody is left to be told.
+	_, _ = b.WriteTo(w)
+}
+
+// show renders a page about a tenant.
+func (p *portal) show(w http.ResponseWriter, r *http.Request, status int, t store.Tenant, name, section, title string, body any) error {
+	names, err := p.tenantNames(r.Context())
+	if err != nil {
+		return err
+	}
+	p.render(w, r, status, name, view{Title: title, Section: section, SignedIn: true, Tenant: t.ID, Tenants: names, Body: body})
+	return nil
+}
+
+// A confirmView asks whether to do what cannot be undone.
+type confirmView struct {
+	// Text says what will happen; Button does it.
+	Text, Button string
+	// Action is where the form goes, Hidden what it sends besides; Back is
+	// the page to return to.
+	Action, Back string
+	Hidden       [][2]string
+	// Check is an option, by its name and its label.
+	Check, CheckLabel string
+}
+
+// stateName is a state, a method or a kind of audit line in words.
+func stateName(s any) string {
+	text := fmt.Sprint(s)
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + strings.ToLower(inWords.Replace(text[1:]))
+}
+
+var inWords = strings.NewReplacer("_", " ", ".", " ")
+
+// tone is the colour of a state, an outcome or a kind of audit line.
+func tone(s any) string {
+	switch text := fmt.Sprint(s); text {
+	case string(api.StateAllow), string(api.StateChallengeSucceeded), string(api.StateReviewSucceeded),
+		store.AuditCodeAccepted, store.AuditEnrollmentCompleted:
+		return "good"
+	case string(api.StateBlock), string(api.StateChallengeFailed), string(api.StateReviewFailed),
+		store.AuditCodeRefused, store.AuditCodeUnseen:
+		return "bad"
+	case string(api.StateReviewRequired), string(api.OutcomeReview), store.AuditAuthenticatorDeleted, store.AuditUserDeleted:
+		return "warn"
+	case string(api.StateChallengeRequired), string(api.OutcomeChallenge):
+		return "info"
+	}
+	return "plain"
+}

@@ -1,0 +1,109 @@
+// What the tests and the pictures of the portal share: signing in, something to
+// see, and how to come to each page.
+
+import { Authsignal } from "@authsignal/node";
+import { TOTP, URI } from "otpauth";
+
+/** Presses what leads to another page, and waits for it. */
+export async function follow(page, selector) {
+  await Promise.all([page.waitForNavigation(), page.click(selector)]);
+}
+
+/** Signs in to the portal. */
+export async function signIn(page, url, password) {
+  await page.goto(`${url}/sign-in`);
+  await page.type("#password", password);
+  await follow(page, "main form button");
+}
+
+/** Activates the authenticator app by the set-up form. */
+export async function activate(page, url, tenantId) {
+  await page.goto(`${url}/t/${tenantId}/authenticators/app`);
+  await follow(page, "button[value=activate]");
+}
+
+const rules = [
+  { name: "large amounts", description: "A payment of more than 1000 needs a code.", condition: "has(custom.amount) && custom.amount > 1000", outcome: "CHALLENGE" },
+  { name: "from a data centre", description: "", condition: 'cidr("198.51.100.0/24").containsIP(ip)', outcome: "BLOCK" },
+];
+
+/** Gives the portal something to show: users, actions in many states, rules, wrong codes. */
+export async function fillPortal(server, page) {
+  const { url } = await server.portal();
+  await activate(page, url, server.tenantId);
+  for (const rule of rules) {
+    await page.goto(`${url}/t/${server.tenantId}/actions/createPayment/rule`);
+    await page.type("#name", rule.name);
+    await page.type("#description", rule.description);
+    await page.type("#condition", rule.condition);
+    await page.select("#outcome", rule.outcome);
+    await follow(page, "button[value=save]");
+  }
+  await page.goto(`${url}/t/${server.tenantId}/keys`);
+  await page.type("#origin-list", "https://app.example.com\nhttp://localhost:3000");
+  await follow(page, "form[action$=origins] button");
+
+  const authsignal = new Authsignal({ apiSecretKey: server.apiSecretKey, apiUrl: server.baseUrl });
+  const client = (token, path, body) =>
+    fetch(server.baseUrl + path, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    }).then((answer) => answer.json());
+  for (const [i, userId] of ["ada", "grace", "katherine", "a-user-with-a-rather-long-id@subsidiary.example.com"].entries()) {
+    const attributes = { email: `${userId.split("@")[0]}@example.com`, username: userId.slice(0, 12), ipAddress: "203.0.113.7" };
+    const { token } = await authsignal.track({ userId, action: "signIn", attributes });
+    if (i < 3) {
+      const { uri } = await client(token, "/client/user-authenticators/totp", {});
+      const app = URI.parse(uri);
+      if (!(app instanceof TOTP)) throw new Error("not an authenticator app");
+      await client(token, "/client/verify/totp", { verificationCode: app.generate() });
+      const second = await authsignal.track({ userId, action: "signIn", attributes });
+      for (let n = 0; n < i * 6; n++) await client(second.token, "/client/verify/totp", { verificationCode: "000000" });
+    }
+    await authsignal.track({ userId, action: "createPayment", attributes: { ...attributes, custom: { amount: 5000 } } });
+    await authsignal.track({ userId, action: "createPayment", attributes: { ...attributes, ipAddress: "198.51.100.9" } });
+  }
+  await authsignal.updateUser({ userId: "katherine", attributes: { displayName: "Katherine J.", custom: { plan: "gold", seats: 3 } } });
+}
+
+/** How to come to each page of a filled portal, by name. */
+export function portalPages(server, url) {
+  const tenant = `${url}/t/${server.tenantId}`;
+  const at = (path) => (page) => page.goto(tenant + path);
+  return {
+    overview: at(""),
+    authenticators: at("/authenticators"),
+    "authenticator-app": at("/authenticators/app"),
+    "confirm-deactivate": at("/authenticators/stop"),
+    keys: at("/keys"),
+    "keys-new": async (page) => {
+      await page.goto(`${tenant}/keys`);
+      await follow(page, "form[action$=keys] button");
+    },
+    actions: at("/actions"),
+    action: at("/actions/createPayment"),
+    "rule-new": at("/actions/createPayment/rule"),
+    "rule-broken": async (page) => {
+      await page.goto(`${tenant}/actions/createPayment/rule`);
+      await page.type("#name", "broken");
+      await page.type("#condition", "user.isEnrolled &&\n  usr.email == \"\"");
+      await follow(page, "button[value=try]");
+    },
+    "rule-tried": async (page) => {
+      await page.goto(`${tenant}/actions/createPayment/rule`);
+      await page.type("#name", "new devices");
+      await page.type("#condition", "device.isNew && user.isEnrolled");
+      await follow(page, "button[value=try]");
+    },
+    users: at("/users"),
+    "users-found": at("/users?q=kath"),
+    user: at("/users/user?id=katherine"),
+    "confirm-delete": at("/users/change?do=delete&id=ada"),
+    activity: at("/activity?range=week"),
+    "activity-blocked": at("/activity?what=BLOCK"),
+    settings: at("/settings"),
+    password: (page) => page.goto(`${url}/account`),
+    "not-found": (page) => page.goto(`${url}/no-such-page`),
+  };
+}
