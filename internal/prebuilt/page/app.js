@@ -61,13 +61,20 @@ function post(message) {
 // Events are JSON texts, and the height is an object: so the SDKs expect it.
 const tell = (event, more) => post(JSON.stringify({ event, ...more }));
 
+/**
+ * Tells the frame how high its content is, now and whenever that changes. Now,
+ * because browsers need not draw a frame that is not shown yet, and observe
+ * nothing before they draw.
+ */
 function follow(element) {
   if (!opened || opened === opener) return;
   let last = 0;
-  new ResizeObserver(() => {
+  const measure = () => {
     const height = Math.ceil(element.getBoundingClientRect().height);
     if (height !== last) post({ height: (last = height) });
-  }).observe(element);
+  };
+  measure();
+  new ResizeObserver(measure).observe(element);
 }
 
 // Ends.
@@ -391,5 +398,5 @@ switch (data.start) {
     authsignal.preload().catch(() => {});
 }
 follow($("widget"));
-// Once the height is known, and the page has something to show.
-requestAnimationFrame(() => requestAnimationFrame(() => tell("AUTHSIGNAL_READY")));
+// The height is told, and the page has something to show.
+tell("AUTHSIGNAL_READY");
