@@ -43,7 +43,7 @@ func TestTheLogsOfAFullRun(t *testing.T) {
 tenants:
   - tenantId: t1
     webhookUrl: %s/hook?key=%s
-    authenticator: {digits: 8}
+    authenticator: {active: true, digits: 8}
     actions:
       pay: {defaultOutcome: ALLOW, rules: [{name: r, condition: custom.missing > 1, outcome: BLOCK}]}
 `, hook.URL, hookKey), 0o600)

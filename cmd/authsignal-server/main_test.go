@@ -52,7 +52,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 // start starts a server on a database and waits for its ready line.
 func start(t *testing.T, db string, args ...string) *process {
 	t.Helper()
-	return startCommand(t, command(t, append([]string{"-addr", "127.0.0.1:0", "-db", db}, args...)...))
+	return startCommand(t, command(t, append([]string{"-addr", "127.0.0.1:0", "-dev", "-db", db}, args...)...))
 }
 
 func startCommand(t *testing.T, cmd *exec.Cmd) *process {
@@ -288,7 +288,7 @@ func TestBackupAndRotateKeyOfTheTrueBinary(t *testing.T) {
 		cmd.Env = append(cmd.Env, "AUTHSIGNAL_ENCRYPTION_KEY=")
 		return cmd
 	}
-	p := startCommand(t, without(command(t, "-addr", "127.0.0.1:0", "-db", db)))
+	p := startCommand(t, without(command(t, "-addr", "127.0.0.1:0", "-dev", "-db", db)))
 	tr := p.track("u1", "k1")
 	secret := p.post("/client/user-authenticators/totp", tr.Token, "")["secret"].(string)
 	if !p.verify(tr.Token, codeAt(secret, 0)) {
@@ -314,7 +314,7 @@ func TestBackupAndRotateKeyOfTheTrueBinary(t *testing.T) {
 	if err != nil || bytes.Equal(before, after) || bytes.Contains(after, []byte("old")) {
 		t.Errorf("the file of keys: %v", err)
 	}
-	p = startCommand(t, without(command(t, "-addr", "127.0.0.1:0", "-db", db)))
+	p = startCommand(t, without(command(t, "-addr", "127.0.0.1:0", "-dev", "-db", db)))
 	if !p.verify(p.track("u1", "k2").Token, codeAt(secret, 1)) {
 		t.Error("after the rotation the next code is refused")
 	}
@@ -322,7 +322,7 @@ func TestBackupAndRotateKeyOfTheTrueBinary(t *testing.T) {
 	if err := os.WriteFile(copied+".keys.json", before, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p = startCommand(t, without(command(t, "-addr", "127.0.0.1:0", "-db", copied)))
+	p = startCommand(t, without(command(t, "-addr", "127.0.0.1:0", "-dev", "-db", copied)))
 	if u, err := p.client.User(t.Context(), "u1"); err != nil || !u.IsEnrolled {
 		t.Errorf("the copy: got %+v, %v", u, err)
 	}
