@@ -136,6 +136,28 @@ class Page {
     return json === undefined || json === null ? undefined : JSON.parse(json);
   }
 
+  /** Runs a function of the element that a CSS selector finds first, as evaluate. */
+  async $eval(selector, check, ...args) {
+    const missing = `no element is ${selector}`;
+    return this.evaluate(
+      `(() => {
+        const element = document.querySelector(${JSON.stringify(selector)});
+        if (!element) throw new Error(${JSON.stringify(missing)});
+        return (${check})(element, ...${JSON.stringify(args)});
+      })()`,
+    );
+  }
+
+  /** Gives the focus to the element that a CSS selector finds. */
+  async focus(selector) {
+    await this.$eval(selector, (element) => element.focus());
+  }
+
+  /** Waits until the element that a CSS selector finds is there to be seen. */
+  async waitForVisible(selector) {
+    await this.waitFor((selector) => document.querySelector(selector)?.checkVisibility(), selector);
+  }
+
   /**
    * Polls a function in the page until its result is true to JavaScript, and
    * gives that. A page that is just going elsewhere is asked again.
