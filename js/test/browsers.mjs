@@ -296,10 +296,12 @@ class PuppeteerPage extends Page {
 
   /**
    * Sets the viewport's width and height in CSS pixels, and the device pixels
-   * in each (WebKit: a whole number, given to newPage).
+   * in each (WebKit: a whole number, given to newPage). With `touch` it is a
+   * phone's, touched and not pointed at, which Chromium alone can play.
    */
-  async setViewport({ width = 1280, height = 800, scale = 1 } = {}) {
-    await this.native.setViewport({ width, height, deviceScaleFactor: scale });
+  async setViewport({ width = 1280, height = 800, scale = 1, touch = false } = {}) {
+    if (touch && this.engine !== "Chromium") throw new Error("Firefox plays no phone");
+    await this.native.setViewport({ width, height, deviceScaleFactor: scale, isMobile: touch, hasTouch: touch });
   }
 
   /** Closes the page and its context. */
@@ -594,7 +596,8 @@ class WebKitPage extends Page {
     return Buffer.from(await this.native.takeScreenshot(), "base64");
   }
 
-  async setViewport({ width = 1280, height = 800, scale = 1 } = {}) {
+  async setViewport({ width = 1280, height = 800, scale = 1, touch = false } = {}) {
+    if (touch) throw new Error("WebKit plays no phone");
     if (scale !== this._scale) throw new Error(`WebKit's page was opened at the scale ${this._scale} and keeps it`);
     // The window has a bar of its own, and takes its time.
     const deadline = Date.now() + patience / 2;
