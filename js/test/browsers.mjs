@@ -74,9 +74,17 @@ async function makeHome() {
   temps.add(dir);
   return {
     env: { ...process.env, HOME: dir, XDG_CONFIG_HOME: dir, XDG_CACHE_HOME: dir, XDG_DATA_HOME: dir },
-    remove() {
-      temps.delete(dir);
-      rmSync(dir, { recursive: true, force: true, maxRetries: 10 });
+    // The last processes of a browser may outlive its main one for a moment, and write.
+    async remove() {
+      for (const deadline = Date.now() + patience; ; await new Promise((resolve) => setTimeout(resolve, 50))) {
+        try {
+          rmSync(dir, { recursive: true, force: true });
+          temps.delete(dir);
+          return;
+        } catch (error) {
+          if (Date.now() > deadline) throw error;
+        }
+      }
     },
   };
 }
@@ -107,7 +115,7 @@ export async function openBrowser(engine, { scheme = "light" } = {}) {
   try {
     return await (engine === "WebKit" ? openWebKit(home, scheme) : openByPuppeteer(engine, home, scheme));
   } catch (error) {
-    home.remove();
+    await home.remove();
     throw error;
   }
 }
@@ -341,7 +349,7 @@ async function openByPuppeteer(engine, home, scheme) {
     newPage: ({ viewport } = {}) => PuppeteerPage.open(engine, browser, scheme, viewport),
     async close() {
       await browser.close();
-      home.remove();
+      await home.remove();
     },
   };
 }
@@ -654,7 +662,7 @@ async function openWebKit(home, scheme) {
     async close() {
       await Promise.all([...pages].map((page) => page.close()));
       await xvfb.stop();
-      home.remove();
+      await home.remove();
     },
   };
 }

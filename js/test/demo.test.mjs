@@ -104,15 +104,19 @@ async function enrollment(page) {
   await page.waitForVisible("#enroll-ready");
 }
 
-/** Reads the QR code of a screenshot of the page with both decoders. */
+/**
+ * Reads the QR code of a screenshot of the page with both decoders. What is in
+ * the document may be on the screen only a moment later.
+ */
 async function scan(page) {
-  const { data, width, height } = PNG.sync.read(Buffer.from(await page.screenshot()));
-  const image = { data: new Uint8ClampedArray(data), width, height };
-  const byJSQR = jsQR(image.data, width, height, { inversionAttempts: "dontInvert" })?.data;
-  const [byZXing] = await readBarcodes(image, { formats: ["QRCode"], maxNumberOfSymbols: 1, tryInvert: false });
-  assert.equal(byJSQR, byZXing?.text, "the two decoders read the same");
-  assert.ok(byJSQR, "the QR code can be read");
-  return byJSQR;
+  for (const deadline = Date.now() + 30_000; ; ) {
+    const { data, width, height } = PNG.sync.read(await page.screenshot());
+    const image = { data: new Uint8ClampedArray(data), width, height };
+    const byJSQR = jsQR(image.data, width, height, { inversionAttempts: "dontInvert" })?.data;
+    const [byZXing] = await readBarcodes(image, { formats: ["QRCode"], maxNumberOfSymbols: 1, tryInvert: false });
+    if (byJSQR && byJSQR === byZXing?.text) return byJSQR;
+    assert.ok(Date.now() < deadline, "both decoders can read the QR code, and read the same");
+  }
 }
 
 /**
@@ -360,7 +364,7 @@ for (const engine of engines) {
           async (page) => {
             await enter(page, "jane");
             await enrollment(page);
-            assert.equal(await page.$eval("html", (html) => html.scrollWidth), phone.width, "nothing is cut off");
+            assert.equal(await page.$eval("html", (html) => html.scrollWidth - html.clientWidth), 0, "nothing is cut off");
             await page.$eval("#qr", (e) => e.scrollIntoView({ block: "center" }));
             const uri = await scan(page);
             // A phone cannot scan itself: it opens its app.
