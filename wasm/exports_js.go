@@ -266,7 +266,6 @@ func verifyResult(v client.Verification) js.Value {
 	result := bridge.Object("data", data)
 	if token, ok := v.Body.String("accessToken"); ok {
 		data.Delete("accessToken")
-		data.Delete("token")
 		data.Set("token", token)
 		js.Global().Get("Object").Call("defineProperty", result, "token",
 			bridge.Object("value", token, "configurable", true, "writable", true))

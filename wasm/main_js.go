@@ -7,9 +7,16 @@
 //	authsignal.Authsignal      the class:
 //	    new Authsignal({tenantId, baseUrl, onTokenExpired, enableLogging})
 //	    .setToken(token)
-//	    .totp.enroll({signal, timeout})        -> Promise<{data} | {error, errorCode, errorDescription}>
+//	    .totp.enroll({signal, timeout})        -> Promise<{data} | {error, errorCode, errorDescription, retryAfter?}>
 //	    .totp.verify({code, signal, timeout})  -> the same
-//	authsignal.qr.toSVG(text, {errorCorrectionLevel, margin, title, width})  -> Promise<string>
+//	    .dispose()
+//	authsignal.qr.toSVG(text, options)      -> Promise<string>
+//	authsignal.qr.toDataURL(text, options)  -> Promise<string>, of the SVG
+//	authsignal.qr.matrix(text, options)     -> Promise<{size, bits}>
+//
+// The options of qr are {errorCorrectionLevel, margin, scale, width, color:
+// {dark, light}, title}. What is all DOM is not here but in the wrapper
+// (js/src): launch, the cookie with the anonymous ID, canvases.
 //
 // It runs in Chrome and Edge from 96, Firefox from 79 and Safari from 15 on:
 // the first with WebAssembly's reference types (see bridge.ThrowingFunc) and

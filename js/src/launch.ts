@@ -53,7 +53,7 @@ let open: HTMLDialogElement | undefined;
 
 function popup(url: string, origin: string, { popupOptions, onError }: PopupLaunchOptions, signal: AbortSignal): Promise<TokenPayload> {
   if (open?.isConnected) throw new Error("Multiple instances of Authsignal popup is not supported.");
-  const { width = "", height, isClosable = true } = popupOptions ?? {};
+  const { width, height, isClosable = true } = popupOptions ?? {};
   const dialog = document.createElement("dialog");
   if (!dialog.showModal) throw new Error("this browser is too old for a popup (it has no dialog): use another mode");
   const frame = document.createElement("iframe");
@@ -66,9 +66,9 @@ function popup(url: string, origin: string, { popupOptions, onError }: PopupLaun
     dialog,
     { padding: "0", border: "0", borderRadius: "8px", overflow: "hidden", background: "transparent", opacity: "0" },
     { boxShadow: "0 0 0 100vmax rgba(0, 0, 0, 0.18)", width: "385px", maxWidth: "100%", maxHeight: "100%" },
-    { width },
+    width ? { width } : {},
   );
-  style(frame, { display: "block", border: "0", width: "100%", maxHeight: height ? "100vh" : "95vh", height: "384px" }, { height });
+  style(frame, { display: "block", border: "0", width: "100%", maxHeight: height ? "100vh" : "95vh", height: "384px" }, height ? { height } : {});
   // Seen while it has the focus: the keyboard's way out of the frame, in which
   // Escape does not reach this page.
   style(close, { position: "absolute", top: "4px", right: "4px", opacity: "0", pointerEvents: "none" });
