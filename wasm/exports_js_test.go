@@ -255,7 +255,7 @@ func TestVerifyResult(t *testing.T) {
 	a := withToken(t, peer+"/unknown")
 	got := resolved(t, verifyCode(a, "123456"))
 	// Keys of the server that the SDK does not know stay; token is the last.
-	checkShow(t, got, `{"data":{"isVerified":true,"later":{"a":[1,null]},"token":"new"}}`)
+	checkShow(t, got, `{"data":{"token":"new","isVerified":true,"later":{"a":[1,null]}}}`)
 	if token := got.Get("token").String(); token != "new" {
 		t.Errorf("got response.token %q, want new", token)
 	}

@@ -74,9 +74,17 @@ async function makeHome() {
   temps.add(dir);
   return {
     env: { ...process.env, HOME: dir, XDG_CONFIG_HOME: dir, XDG_CACHE_HOME: dir, XDG_DATA_HOME: dir },
-    remove() {
-      temps.delete(dir);
-      rmSync(dir, { recursive: true, force: true, maxRetries: 10 });
+    // The last processes of a browser may outlive its main one for a moment, and write.
+    async remove() {
+      for (const deadline = Date.now() + patience; ; await new Promise((resolve) => setTimeout(resolve, 50))) {
+        try {
+          rmSync(dir, { recursive: true, force: true });
+          temps.delete(dir);
+          return;
+        } catch (error) {
+          if (Date.now() > deadline) throw error;
+        }
+      }
     },
   };
 }
@@ -107,7 +115,7 @@ export async function openBrowser(engine, { scheme = "light" } = {}) {
   try {
     return await (engine === "WebKit" ? openWebKit(home, scheme) : openByPuppeteer(engine, home, scheme));
   } catch (error) {
-    home.remove();
+    await home.remove();
     throw error;
   }
 }
@@ -134,6 +142,28 @@ class Page {
     const call = typeof check === "function" ? `(${check})(...${JSON.stringify(args)})` : `(${check})`;
     const json = await this._evaluate(`(async () => JSON.stringify(await ${call}))()`);
     return json === undefined || json === null ? undefined : JSON.parse(json);
+  }
+
+  /** Runs a function of the element that a CSS selector finds first, as evaluate. */
+  async $eval(selector, check, ...args) {
+    const missing = `no element is ${selector}`;
+    return this.evaluate(
+      `(() => {
+        const element = document.querySelector(${JSON.stringify(selector)});
+        if (!element) throw new Error(${JSON.stringify(missing)});
+        return (${check})(element, ...${JSON.stringify(args)});
+      })()`,
+    );
+  }
+
+  /** Gives the focus to the element that a CSS selector finds. */
+  async focus(selector) {
+    await this.$eval(selector, (element) => element.focus());
+  }
+
+  /** Waits until the element that a CSS selector finds is there to be seen. */
+  async waitForVisible(selector) {
+    await this.waitFor((selector) => document.querySelector(selector)?.checkVisibility(), selector);
   }
 
   /**
@@ -274,10 +304,12 @@ class PuppeteerPage extends Page {
 
   /**
    * Sets the viewport's width and height in CSS pixels, and the device pixels
-   * in each (WebKit: a whole number, given to newPage).
+   * in each (WebKit: a whole number, given to newPage). With `touch` it is a
+   * phone's, touched and not pointed at, which Chromium alone can play.
    */
-  async setViewport({ width = 1280, height = 800, scale = 1 } = {}) {
-    await this.native.setViewport({ width, height, deviceScaleFactor: scale });
+  async setViewport({ width = 1280, height = 800, scale = 1, touch = false } = {}) {
+    if (touch && this.engine !== "Chromium") throw new Error("Firefox plays no phone");
+    await this.native.setViewport({ width, height, deviceScaleFactor: scale, isMobile: touch, hasTouch: touch });
   }
 
   /** Closes the page and its context. */
@@ -317,7 +349,7 @@ async function openByPuppeteer(engine, home, scheme) {
     newPage: ({ viewport } = {}) => PuppeteerPage.open(engine, browser, scheme, viewport),
     async close() {
       await browser.close();
-      home.remove();
+      await home.remove();
     },
   };
 }
@@ -572,7 +604,8 @@ class WebKitPage extends Page {
     return Buffer.from(await this.native.takeScreenshot(), "base64");
   }
 
-  async setViewport({ width = 1280, height = 800, scale = 1 } = {}) {
+  async setViewport({ width = 1280, height = 800, scale = 1, touch = false } = {}) {
+    if (touch) throw new Error("WebKit plays no phone");
     if (scale !== this._scale) throw new Error(`WebKit's page was opened at the scale ${this._scale} and keeps it`);
     // The window has a bar of its own, and takes its time.
     const deadline = Date.now() + patience / 2;
@@ -629,7 +662,7 @@ async function openWebKit(home, scheme) {
     async close() {
       await Promise.all([...pages].map((page) => page.close()));
       await xvfb.stop();
-      home.remove();
+      await home.remove();
     },
   };
 }
