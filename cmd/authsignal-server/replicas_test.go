@@ -226,11 +226,18 @@ func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
 			}
 		})
 	}
+	await := func() {
+		select {
+		case <-enough:
+		case <-time.After(2 * time.Minute):
+			t.Fatal("no load: nothing more was acknowledged for two minutes")
+		}
+	}
 	for i := range kills {
-		<-enough
+		await()
 		f.killAndReplace(i % len(f.processes))
 	}
-	<-enough
+	await()
 	stop()
 	wg.Wait()
 

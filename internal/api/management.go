@@ -1,11 +1,5 @@
 package api
 
-import (
-	"encoding/base64"
-	"strings"
-	"unicode"
-)
-
 // AuthenticatorSettings are what an operator sets for the authenticator app of
 // a tenant. Those of the code itself hold for new authenticators; one that is
 // enrolled keeps its own.
@@ -84,39 +78,6 @@ type Branding struct {
 
 // MaxLogo is the longest logo in bytes, as a data: URL.
 const MaxLogo = 64 << 10
-
-// Validate names the first part that is wrong.
-func (b Branding) Validate() error {
-	bad := func(text string) error {
-		return &Error{Status: 400, Code: CodeInvalidRequest, Description: text}
-	}
-	switch {
-	case len(b.Name) > 100 || strings.ContainsFunc(b.Name, unicode.IsControl):
-		return bad("branding.name must be at most 100 bytes without control characters.")
-	case b.Color != "" && !isColor(b.Color):
-		return bad("branding.color must be like #1a6b54.")
-	case b.Logo != "" && !isLogo(b.Logo):
-		return bad("branding.logo must be a PNG, JPEG, WebP or SVG image as data:image/...;base64,... of at most 65536 bytes.")
-	}
-	return nil
-}
-
-func isColor(s string) bool {
-	return len(s) == 7 && s[0] == '#' && strings.Trim(s[1:], "0123456789abcdefABCDEF") == ""
-}
-
-func isLogo(s string) bool {
-	kind, data, ok := strings.Cut(s, ";base64,")
-	if !ok || len(s) > MaxLogo {
-		return false
-	}
-	switch kind {
-	case "data:image/png", "data:image/jpeg", "data:image/webp", "data:image/svg+xml":
-		b, err := base64.StdEncoding.DecodeString(data)
-		return err == nil && len(b) > 0
-	}
-	return false
-}
 
 // MaxOrigins is how many origins a tenant may have.
 const MaxOrigins = 100

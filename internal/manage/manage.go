@@ -40,7 +40,7 @@ func (c *TenantChange) Check() error {
 		}
 	}
 	if c.Branding != nil {
-		if err := c.Branding.Validate(); err != nil {
+		if err := CheckBranding(*c.Branding); err != nil {
 			return err
 		}
 	}

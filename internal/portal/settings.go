@@ -27,7 +27,7 @@ func (p *portal) settingsForm(w http.ResponseWriter, r *http.Request, t store.Te
 
 func (p *portal) showSettings(w http.ResponseWriter, r *http.Request, status int, t store.Tenant, v settingsView) error {
 	// A data: URL of an image runs nothing in an img.
-	if t.Branding.Validate() == nil {
+	if manage.CheckBranding(t.Branding) == nil {
 		v.Logo = template.URL(t.Branding.Logo)
 	}
 	return p.show(w, r, status, t, "settings", "settings", "Settings", v)

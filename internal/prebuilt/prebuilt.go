@@ -24,6 +24,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/assets"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/origin"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
@@ -214,7 +215,7 @@ func (p *pages) present(ctx context.Context, s *screen, a asked) {
 	}
 	// It was checked when it was stored; what is not sure to be harmless is
 	// left out all the same.
-	if a.tenant.Branding.Validate() == nil {
+	if manage.CheckBranding(a.tenant.Branding) == nil {
 		s.Logo = template.URL(a.tenant.Branding.Logo)
 		if c := a.tenant.Branding.Color; c != "" {
 			s.Accent = "assets/accent-" + strings.ToLower(c[1:]) + ".css"
