@@ -28,7 +28,7 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 test: tools wasm js types lint native pages ## check and test everything; install what the tests need
 	$(say) "all tests passed"
 
-test-all: js/node_modules/.package-lock.json ## what takes longer: forty kills in mid-load on each store, fuzzing, 2,000 QR codes, a soak
+test-all: wasm js js/node_modules/.package-lock.json ## what takes longer: forty kills in mid-load on each store, fuzzing, 2,000 QR codes, a soak
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
@@ -77,7 +77,7 @@ pages: wasm js types
 bench-server: ## measure the API server on both stores, beside bare commits; table and SVG chart
 	@POSTGRES_FSYNC=on .ci/with-postgres go run ./cmd/benchserver $(BENCH)
 
-soak: js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium: does anything grow?
+soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium: does anything grow?
 	$(say) "soaking the package"
 	@node js/test/soak.mjs
 
