@@ -254,7 +254,8 @@ func TestErrorValuesAreRaw(t *testing.T) {
 func TestVerifyResult(t *testing.T) {
 	a := withToken(t, peer+"/unknown")
 	got := resolved(t, verifyCode(a, "123456"))
-	// Keys of the server that the SDK does not know stay; token is the last.
+	// Keys of the server that the SDK does not know stay; token takes the place
+	// of the one that the server sent, and is the last where it sent none.
 	checkShow(t, got, `{"data":{"token":"new","isVerified":true,"later":{"a":[1,null]}}}`)
 	if token := got.Get("token").String(); token != "new" {
 		t.Errorf("got response.token %q, want new", token)

@@ -122,7 +122,8 @@ async function start(source: Source, onProgress: LoadOptions["onProgress"], ende
   try {
     const scope = privateScope();
     go = new (loadGo(scope))();
-    const instance = await WebAssembly.instantiate(checked(await compile(source, onProgress)), go.importObject);
+    // WebKit holds a policy against the start, the others against compiling.
+    const instance = await explained(WebAssembly.instantiate(checked(await compile(source, onProgress)), go.importObject));
 
     // Three ways to end: by itself or by a panic (exit, at once), by a trap
     // while it starts (run rejects), by a trap later (resume throws).
@@ -252,13 +253,13 @@ function counted(response: Response, reader: ReadableStreamDefaultReader<Uint8Ar
   return new Response(body, { headers });
 }
 
-/** Adds to a failed compilation what to do about it, where a policy is the cause. */
-async function explained<T>(compilation: Promise<T>): Promise<T> {
+/** Adds to what failed what to do about it, where a policy is the cause. */
+async function explained<T>(attempt: Promise<T>): Promise<T> {
   try {
-    return await compilation;
+    return await attempt;
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
-    if (!/unsafe-eval|content.security.policy/i.test(text)) throw cause;
+    if (!/unsafe-eval|content.security.policy|blocked by csp/i.test(text)) throw cause;
     throw new Error(`the page's Content-Security-Policy forbids WebAssembly; add 'wasm-unsafe-eval' to its script-src (${text})`);
   }
 }

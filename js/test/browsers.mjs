@@ -122,11 +122,12 @@ export async function openBrowser(engine, { scheme = "light" } = {}) {
 
 /** A page, the same for every engine. */
 class Page {
+  _found = [];
+  _urls = [];
   /** The engine's name. */
   engine;
   /** What drives it: puppeteer's Page, or selenium-webdriver's WebDriver. */
   native;
-  _urls = [];
 
   constructor(engine, native) {
     this.engine = engine;
@@ -210,7 +211,16 @@ class Page {
       const url = new URL(text);
       return /^(http|ws)s?:$/.test(url.protocol) && url.pathname !== "/favicon.ico" && !hosts.has(url.host);
     });
-    return [...(await this._problems()), ...foreign.map((url) => `request: ${url}`)];
+    const found = (await this._problems()).filter((p) => !/^console: Content-Security-Policy: .*\/favicon\.ico/.test(p));
+    return [...found, ...foreign.map((url) => `request: ${url}`)];
+  }
+
+  /** Begins the list of problems anew. */
+  async forget() {
+    await this._problems(); // what is on its way has then arrived
+    this._urls = [];
+    this._found = [];
+    await this.evaluate(() => void globalThis[Symbol.for("test:problems")]?.splice(0));
   }
 
   /** Presses a key by its name in KeyboardEvent.key, with others held: "Enter", "Shift+Tab". */
@@ -225,8 +235,6 @@ const ownAffair = (url) => new URL(url).pathname === "/favicon.ico";
 // ---- Chromium and Firefox ----
 
 class PuppeteerPage extends Page {
-  _found = [];
-
   static async open(engine, browser, scheme, viewport) {
     const context = await browser.createBrowserContext();
     const page = new PuppeteerPage(engine, await context.newPage());
@@ -517,8 +525,6 @@ const keyCodes = {
 };
 
 class WebKitPage extends Page {
-  _found = [];
-
   static async open(env, viewport = {}) {
     const page = new WebKitPage("WebKit");
     page._scale = viewport.scale ?? 1;

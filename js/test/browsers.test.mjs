@@ -148,6 +148,8 @@ for (const engine of engines) {
         "uncaught: Error: rejected",
         "uncaught: Error: thrown",
       ]);
+      await page.forget();
+      assert.deepEqual(await page.problems(), []);
       await page.close();
     });
 

@@ -70,11 +70,10 @@ export function everywhere(site, tolerated, cases) {
         page = await browser.newPage();
       });
       after(() => browser?.close());
-      const known = new Set();
       const settle = async (result, url) => {
-        const recent = (await page.problems(url)).filter((p) => !tolerated.test(p) && !known.has(p));
-        for (const problem of recent) known.add(problem);
-        assert.deepEqual(recent, [], `${engine}: the page's problems`);
+        const problems = (await page.problems(url)).filter((p) => !tolerated.test(p));
+        await page.forget();
+        assert.deepEqual(problems, [], `${engine}: the page's problems`);
         return result;
       };
       const inPlace = (run) => async (check, ...args) => {
