@@ -21,7 +21,7 @@ import (
 func server(t *testing.T) *daemon.Server {
 	t.Helper()
 	s, err := daemon.Start(t.Context(), config.Config{
-		Addr: "127.0.0.1:0", DB: filepath.Join(t.TempDir(), "a.db"), TokenTTL: time.Minute, Issuer: "Acme",
+		Addr: "127.0.0.1:0", DB: filepath.Join(t.TempDir(), "a.db"), TokenTTL: time.Minute, Issuer: "Acme", Activate: true,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ func demoServer() (*daemon.Server, func()) {
 		log.Fatal(err)
 	}
 	s, err := daemon.Start(context.Background(), config.Config{
-		Addr: "127.0.0.1:0", DB: filepath.Join(dir, "a.db"), TokenTTL: time.Minute, Issuer: "Acme",
+		Addr: "127.0.0.1:0", DB: filepath.Join(dir, "a.db"), TokenTTL: time.Minute, Issuer: "Acme", Activate: true,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		log.Fatal(err)

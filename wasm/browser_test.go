@@ -106,6 +106,7 @@ func startServer(t *testing.T, ttl time.Duration) *daemon.Server {
 		TokenTTL: ttl,
 		Issuer:   "Test",
 		Dev:      true, // the test page's port is not known beforehand
+		Activate: true,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
