@@ -30,6 +30,14 @@ func (t *Tx) ActionSettings(action string) (s api.ActionSettings, found bool, er
 	return got.ActionSettings, got.found, err
 }
 
+// ActionSettingsForChange is ActionSettings for one who is going to change
+// them: as they are in the database now, not as the cache remembers them, and
+// the caller's own. On PostgreSQL the tenant's row (Tenant) or the like has to
+// keep other writers off meanwhile.
+func (t *Tx) ActionSettingsForChange(action string) (s api.ActionSettings, found bool, err error) {
+	return t.readActionSettings(action)
+}
+
 func (t *Tx) readActionSettings(action string) (s api.ActionSettings, found bool, err error) {
 	var text string
 	err = t.queryRow(`SELECT settings FROM action_settings WHERE tenant_id = ? AND action = ?`, t.tenant, action).Scan(&text)
