@@ -20,10 +20,10 @@ func (t *Tx) ActionSettings(action string) (s api.ActionSettings, found bool, er
 		api.ActionSettings
 		found bool
 	}
-	if t.changed { // the cache knows nothing of that yet
+	if t.changed { // the cache knows nothing of that yet, and perhaps never will
 		return t.readActionSettings(action)
 	}
-	got, err := lookUp(&t.store.cache, settingsKey{t.tenant, action}, func() (settings, bool, error) {
+	got, err := lookUp(&t.store.cache, t.generation, settingsKey{t.tenant, action}, func() (settings, bool, error) {
 		s, found, err := t.readActionSettings(action)
 		return settings{s, found}, true, err
 	})
