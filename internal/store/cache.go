@@ -16,7 +16,7 @@ const (
 )
 
 // A cache keeps what every request looks up and operators seldom change:
-// tenants, the API secrets' tenants, actions' settings. Nothing of users is in
+// tenants, the API secrets' tenants, actions' settings, origins. Nothing of users is in
 // it.
 type cache struct {
 	mu      sync.RWMutex

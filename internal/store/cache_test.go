@@ -140,3 +140,31 @@ func TestAnOldViewIsNotCached(t *testing.T) {
 		t.Errorf("got %s, want what was set last", got)
 	}
 }
+
+// Every preflight asks for an origin, a stranger's too.
+func TestOriginsAreCachedEvenOfNobody(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	putOutcome(t, s, api.OutcomeReview) // makes the tenant
+	const origin = "https://shop.test"
+	has := func() bool {
+		t.Helper()
+		has, err := s.HasOrigin(t.Context(), origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return has
+	}
+	if has() {
+		t.Error("an origin of nobody is known")
+	}
+	if n := len(s.cache.entries); n != 1 {
+		t.Errorf("%d entries in the cache, want 1", n)
+	}
+	for _, origins := range [][]string{{origin}, {}} {
+		update(t, s, "t", func(tx *Tx) error { _, err := tx.SetOrigins(origins); return err })
+		if want := len(origins) > 0; has() != want || has() != want {
+			t.Errorf("%v: got %v", origins, !want)
+		}
+	}
+}

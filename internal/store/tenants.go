@@ -65,6 +65,7 @@ func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, er
 type (
 	tenantKey   string
 	secretKey   [sha256.Size]byte
+	originKey   [sha256.Size]byte
 	settingsKey struct{ tenant, action string }
 )
 
