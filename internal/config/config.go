@@ -45,8 +45,9 @@ type Config struct {
 	Issuer string
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix
-	// RateLimit is how many requests a second one address may send to the
-	// client API in the long run, ten times as many at once; 0 is no limit.
+	// RateLimit is how many requests a second one address may send in the long
+	// run, ten times as many at once, to all but the Server and the management
+	// API, and to those with wrong keys; 0 is no limit.
 	RateLimit float64
 	// MetricsAddr is where Prometheus finds /metrics, host:port; empty is
 	// nowhere.

@@ -49,7 +49,7 @@ func (s *server) authenticated(next http.Handler) http.Handler {
 			if errors.As(err, &refused) {
 				// Who guesses at keys is a stranger, and may not do so for ever.
 				// The client API has taken the request already.
-				if challenge != "Bearer" && s.overLimit(w, r) {
+				if challenge != "Bearer" && s.overLimit(s.limiter, w, r) {
 					return
 				}
 				w.Header().Set("WWW-Authenticate", challenge)

@@ -59,6 +59,13 @@ func (s *server) clientUserAuthenticators(r *http.Request) (any, error) {
 	return out, nil
 }
 
+// mayRemove reports whether the user of an action may remove authenticators:
+// not while a code is owed, which the removal would spare, nor when the answer
+// was no.
+func mayRemove(state api.State) bool {
+	return state == api.StateAllow || state == api.StateChallengeSucceeded || state == api.StateReviewSucceeded
+}
+
 // clientRemove answers DELETE /v1/client/user-authenticators/{id}, which is not
 // in the public API: the pre-built UI's settings need it.
 func (s *server) clientRemove(r *http.Request) (any, error) {
@@ -75,8 +82,15 @@ func (s *server) clientRemove(r *http.Request) (any, error) {
 		}
 	}
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		if _, err := lockSubject(tx, c); err != nil {
+		standing, err := lockSubject(tx, c)
+		if err != nil {
 			return err
+		}
+		if state := standing.Action.State; !mayRemove(state) {
+			return &api.Error{
+				Status: http.StatusForbidden, Code: api.CodeUnauthorized,
+				Description: "The action is " + string(state) + ". To remove an authenticator, it must have been allowed: verify a code first if one is asked for.",
+			}
 		}
 		return manage.DeleteAuthenticator(tx, tenant(r), c.UserID, id, manage.ByUser, s.Now())
 	})

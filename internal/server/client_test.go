@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/authsignal-wasm/sdk/authsignal"
+	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
 func TestClientUserAuthenticators(t *testing.T) {
@@ -119,6 +120,7 @@ func TestClientRemoval(t *testing.T) {
 		t.Errorf("the scope is not named: %s", r.text)
 	}
 	p.fails(p.do("DELETE", path+"/"+id, "", ""), 401, "unauthorized")
+	p.rulesOf("settings", "ALLOW")
 	other := p.token("u2", "settings", `{"scope":"remove:authenticators"}`)
 	p.fails(p.do("DELETE", path+"/"+id, "Bearer "+other, ""), 404, "not_found")
 
@@ -139,6 +141,35 @@ func TestClientRemoval(t *testing.T) {
 	}
 }
 
+// Even with the scope, nothing is removed while a code is owed or after a no.
+func TestClientRemovalNeedsAnActionThatIsAllowed(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	may := map[api.State]bool{api.StateAllow: true, api.StateChallengeSucceeded: true, api.StateReviewSucceeded: true}
+	for _, state := range api.States {
+		user := "u-" + string(state)
+		p.enrolled(user)
+		path := "/v1/users/" + user + "/authenticators"
+		id := p.ok(p.api("GET", path, "")).list[0].(map[string]any)["userAuthenticatorId"].(string)
+		tok := p.token(user, "settings", `{"idempotencyKey":"k","scope":"remove:authenticators"}`)
+		p.ok(p.api("PATCH", "/v1/users/"+user+"/actions/settings/k", `{"state":"`+string(state)+`"}`))
+		r := p.do("DELETE", "/v1/client/user-authenticators/"+id, "Bearer "+tok, "")
+		want := 0
+		if may[state] {
+			p.ok(r)
+		} else {
+			p.fails(r, 403, "unauthorized")
+			if !strings.Contains(r.text, "The action is "+string(state)) {
+				t.Errorf("the state is not named: %s", r.text)
+			}
+			want = 1
+		}
+		if got := len(p.ok(p.api("GET", path, "")).list); got != want {
+			t.Errorf("%s: %d authenticators are left, want %d", state, got, want)
+		}
+	}
+}
+
 func TestClientRemovalOfAUserWhoIsGone(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
@@ -151,9 +182,10 @@ func TestClientRemovalOfAUserWhoIsGone(t *testing.T) {
 
 func TestClientRemovalTellsTheWebhook(t *testing.T) {
 	t.Parallel()
-	p, h, st := hooked(t)
+	p, h, st := hooked(t, func(c *Config) { c.ManagementKey = managementKey })
 	p.enrolled("u1")
 	id := p.ok(p.api("GET", factorsPath, "")).list[0].(map[string]any)["userAuthenticatorId"].(string)
+	p.rulesOf("settings", "ALLOW")
 	tok := p.token("u1", "settings", `{"scope":"remove:authenticators"}`)
 	p.ok(p.do("DELETE", "/v1/client/user-authenticators/"+id, "Bearer "+tok, ""))
 	p.deliver(st, h)

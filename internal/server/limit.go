@@ -16,9 +16,9 @@ import (
 )
 
 // A limiter bounds the requests of each client address: rate a second in the
-// long run, ten times as many at once. It is for the client API, which
-// strangers reach, and for those who do not authenticate elsewhere; a tenant's
-// backends are many users behind one address.
+// long run, ten times as many at once. It is for the client API and the pages,
+// which strangers reach, and for those who do not authenticate elsewhere; a
+// tenant's backends are many users behind one address.
 type limiter struct {
 	rate rate.Limit
 	now  func() time.Time
@@ -28,14 +28,15 @@ type limiter struct {
 	// generation is full again, so forgetting it changes nothing.
 	current, previous map[netip.Prefix]*bucket
 	turned            time.Time
-	// told counts the addresses of this generation that were reported.
-	told int
+	// told counts the addresses that were reported since toldFrom.
+	told     int
+	toldFrom time.Time
 }
 
 // A bucket is that of one address: a single one of IPv4, a /64 of IPv6.
 type bucket struct {
 	*rate.Limiter
-	// told is the generation in which it was reported.
+	// told is the limiter's toldFrom when it was last reported.
 	told time.Time
 }
 
@@ -44,14 +45,15 @@ const (
 	generation = time.Minute
 	// maxBuckets bounds the memory of a generation, about 100 bytes each.
 	maxBuckets = 100_000
-	// maxTold is how many addresses are reported in a generation. Whoever has
-	// a network can send from as many as there are; the metrics count on.
+	// maxTold is how many addresses are reported in the time of a generation,
+	// even if so many addresses come that one ends early. Whoever has a network
+	// can send from as many as there are; the metrics count on.
 	maxTold = 100
 )
 
 // newLimiter makes a limiter; perSecond 0 means no limit.
 func newLimiter(perSecond float64, now func() time.Time) *limiter {
-	return &limiter{rate: rate.Limit(perSecond), now: now, current: map[netip.Prefix]*bucket{}, turned: now()}
+	return &limiter{rate: rate.Limit(perSecond), now: now, current: map[netip.Prefix]*bucket{}, turned: now(), toldFrom: now()}
 }
 
 // prefixOf is what one bucket is for.
@@ -70,7 +72,7 @@ func prefixOf(a netip.Addr) netip.Prefix {
 
 // wait takes one request of an address and returns 0, or how long to wait
 // before the next is let through. tell is true for the first that is refused of
-// an address in a generation, for maxTold addresses.
+// an address in the time of a generation, for maxTold addresses.
 func (l *limiter) wait(a netip.Prefix) (d time.Duration, tell bool) {
 	if l.rate == 0 {
 		return 0, false
@@ -84,8 +86,11 @@ func (l *limiter) wait(a netip.Prefix) (d time.Duration, tell bool) {
 	r.CancelAt(now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !b.told.Equal(l.turned) && l.told < maxTold {
-		b.told, tell = l.turned, true
+	if now.Sub(l.toldFrom) >= generation {
+		l.told, l.toldFrom = 0, now
+	}
+	if !b.told.Equal(l.toldFrom) && l.told < maxTold {
+		b.told, tell = l.toldFrom, true
 		l.told++
 	}
 	return d, tell
@@ -95,7 +100,7 @@ func (l *limiter) bucket(key netip.Prefix, now time.Time) *bucket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Sub(l.turned) >= generation || len(l.current) >= maxBuckets {
-		l.previous, l.current, l.turned, l.told = l.current, map[netip.Prefix]*bucket{}, now, 0
+		l.previous, l.current, l.turned = l.current, map[netip.Prefix]*bucket{}, now
 	}
 	b := l.current[key]
 	if b == nil {
@@ -109,7 +114,7 @@ func (l *limiter) bucket(key netip.Prefix, now time.Time) *bucket {
 
 // limited refuses what strangers may ask above the limit with 429: all but the
 // Server and the management API, for which authenticated calls overLimit when
-// the key is wrong. A health check is always answered, or a flood through the
+// the key is wrong. Preflights have a limit of their own. A health check is always answered, or a flood through the
 // same proxy would take the server out of service; it is only not logged.
 func (s *server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -118,12 +123,28 @@ func (s *server) limited(next http.Handler) http.Handler {
 			if d, _ := s.limiter.wait(prefixOf(ClientAddress(r, s.TrustedProxies))); d > 0 {
 				unlogged(r)
 			}
-		case strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/v1/client/"):
-		case s.overLimit(w, r):
+		case isPreflight(r):
+			if s.overLimit(s.preflights, w, r) {
+				return
+			}
+		case isForBackends(path):
+		case s.overLimit(s.limiter, w, r):
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isForBackends reports whether a path is of the Server or the management API.
+func isForBackends(path string) bool {
+	path += "/" // as in authenticated
+	return strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/v1/client/")
+}
+
+// isPreflight reports whether a browser asks if a page may send a request
+// (Fetch, "CORS-preflight request").
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
 // unlogged keeps a request out of the log, but not out of the metrics.
@@ -135,16 +156,17 @@ func unlogged(r *http.Request) {
 
 // overLimit takes a request of the client's address and answers it if it is
 // one too many: 429 with Retry-After in whole seconds (RFC 9110, section
-// 10.2.3).
+// 10.2.3). Pages of every origin may read that, since it says nothing of
+// anybody, and whose origin it is would be a question for the database.
 //
 // What is refused is counted in the metrics. It has no line of its own in the
 // log: once a minute and address, a warning names the address, for at most
 // maxTold addresses. Only that once is the token looked at: if it is good, its
 // tenant and user get a line in the audit log too. A stranger without a token
 // writes nothing to the database, and one with a token a row a minute.
-func (s *server) overLimit(w http.ResponseWriter, r *http.Request) bool {
+func (s *server) overLimit(l *limiter, w http.ResponseWriter, r *http.Request) bool {
 	address := prefixOf(ClientAddress(r, s.TrustedProxies))
-	d, tell := s.limiter.wait(address)
+	d, tell := l.wait(address)
 	if d <= 0 {
 		return false
 	}
@@ -157,6 +179,10 @@ func (s *server) overLimit(w http.ResponseWriter, r *http.Request) bool {
 				At: s.Now(), Kind: store.AuditRequestsLimited, ActionID: actionID(c), Detail: map[string]any{"address": address.String()},
 			})
 		}
+	}
+	if r.Header.Get("Origin") != "" {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Expose-Headers", "Retry-After")
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
 	s.answer(func(*http.Request) (any, error) {

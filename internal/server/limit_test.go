@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -114,6 +115,12 @@ func TestFewAddressesAreReported(t *testing.T) {
 	if got := flood(200); got != maxTold-2 {
 		t.Errorf("200 addresses: got %d reports, want %d", got, maxTold-2)
 	}
+	for i := range maxBuckets { // so many that the generation turns early
+		l.current[netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)] = &bucket{}
+	}
+	if got := flood(2); got != 0 || len(l.current) > 2 {
+		t.Errorf("after an early turn: got %d reports, %d buckets", got, len(l.current))
+	}
 	now = now.Add(generation)
 	if got := flood(2); got != 2 {
 		t.Errorf("the next generation: got %d reports", got)
@@ -141,6 +148,59 @@ func TestFloodsOfTheClientAPIAreRefused(t *testing.T) {
 	}
 	p.advance(time.Second)
 	p.fails(p.verify(tok, "123456"), 400, "invalid_request")
+}
+
+func TestFloodsOfPagesAreRefused(t *testing.T) {
+	t.Parallel()
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "a page") })
+	p := newPeer(t, func(c *Config) {
+		c.RateLimit = 1
+		c.Pages = map[string]http.Handler{"GET /{$}": page, "GET /assets/": page, "GET /portal/": page, "GET /portal/static/": page, "POST /portal/sign-in": page}
+	})
+	requests := [][2]string{{"GET", "/"}, {"GET", "/portal/nowhere"}, {"POST", "/portal/sign-in"}, {"GET", "/nowhere"}, {"GET", "/v1/client/../x"}, {"GET", "/v1/client"}}
+	for i := range 10 {
+		if r := p.do(requests[i%len(requests)][0], requests[i%len(requests)][1], "", ""); r.status == 429 {
+			t.Fatalf("request %d: got %s", i, r.text)
+		}
+	}
+	for _, request := range requests {
+		r := p.do(request[0], request[1], "", "")
+		p.fails(r, 429, "too_many_requests")
+		if got := r.header.Get("Retry-After"); got != "1" {
+			t.Errorf("%s: Retry-After: got %q", request, got)
+		}
+	}
+	for _, path := range []string{"/assets/app.js", "/portal/static/style.css"} { // a page has many files
+		for range 20 {
+			p.ok(p.do("GET", path, "", ""))
+		}
+	}
+}
+
+// Preflights neither count as requests nor are they without limit, nor is the
+// database asked for the origin of what is refused.
+func TestFloodsOfPreflightsAreRefused(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, func(c *Config) { c.RateLimit = 1 })
+	preflight := func(path, origin string) response {
+		return p.do("OPTIONS", path, "", "", "Origin", origin, "Access-Control-Request-Method", "POST")
+	}
+	paths := []string{"/v1/client/verify/totp", "/v1/users/u1", "/nowhere"}
+	for i := range 10 {
+		if r := preflight(paths[i%len(paths)], "https://app.test"); r.status != 204 {
+			t.Fatalf("preflight %d: got %d %s", i, r.status, r.text)
+		}
+	}
+	p.fails(p.do("POST", paths[0], "", "{}"), 401, "unauthorized")
+	if err := p.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		p.fails(preflight(path, "https://made-up.test"), 429, "too_many_requests")
+	}
+	if log := p.log.String(); strings.Contains(log, `"msg":"origins"`) {
+		t.Errorf("the database was asked: %s", log)
+	}
 }
 
 // value is the sum of a metric's samples with a label's value.

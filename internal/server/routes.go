@@ -68,10 +68,10 @@ func (s *server) handler() http.Handler {
 		ExposedHeaders:             []string{"Retry-After"},
 		MaxAge:                     600,
 	})
-	// From the outside in: log everything, answer panics, let pages read
-	// errors too, turn floods away, and authenticate before routing, so that a
-	// stranger cannot learn which paths there are.
-	return s.logged(s.recovered(s.paged(crossOrigin.Handler(s.normalised(s.limited(s.authenticated(mux)))))))
+	// From the outside in: log everything, answer panics, turn floods away, let
+	// pages read errors too, for which the database is asked, and authenticate
+	// before routing, so that a stranger cannot learn which paths there are.
+	return s.logged(s.recovered(s.paged(s.normalised(s.limited(crossOrigin.Handler(s.authenticated(mux)))))))
 }
 
 // allowed are the methods that a path takes, in order. They are asked for one
@@ -88,31 +88,41 @@ func allowed(mux *http.ServeMux, r *http.Request) (methods []string) {
 	return methods
 }
 
-// paged lets the pages answer what is theirs. What nobody knows stays the
-// API's, whose callers expect JSON.
+// paged lets the pages answer what is theirs, within the limit of an address.
+// Their files cost nothing, and a browser asks for many at once: they are not
+// limited. What nobody knows stays the API's, whose callers expect JSON.
 func (s *server) paged(next http.Handler) http.Handler {
 	pages := http.NewServeMux()
 	for pattern, page := range s.Pages {
 		pages.Handle(pattern, page)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := pages.Handler(r); pattern == "" {
+		_, pattern := pages.Handler(r)
+		if pattern == "" {
 			next.ServeHTTP(w, r)
 			return
 		}
-		pages.ServeHTTP(w, r)
 		if i := info(r.Context()); i != nil {
-			i.route = r.Pattern
+			i.route = pattern
 		}
+		file := strings.HasSuffix(pattern, "/assets/") || strings.HasSuffix(pattern, "/static/")
+		if !file && s.overLimit(s.limiter, w, r) {
+			return
+		}
+		pages.ServeHTTP(w, r)
 	})
 }
 
-// allowOrigin says whether pages of an origin may call the client API. The
-// answer depends on nothing else of the request. If the database does not
-// answer, only those of the server's own configuration may.
+// allowOrigin says whether pages of an origin may call the client API. If the
+// database does not answer, only those of the server's own configuration may.
+// For the Server and the management API, which are not for pages and where only
+// wrong keys are limited, it is not asked.
 func (s *server) allowOrigin(r *http.Request, origin string) (bool, []string) {
 	if s.AllowOrigin(origin) {
 		return true, nil
+	}
+	if isForBackends(r.URL.Path) {
+		return false, nil
 	}
 	ok, err := s.Store.HasOrigin(r.Context(), origin)
 	if err != nil && r.Context().Err() == nil {
@@ -167,6 +177,9 @@ func (s *server) normalised(next http.Handler) http.Handler {
 		kept := segments[:0]
 		for i, segment := range segments {
 			if segment == "." || segment == ".." {
+				if s.overLimit(s.limiter, w, r) {
+					return
+				}
 				s.answer(func(*http.Request) (any, error) {
 					return nil, invalidRequest("The path must not contain the segments . and .., even as an identifier.")
 				}).ServeHTTP(w, r)

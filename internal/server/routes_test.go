@@ -194,6 +194,9 @@ func TestOriginsOfATenantMayCall(t *testing.T) {
 	if got := allowed(); got != o {
 		t.Errorf("got %q, want %q", got, o)
 	}
+	if got := p.do("GET", "/v1/users/u1", "", "", "Origin", o).header.Get("Access-Control-Allow-Origin"); got != "" {
+		t.Errorf("the Server API: got %q", got)
+	}
 	p.fails(p.manage("PUT", "tenants/t1", `{"origins":["https://shop.example.com/path"]}`), 400, "invalid_request")
 	if got := allowed(); got != o {
 		t.Errorf("after a refused change: got %q, want %q", got, o)

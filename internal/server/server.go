@@ -38,7 +38,9 @@ type Config struct {
 	// they are of; each tenant's own origins may besides.
 	AllowOrigin func(origin string) bool
 	// Pages are handlers by ServeMux pattern, outside /v1/: the portal and
-	// the pre-built UI. They share the API's log, and nothing else with it.
+	// the pre-built UI. They share the API's log and RateLimit, from which
+	// the patterns of their files, that end with /assets/ or /static/, are
+	// free.
 	Pages map[string]http.Handler
 	// ActivateAt tells the log where an operator activates the authenticator
 	// app of a tenant: a URL, or how else.
@@ -46,8 +48,10 @@ type Config struct {
 	Log        *slog.Logger
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix
-	// RateLimit is how many requests a second one address may send to the
-	// client API in the long run; 0 means no limit.
+	// RateLimit is how many requests a second one address may send in the long
+	// run, ten times as many at once: to the client API, Pages and unknown
+	// paths, and with wrong keys to the rest; and as many preflights besides. 0
+	// means no limit.
 	RateLimit float64
 	// Metrics takes the server's counters.
 	Metrics prometheus.Registerer
@@ -62,8 +66,10 @@ type Config struct {
 type server struct {
 	Config
 	// sender asks webhooks for consent.
-	sender     *webhook.Sender
-	limiter    *limiter
+	sender  *webhook.Sender
+	limiter *limiter
+	// preflights has a limit of its own, or a page would count double.
+	preflights *limiter
 	metrics    *metrics
 	conditions rules.Cache
 	inactive   inactive
@@ -77,7 +83,7 @@ func New(c Config) http.Handler {
 	}
 	s := &server{
 		Config: c, sender: webhook.NewSender(c.VerifyTimeout),
-		limiter: newLimiter(c.RateLimit, c.Now), metrics: newMetrics(c.Metrics),
+		limiter: newLimiter(c.RateLimit, c.Now), preflights: newLimiter(c.RateLimit, c.Now), metrics: newMetrics(c.Metrics),
 	}
 	return s.handler()
 }

@@ -41,7 +41,8 @@ const (
 // AuditKinds are all of them.
 var AuditKinds = []string{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
-	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditConfiguration,
+	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditConfiguration, AuditActionUpdated,
+	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited,
 }
 
 const auditColumns = `audit_id, at, kind, user_id, action, idempotency_key, detail`

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 )
@@ -30,6 +31,7 @@ func (t *Tx) Origins() ([]string, error) {
 // SetOrigins sets the origins of the tenant's own pages whole, each as
 // origin.Parse writes it; changed is false when they were so already.
 func (t *Tx) SetOrigins(origins []string) (changed bool, err error) {
+	t.changed = true
 	current, err := t.Origins()
 	if err != nil {
 		return false, err
@@ -54,12 +56,16 @@ func (t *Tx) SetOrigins(origins []string) (changed bool, err error) {
 
 // HasOrigin reports whether an origin is of some tenant's pages. A preflight
 // (Fetch, "CORS-preflight fetch") carries no token, so which tenant is not
-// known when this is asked.
+// known when this is asked. That none has it is remembered too.
 func (s *Store) HasOrigin(ctx context.Context, origin string) (bool, error) {
-	var n int
-	err := s.db.QueryRowContext(ctx, s.dialect.rebind(`SELECT COUNT(*) FROM tenant_origins WHERE origin = ?`), origin).Scan(&n)
-	if err != nil {
-		return false, fmt.Errorf("read origins: %w", err)
-	}
-	return n > 0, nil
+	// By a sum: a stranger's may be as long as a header.
+	key := originKey(sha256.Sum256([]byte(origin)))
+	return lookUp(&s.cache, s.cache.generation.Load(), key, func() (has, keep bool, err error) {
+		var n int
+		err = s.db.QueryRowContext(ctx, s.dialect.rebind(`SELECT COUNT(*) FROM tenant_origins WHERE origin = ?`), origin).Scan(&n)
+		if err != nil {
+			return false, false, fmt.Errorf("read origins: %w", err)
+		}
+		return n > 0, true, nil
+	})
 }
