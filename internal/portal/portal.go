@@ -219,12 +219,15 @@ func (p *portal) ofTenant(serve tenantPage) http.Handler {
 		} else if err := r.ParseForm(); err != nil {
 			return tooLong(err)
 		}
-		for key, values := range r.Form {
-			for i, value := range values {
-				if strings.Contains(value, "\x00") {
-					return badInput(key + " must not contain the character NUL.")
+		// Each has its own copy of what was posted.
+		for _, form := range []url.Values{r.Form, r.PostForm} {
+			for key, values := range form {
+				for i, value := range values {
+					if strings.Contains(value, "\x00") {
+						return badInput(key + " must not contain the character NUL.")
+					}
+					values[i] = strings.ToValidUTF8(value, "\ufffd")
 				}
-				r.Form[key][i] = strings.ToValidUTF8(value, "\ufffd")
 			}
 		}
 		t, found, err := p.Store.Tenant(r.Context(), strings.ToValidUTF8(strings.ReplaceAll(r.PathValue("tenant"), "\x00", ""), ""))

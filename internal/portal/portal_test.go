@@ -733,6 +733,37 @@ func TestTryACondition(t *testing.T) {
 	}
 }
 
+// What is not UTF-8 never reaches the database: neither a posted value nor the
+// action of a path.
+func TestOnlyUTF8IsStored(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	b := d.operator()
+	b.wants(b.post("/t/t1/settings/webhook", "webhookUrl", "https://x.test/?\xff"), http.StatusSeeOther)
+	if tenant, _, err := d.store.Tenant(t.Context(), "t1"); err != nil || tenant.WebhookURL != "https://x.test/?\ufffd" {
+		t.Errorf("got %q, %v", tenant.WebhookURL, err)
+	}
+	b.wants(b.post("/t/t1/settings/webhook", "webhookUrl", "https://x.test/?\x00"), http.StatusBadRequest)
+	for _, form := range [][]string{{"/drop"}, {"/drop", "rule", "x"}, {"/move", "rule", "x"}, {"/rule", "condition", "true"}, {"", "outcome", "ALLOW"}} {
+		r := b.wants(b.post("/t/t1/actions/%FF"+form[0], form[1:]...), http.StatusNotFound)
+		if !strings.Contains(r.text, errActionCode.Description) {
+			t.Errorf("%s: got %s", form[0], r.text)
+		}
+	}
+}
+
+// What went wrong with a webhook stands out in the activity.
+func TestTone(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[any]string{
+		store.AuditWebhookRefused: "bad", store.AuditWebhookDead: "bad", store.AuditCodeAccepted: "good", api.StateReviewRequired: "warn", "": "plain",
+	} {
+		if got := tone(kind); got != want {
+			t.Errorf("%v: got %s, want %s", kind, got, want)
+		}
+	}
+}
+
 func TestHelpingAUser(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
