@@ -670,6 +670,65 @@ func TestActivateAndDeactivate(t *testing.T) {
 	}
 }
 
+// Saving a form keeps what it does not have as it is in the database, not as the
+// cache still has it: what another replica did meanwhile.
+func TestSavingKeepsWhatOthersDid(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	b := d.operator()
+	d.update(func(tx *store.Tx) error {
+		s := api.DefaultAuthenticatorSettings("Acme")
+		s.Active = true
+		_, err := tx.PutTenant(s, d.clock())
+		return err
+	})
+	b.wants(b.get("/t/t1/authenticators/app"), http.StatusOK)
+	storetest.Exec(t, d.database, `UPDATE tenants SET authenticator = REPLACE(authenticator, '"active":true', '"active":false'),
+		branding = '{"logo":"data:image/svg+xml;base64,PHN2Zy8+"}'`)
+	b.wants(b.post("/t/t1/authenticators/app", "issuer", "Shop", "algorithm", "SHA1", "digits", "6", "period", "30", "drift", "1",
+		"maxFailures", "5", "windowSeconds", "60", "maxFailuresInARow", "50", "do", "save"), http.StatusSeeOther)
+	storetest.Exec(t, d.database, `UPDATE tenants SET branding = '{"logo":"data:image/svg+xml;base64,PHN2Zz48L3N2Zz4="}'`)
+	b.wants(b.post("/t/t1/settings/branding", "name", "Shop"), http.StatusSeeOther)
+	tenant, _, err := d.store.Tenant(t.Context(), "t1")
+	if err != nil || tenant.Authenticator.Issuer != "Shop" || tenant.Authenticator.Active {
+		t.Errorf("got %+v, %v", tenant.Authenticator, err)
+	}
+	if tenant.Branding.Name != "Shop" || tenant.Branding.Logo != "data:image/svg+xml;base64,PHN2Zz48L3N2Zz4=" {
+		t.Errorf("got %+v", tenant.Branding)
+	}
+}
+
+// The chart counts how often actions came to states; a first enrollment takes
+// nothing away from the challenges.
+func TestChartCountsStates(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	now := d.clock()
+	d.update(func(tx *store.Tx) error {
+		for key, state := range map[string]api.State{
+			"enrolled": api.StateAllow, "allowed": api.StateAllow, "open": api.StateChallengeRequired, "passed": api.StateChallengeRequired,
+		} {
+			a := store.Action{ActionID: store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: key}, State: state, CreatedAt: now, StateUpdatedAt: now}
+			if err := tx.InsertAction(a); err != nil {
+				return err
+			}
+		}
+		if err := tx.CompleteAction(store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "enrolled"}, api.StateAllow, "a1", now); err != nil {
+			return err
+		}
+		return tx.CompleteAction(store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "passed"}, api.StateChallengeRequired, "a1", now)
+	})
+	text := d.operator().get("/t/t1").text
+	for _, want := range []string{
+		`<th scope="col">Allow</th><th scope="col">Challenge required</th><th scope="col">Challenge succeeded</th><th scope="col">Review required</th><th scope="col">Block</th>`,
+		`<td>2</td><td>2</td><td>2</td><td>0</td><td>0</td>`, `aria-label="Actions came to these states 6 times from `,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}
+
 func TestRules(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
