@@ -12,7 +12,16 @@ import (
 // has set up: the default outcome CHALLENGE (wire contract, section 11, row
 // 18).
 func ActionSettings(tx *store.Tx, action string) (api.ActionSettings, error) {
-	settings, found, err := tx.ActionSettings(action)
+	return orDefault(tx.ActionSettings(action))
+}
+
+// ActionSettingsForChange is ActionSettings for one who is going to change
+// them; see store.Tx.ActionSettingsForChange.
+func ActionSettingsForChange(tx *store.Tx, action string) (api.ActionSettings, error) {
+	return orDefault(tx.ActionSettingsForChange(action))
+}
+
+func orDefault(settings api.ActionSettings, found bool, err error) (api.ActionSettings, error) {
 	if err == nil && !found {
 		settings = api.ActionSettings{DefaultOutcome: api.OutcomeChallenge, Rules: []api.ActionRule{}}
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,7 +23,7 @@ type cache struct {
 	entries map[any]cached
 	// generation grows with every clear, so that what was read before a
 	// change is not kept after it.
-	generation int
+	generation atomic.Int64
 }
 
 type cached struct {
@@ -30,20 +31,22 @@ type cached struct {
 	until time.Time
 }
 
-// clear forgets all; it is called after the commit of a change.
+// clear forgets all; it is called after the commit of a change, and after one
+// that failed too: it may have reached the database all the same.
 func (c *cache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.entries)
-	c.generation++
+	c.generation.Add(1)
 }
 
 // lookUp gives the value of a key from the cache, or reads it. What is read is
-// kept if keep says so.
-func lookUp[T any](c *cache, key any, read func() (value T, keep bool, err error)) (T, error) {
+// kept if keep says so, and if nothing was cleared since the generation, which
+// is noted before anything is read: before a transaction begins, since it may
+// go on seeing what was there then.
+func lookUp[T any](c *cache, generation int64, key any, read func() (value T, keep bool, err error)) (T, error) {
 	c.mu.RLock()
 	e, found := c.entries[key]
-	generation := c.generation
 	c.mu.RUnlock()
 	if found && time.Now().Before(e.until) {
 		return e.value.(T), nil
@@ -55,7 +58,7 @@ func lookUp[T any](c *cache, key any, read func() (value T, keep bool, err error
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.generation != generation {
+	if c.generation.Load() != generation {
 		return value, nil
 	}
 	if c.entries == nil || len(c.entries) >= cacheSize {

@@ -34,12 +34,13 @@ type writers struct {
 
 // A group is a transaction that several share, one after another.
 type group struct {
-	tx      *sql.Tx
-	began   time.Time
-	members int // who succeeded so far
-	changed bool
-	done    chan struct{}
-	err     error // of the commit; set before done is closed
+	tx         *sql.Tx
+	began      time.Time
+	members    int   // who succeeded so far
+	changed    bool  // by one of them: Tx.changed
+	generation int64 // Tx.generation
+	done       chan struct{}
+	err        error // of the commit; set before done is closed
 }
 
 // enter waits for the turn, and gives the open group to join, or nil.
@@ -109,14 +110,19 @@ func (s *Store) updateGrouped(ctx context.Context, tenantID string, fn func(*Tx)
 	// which is others' too; each statement is short.
 	ctx = context.WithoutCancel(ctx)
 	if g == nil {
+		generation := s.cache.generation.Load()
 		tx, err := s.db.BeginTx(ctx, nil)
 		if err != nil {
 			s.leave(nil)
 			return fmt.Errorf("begin transaction: %w", err)
 		}
-		g = &group{tx: tx, began: time.Now(), done: make(chan struct{})}
+		g = &group{tx: tx, began: time.Now(), generation: generation, done: make(chan struct{})}
 	}
-	err = s.member(g, &Tx{ctx: ctx, tx: g.tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s}, fn)
+	err = s.member(g, &Tx{
+		ctx: ctx, tx: g.tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s,
+		// What the others did is seen, and may yet be undone.
+		changed: g.changed, generation: g.generation,
+	}, fn)
 	if err != nil {
 		return err
 	}
@@ -181,7 +187,8 @@ func (s *Store) leave(g *group) {
 		if err := g.tx.Commit(); err != nil {
 			g.tx.Rollback()
 			g.err = fmt.Errorf("commit: %w", err)
-		} else if g.changed {
+		}
+		if g.changed {
 			s.cache.clear()
 		}
 		close(g.done)

@@ -100,6 +100,19 @@ func TestWritersThatGiveUpHoldNobodyUp(t *testing.T) {
 	}
 }
 
+// awaitWriter returns when another writer waits for its turn.
+func awaitWriter(s *Store) {
+	for {
+		s.writers.mu.Lock()
+		n := len(s.writers.queue)
+		s.writers.mu.Unlock()
+		if n > 0 {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
 // When the whole transaction is undone, all who share it are told so.
 func TestAGroupThatIsUndoneHasSucceededForNobody(t *testing.T) {
 	t.Parallel()
@@ -120,15 +133,7 @@ func TestAGroupThatIsUndoneHasSucceededForNobody(t *testing.T) {
 				})
 			}()
 			<-first
-			for { // until the second one waits
-				s.writers.mu.Lock()
-				n := len(s.writers.queue)
-				s.writers.mu.Unlock()
-				if n > 0 {
-					return
-				}
-				runtime.Gosched()
-			}
+			awaitWriter(s)
 		})
 		return tx.Audit(AuditEvent{At: now, Kind: "first"})
 	})

@@ -134,12 +134,13 @@ func (s *Store) updatePipelined(ctx context.Context, tenantID string, fn func(*T
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer conn.Close()
+	generation := s.cache.generation.Load()
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	t := &Tx{ctx: ctx, tx: tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s}
+	t := &Tx{ctx: ctx, tx: tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s, generation: generation}
 	t.pipeline = func(f func(*pgx.Conn) error) error {
 		return conn.Raw(func(driver any) error { return f(driver.(*stdlib.Conn).Conn()) })
 	}
@@ -149,11 +150,12 @@ func (s *Store) updatePipelined(ctx context.Context, tenantID string, fn func(*T
 	if err := t.flush(); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
+	err = tx.Commit()
 	if t.changed {
 		s.cache.clear()
+	}
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
 }

@@ -20,14 +20,22 @@ func (t *Tx) ActionSettings(action string) (s api.ActionSettings, found bool, er
 		api.ActionSettings
 		found bool
 	}
-	if t.changed { // the cache knows nothing of that yet
+	if t.changed { // the cache knows nothing of that yet, and perhaps never will
 		return t.readActionSettings(action)
 	}
-	got, err := lookUp(&t.store.cache, settingsKey{t.tenant, action}, func() (settings, bool, error) {
+	got, err := lookUp(&t.store.cache, t.generation, settingsKey{t.tenant, action}, func() (settings, bool, error) {
 		s, found, err := t.readActionSettings(action)
 		return settings{s, found}, true, err
 	})
 	return got.ActionSettings, got.found, err
+}
+
+// ActionSettingsForChange is ActionSettings for one who is going to change
+// them: as they are in the database now, not as the cache remembers them, and
+// the caller's own. On PostgreSQL the tenant's row (Tenant) or the like has to
+// keep other writers off meanwhile.
+func (t *Tx) ActionSettingsForChange(action string) (s api.ActionSettings, found bool, err error) {
+	return t.readActionSettings(action)
 }
 
 func (t *Tx) readActionSettings(action string) (s api.ActionSettings, found bool, err error) {

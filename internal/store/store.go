@@ -80,8 +80,11 @@ type Tx struct {
 	sealer  *sealer
 	tenant  string
 	store   *Store
-	// changed: the transaction changes what the store's cache may hold.
+	// changed: the transaction changes what the store's cache may hold, or one
+	// did that it shares the commit with.
 	changed bool
+	// generation is that of the cache before the transaction began.
+	generation int64
 	// pipeline sends statements to PostgreSQL together; nil on SQLite and
 	// where nothing is written. pending are writes that go with the next.
 	pipeline func(func(*pgx.Conn) error) error
@@ -111,12 +114,13 @@ func (s *Store) View(ctx context.Context, tenantID string, fn func(*Tx) error) e
 			return fmt.Errorf("wait for the database: %w", ctx.Err())
 		}
 	}
+	generation := s.cache.generation.Load()
 	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	if err := fn(&Tx{ctx: ctx, tx: tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s}); err != nil {
+	if err := fn(&Tx{ctx: ctx, tx: tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s, generation: generation}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {

@@ -53,7 +53,7 @@ func scanTenant(row row) (t Tenant, found bool, err error) {
 
 // Tenant returns a tenant; found is false when there is none.
 func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, err error) {
-	t, err = lookUp(&s.cache, tenantKey(id), func() (t Tenant, keep bool, err error) {
+	t, err = lookUp(&s.cache, s.cache.generation.Load(), tenantKey(id), func() (t Tenant, keep bool, err error) {
 		t, keep, err = scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
 			SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`), id))
 		return t, keep, err
@@ -77,7 +77,7 @@ func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time
 		id      string
 		expires sql.NullInt64
 	}
-	o, err := lookUp(&s.cache, secretKey(sum), func() (o owner, keep bool, err error) {
+	o, err := lookUp(&s.cache, s.cache.generation.Load(), secretKey(sum), func() (o owner, keep bool, err error) {
 		err = s.db.QueryRowContext(ctx, s.dialect.rebind(`SELECT tenant_id, expires_at FROM api_secrets WHERE secret_sum = ?`), sum[:]).
 			Scan(&o.id, &o.expires)
 		if errors.Is(err, sql.ErrNoRows) {

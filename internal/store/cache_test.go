@@ -1,0 +1,142 @@
+package store
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
+)
+
+// putOutcome sets an action of the tenant t, which is made.
+func putOutcome(t *testing.T, s *Store, o api.Outcome) {
+	t.Helper()
+	update(t, s, "t", func(tx *Tx) error {
+		if _, err := tx.EnsureTenant(api.DefaultAuthenticatorSettings("Acme"), now); err != nil {
+			return err
+		}
+		_, err := tx.PutActionSettings("pay", api.ActionSettings{DefaultOutcome: o, Rules: []api.ActionRule{{RuleID: "first"}}})
+		return err
+	})
+}
+
+// outcome is that of the action, as anybody reads it.
+func outcome(t *testing.T, s *Store) (o api.Outcome) {
+	t.Helper()
+	view(t, s, "t", func(tx *Tx) error {
+		got, _, err := tx.ActionSettings("pay")
+		o = got.DefaultOutcome
+		return err
+	})
+	return o
+}
+
+// Who changes settings gets them as they are, whatever the cache says, and may
+// change them without others seeing it.
+func TestSettingsForAChangeAreFreshAndOnesOwn(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	putOutcome(t, s, api.OutcomeReview)
+	if got := outcome(t, s); got != api.OutcomeReview { // it is cached now
+		t.Fatalf("got %s", got)
+	}
+	update(t, s, "t", func(tx *Tx) error { // as another replica does
+		_, err := tx.exec(`UPDATE action_settings SET settings = '{"defaultOutcome":"BLOCK","rules":[{"ruleId":"first"}]}'`)
+		return err
+	})
+	for range 2 {
+		update(t, s, "t", func(tx *Tx) error {
+			got, found, err := tx.ActionSettingsForChange("pay")
+			if err != nil || !found || got.DefaultOutcome != api.OutcomeBlock || len(got.Rules) != 1 || got.Rules[0].RuleID != "first" {
+				t.Fatalf("got %+v, %v, %v", got, found, err)
+			}
+			got.Rules[0].RuleID = "changed"
+			return nil
+		})
+	}
+}
+
+// What an earlier writer of the same commit did is seen by a later one, but
+// kept by no cache: the commit may fail.
+func TestWhatIsNotCommittedIsNotCached(t *testing.T) {
+	t.Parallel()
+	if storetest.Postgres() {
+		return // its writers share nothing
+	}
+	s := mustOpen(t, storetest.Database(t))
+	s.writers.life = time.Hour // however slow the machine is, the second one joins
+	putOutcome(t, s, api.OutcomeReview)
+	var seen api.Outcome
+	second := make(chan error, 1)
+	err := s.Update(t.Context(), "t", func(tx *Tx) error {
+		go func() {
+			second <- s.Update(t.Context(), "t", func(tx *Tx) error {
+				got, _, err := tx.ActionSettings("pay")
+				seen = got.DefaultOutcome
+				if err == nil {
+					_, err = tx.exec(`ROLLBACK`) // as SQLite does by itself when the disk is full
+				}
+				return errors.Join(err, errors.New("disk full"))
+			})
+		}()
+		awaitWriter(s)
+		_, err := tx.PutActionSettings("pay", api.ActionSettings{DefaultOutcome: api.OutcomeAllow})
+		return err
+	})
+	if other := <-second; err == nil || other == nil {
+		t.Fatalf("got %v and %v, want two errors", err, other)
+	}
+	if seen != api.OutcomeAllow {
+		t.Errorf("the second one saw %s", seen)
+	}
+	if got := outcome(t, s); got != api.OutcomeReview {
+		t.Errorf("got %s, which was undone", got)
+	}
+}
+
+// A commit may reach the database and its answer not come back.
+func TestACommitThatFailsClearsTheCache(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	putOutcome(t, s, api.OutcomeReview)
+	if got := outcome(t, s); got != api.OutcomeReview { // it is cached now
+		t.Fatalf("got %s", got)
+	}
+	before := s.cache.generation.Load()
+	err := s.Update(t.Context(), "t", func(tx *Tx) error {
+		_, err := tx.PutActionSettings("pay", api.ActionSettings{DefaultOutcome: api.OutcomeBlock})
+		if err == nil {
+			_, err = tx.exec(`COMMIT`)
+		}
+		return err
+	})
+	if err == nil && !storetest.Postgres() { // which only warns of the second commit
+		t.Error("the commit did not fail")
+	}
+	if got := outcome(t, s); got != api.OutcomeBlock || s.cache.generation.Load() == before {
+		t.Errorf("got %s", got)
+	}
+}
+
+// A reader goes on seeing what was there when it began, and must not keep it
+// for those who come after a change.
+func TestAnOldViewIsNotCached(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	putOutcome(t, s, api.OutcomeReview)
+	view(t, s, "t", func(tx *Tx) error {
+		if _, err := tx.Origins(); err != nil { // the view is as of now
+			return err
+		}
+		putOutcome(t, s, api.OutcomeBlock)
+		got, _, err := tx.ActionSettings("pay")
+		if got.DefaultOutcome != api.OutcomeReview && !storetest.Postgres() {
+			t.Errorf("the view is not an old one: %s", got.DefaultOutcome)
+		}
+		return err
+	})
+	if got := outcome(t, s); got != api.OutcomeBlock {
+		t.Errorf("got %s, want what was set last", got)
+	}
+}
