@@ -142,7 +142,7 @@ func (p *portal) changeAction(r *http.Request, t store.Tenant, change func(*api.
 		if _, _, err := tx.Tenant(); err != nil {
 			return err
 		}
-		s, err := manage.ActionSettings(tx, code)
+		s, err := manage.ActionSettingsForChange(tx, code)
 		if err != nil {
 			return err
 		}

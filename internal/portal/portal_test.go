@@ -698,6 +698,47 @@ func TestSavingKeepsWhatOthersDid(t *testing.T) {
 	}
 }
 
+// A change of rules begins with what the database has, not with what the cache
+// still has; and a refused one has no effect, not even in the cache.
+func TestChangingRulesBeginsWithWhatIsStored(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	rule := func(id string) api.ActionRule {
+		return api.ActionRule{RuleID: id, Name: id, Condition: "true", Outcome: api.OutcomeBlock}
+	}
+	d.update(func(tx *store.Tx) error {
+		_, err := tx.PutActionSettings("pay", api.ActionSettings{DefaultOutcome: api.OutcomeAllow, Rules: []api.ActionRule{rule("one"), rule("two")}})
+		return err
+	})
+	rules := func() (got []api.ActionRule) {
+		t.Helper()
+		if err := d.store.View(t.Context(), "t1", func(tx *store.Tx) error {
+			s, _, err := tx.ActionSettings("pay")
+			got = s.Rules
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	b := d.operator()
+	cached := rules()
+	b.wants(b.post("/t/t1/actions/pay/rule", "rule", "one", "name", "two", "condition", "false", "outcome", "ALLOW", "do", "save"), http.StatusBadRequest)
+	b.wants(b.post("/t/t1/actions/pay/move", "rule", "one", "do", "down"), http.StatusSeeOther)
+	if want := []api.ActionRule{rule("one"), rule("two")}; !slices.Equal(cached, want) {
+		t.Errorf("what others had read became %v", cached)
+	}
+	if got, want := rules(), []api.ActionRule{rule("two"), rule("one")}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	// Another replica renames a rule while this one has it in its cache.
+	storetest.Exec(t, d.database, `UPDATE action_settings SET settings = REPLACE(settings, '"name":"two"', '"name":"zwei"')`)
+	b.wants(b.post("/t/t1/actions/pay", "outcome", "REVIEW"), http.StatusSeeOther)
+	if got := rules(); len(got) != 2 || got[0].Name != "zwei" {
+		t.Errorf("got %v", got)
+	}
+}
+
 // The chart counts how often actions came to states; a first enrollment takes
 // nothing away from the challenges.
 func TestChartCountsStates(t *testing.T) {
