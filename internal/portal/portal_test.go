@@ -31,6 +31,7 @@ type desk struct {
 	url      string
 	database string
 	store    *store.Store
+	portal   *portal
 	password string
 	log      *buffer
 
@@ -101,7 +102,10 @@ func newDesk(t testing.TB, change ...func(*Config)) *desk {
 	for _, f := range change {
 		f(&c)
 	}
-	pages, err := Pages(c)
+	if d.portal, err = newPortal(c); err != nil {
+		t.Fatal(err)
+	}
+	pages, err := d.portal.pages()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -487,11 +491,12 @@ func TestGuessingThePassword(t *testing.T) {
 func TestGuessingAtOnce(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
+	// A known browser: its guesses wait for each other.
+	b := d.operator()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	looked := 0
 	for range 2 * perSource {
-		b := d.browser()
 		wg.Go(func() {
 			r, err := b.client.PostForm(d.url+Path+"/sign-in", url.Values{"password": {"a guess"}})
 			if err != nil {
@@ -510,6 +515,54 @@ func TestGuessingAtOnce(t *testing.T) {
 	if looked != perSource {
 		t.Errorf("%d passwords were looked at, want %d", looked, perSource)
 	}
+}
+
+// Strangers who take all their places keep out other strangers, who are refused
+// at once and not counted, but not a known browser.
+func TestAFloodOfStrangers(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	operator := d.operator()
+	for range cap(d.portal.hashingStrangers) {
+		d.portal.hashingStrangers <- struct{}{}
+	}
+	stranger := d.browser()
+	for range perSource + 1 {
+		r := stranger.wants(stranger.post("/sign-in", "password", d.password), http.StatusTooManyRequests)
+		if r.Header.Get("Retry-After") != "1" || !strings.Contains(r.text, "at once") {
+			t.Errorf("got %v, %s", r.Header, r.text)
+		}
+	}
+	operator.wants(operator.post("/sign-out"), http.StatusSeeOther)
+	operator.wants(operator.post("/sign-in", "password", d.password), http.StatusSeeOther)
+	const chosen = "correct horse battery"
+	operator.wants(operator.post("/account", "current", d.password, "new", chosen, "again", chosen), http.StatusSeeOther)
+	<-d.portal.hashingStrangers
+	stranger.wants(stranger.post("/sign-in", "password", chosen), http.StatusSeeOther)
+}
+
+// A password that is replaced while it is checked begins no session and sets no
+// other one.
+func TestPasswordReplacedMeanwhile(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	r := httptest.NewRequest("POST", Path+"/sign-in", nil)
+	v, checked, err := d.portal.try(r, d.password)
+	if v != right || err != nil {
+		t.Fatalf("got %v, %v", v, err)
+	}
+	fresh, err := NewPassword(t.Context(), d.store, d.clock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, next := range []*store.PortalPassword{nil, {Hash: hash("of the one who had the old one")}} {
+		w := httptest.NewRecorder()
+		if ok, err := d.portal.begin(w, r, checked, next); ok || err != nil || len(w.Result().Cookies()) != 0 {
+			t.Errorf("got %v, %v, %v", ok, err, w.Result().Cookies())
+		}
+	}
+	b := d.browser()
+	b.wants(b.post("/sign-in", "password", fresh), http.StatusSeeOther)
 }
 
 func TestPasswordHash(t *testing.T) {
