@@ -4,11 +4,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/authsignal-wasm/sdk/internal/config"
-	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
 // A start that fails makes no password for the portal, which nobody would see;
@@ -20,7 +20,7 @@ func TestAFailedStartMakesNoPortalPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	c := config.Config{DB: storetest.Database(t), Addr: "127.0.0.1:0", Portal: config.PortalOn, MetricsAddr: taken.Addr().String()}
+	c := config.Config{DB: filepath.Join(t.TempDir(), "authsignal.db"), Addr: "127.0.0.1:0", Portal: config.PortalOn, MetricsAddr: taken.Addr().String()}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	if s, err := Start(t.Context(), c, log); err == nil || !strings.HasPrefix(err.Error(), "metrics: ") {
 		t.Fatalf("got %v, %v", s, err)
