@@ -88,11 +88,11 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 	return s, nil
 }
 
-func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, file config.File) error {
+func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, file config.File) (err error) {
 	if err := s.ensureTenant(ctx, c, keys); err != nil {
 		return err
 	}
-	err := file.Apply(ctx, s.store, os.Getenv, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
+	err = file.Apply(ctx, s.store, os.Getenv, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
 	if err != nil {
 		return err
 	}
@@ -104,6 +104,14 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	if err != nil {
 		return err
 	}
+	listeners := []net.Listener{listener}
+	defer func() {
+		if err != nil { // nothing serves on them yet
+			for _, l := range listeners {
+				err = errors.Join(err, l.Close())
+			}
+		}
+	}()
 	address := "http://" + reachable(listener.Addr().(*net.TCPAddr))
 	publicURL := c.PublicURL
 	if publicURL == "" {
@@ -121,7 +129,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		Store: s.store, Tokens: tokens, Origins: c.Origins, Loopback: c.Dev, SDK: sdk, Log: s.log,
 	})
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -130,18 +138,28 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	if c.ServesPortal(listener.Addr().(*net.TCPAddr).IP) {
 		s.PortalURL = publicURL + portal.Path
 		activateAt = s.PortalURL
-		if s.PortalPassword, err = portal.FirstPassword(ctx, s.store, time.Now()); err != nil {
-			return errors.Join(err, listener.Close())
-		}
 		portalPages, err := portal.Pages(portal.Config{
 			Store: s.store, Log: s.log, Now: time.Now, PublicURL: publicURL, OnlyLocal: c.Portal == config.PortalAuto,
 			Address: func(r *http.Request) netip.Addr { return server.ClientAddress(r, c.TrustedProxies) },
 		})
 		if err != nil {
-			return errors.Join(err, listener.Close())
+			return err
 		}
 		maps.Copy(pages, portalPages)
 		s.log.Info("portal", "url", s.PortalURL)
+	}
+	var metrics net.Listener
+	if c.MetricsAddr != "" {
+		if metrics, err = net.Listen("tcp", c.MetricsAddr); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+		listeners = append(listeners, metrics)
+	}
+	if s.PortalURL != "" {
+		// The last that can fail: a password that is stored is also shown.
+		if s.PortalPassword, err = portal.FirstPassword(ctx, s.store, time.Now()); err != nil {
+			return err
+		}
 	}
 	s.serve(listener, server.New(server.Config{
 		Store: s.store, Tokens: tokens,
@@ -150,15 +168,11 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,
 		Now: time.Now, Random: rand.Reader,
 	}))
-	if c.MetricsAddr != "" {
-		listener, err := net.Listen("tcp", c.MetricsAddr)
-		if err != nil {
-			return fmt.Errorf("metrics: %w", err)
-		}
+	if metrics != nil {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-		s.MetricsURL = "http://" + reachable(listener.Addr().(*net.TCPAddr)) + "/metrics"
-		s.serve(listener, mux)
+		s.MetricsURL = "http://" + reachable(metrics.Addr().(*net.TCPAddr)) + "/metrics"
+		s.serve(metrics, mux)
 		s.log.Info("metrics", "url", s.MetricsURL)
 	}
 	background, cancel := context.WithCancel(context.Background())

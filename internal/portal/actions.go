@@ -82,7 +82,7 @@ func (p *portal) showActions(w http.ResponseWriter, r *http.Request, status int,
 func (p *portal) openAction(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
 	code := strings.TrimSpace(r.FormValue("action"))
 	if !api.IsActionCode(code) {
-		return p.showActions(w, r, http.StatusBadRequest, t, actionsView{Code: code, Error: "An action is called by 1 to 64 letters, digits, dashes and underscores."})
+		return p.showActions(w, r, http.StatusBadRequest, t, actionsView{Code: code, Error: errActionCode.Description})
 	}
 	http.Redirect(w, r, tenantPath(t.ID)+"/actions/"+code, http.StatusSeeOther)
 	return nil
@@ -98,11 +98,21 @@ type actionView struct {
 
 var outcomes = []api.Outcome{api.OutcomeAllow, api.OutcomeChallenge, api.OutcomeReview, api.OutcomeBlock}
 
+var errActionCode = &api.Error{Status: http.StatusNotFound, Description: "An action is called by 1 to 64 letters, digits, dashes and underscores."}
+
+// actionCode is the action of the path.
+func actionCode(r *http.Request) (string, error) {
+	code := r.PathValue("action")
+	if !api.IsActionCode(code) {
+		return "", errActionCode
+	}
+	return code, nil
+}
+
 // settings reads what is set for the action of the path.
 func (p *portal) settings(r *http.Request, t store.Tenant) (code string, s api.ActionSettings, set bool, err error) {
-	code = r.PathValue("action")
-	if !api.IsActionCode(code) {
-		return code, s, false, &api.Error{Status: http.StatusNotFound, Description: "An action is called by 1 to 64 letters, digits, dashes and underscores."}
+	if code, err = actionCode(r); err != nil {
+		return code, s, false, err
 	}
 	err = p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
 		if _, set, err = tx.ActionSettings(code); err != nil {
@@ -124,16 +134,15 @@ func (p *portal) action(w http.ResponseWriter, r *http.Request, t store.Tenant) 
 
 // changeAction changes the settings of the path's action as they are now.
 func (p *portal) changeAction(r *http.Request, t store.Tenant, change func(*api.ActionSettings) error) (code string, err error) {
-	code = r.PathValue("action")
-	if !api.IsActionCode(code) {
-		return code, &api.Error{Status: http.StatusNotFound, Description: "There is no such action."}
+	if code, err = actionCode(r); err != nil {
+		return code, err
 	}
 	return code, p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
 		// The tenant's row keeps others off meanwhile.
 		if _, _, err := tx.Tenant(); err != nil {
 			return err
 		}
-		s, err := manage.ActionSettings(tx, code)
+		s, err := manage.ActionSettingsForChange(tx, code)
 		if err != nil {
 			return err
 		}
@@ -209,8 +218,11 @@ func (p *portal) dropForm(w http.ResponseWriter, r *http.Request, t store.Tenant
 func (p *portal) dropRule(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
 	id := r.PostFormValue("rule")
 	if id == "" {
-		code := r.PathValue("action")
-		err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error { return manage.DeleteAction(tx, code, p.Now()) })
+		code, err := actionCode(r)
+		if err != nil {
+			return err
+		}
+		err = p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error { return manage.DeleteAction(tx, code, p.Now()) })
 		if err != nil {
 			return err
 		}
@@ -306,17 +318,18 @@ func (p *portal) showRule(w http.ResponseWriter, r *http.Request, status int, t 
 // setRule saves a rule, or tries its condition against the sample, as the
 // button says. What was typed stays on the page.
 func (p *portal) setRule(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+	code, err := actionCode(r)
+	if err != nil {
+		return err
+	}
 	id := r.PostFormValue("rule")
 	v := ruleView{
-		Code: r.PathValue("action"), New: id == "", Outcomes: outcomes, Sample: r.PostFormValue("sample"),
+		Code: code, New: id == "", Outcomes: outcomes, Sample: r.PostFormValue("sample"),
 		Rule: api.ActionRule{
 			RuleID: id, Name: strings.TrimSpace(r.PostFormValue("name")), Description: strings.TrimSpace(r.PostFormValue("description")),
 			// Browsers end lines with CR LF.
 			Condition: strings.ReplaceAll(r.PostFormValue("condition"), "\r\n", "\n"), Outcome: api.Outcome(r.PostFormValue("outcome")),
 		},
-	}
-	if !api.IsActionCode(v.Code) {
-		return notFound(w, r)
 	}
 	condition, err := rules.Compile(v.Rule.Condition)
 	var broken *rules.Error
@@ -339,7 +352,7 @@ func (p *portal) setRule(w http.ResponseWriter, r *http.Request, t store.Tenant)
 		v.Matches = len(d.RuleIDs) > 0
 		return p.showRule(w, r, http.StatusOK, t, v)
 	}
-	code, err := p.changeAction(r, t, func(s *api.ActionSettings) error {
+	_, err = p.changeAction(r, t, func(s *api.ActionSettings) error {
 		if v.New {
 			v.Rule.RuleID = uuid.NewString()
 			s.Rules = append(s.Rules, v.Rule)

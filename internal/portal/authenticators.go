@@ -48,6 +48,13 @@ func (p *portal) setApp(w http.ResponseWriter, r *http.Request, t store.Tenant) 
 	}
 	if wrong == nil {
 		wrong = p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
+			if what == "saved" { // whoever activated or deactivated it meanwhile
+				current, _, err := tx.Tenant()
+				if err != nil {
+					return err
+				}
+				s.Active = current.Authenticator.Active
+			}
 			_, err := manage.Tenant(tx, manage.TenantChange{Authenticator: s}, p.Now())
 			return err
 		})

@@ -7,7 +7,9 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// A chart is how actions ended over time, in bars of equal lengths of time.
+// A chart is how often actions came to states over time, in bars of equal
+// lengths of time. An action counts in each state that it came to: one that was
+// challenged and passed counts twice.
 type chart struct {
 	// Range is the one shown, Ranges those there are.
 	Range  string
@@ -34,7 +36,7 @@ var chartRanges = []chartRange{
 type series struct{ Class, Label string }
 
 var chartSeries = []series{
-	{"allowed", "Allowed"}, {"passed", "Challenge passed"}, {"open", "Challenge not passed"}, {"review", "Review"}, {"blocked", "Blocked"},
+	{"allowed", "Allow"}, {"open", "Challenge required"}, {"passed", "Challenge succeeded"}, {"review", "Review required"}, {"blocked", "Block"},
 }
 
 // A bar is a length of time. N is by series; Parts draw it.
@@ -80,9 +82,9 @@ func (p *portal) outcomes(tx *store.Tx, name, action string) (chart, error) {
 		switch b := &c.Bars[i]; n.State {
 		case api.StateAllow:
 			b.N[0] += n.N
-		case api.StateChallengeSucceeded:
-			b.N[1] += n.N
 		case api.StateChallengeRequired:
+			b.N[1] += n.N
+		case api.StateChallengeSucceeded:
 			b.N[2] += n.N
 		case api.StateReviewRequired:
 			b.N[3] += n.N
@@ -92,7 +94,6 @@ func (p *portal) outcomes(tx *store.Tx, name, action string) (chart, error) {
 	}
 	for i := range c.Bars {
 		b := &c.Bars[i]
-		b.N[2] = max(b.N[2]-b.N[1], 0) // what passed had been challenged
 		for _, n := range b.N {
 			b.Total += n
 		}

@@ -47,20 +47,34 @@ type portal struct {
 	static *assets.Set
 	// secure: cookies go over TLS alone.
 	secure bool
-	// hashing admits as many passwords as may be hashed at once: each takes
-	// much memory, which is the point.
-	hashing chan struct{}
+	// hashingKnown and hashingStrangers admit as many passwords as may be hashed
+	// at once: each takes much memory, which is the point. Known browsers wait
+	// for a place of their own; a stranger who finds none is refused.
+	hashingKnown, hashingStrangers chan struct{}
 }
 
 // Pages gives the handlers of the portal by ServeMux pattern.
 func Pages(c Config) (map[string]http.Handler, error) {
-	p := &portal{Config: c, secure: !origin.IsLoopback(origin.Of(c.PublicURL)), hashing: make(chan struct{}, 2)}
-	var err error
-	if p.views, p.static, err = newViews(); err != nil {
+	p, err := newPortal(c)
+	if err != nil {
 		return nil, err
 	}
+	return p.pages()
+}
+
+func newPortal(c Config) (*portal, error) {
+	p := &portal{
+		Config: c, secure: !origin.IsLoopback(origin.Of(c.PublicURL)),
+		hashingKnown: make(chan struct{}, 1), hashingStrangers: make(chan struct{}, 2),
+	}
+	var err error
+	p.views, p.static, err = newViews()
+	return p, err
+}
+
+func (p *portal) pages() (map[string]http.Handler, error) {
 	crossOrigin := http.NewCrossOriginProtection()
-	if err := crossOrigin.AddTrustedOrigin(origin.Of(c.PublicURL)); err != nil {
+	if err := crossOrigin.AddTrustedOrigin(origin.Of(p.PublicURL)); err != nil {
 		return nil, err
 	}
 	crossOrigin.SetDenyHandler(p.open(func(w http.ResponseWriter, r *http.Request) error {
@@ -219,12 +233,15 @@ func (p *portal) ofTenant(serve tenantPage) http.Handler {
 		} else if err := r.ParseForm(); err != nil {
 			return tooLong(err)
 		}
-		for key, values := range r.Form {
-			for i, value := range values {
-				if strings.Contains(value, "\x00") {
-					return badInput(key + " must not contain the character NUL.")
+		// Each has its own copy of what was posted.
+		for _, form := range []url.Values{r.Form, r.PostForm} {
+			for key, values := range form {
+				for i, value := range values {
+					if strings.Contains(value, "\x00") {
+						return badInput(key + " must not contain the character NUL.")
+					}
+					values[i] = strings.ToValidUTF8(value, "\ufffd")
 				}
-				r.Form[key][i] = strings.ToValidUTF8(value, "\ufffd")
 			}
 		}
 		t, found, err := p.Store.Tenant(r.Context(), strings.ToValidUTF8(strings.ReplaceAll(r.PathValue("tenant"), "\x00", ""), ""))

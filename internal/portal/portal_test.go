@@ -31,6 +31,7 @@ type desk struct {
 	url      string
 	database string
 	store    *store.Store
+	portal   *portal
 	password string
 	log      *buffer
 
@@ -101,7 +102,10 @@ func newDesk(t testing.TB, change ...func(*Config)) *desk {
 	for _, f := range change {
 		f(&c)
 	}
-	pages, err := Pages(c)
+	if d.portal, err = newPortal(c); err != nil {
+		t.Fatal(err)
+	}
+	pages, err := d.portal.pages()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -487,11 +491,12 @@ func TestGuessingThePassword(t *testing.T) {
 func TestGuessingAtOnce(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
+	// A known browser: its guesses wait for each other.
+	b := d.operator()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	looked := 0
 	for range 2 * perSource {
-		b := d.browser()
 		wg.Go(func() {
 			r, err := b.client.PostForm(d.url+Path+"/sign-in", url.Values{"password": {"a guess"}})
 			if err != nil {
@@ -510,6 +515,54 @@ func TestGuessingAtOnce(t *testing.T) {
 	if looked != perSource {
 		t.Errorf("%d passwords were looked at, want %d", looked, perSource)
 	}
+}
+
+// Strangers who take all their places keep out other strangers, who are refused
+// at once and not counted, but not a known browser.
+func TestAFloodOfStrangers(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	operator := d.operator()
+	for range cap(d.portal.hashingStrangers) {
+		d.portal.hashingStrangers <- struct{}{}
+	}
+	stranger := d.browser()
+	for range perSource + 1 {
+		r := stranger.wants(stranger.post("/sign-in", "password", d.password), http.StatusTooManyRequests)
+		if r.Header.Get("Retry-After") != "1" || !strings.Contains(r.text, "at once") {
+			t.Errorf("got %v, %s", r.Header, r.text)
+		}
+	}
+	operator.wants(operator.post("/sign-out"), http.StatusSeeOther)
+	operator.wants(operator.post("/sign-in", "password", d.password), http.StatusSeeOther)
+	const chosen = "correct horse battery"
+	operator.wants(operator.post("/account", "current", d.password, "new", chosen, "again", chosen), http.StatusSeeOther)
+	<-d.portal.hashingStrangers
+	stranger.wants(stranger.post("/sign-in", "password", chosen), http.StatusSeeOther)
+}
+
+// A password that is replaced while it is checked begins no session and sets no
+// other one.
+func TestPasswordReplacedMeanwhile(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	r := httptest.NewRequest("POST", Path+"/sign-in", nil)
+	v, checked, err := d.portal.try(r, d.password)
+	if v != right || err != nil {
+		t.Fatalf("got %v, %v", v, err)
+	}
+	fresh, err := NewPassword(t.Context(), d.store, d.clock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, next := range []*store.PortalPassword{nil, {Hash: hash("of the one who had the old one")}} {
+		w := httptest.NewRecorder()
+		if ok, err := d.portal.begin(w, r, checked, next); ok || err != nil || len(w.Result().Cookies()) != 0 {
+			t.Errorf("got %v, %v, %v", ok, err, w.Result().Cookies())
+		}
+	}
+	b := d.browser()
+	b.wants(b.post("/sign-in", "password", fresh), http.StatusSeeOther)
 }
 
 func TestPasswordHash(t *testing.T) {
@@ -670,6 +723,106 @@ func TestActivateAndDeactivate(t *testing.T) {
 	}
 }
 
+// Saving a form keeps what it does not have as it is in the database, not as the
+// cache still has it: what another replica did meanwhile.
+func TestSavingKeepsWhatOthersDid(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	b := d.operator()
+	d.update(func(tx *store.Tx) error {
+		s := api.DefaultAuthenticatorSettings("Acme")
+		s.Active = true
+		_, err := tx.PutTenant(s, d.clock())
+		return err
+	})
+	b.wants(b.get("/t/t1/authenticators/app"), http.StatusOK)
+	storetest.Exec(t, d.database, `UPDATE tenants SET authenticator = REPLACE(authenticator, '"active":true', '"active":false'),
+		branding = '{"logo":"data:image/svg+xml;base64,PHN2Zy8+"}'`)
+	b.wants(b.post("/t/t1/authenticators/app", "issuer", "Shop", "algorithm", "SHA1", "digits", "6", "period", "30", "drift", "1",
+		"maxFailures", "5", "windowSeconds", "60", "maxFailuresInARow", "50", "do", "save"), http.StatusSeeOther)
+	storetest.Exec(t, d.database, `UPDATE tenants SET branding = '{"logo":"data:image/svg+xml;base64,PHN2Zz48L3N2Zz4="}'`)
+	b.wants(b.post("/t/t1/settings/branding", "name", "Shop"), http.StatusSeeOther)
+	tenant, _, err := d.store.Tenant(t.Context(), "t1")
+	if err != nil || tenant.Authenticator.Issuer != "Shop" || tenant.Authenticator.Active {
+		t.Errorf("got %+v, %v", tenant.Authenticator, err)
+	}
+	if tenant.Branding.Name != "Shop" || tenant.Branding.Logo != "data:image/svg+xml;base64,PHN2Zz48L3N2Zz4=" {
+		t.Errorf("got %+v", tenant.Branding)
+	}
+}
+
+// A change of rules begins with what the database has, not with what the cache
+// still has; and a refused one has no effect, not even in the cache.
+func TestChangingRulesBeginsWithWhatIsStored(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	rule := func(id string) api.ActionRule {
+		return api.ActionRule{RuleID: id, Name: id, Condition: "true", Outcome: api.OutcomeBlock}
+	}
+	d.update(func(tx *store.Tx) error {
+		_, err := tx.PutActionSettings("pay", api.ActionSettings{DefaultOutcome: api.OutcomeAllow, Rules: []api.ActionRule{rule("one"), rule("two")}})
+		return err
+	})
+	rules := func() (got []api.ActionRule) {
+		t.Helper()
+		if err := d.store.View(t.Context(), "t1", func(tx *store.Tx) error {
+			s, _, err := tx.ActionSettings("pay")
+			got = s.Rules
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	b := d.operator()
+	cached := rules()
+	b.wants(b.post("/t/t1/actions/pay/rule", "rule", "one", "name", "two", "condition", "false", "outcome", "ALLOW", "do", "save"), http.StatusBadRequest)
+	b.wants(b.post("/t/t1/actions/pay/move", "rule", "one", "do", "down"), http.StatusSeeOther)
+	if want := []api.ActionRule{rule("one"), rule("two")}; !slices.Equal(cached, want) {
+		t.Errorf("what others had read became %v", cached)
+	}
+	if got, want := rules(), []api.ActionRule{rule("two"), rule("one")}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	// Another replica renames a rule while this one has it in its cache.
+	storetest.Exec(t, d.database, `UPDATE action_settings SET settings = REPLACE(settings, '"name":"two"', '"name":"zwei"')`)
+	b.wants(b.post("/t/t1/actions/pay", "outcome", "REVIEW"), http.StatusSeeOther)
+	if got := rules(); len(got) != 2 || got[0].Name != "zwei" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// The chart counts how often actions came to states; a first enrollment takes
+// nothing away from the challenges.
+func TestChartCountsStates(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	now := d.clock()
+	d.update(func(tx *store.Tx) error {
+		for key, state := range map[string]api.State{
+			"enrolled": api.StateAllow, "allowed": api.StateAllow, "open": api.StateChallengeRequired, "passed": api.StateChallengeRequired,
+		} {
+			a := store.Action{ActionID: store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: key}, State: state, CreatedAt: now, StateUpdatedAt: now}
+			if err := tx.InsertAction(a); err != nil {
+				return err
+			}
+		}
+		if err := tx.CompleteAction(store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "enrolled"}, api.StateAllow, "a1", now); err != nil {
+			return err
+		}
+		return tx.CompleteAction(store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "passed"}, api.StateChallengeRequired, "a1", now)
+	})
+	text := d.operator().get("/t/t1").text
+	for _, want := range []string{
+		`<th scope="col">Allow</th><th scope="col">Challenge required</th><th scope="col">Challenge succeeded</th><th scope="col">Review required</th><th scope="col">Block</th>`,
+		`<td>2</td><td>2</td><td>2</td><td>0</td><td>0</td>`, `aria-label="Actions came to these states 6 times from `,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}
+
 func TestRules(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -729,6 +882,37 @@ func TestTryACondition(t *testing.T) {
 	} {
 		if r := b.post("/t/t1/actions/pay/rule", "condition", tt.condition, "sample", tt.sample, "do", "try"); !strings.Contains(r.text, tt.want) {
 			t.Errorf("%q, %s: no %q in\n%s", tt.condition, tt.sample, tt.want, r.text)
+		}
+	}
+}
+
+// What is not UTF-8 never reaches the database: neither a posted value nor the
+// action of a path.
+func TestOnlyUTF8IsStored(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	b := d.operator()
+	b.wants(b.post("/t/t1/settings/webhook", "webhookUrl", "https://x.test/?\xff"), http.StatusSeeOther)
+	if tenant, _, err := d.store.Tenant(t.Context(), "t1"); err != nil || tenant.WebhookURL != "https://x.test/?\ufffd" {
+		t.Errorf("got %q, %v", tenant.WebhookURL, err)
+	}
+	b.wants(b.post("/t/t1/settings/webhook", "webhookUrl", "https://x.test/?\x00"), http.StatusBadRequest)
+	for _, form := range [][]string{{"/drop"}, {"/drop", "rule", "x"}, {"/move", "rule", "x"}, {"/rule", "condition", "true"}, {"", "outcome", "ALLOW"}} {
+		r := b.wants(b.post("/t/t1/actions/%FF"+form[0], form[1:]...), http.StatusNotFound)
+		if !strings.Contains(r.text, errActionCode.Description) {
+			t.Errorf("%s: got %s", form[0], r.text)
+		}
+	}
+}
+
+// What went wrong with a webhook stands out in the activity.
+func TestTone(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[any]string{
+		store.AuditWebhookRefused: "bad", store.AuditWebhookDead: "bad", store.AuditCodeAccepted: "good", api.StateReviewRequired: "warn", "": "plain",
+	} {
+		if got := tone(kind); got != want {
+			t.Errorf("%v: got %s, want %s", kind, got, want)
 		}
 	}
 }

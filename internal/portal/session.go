@@ -86,13 +86,25 @@ func (p *portal) hasSession(r *http.Request) (bool, error) {
 }
 
 // begin begins a session in place of the one that the browser has, if it has
-// one: whoever knew that one's id knows nothing of the new one.
-func (p *portal) begin(w http.ResponseWriter, r *http.Request) error {
+// one: whoever knew that one's id knows nothing of the new one. Fresh, unless
+// nil, becomes the password first. Nothing is done, and ok is false, if the
+// password that was checked is not the stored one any more.
+func (p *portal) begin(w http.ResponseWriter, r *http.Request, checked string, fresh *store.PortalPassword) (ok bool, err error) {
 	id, browser := rand.Text(), p.cookieValue(r, browserCookie)
 	now := p.Now()
-	err := p.Store.Update(r.Context(), "", func(tx *store.Tx) error {
-		ok, err := tx.PortalBrowserKnown(browser, now.Add(-known))
-		if err == nil && !ok {
+	err = p.Store.Update(r.Context(), "", func(tx *store.Tx) error {
+		current, _, err := tx.PortalPassword()
+		if ok = err == nil && current.Hash == checked; !ok {
+			return err
+		}
+		if fresh != nil {
+			err = tx.SetPortalPassword(*fresh, now)
+		}
+		var met bool
+		if err == nil {
+			met, err = tx.PortalBrowserKnown(browser, now.Add(-known))
+		}
+		if err == nil && !met {
 			browser = rand.Text()
 		}
 		if err == nil {
@@ -106,12 +118,12 @@ func (p *portal) begin(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	})
-	if err != nil {
-		return err
+	if err != nil || !ok {
+		return false, err
 	}
 	http.SetCookie(w, p.cookie(sessionCookie, id, absolute))
 	http.SetCookie(w, p.cookie(browserCookie, browser, known))
-	return nil
+	return true, nil
 }
 
 // source names whom tries count against, and says whether it is a stranger.
@@ -132,25 +144,53 @@ func (p *portal) source(tx *store.Tx, r *http.Request) (source string, stranger 
 	return "address " + prefix.String(), true, nil
 }
 
-// try checks a password. A try counts before it is known whether it is right,
-// so that many at once are not more than the limit; a right one is forgiven
-// with those before it. limited: it was not even looked at.
-func (p *portal) try(r *http.Request, password string) (ok, limited bool, err error) {
+// A verdict is what became of a password that was tried.
+type verdict int
+
+const (
+	wrong verdict = iota
+	right
+	// limited and busy: it was not even looked at, since its source has tried
+	// too often, or since strangers have all the places.
+	limited
+	busy
+)
+
+// try checks a password, and gives the hash that it was checked against. A try
+// counts before it is known whether it is right, so that many at once are not
+// more than the limit; a right one is forgiven with those before it.
+func (p *portal) try(r *http.Request, password string) (v verdict, stored string, err error) {
 	now := p.Now()
-	var stored store.PortalPassword
+	var source string
+	var stranger bool
+	err = p.Store.View(r.Context(), "", func(tx *store.Tx) (err error) {
+		source, stranger, err = p.source(tx, r)
+		return err
+	})
+	if err != nil {
+		return wrong, "", err
+	}
+	// Before anything is written: a flood of strangers must not make others
+	// wait for the database either.
+	release, ok, err := p.hashes(r.Context(), stranger)
+	if err != nil {
+		return wrong, "", err
+	}
+	if !ok {
+		return busy, "", nil
+	}
+	defer release()
+	var current store.PortalPassword
 	var sources []string
+	over := false
 	err = p.Store.Update(r.Context(), "", func(tx *store.Tx) error {
 		// It also makes others wait who try meanwhile.
 		var err error
-		if stored, _, err = tx.PortalPassword(); err != nil {
-			return err
-		}
-		source, stranger, err := p.source(tx, r)
-		if err != nil {
+		if current, _, err = tx.PortalPassword(); err != nil {
 			return err
 		}
 		limits := map[string]int{source: perSource}
-		if stranger && stored.Chosen {
+		if stranger && current.Chosen {
 			limits[strangers] = ofStrangers
 		}
 		for source, limit := range limits {
@@ -158,10 +198,10 @@ func (p *portal) try(r *http.Request, password string) (ok, limited bool, err er
 			if err != nil {
 				return err
 			}
-			limited = limited || n >= limit
+			over = over || n >= limit
 			sources = append(sources, source)
 		}
-		if limited {
+		if over {
 			return nil
 		}
 		for _, source := range sources {
@@ -171,38 +211,51 @@ func (p *portal) try(r *http.Request, password string) (ok, limited bool, err er
 		}
 		return nil
 	})
-	if err != nil || limited {
-		return false, limited, err
+	switch {
+	case err != nil:
+		return wrong, "", err
+	case over:
+		return limited, "", nil
+	case !matches(password, current.Hash):
+		return wrong, "", nil
 	}
-	if err := p.hashes(r.Context()); err != nil {
-		return false, false, err
-	}
-	ok = matches(password, stored.Hash)
-	<-p.hashing
-	if !ok {
-		return false, false, nil
-	}
-	return true, false, p.Store.Update(r.Context(), "", func(tx *store.Tx) error {
-		for _, source := range sources {
-			if source == strangers { // one of many; the others' tries stay
-				continue
-			}
-			if err := tx.ForgetPortalAttempts(source); err != nil {
-				return err
-			}
-		}
-		return nil
+	return right, current.Hash, p.Store.Update(r.Context(), "", func(tx *store.Tx) error {
+		// Of all strangers' tries, the others' stay.
+		return tx.ForgetPortalAttempts(source)
 	})
 }
 
-// hashes waits until a password may be hashed; receive from p.hashing after.
-func (p *portal) hashes(ctx context.Context) error {
-	select {
-	case p.hashing <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// hashes takes a place to hash a password in; release gives it back. Without ok
+// there was none for a stranger; others wait.
+func (p *portal) hashes(ctx context.Context, stranger bool) (release func(), ok bool, err error) {
+	if stranger {
+		select {
+		case p.hashingStrangers <- struct{}{}:
+			return func() { <-p.hashingStrangers }, true, nil
+		default:
+			return nil, false, nil
+		}
 	}
+	select {
+	case p.hashingKnown <- struct{}{}:
+		return func() { <-p.hashingKnown }, true, nil
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+}
+
+// tooOften is what the page says of a password that was not looked at, or "";
+// the answer then says when to come back.
+func (v verdict) tooOften(w http.ResponseWriter) string {
+	switch v {
+	case limited:
+		w.Header().Set("Retry-After", fmt.Sprint(int(window/time.Second)))
+		return "Too many wrong passwords. Wait 15 minutes, or make a new one with: authsignal-server portal-password"
+	case busy:
+		w.Header().Set("Retry-After", "1")
+		return "Too many are signing in at once. Try again in a moment."
+	}
+	return ""
 }
 
 type signInView struct{ Error, Next string }
@@ -226,32 +279,27 @@ func (p *portal) signIn(w http.ResponseWriter, r *http.Request) error {
 		return tooLong(err)
 	}
 	body := signInView{Next: safeNext(r.PostFormValue("next"))}
-	ok, limited, err := p.try(r, cleanPassword(r.PostFormValue("password")))
+	v, checked, err := p.try(r, cleanPassword(r.PostFormValue("password")))
+	ok := v == right
+	if err == nil && ok {
+		ok, err = p.begin(w, r, checked, nil)
+	}
 	if err != nil {
 		return err
 	}
-	status := http.StatusForbidden
-	switch {
-	case ok:
-		if err := p.begin(w, r); err != nil {
-			return err
-		}
+	if ok {
 		p.Log.InfoContext(r.Context(), "portal: signed in")
 		http.Redirect(w, r, body.Next, http.StatusSeeOther)
 		return nil
-	case limited:
-		status = http.StatusTooManyRequests
-		w.Header().Set("Retry-After", fmt.Sprint(int(window/time.Second)))
-		body.Error = tooMany
-	default:
-		body.Error = "That is not the password."
 	}
-	p.Log.WarnContext(r.Context(), "portal: sign-in refused", "limited", limited)
+	status := http.StatusTooManyRequests
+	if body.Error = v.tooOften(w); body.Error == "" {
+		status, body.Error = http.StatusForbidden, "That is not the password."
+	}
+	p.Log.WarnContext(r.Context(), "portal: sign-in refused", "limited", status == http.StatusTooManyRequests)
 	p.render(w, r, status, "sign-in", view{Title: "Sign in", Body: body})
 	return nil
 }
-
-const tooMany = "Too many wrong passwords. Wait 15 minutes, or make a new one with: authsignal-server portal-password"
 
 // safeNext is a page of the portal, whatever was asked for.
 func safeNext(next string) string {
@@ -303,28 +351,30 @@ func (p *portal) changePassword(w http.ResponseWriter, r *http.Request) error {
 		text, _ := refusal(err)
 		return p.account(w, r, http.StatusBadRequest, text)
 	}
-	ok, limited, err := p.try(r, cleanPassword(r.PostFormValue("current")))
-	switch {
-	case err != nil:
-		return err
-	case limited:
-		return p.account(w, r, http.StatusTooManyRequests, tooMany)
-	case !ok:
-		return p.account(w, r, http.StatusForbidden, "That is not the present password.")
-	}
-	if err := p.hashes(r.Context()); err != nil {
-		return err
-	}
-	hashed := store.PortalPassword{Hash: hash(fresh), Chosen: true}
-	<-p.hashing
-	err = p.Store.Update(r.Context(), "", func(tx *store.Tx) error { return tx.SetPortalPassword(hashed, p.Now()) })
+	v, checked, err := p.try(r, cleanPassword(r.PostFormValue("current")))
 	if err != nil {
 		return err
 	}
-	p.Log.InfoContext(r.Context(), "portal: password changed")
-	if err := p.begin(w, r); err != nil {
-		return err
+	if text := v.tooOften(w); text != "" {
+		return p.account(w, r, http.StatusTooManyRequests, text)
 	}
+	ok := v == right
+	if ok {
+		// Who is signed in and has the password is no stranger.
+		release, _, err := p.hashes(r.Context(), false)
+		if err != nil {
+			return err
+		}
+		hashed := store.PortalPassword{Hash: hash(fresh), Chosen: true}
+		release()
+		if ok, err = p.begin(w, r, checked, &hashed); err != nil {
+			return err
+		}
+	}
+	if !ok {
+		return p.account(w, r, http.StatusForbidden, "That is not the present password.")
+	}
+	p.Log.InfoContext(r.Context(), "portal: password changed")
 	http.Redirect(w, r, Path+"/account?done=password", http.StatusSeeOther)
 	return nil
 }

@@ -35,7 +35,10 @@ func (p *portal) showSettings(w http.ResponseWriter, r *http.Request, status int
 
 func (p *portal) setWebhook(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
 	url := r.PostFormValue("webhookUrl")
-	err := p.change(r, t, manage.TenantChange{WebhookURL: &url})
+	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
+		_, err := manage.Tenant(tx, manage.TenantChange{WebhookURL: &url}, p.Now())
+		return err
+	})
 	if err != nil {
 		v := settingsView{WebhookURL: url, Branding: t.Branding}
 		if v.WebhookError, err = refusal(err); err != nil {
@@ -46,24 +49,22 @@ func (p *portal) setWebhook(w http.ResponseWriter, r *http.Request, t store.Tena
 	return done(w, r, t, "/settings", "saved")
 }
 
-func (p *portal) change(r *http.Request, t store.Tenant, c manage.TenantChange) error {
-	return p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
-		_, err := manage.Tenant(tx, c, p.Now())
-		return err
-	})
-}
-
 func (p *portal) setBranding(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
-	b := api.Branding{Name: r.PostFormValue("name"), Color: r.PostFormValue("color"), Logo: t.Branding.Logo}
-	if r.PostFormValue("removeLogo") == "on" {
-		b.Logo = ""
-	}
-	logo, err := uploadedLogo(r)
-	if err == nil && logo != "" {
-		b.Logo = logo
-	}
-	if err == nil {
-		err = p.change(r, t, manage.TenantChange{Branding: &b})
+	b := api.Branding{Name: r.PostFormValue("name"), Color: r.PostFormValue("color")}
+	var err error
+	if b.Logo, err = uploadedLogo(r); err == nil {
+		keep := b.Logo == "" && r.PostFormValue("removeLogo") != "on"
+		err = p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
+			if keep {
+				current, _, err := tx.Tenant()
+				if err != nil {
+					return err
+				}
+				b.Logo = current.Branding.Logo
+			}
+			_, err := manage.Tenant(tx, manage.TenantChange{Branding: &b}, p.Now())
+			return err
+		})
 	}
 	if err != nil {
 		v := settingsView{WebhookURL: t.WebhookURL, Branding: b}

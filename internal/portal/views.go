@@ -143,7 +143,7 @@ func tone(s any) string {
 		store.AuditCodeAccepted, store.AuditEnrollmentCompleted:
 		return "good"
 	case string(api.StateBlock), string(api.StateChallengeFailed), string(api.StateReviewFailed),
-		store.AuditCodeRefused, store.AuditCodeUnseen:
+		store.AuditCodeRefused, store.AuditCodeUnseen, store.AuditWebhookRefused, store.AuditWebhookDead:
 		return "bad"
 	case string(api.StateReviewRequired), string(api.OutcomeReview), store.AuditAuthenticatorDeleted, store.AuditUserDeleted:
 		return "warn"
