@@ -131,12 +131,8 @@ for (const engine of engines) {
         await arrive(step, "challenge");
         await step.click("#challenge .quit");
         await page.waitFor(() => document.querySelector("#prebuilt-form .error")?.textContent);
-        if (look === "window") {
-          step = await secondStep(page, look, server.baseUrl);
-        } else {
-          await page.click("#prebuilt-form button");
-          step = await secondStep(page, look, server.baseUrl);
-        }
+        if (look !== "window") await page.click("#prebuilt-form button");
+        step = await secondStep(page, look, server.baseUrl);
       }
       await enterCode(step, "challenge", app.code());
       await signedIn(page, demo, "signIn");
