@@ -299,11 +299,6 @@ class PuppeteerPage extends Page {
     return page;
   }
 
-  /** Whether it has been closed, by itself or another. */
-  async isClosed() {
-    return this.native.isClosed();
-  }
-
   /** Goes to a URL and waits until it is loaded. */
   async goto(url) {
     await this.native.goto(url);
@@ -623,10 +618,6 @@ class WebKitPage extends Page {
   _beside(place) {
     const page = new WebKitPage(this.engine, this.native);
     return Object.assign(page, { _scale: this._scale, _place: this._place, _found: this._found, _urls: this._urls, _root: this }, place);
-  }
-
-  async isClosed() {
-    return !(await this.native.getAllWindowHandles()).includes(this._handle);
   }
 
   async _evaluate(text) {
