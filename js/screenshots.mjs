@@ -117,7 +117,7 @@ const sets = {
         const ui = await (await page.waitForSelector("iframe[name=authsignal]")).contentFrame();
         await arrive(ui, step);
         if (step === "enroll") await scan(ui);
-        await page.waitForFunction(() => document.querySelector("iframe").classList.contains("as-iframe-ready"));
+        await page.waitForFunction(() => document.querySelector("iframe[name=authsignal]").closest("dialog").style.opacity === "1");
         await take(page, name);
         await ui.click(`#${step} .quit`);
         await page.waitForFunction(() => document.querySelector("#prebuilt-form .error").textContent);
