@@ -120,6 +120,15 @@ export async function openBrowser(engine, { scheme = "light" } = {}) {
   }
 }
 
+/** Waits for input that may close the window or frame that it goes to before the key is let go. */
+export async function unlessGone(input) {
+  try {
+    await input;
+  } catch (error) {
+    if (!/closed|detached|no such (window|frame)|NoSuch(Window|Frame)/i.test(`${error.name} ${error.message}`)) throw error;
+  }
+}
+
 /**
  * A page, the same for every engine; and a frame in it, or a window that it has
  * opened, as `frame` and `opens` give them. What concerns the whole page
@@ -218,10 +227,10 @@ class Page {
     return [...(await this._problems()), ...foreign.map((url) => `request: ${url}`)];
   }
 
-  /** Presses a key by its name in KeyboardEvent.key, with others held: "Enter", "Shift+Tab". */
+  /** Presses a key by its name in KeyboardEvent.key, with others held: "Enter", "Shift+Tab". It may close the window. */
   async press(keys) {
     const names = keys.split("+");
-    await this._press(names.pop(), names);
+    await unlessGone(this._press(names.pop(), names));
   }
 }
 

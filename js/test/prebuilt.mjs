@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { Authsignal as Backend } from "@authsignal/node";
 import { authenticatorApp } from "./authenticator.mjs";
+import { unlessGone } from "./browsers.mjs";
 import { startServer } from "./harness.mjs";
 
 /** The management key of a server that setTenant is used with. */
@@ -59,7 +60,7 @@ export async function scan(frame) {
 export async function enter(frame, id, code) {
   await arrive(frame, id);
   await frame.type(`#${id}-code`, code);
-  await (await frame.$(`#${id}-code`)).press("Enter");
+  await unlessGone((await frame.$(`#${id}-code`)).press("Enter"));
 }
 
 async function until(condition) {
