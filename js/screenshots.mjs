@@ -5,8 +5,10 @@
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
+import { startDemo } from "./test/demo.mjs";
 import { launchBrowser, startServer } from "./test/harness.mjs";
 import { fillPortal, portalPages, signIn } from "./test/portal.mjs";
+import { arrive, backendOf, enter, managementKey, prebuiltPages, scan, setTenant } from "./test/prebuilt.mjs";
 
 const [folder, ...names] = process.argv.slice(2);
 if (!folder) throw new Error("usage: node js/screenshots.mjs FOLDER [NAME...]");
@@ -35,6 +37,95 @@ const sets = {
       }
     } finally {
       await server.stop();
+    }
+  },
+
+  async prebuilt(browser, take) {
+    const server = await startServer({ env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } });
+    try {
+      const app = "http://app.test";
+      await setTenant(server, { origins: [app] });
+      const visit = async (name, run) => {
+        const page = await browser.newPage(); // some pages break their requests
+        await run(page);
+        await page.waitForSelector("main > section:not([hidden])");
+        await take(page, name);
+        await page.close();
+      };
+      for (const [name, { run }] of Object.entries(prebuiltPages(() => ({ server, app, evil: "http://evil.test" })))) {
+        await visit(name.replaceAll(" ", "-"), run);
+      }
+      const enroll = (attributes) => async (page) => {
+        const { url } = await backendOf(server).track({ userId: `in-${attributes.locale}`, action: "signIn", attributes });
+        await page.goto(url);
+        await scan(page);
+      };
+      await visit("enroll-german", enroll({ locale: "de" }));
+      const logo = `data:image/svg+xml;base64,${btoa('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 40"><rect width="160" height="40" rx="8" fill="#ffd400"/><circle cx="20" cy="20" r="10"/></svg>')}`;
+      await setTenant(server, { branding: { name: "Sunny & Co", color: "#ffd400", logo } });
+      await visit("branded", enroll({ locale: "en" }));
+    } finally {
+      await server.stop();
+    }
+  },
+
+  async demo(browser, take) {
+    const demo = await startDemo();
+    try {
+      const page = await browser.newPage();
+      await page.goto(demo.url);
+      await arrive(page, "signIn");
+      await take(page, "sign-in");
+      const begin = async (username, ...choices) => {
+        await arrive(page, "signIn");
+        for (const choice of choices) await page.click(`input[value=${choice}]`);
+        await page.$eval("#username", (field) => (field.value = ""));
+        await page.type("#username", username);
+        await page.keyboard.press("Enter");
+      };
+      await begin("ada", "custom");
+      const phone = await scan(page);
+      await page.waitForFunction(() => document.querySelector("#qr").complete && document.querySelector("#enroll-ready").checkVisibility());
+      await take(page, "enroll");
+      await page.type("#enroll-code", "000000");
+      await page.keyboard.press("Enter");
+      await page.waitForFunction(() => document.querySelector("#enroll-error").textContent);
+      await take(page, "enroll-wrong-code");
+      await page.$eval("#enroll-code", (field) => (field.value = ""));
+      await enter(page, "enroll", phone.code());
+      await arrive(page, "account");
+      await page.waitForFunction(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
+      await take(page, "account");
+      await page.click("#remove");
+      await take(page, "confirm-remove");
+      await page.click("#keep");
+      await page.click("#account .sign-out");
+      await begin("ada");
+      await arrive(page, "challenge");
+      await take(page, "challenge");
+      await page.click("#challenge .sign-out");
+
+      await arrive(page, "signIn");
+      await page.click("input[value=prebuilt]");
+      await take(page, "sign-in-prebuilt");
+      await begin("ada", "prebuilt", "window");
+      await arrive(page, "prebuilt");
+      await take(page, "prebuilt-window");
+      await page.click("#prebuilt .sign-out");
+      for (const [name, username, step] of [["popup-challenge", "ada", "challenge"], ["popup-enroll", "grace", "enroll"]]) {
+        await begin(username, "prebuilt", "popup");
+        const ui = await (await page.waitForSelector("iframe[name=authsignal]")).contentFrame();
+        await arrive(ui, step);
+        if (step === "enroll") await scan(ui);
+        await page.waitForFunction(() => document.querySelector("iframe[name=authsignal]").closest("dialog").style.opacity === "1");
+        await take(page, name);
+        await ui.click(`#${step} .quit`);
+        await page.waitForFunction(() => document.querySelector("#prebuilt-form .error").textContent);
+        if (step === "challenge") await take(page, "prebuilt-closed");
+        await page.click("#prebuilt .sign-out");
+      }
+    } finally {
+      await demo.stop();
     }
   },
 };

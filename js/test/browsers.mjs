@@ -120,7 +120,21 @@ export async function openBrowser(engine, { scheme = "light" } = {}) {
   }
 }
 
-/** A page, the same for every engine. */
+/** Waits for input that may close the window or frame that it goes to before the key is let go. */
+export async function unlessGone(input) {
+  try {
+    await input;
+  } catch (error) {
+    if (!/closed|detached|no such (window|frame)|NoSuch(Window|Frame)/i.test(`${error.name} ${error.message}`)) throw error;
+  }
+}
+
+/**
+ * A page, the same for every engine; and a frame in it, or a window that it has
+ * opened, as `frame` and `opens` give them. What concerns the whole page
+ * (goto, setViewport, screenshot, problems, close) is asked of the page or
+ * window and not of a frame.
+ */
 class Page {
   _found = [];
   _urls = [];
@@ -223,10 +237,10 @@ class Page {
     await this.evaluate(() => void globalThis[Symbol.for("test:problems")]?.splice(0));
   }
 
-  /** Presses a key by its name in KeyboardEvent.key, with others held: "Enter", "Shift+Tab". */
+  /** Presses a key by its name in KeyboardEvent.key, with others held: "Enter", "Shift+Tab". It may close the window. */
   async press(keys) {
     const names = keys.split("+");
-    await this._press(names.pop(), names);
+    await unlessGone(this._press(names.pop(), names));
   }
 }
 
@@ -272,12 +286,34 @@ class PuppeteerPage extends Page {
   }
 
   _evaluate(text) {
-    return this.native.evaluate(text);
+    return (this._frame ?? this.native).evaluate(text);
   }
 
   async _problems() {
     await this.native.evaluate("0"); // what has happened before this has then arrived
     return [...this._found];
+  }
+
+  /** The document in the frame that a CSS selector finds, when it is there. */
+  async frame(selector) {
+    await this.waitForVisible(selector);
+    const element = await this.native.$(selector);
+    const frame = new PuppeteerPage(this.engine, this.native);
+    Object.assign(frame, { _frame: await element.contentFrame(), _found: this._found, _urls: this._urls });
+    return frame;
+  }
+
+  /** The window that an action makes the page open. It is told apart from the page, but shares its context. */
+  async opens(action) {
+    const opened = new Promise((resolve, reject) => {
+      this.native.once("popup", resolve);
+      setTimeout(() => reject(new Error(`${this.engine}: no window was opened`)), patience).unref();
+    });
+    await action();
+    const page = new PuppeteerPage(this.engine, await opened);
+    page._listen();
+    page.native.setDefaultTimeout(patience);
+    return page;
   }
 
   /** Goes to a URL and waits until it is loaded. */
@@ -291,7 +327,7 @@ class PuppeteerPage extends Page {
 
   /** Clicks into the middle of the element that a CSS selector finds. */
   async click(selector) {
-    await this.native.click(selector);
+    await (this._frame ?? this.native).click(selector);
   }
 
   /** Types into what has the focus. */
@@ -320,9 +356,9 @@ class PuppeteerPage extends Page {
     await this.native.setViewport({ width, height, deviceScaleFactor: scale, isMobile: touch, hasTouch: touch });
   }
 
-  /** Closes the page and its context. */
+  /** Closes the page and its context; or the window. */
   async close() {
-    await this._context.close();
+    await (this._context ?? this.native).close();
   }
 }
 
@@ -558,6 +594,8 @@ class WebKitPage extends Page {
           }),
         )
         .build();
+      page._handle = await page.native.getWindowHandle();
+      page._place = { of: page };
       await page.setViewport(viewport);
       return page;
     } catch (error) {
@@ -566,7 +604,39 @@ class WebKitPage extends Page {
     }
   }
 
+  /**
+   * Points the driver, which has one place at a time, at this page: its window,
+   * and in this its frame. Pages that share a driver are not used at once.
+   */
+  async _enter() {
+    if (this._place.of === this && !this._selector) return;
+    await this.native.switchTo().window(this._handle);
+    this._place.of = this;
+    if (this._selector) await this.native.switchTo().frame(await this.native.findElement(By.css(this._selector)));
+  }
+
+  async frame(selector) {
+    await this.waitForVisible(selector);
+    return this._beside({ _handle: this._handle, _selector: selector });
+  }
+
+  async opens(action) {
+    const before = new Set(await this.native.getAllWindowHandles());
+    await action();
+    for (const deadline = Date.now() + patience; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+      const handle = (await this.native.getAllWindowHandles()).find((handle) => !before.has(handle));
+      if (handle) return this._beside({ _handle: handle });
+      if (Date.now() > deadline) throw new Error("WebKit: no window was opened");
+    }
+  }
+
+  _beside(place) {
+    const page = new WebKitPage(this.engine, this.native);
+    return Object.assign(page, { _scale: this._scale, _place: this._place, _found: this._found, _urls: this._urls, _root: this }, place);
+  }
+
   async _evaluate(text) {
+    await this._enter();
     const [outcome, value] = await this.native.executeAsyncScript(
       `const done = arguments[0];
       (async () => ${text})().then((v) => done(["value", v]), (e) => done(["error", e instanceof Error ? e + "\\n" + e.stack : String(e)]));`,
@@ -581,22 +651,27 @@ class WebKitPage extends Page {
   }
 
   async goto(url) {
+    await this._enter();
     await this.native.get(url);
   }
 
   async reload() {
+    await this._enter();
     await this.native.navigate().refresh();
   }
 
   async click(selector) {
+    await this._enter();
     await this.native.findElement(By.css(selector)).click();
   }
 
   async type(text) {
+    await this._enter();
     await this.native.actions().sendKeys(text).perform();
   }
 
   async _press(key, held) {
+    await this._enter();
     const code = (k) => keyCodes[k] ?? k;
     const actions = this.native.actions();
     for (const k of held) actions.keyDown(code(k));
@@ -607,6 +682,7 @@ class WebKitPage extends Page {
 
   async screenshot({ fullPage = false } = {}) {
     if (fullPage) throw new Error("WebKit makes no screenshot of a full page");
+    await this._enter();
     return Buffer.from(await this.native.takeScreenshot(), "base64");
   }
 
@@ -626,6 +702,10 @@ class WebKitPage extends Page {
   }
 
   async close() {
+    if (this._root) {
+      await this._enter();
+      return this.native.close();
+    }
     await this.native?.quit().catch(() => {}); // it may have ended
     await this._driver?.stop();
     await this._proxy?.close();

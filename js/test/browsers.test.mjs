@@ -61,6 +61,8 @@ for (const engine of engines) {
         serve(
           {
             "/": '<!doctype html><html lang="en"><title>A page</title><meta name="viewport" content="width=device-width"><style>body { margin: 0; background: #f00 } @media (prefers-color-scheme: dark) { body { background: #00f } }</style><body><button>no</button><input></body></html>',
+            "/frame.html": '<!doctype html><title>Outside</title><iframe src="/"></iframe><button>open</button><script src="/open.js"></script>',
+            "/open.js": 'document.querySelector("button").onclick = () => open("/");',
             "/early.html": '<!doctype html><script src="/early.js"></script>',
             "/early.js": 'console.error("early"); Promise.reject(new Error("rejected")); setTimeout(() => { throw new Error("thrown"); });',
             "/hang": () => {},
@@ -117,6 +119,22 @@ for (const engine of engines) {
       await page.goto(site.url);
       await page.evaluate(() => void setTimeout(() => (globalThis.late = { here: true }), 50));
       assert.deepEqual(await page.waitFor(() => globalThis.late), { here: true });
+    });
+
+    test("a frame and an opened window are driven like the page", async () => {
+      await page.goto(`${site.url}/frame.html`);
+      const frame = await page.frame("iframe");
+      const opened = await page.opens(() => page.click("button"));
+      for (const [place, text] of [[frame, "in"], [opened, "out"], [frame, "side"]]) {
+        await place.waitFor(() => document.title === "A page");
+        await place.click("input");
+        await place.type(text);
+      }
+      const typed = (place) => place.$eval("input", (field) => field.value);
+      assert.deepEqual([await typed(frame), await typed(opened)], ["inside", "out"]);
+      assert.equal(await page.evaluate(() => document.title), "Outside");
+      await opened.close();
+      assert.equal(await page.evaluate(() => document.title), "Outside");
     });
 
     test("problems tells what went wrong, and nothing of what did not", async () => {

@@ -20,6 +20,7 @@ import { authenticatorApp } from "./authenticator.mjs";
 import { engines, openBrowser } from "./browsers.mjs";
 import { startDemo } from "./demo.mjs";
 import { root, startServer } from "./harness.mjs";
+import { arrive } from "./steps.mjs";
 
 const require = createRequire(import.meta.url);
 const jsQR = require("jsqr");
@@ -44,18 +45,6 @@ async function visit(browser, run, { at = demo, viewport = desktop, tolerated } 
     assert.deepEqual(tolerated ? problems.filter((p) => !tolerated.test(p)) : problems, []);
   } finally {
     await page.close();
-  }
-}
-
-/** Waits for a step; the others are then out of sight. */
-async function arrive(page, step) {
-  try {
-    await page.waitFor(
-      (step) => [...document.querySelectorAll("main > section:not([hidden])")].map((s) => s.id).join() === step,
-      step,
-    );
-  } catch {
-    assert.fail(`the page did not come to ${step}:\n${await page.$eval("main", (main) => main.innerText)}`);
   }
 }
 

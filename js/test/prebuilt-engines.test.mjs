@@ -4,9 +4,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Authsignal as Backend } from "@authsignal/node";
-import { authenticatorApp } from "./authenticator.mjs";
 import { engines, openBrowser } from "./browsers.mjs";
 import { dist, serve, startServer } from "./harness.mjs";
+import { arrive, authenticatorOf, enterCode } from "./steps.mjs";
 
 let api;
 let backend;
@@ -40,13 +40,6 @@ for (const engine of engines.filter((name) => name !== "Chromium")) {
     test("enroll, come back, enter a code, come back, change the settings, and come back", async () => {
       const page = await browser.newPage({ viewport: { width: 390, height: 844 } });
       const userId = `user-of-${engine}`;
-      const shown = (id) => page.waitFor((id) => document.querySelector("main > section:not([hidden])")?.id === id, id);
-      const enter = async (id, code) => {
-        await shown(id);
-        await page.click(`#${id}-code`);
-        await page.type(code);
-        await page.press("Enter");
-      };
       const back = async () => {
         const query = await page.waitFor(() => location.pathname === "/back" && location.search);
         const { state } = await backend.validateChallenge({ token: new URLSearchParams(query).get("token") });
@@ -66,17 +59,16 @@ for (const engine of engines.filter((name) => name !== "Chromium")) {
       };
 
       await go((await track(userId)).url);
-      await shown("enroll");
-      const phone = authenticatorApp(await page.waitFor(() => document.querySelector("#open-app").getAttribute("href")));
+      const phone = await authenticatorOf(page);
       await page.waitFor(() => document.querySelector("#qr").naturalWidth > 0);
-      await enter("enroll", phone.code());
+      await enterCode(page, "enroll", phone.code());
       assert.equal(await back(), "CHALLENGE_SUCCEEDED");
 
       const tracked = await track(userId, { redirectToSettings: true });
       assert.equal(tracked.state, "CHALLENGE_REQUIRED");
       await go(tracked.url);
-      await enter("challenge", phone.code());
-      await shown("settings");
+      await enterCode(page, "challenge", phone.code());
+      await arrive(page, "settings");
       await page.waitFor(() => document.querySelector("#list li .remove")?.checkVisibility?.() ?? document.querySelector("#list li .remove"));
       await page.click("#list li .remove");
       await page.click("#list li .danger");

@@ -1,21 +1,20 @@
 // The pre-built UI in Chromium, opened as applications open it: by the official
 // browser SDK and by this one, in redirect, popup and window mode, against the
-// real server. A journey in each engine is in prebuilt-engines.test.mjs.
+// real server. Journeys in each engine are in prebuilt-engines.test.mjs and
+// journey.test.mjs.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
-import { Authsignal as Backend } from "@authsignal/node";
 import { PNG } from "pngjs";
 import { authenticatorApp } from "./authenticator.mjs";
 import { dist, launchBrowser, serve, startServer, watch } from "./harness.mjs";
+import { arrive, backendOf, enrolled, enter, managementKey, prebuiltPages, scan, setTenant, title } from "./prebuilt.mjs";
 
 const require = createRequire(import.meta.url);
 const jsQR = require("jsqr");
 const axeSource = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
-
-const managementKey = "management-key-of-the-tests";
 
 let api;
 let backend;
@@ -36,7 +35,7 @@ before(async () => {
     launchBrowser("--host-resolver-rules=MAP *.test 127.0.0.1"),
   ]);
   root = api.baseUrl.replace(/v1$/, "");
-  backend = new Backend({ apiSecretKey: api.apiSecretKey, apiUrl: api.baseUrl });
+  backend = backendOf(api);
   const page = (tag) => `<!doctype html><html lang="en"><title>An application's page</title><body><p>An application.</p><script src="${tag}"></script></body></html>`;
   site = await serve({
     "/official.html": page(tags.official),
@@ -47,7 +46,7 @@ before(async () => {
   });
   app = site.url.replace("127.0.0.1", "app.test");
   evil = site.url.replace("127.0.0.1", "evil.test");
-  await tenant({ origins: [app] });
+  await setTenant(api, { origins: [app] });
 });
 after(async () => {
   await browser?.close();
@@ -55,29 +54,9 @@ after(async () => {
   await api?.stop();
 });
 
-/** Sets something of the tenant. */
-async function tenant(change, at = api) {
-  const response = await fetch(`${at.baseUrl}/management/tenants/${at.tenantId}`, {
-    method: "PUT",
-    headers: { Authorization: `Basic ${btoa(`${managementKey}:`)}`, "Content-Type": "application/json" },
-    body: JSON.stringify(change),
-  });
-  assert.equal(response.status, 200, await response.text());
-}
-
 let users = 0;
 const newUser = () => `user-${++users}`;
 const track = (userId, attributes = {}) => backend.track({ userId, action: "signIn", attributes: { redirectUrl: `${app}/back?keep=this`, ...attributes } });
-
-/** Enrolls a user without a page; gives the authenticator app. */
-async function enrolled(userId) {
-  const { token } = await backend.track({ userId, action: "enroll" });
-  const post = async (path, body) =>
-    (await fetch(`${api.baseUrl}/client/${path}`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body })).json();
-  const phone = authenticatorApp((await post("user-authenticators/totp")).uri);
-  assert.equal((await post("verify/totp", JSON.stringify({ verificationCode: phone.code() }))).isVerified, true);
-  return phone;
-}
 
 /**
  * Runs a test with a page of its own. At its end nothing may have gone wrong in
@@ -97,35 +76,6 @@ async function visit(run, { viewport = { width: 1100, height: 800 }, scheme = "l
   } finally {
     await context.close();
   }
-}
-
-/** Waits until a section is shown, and the others are not. */
-async function arrive(frame, id) {
-  try {
-    await frame.waitForFunction(
-      (id) => [...document.querySelectorAll("main > section:not([hidden])")].map((s) => s.id).join() === id,
-      {},
-      id,
-    );
-  } catch {
-    assert.fail(`the page did not come to ${id}:\n${await frame.$eval("body", (body) => body.innerText)}`);
-  }
-}
-
-const title = (frame) => frame.$eval("main > section:not([hidden]) h1", (h) => h.textContent);
-
-/** Waits for the secret, and gives an authenticator app with it. */
-async function scan(frame) {
-  await arrive(frame, "enroll");
-  await frame.waitForSelector("#open-app[href]");
-  return authenticatorApp(await frame.$eval("#open-app", (a) => a.getAttribute("href")));
-}
-
-/** Enters a code in the section that is shown. */
-async function enter(frame, id, code) {
-  await arrive(frame, id);
-  await frame.type(`#${id}-code`, code);
-  await (await frame.$(`#${id}-code`)).press("Enter");
 }
 
 /** Opens the application's page with one of the SDKs. */
@@ -231,7 +181,7 @@ for (const name of Object.keys(tags)) {
   test(`${name}: a dismissed popup returns no token`, async () => {
     await visit(async (page) => {
       const user = newUser();
-      await enrolled(user);
+      await enrolled(api, user);
       await open(page, name);
       const ui = await launch(page, (await track(user)).url, "popup");
       await arrive(ui, "challenge");
@@ -260,7 +210,7 @@ for (const name of Object.keys(tags)) {
         await page.reload();
         await open(page, name);
         const user = newUser();
-        await enrolled(user);
+        await enrolled(api, user);
         const { url } = await track(user);
         const known = await launch(page, url, "window");
         await arrive(known, "challenge");
@@ -279,7 +229,7 @@ test("a page that nobody has named gets no frame and hears nothing", async () =>
   await visit(
     async (page) => {
       const user = newUser();
-      const phone = await enrolled(user);
+      const phone = await enrolled(api, user);
       await open(page, "official", evil);
       const { url } = await track(user);
       const ui = await launch(page, url, "popup");
@@ -303,7 +253,7 @@ test("a page that nobody has named gets no frame and hears nothing", async () =>
 test("what a foreign page says to the application is ignored", async () => {
   await visit(async (page, context) => {
     const user = newUser();
-    await enrolled(user);
+    await enrolled(api, user);
     await open(page, "official");
     const ui = await launch(page, (await track(user)).url, "popup");
     await arrive(ui, "challenge");
@@ -327,7 +277,7 @@ test("the token is gone from the address, the history and the page before anythi
   await visit(
     async (page) => {
       const user = newUser();
-      await enrolled(user);
+      await enrolled(api, user);
       const { url, token } = await track(user);
       const seen = [];
       page.on("request", (request) => seen.push([request.url(), request.headers().referer]));
@@ -392,134 +342,7 @@ test("the QR code is the URI, and the secret is the QR code's", async () => {
   }
 });
 
-/** The pages by name: how each is reached, and its title. `run` brings the page there. */
-const pages = {
-  enroll: { title: "Set up your authenticator app", run: async (page) => (await page.goto((await track(newUser())).url), scan(page)) },
-  challenge: {
-    title: "Enter your code",
-    async run(page) {
-      const user = newUser();
-      await enrolled(user);
-      await page.goto((await track(user)).url);
-      await arrive(page, "challenge");
-    },
-  },
-  "wrong code": {
-    title: "Enter your code",
-    async run(page) {
-      await pages.challenge.run(page);
-      await enter(page, "challenge", "12345");
-      await page.waitForFunction(() => document.querySelector("#challenge-error").textContent !== "");
-    },
-  },
-  settings: {
-    title: "Your authenticators",
-    async run(page) {
-      const user = newUser();
-      const phone = await enrolled(user);
-      await backend.enrollVerifiedAuthenticator({ userId: user, attributes: { verificationMethod: "EMAIL_OTP", email: "jane@example.com" } });
-      await page.goto((await track(user, { redirectToSettings: true })).url);
-      await enter(page, "challenge", phone.code());
-      await page.waitForFunction(() => document.querySelectorAll("#list li").length === 2);
-      await page.click("#list li .remove");
-    },
-  },
-  "no authenticator": {
-    title: "Your authenticators",
-    async run(page) {
-      await page.goto((await track(newUser(), { redirectToSettings: true })).url);
-      await page.waitForSelector("#settings-empty", { visible: true });
-    },
-  },
-  done: { title: "Done", run: (page) => inState(page, "CHALLENGE_SUCCEEDED") },
-  blocked: { title: "Not allowed", run: (page) => inState(page, "BLOCK") },
-  review: { title: "Under review", run: (page) => inState(page, "REVIEW_REQUIRED") },
-  refused: { title: "Not successful", run: (page) => inState(page, "CHALLENGE_FAILED") },
-  missing: { title: "Please start again", run: (page) => page.goto(root), tolerated: /status of 401/ },
-  invalid: { title: "This link does not work", run: (page) => page.goto(`${root}?token=nonsense`), tolerated: /status of 401/ },
-  "not returnable": {
-    title: "This app is not set up for this page",
-    run: async (page) => page.goto((await track(newUser(), { redirectUrl: `${evil}/back` })).url),
-    tolerated: /status of 400/,
-  },
-  unavailable: {
-    title: "Not available",
-    async run(page) {
-      const user = newUser();
-      await backend.enrollVerifiedAuthenticator({ userId: user, attributes: { verificationMethod: "EMAIL_OTP", email: "jane@example.com" } });
-      await page.goto((await track(user)).url);
-    },
-    tolerated: /status of 400/,
-  },
-  expired: {
-    title: "This took too long",
-    async run(page) {
-      const hasty = await startServer({ args: ["-token-ttl", "1s"] });
-      try {
-        const { url } = await new Backend({ ...hasty, apiUrl: hasty.baseUrl }).track({ userId: "u", action: "signIn" });
-        await until(async () => (await fetch(url)).status === 401);
-        await page.goto(url);
-        await arrive(page, "failure");
-        await page.waitForFunction(() => document.readyState === "complete");
-      } finally {
-        await hasty.stop();
-      }
-    },
-    tolerated: /status of 401|request: /,
-  },
-  "too many attempts": {
-    title: "Too many wrong codes",
-    async run(page) {
-      const user = newUser();
-      const phone = await enrolled(user);
-      const { url, token } = await track(user);
-      await until(async () => {
-        const response = await fetch(`${api.baseUrl}/client/verify/totp`, {
-          method: "POST",
-          headers: { Authorization: `Bearer ${token}` },
-          body: JSON.stringify({ verificationCode: phone.wrong() }),
-        });
-        return (await response.json()).failureReason === "MAX_ATTEMPTS_EXCEEDED";
-      });
-      await page.goto(url);
-      await enter(page, "challenge", phone.code());
-      await arrive(page, "failure");
-    },
-  },
-  "no connection": {
-    title: "No connection",
-    async run(page) {
-      await page.setRequestInterception(true);
-      page.on("request", (request) => (request.url().endsWith("/totp") ? request.abort() : request.continue()));
-      await page.goto((await track(newUser())).url);
-      await arrive(page, "failure");
-    },
-    tolerated: /ERR_FAILED/,
-  },
-  "no module": {
-    title: "This page could not be loaded whole",
-    async run(page) {
-      await page.setRequestInterception(true);
-      page.on("request", (request) => (request.url().endsWith(".wasm") ? request.abort() : request.continue()));
-      await page.goto((await track(newUser())).url);
-      await arrive(page, "failure");
-    },
-    tolerated: /ERR_FAILED|preload/,
-  },
-};
-
-async function inState(page, state) {
-  const user = newUser();
-  await enrolled(user);
-  const { url, idempotencyKey } = await track(user);
-  await backend.updateAction({ userId: user, action: "signIn", idempotencyKey, attributes: { state } });
-  await page.goto(url);
-}
-
-async function until(condition) {
-  const deadline = Date.now() + 30_000;
-  while (!(await condition())) assert.ok(Date.now() < deadline, "it did not come to that in time");
-}
+const pages = prebuiltPages(() => ({ server: api, app, evil }));
 
 describe("each page", { concurrency: 2 }, () => {
   for (const [name, { title: expected, run, tolerated }] of Object.entries(pages)) {
@@ -542,26 +365,12 @@ describe("each page", { concurrency: 2 }, () => {
             await page.evaluate(() => [document.documentElement.scrollWidth, ...[...document.querySelectorAll("button, input")].filter((e) => e.checkVisibility()).map((e) => e.getBoundingClientRect().right <= innerWidth)].filter((v) => v !== true)),
             [320],
           );
-          await shoot(page, name);
         },
         { tolerated },
       );
     });
   }
 });
-
-/** Takes pictures of a page where AUTHSIGNAL_SCREENSHOTS names a folder for them. */
-async function shoot(page, name) {
-  const folder = process.env.AUTHSIGNAL_SCREENSHOTS;
-  if (!folder) return;
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-    for (const [device, viewport] of Object.entries({ phone: { width: 390, height: 844 }, desktop: { width: 1280, height: 800 } })) {
-      await page.setViewport(viewport);
-      await page.screenshot({ path: `${folder}/prebuilt-${name.replaceAll(" ", "-")}-${device}-${scheme}.png`, fullPage: true });
-    }
-  }
-}
 
 test("trying again after a failure goes on where it stopped", async () => {
   await visit(
@@ -582,7 +391,7 @@ test("a lost answer costs a new code, not the journey", async () => {
   await visit(
     async (page) => {
       const user = newUser();
-      const phone = await enrolled(user);
+      const phone = await enrolled(api, user);
       await page.goto((await track(user)).url);
       await arrive(page, "challenge");
       await page.setRequestInterception(true);
@@ -603,7 +412,7 @@ test("a lost answer costs a new code, not the journey", async () => {
 test("settings: enter a code, add one, remove one, and go back", async () => {
   await visit(async (page) => {
     const user = newUser();
-    const phone = await enrolled(user);
+    const phone = await enrolled(api, user);
     const { url } = await track(user, { redirectToSettings: true });
     await page.goto(url);
     await enter(page, "challenge", phone.code());
@@ -639,7 +448,7 @@ test("settings: enter a code, add one, remove one, and go back", async () => {
 test("settings: without the right there is a list, and a code gives the right", async () => {
   await visit(async (page) => {
     const user = newUser();
-    const phone = await enrolled(user);
+    const phone = await enrolled(api, user);
     const { url, idempotencyKey } = await track(user, { redirectToSettings: true });
     await backend.updateAction({ userId: user, action: "signIn", idempotencyKey, attributes: { state: "ALLOW" } });
     await page.goto(url);
@@ -655,7 +464,7 @@ test("settings: without the right there is a list, and a code gives the right", 
 test("force_enrollment asks one who is enrolled for a code, then adds another", async () => {
   await visit(async (page) => {
     const user = newUser();
-    const phone = await enrolled(user);
+    const phone = await enrolled(api, user);
     await page.goto(`${(await track(user)).url}&force_enrollment=true`);
     await enter(page, "challenge", phone.code());
     const second = await scan(page);
@@ -720,8 +529,8 @@ test("a tenant's name, logo and colour", async () => {
   const own = await startServer({ env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } });
   try {
     const logo = `data:image/svg+xml;base64,${btoa('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 40"><rect width="160" height="40" rx="8" fill="#ffd400"/><script>alert(1)</script></svg>')}`;
-    await tenant({ branding: { name: "Sunny & Co", color: "#ffd400", logo } }, own);
-    const { url } = await new Backend({ ...own, apiUrl: own.baseUrl }).track({ userId: "u", action: "signIn" });
+    await setTenant(own, { branding: { name: "Sunny & Co", color: "#ffd400", logo } });
+    const { url } = await backendOf(own).track({ userId: "u", action: "signIn" });
     await visit(
       async (page) => {
         await page.goto(url);
@@ -737,7 +546,6 @@ test("a tenant's name, logo and colour", async () => {
           const { violations } = await page.evaluate(() => globalThis.axe.run());
           assert.deepEqual(violations.map((v) => [scheme, v.id, v.nodes.map((n) => n.html)]), []);
         }
-        await shoot(page, "branded");
       },
       { tolerated: new RegExp(`^request: ${new URL(own.baseUrl).origin}`) },
     );

@@ -345,7 +345,8 @@ function row(item, last) {
   return element;
 }
 
-const date = (iso) => new Intl.DateTimeFormat(lang, { dateStyle: "medium" }).format(new Date(iso));
+/** A day, which no line breaks. */
+const date = (iso) => new Intl.DateTimeFormat(lang, { dateStyle: "medium" }).format(new Date(iso)).replaceAll(" ", "\u00a0");
 
 $("unlock-button").addEventListener("click", () => {
   notice("");

@@ -1,0 +1,205 @@
+// What the tests and the pictures of the pre-built UI share, for Chromium by
+// puppeteer: its steps, and how to come to each of its pages.
+
+import assert from "node:assert/strict";
+import { Authsignal as Backend } from "@authsignal/node";
+import { authenticatorApp } from "./authenticator.mjs";
+import { unlessGone } from "./browsers.mjs";
+import { startServer } from "./harness.mjs";
+
+/** The management key of a server that setTenant is used with. */
+export const managementKey = "management-key-of-the-tests";
+
+/** Sets something of the tenant of a server. */
+export async function setTenant(server, change) {
+  const response = await fetch(`${server.baseUrl}/management/tenants/${server.tenantId}`, {
+    method: "PUT",
+    headers: { Authorization: `Basic ${btoa(`${managementKey}:`)}`, "Content-Type": "application/json" },
+    body: JSON.stringify(change),
+  });
+  assert.equal(response.status, 200, await response.text());
+}
+
+/** The official server SDK for a server. */
+export const backendOf = ({ apiSecretKey, baseUrl }) => new Backend({ apiSecretKey, apiUrl: baseUrl });
+
+/** Enrolls a user without a page; gives the authenticator app. */
+export async function enrolled(server, userId) {
+  const backend = backendOf(server);
+  const { token } = await backend.track({ userId, action: "enroll" });
+  const post = async (path, body) =>
+    (await fetch(`${server.baseUrl}/client/${path}`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body })).json();
+  const phone = authenticatorApp((await post("user-authenticators/totp")).uri);
+  assert.equal((await post("verify/totp", JSON.stringify({ verificationCode: phone.code() }))).isVerified, true);
+  return phone;
+}
+
+/** Waits until a section is shown, and the others are not. */
+export async function arrive(frame, id) {
+  try {
+    await frame.waitForFunction(
+      (id) => [...document.querySelectorAll("main > section:not([hidden])")].map((s) => s.id).join() === id,
+      {},
+      id,
+    );
+  } catch {
+    assert.fail(`the page did not come to ${id}:\n${await frame.$eval("body", (body) => body.innerText)}`);
+  }
+}
+
+export const title = (frame) => frame.$eval("main > section:not([hidden]) h1", (h) => h.textContent);
+
+/** Waits for the secret, and gives an authenticator app with it. */
+export async function scan(frame) {
+  await arrive(frame, "enroll");
+  await frame.waitForSelector("#open-app[href]");
+  return authenticatorApp(await frame.$eval("#open-app", (a) => a.getAttribute("href")));
+}
+
+/** Enters a code in the section that is shown. */
+export async function enter(frame, id, code) {
+  await arrive(frame, id);
+  await frame.type(`#${id}-code`, code);
+  await unlessGone((await frame.$(`#${id}-code`)).press("Enter"));
+}
+
+async function until(condition) {
+  const deadline = Date.now() + 30_000;
+  while (!(await condition())) assert.ok(Date.now() < deadline, "it did not come to that in time");
+}
+
+/**
+ * The pages by name: `run` brings a page there, which is then called `title`,
+ * and logs what `tolerated` matches. When they run, `at()` gives the server,
+ * and the origins `app` and `evil` that its tenant names and does not name.
+ */
+export function prebuiltPages(at) {
+  let users = 0;
+  const newUser = () => `page-user-${++users}`;
+  const track = (userId, attributes = {}) =>
+    backendOf(at().server).track({ userId, action: "signIn", attributes: { redirectUrl: `${at().app}/back`, ...attributes } });
+
+  async function inState(page, state) {
+    const user = newUser();
+    await enrolled(at().server, user);
+    const { url, idempotencyKey } = await track(user);
+    await backendOf(at().server).updateAction({ userId: user, action: "signIn", idempotencyKey, attributes: { state } });
+    await page.goto(url);
+  }
+
+  const pages = {
+    enroll: { title: "Set up your authenticator app", run: async (page) => (await page.goto((await track(newUser())).url), scan(page)) },
+    challenge: {
+      title: "Enter your code",
+      async run(page) {
+        const user = newUser();
+        await enrolled(at().server, user);
+        await page.goto((await track(user)).url);
+        await arrive(page, "challenge");
+      },
+    },
+    "wrong code": {
+      title: "Enter your code",
+      async run(page) {
+        await pages.challenge.run(page);
+        await enter(page, "challenge", "12345");
+        await page.waitForFunction(() => document.querySelector("#challenge-error").textContent !== "");
+      },
+    },
+    settings: {
+      title: "Your authenticators",
+      async run(page) {
+        const user = newUser();
+        const phone = await enrolled(at().server, user);
+        await backendOf(at().server).enrollVerifiedAuthenticator({ userId: user, attributes: { verificationMethod: "EMAIL_OTP", email: "jane@example.com" } });
+        await page.goto((await track(user, { redirectToSettings: true })).url);
+        await enter(page, "challenge", phone.code());
+        await page.waitForFunction(() => document.querySelectorAll("#list li").length === 2);
+        await page.click("#list li .remove");
+      },
+    },
+    "no authenticator": {
+      title: "Your authenticators",
+      async run(page) {
+        await page.goto((await track(newUser(), { redirectToSettings: true })).url);
+        await page.waitForSelector("#settings-empty", { visible: true });
+      },
+    },
+    done: { title: "Done", run: (page) => inState(page, "CHALLENGE_SUCCEEDED") },
+    blocked: { title: "Not allowed", run: (page) => inState(page, "BLOCK") },
+    review: { title: "Under review", run: (page) => inState(page, "REVIEW_REQUIRED") },
+    refused: { title: "Not successful", run: (page) => inState(page, "CHALLENGE_FAILED") },
+    missing: { title: "Please start again", run: (page) => page.goto(at().server.baseUrl.replace(/v1$/, "")), tolerated: /status of 401/ },
+    invalid: { title: "This link does not work", run: (page) => page.goto(`${at().server.baseUrl.replace(/v1$/, "")}?token=nonsense`), tolerated: /status of 401/ },
+    "not returnable": {
+      title: "This app is not set up for this page",
+      run: async (page) => page.goto((await track(newUser(), { redirectUrl: `${at().evil}/back` })).url),
+      tolerated: /status of 400/,
+    },
+    unavailable: {
+      title: "Not available",
+      async run(page) {
+        const user = newUser();
+        await backendOf(at().server).enrollVerifiedAuthenticator({ userId: user, attributes: { verificationMethod: "EMAIL_OTP", email: "jane@example.com" } });
+        await page.goto((await track(user)).url);
+      },
+      tolerated: /status of 400/,
+    },
+    expired: {
+      title: "This took too long",
+      async run(page) {
+        const hasty = await startServer({ args: ["-token-ttl", "1s"] });
+        try {
+          const { url } = await backendOf(hasty).track({ userId: "u", action: "signIn" });
+          await until(async () => (await fetch(url)).status === 401);
+          await page.goto(url);
+          await arrive(page, "failure");
+          await page.waitForFunction(() => document.readyState === "complete");
+        } finally {
+          await hasty.stop();
+        }
+      },
+      tolerated: /status of 401|request: /,
+    },
+    "too many attempts": {
+      title: "Too many wrong codes",
+      async run(page) {
+        const user = newUser();
+        const phone = await enrolled(at().server, user);
+        const { url, token } = await track(user);
+        await until(async () => {
+          const response = await fetch(`${at().server.baseUrl}/client/verify/totp`, {
+            method: "POST",
+            headers: { Authorization: `Bearer ${token}` },
+            body: JSON.stringify({ verificationCode: phone.wrong() }),
+          });
+          return (await response.json()).failureReason === "MAX_ATTEMPTS_EXCEEDED";
+        });
+        await page.goto(url);
+        await enter(page, "challenge", phone.code());
+        await arrive(page, "failure");
+      },
+    },
+    "no connection": {
+      title: "No connection",
+      async run(page) {
+        await page.setRequestInterception(true);
+        page.on("request", (request) => (request.url().endsWith("/totp") ? request.abort() : request.continue()));
+        await page.goto((await track(newUser())).url);
+        await arrive(page, "failure");
+      },
+      tolerated: /ERR_FAILED/,
+    },
+    "no module": {
+      title: "This page could not be loaded whole",
+      async run(page) {
+        await page.setRequestInterception(true);
+        page.on("request", (request) => (request.url().endsWith(".wasm") ? request.abort() : request.continue()));
+        await page.goto((await track(newUser())).url);
+        await arrive(page, "failure");
+      },
+      tolerated: /ERR_FAILED|preload/,
+    },
+  };
+  return pages;
+}
