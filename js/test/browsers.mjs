@@ -248,6 +248,9 @@ const ownAffair = (url) => new URL(url).pathname === "/favicon.ico";
 
 // ---- Chromium and Firefox ----
 
+/** puppeteer's pages that have opened another, or were opened. */
+const beside = new WeakSet();
+
 class PuppeteerPage extends Page {
   static async open(engine, browser, scheme, viewport) {
     const context = await browser.createBrowserContext();
@@ -311,6 +314,7 @@ class PuppeteerPage extends Page {
     });
     await action();
     const page = new PuppeteerPage(this.engine, await opened);
+    beside.add(this.native).add(page.native);
     page._listen();
     page.native.setDefaultTimeout(patience);
     return page;
@@ -327,6 +331,8 @@ class PuppeteerPage extends Page {
 
   /** Clicks into the middle of the element that a CSS selector finds. */
   async click(selector) {
+    // Chromium lays out nothing in a page behind a window.
+    if (beside.has(this.native)) await this.native.bringToFront();
     await (this._frame ?? this.native).click(selector);
   }
 
