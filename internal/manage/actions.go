@@ -31,8 +31,8 @@ func orDefault(settings api.ActionSettings, found bool, err error) (api.ActionSe
 // SetAction sets an action whole and gives the settings with the ids of their
 // rules; changed is false when they were so already.
 func SetAction(tx *store.Tx, action string, settings api.ActionSettings, now time.Time) (checked api.ActionSettings, changed bool, err error) {
-	if !api.IsActionCode(action) {
-		return settings, false, invalid("action must be 1 to 64 letters, digits, dashes and underscores.")
+	if err := checkAction(action); err != nil {
+		return settings, false, err
 	}
 	if checked, err = rules.Check(settings); err != nil {
 		return settings, false, invalid(err.Error())
@@ -46,8 +46,18 @@ func SetAction(tx *store.Tx, action string, settings api.ActionSettings, now tim
 	})
 }
 
+func checkAction(action string) error {
+	if !api.IsActionCode(action) {
+		return invalid("action must be 1 to 64 letters, digits, dashes and underscores.")
+	}
+	return nil
+}
+
 // DeleteAction makes an action one that nobody has set up.
 func DeleteAction(tx *store.Tx, action string, now time.Time) error {
+	if err := checkAction(action); err != nil {
+		return err
+	}
 	deleted, err := tx.DeleteActionSettings(action)
 	if err == nil && !deleted {
 		err = notFound("Nothing is set for this action.")

@@ -18,13 +18,16 @@ type Retention struct {
 // not wait long for it.
 const cleanBatch = 1000
 
-// Clean deletes, for all tenants, what is older than the retention says. It
-// returns how many rows went. Replicas may clean at the same time.
+// Clean deletes, for all tenants and the server itself, what is older than the
+// retention says. It returns how many rows went. Replicas may clean at the same
+// time.
 func (s *Store) Clean(ctx context.Context, r Retention, now time.Time) (int64, error) {
 	tenants, err := s.Tenants(ctx)
 	if err != nil {
 		return 0, err
 	}
+	// What is of the whole server has lines in the audit log too.
+	tenants = append(tenants, Tenant{})
 	var total int64
 	for _, tenant := range tenants {
 		for _, c := range []struct {

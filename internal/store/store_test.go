@@ -584,6 +584,27 @@ func TestCleanKeepsWhatIsYoung(t *testing.T) {
 	})
 }
 
+// What was done to the whole server is kept as long as a tenant's lines.
+func TestCleanForgetsTheServersOwnAuditLines(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	update(t, s, "", func(tx *Tx) error {
+		return errors.Join(tx.Audit(AuditEvent{At: now.Add(-2 * time.Hour), Kind: AuditConfiguration}),
+			tx.Audit(AuditEvent{At: now, Kind: AuditConfiguration}))
+	})
+	n, err := s.Clean(t.Context(), Retention{Actions: time.Hour, Audit: time.Hour, Pending: time.Hour}, now)
+	if err != nil || n != 1 {
+		t.Errorf("got %d rows, %v, want 1", n, err)
+	}
+	view(t, s, "", func(tx *Tx) error {
+		list, err := tx.AuditEvents("", 10)
+		if len(list) != 1 || !list[0].At.Equal(now) {
+			t.Errorf("got %+v", list)
+		}
+		return err
+	})
+}
+
 func TestAuditLogIsNewestFirst(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
