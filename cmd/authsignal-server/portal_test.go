@@ -133,6 +133,13 @@ func TestThePortalIsOffInPublic(t *testing.T) {
 	if got := status(strings.TrimSuffix(named.url, "/v1")); got != http.StatusNotFound {
 		t.Errorf("under another name: got %d", got)
 	}
+	// Its log is whole when it has ended.
+	if err := named.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := named.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
 	if strings.Contains(p.log.String()+named.stderr.String(), `"msg":"portal"`) {
 		t.Error("the log speaks of a portal")
 	}
