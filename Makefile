@@ -56,6 +56,13 @@ tools:
 	@npm --prefix $* ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
+# A bundler's package of another platform is optional, and not every registry
+# has it; npm ci would refuse the whole lock for it.
+js/test/setups/%/node_modules/.package-lock.json: js/test/setups/%/package.json js/test/setups/%/package-lock.json
+	$(say) "installing the npm packages of js/test/setups/$*"
+	@npm --prefix js/test/setups/$* install --no-save --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 types: js/node_modules/.package-lock.json
 	$(say) "checking types and writing declarations"
 	@npm --prefix js run --silent types

@@ -68,6 +68,7 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 	s.handler = mux
 	s.update(func(tx *store.Tx) error {
 		settings := api.DefaultAuthenticatorSettings("Acme")
+		settings.Active = true
 		if _, err := tx.PutTenant(settings, s.now); err != nil {
 			return err
 		}
@@ -88,6 +89,7 @@ func (s *site) update(f func(*store.Tx) error) {
 func (s *site) settings(change func(*api.AuthenticatorSettings)) {
 	s.t.Helper()
 	settings := api.DefaultAuthenticatorSettings("Acme")
+	settings.Active = true
 	change(&settings)
 	s.update(func(tx *store.Tx) error { _, err := tx.PutTenant(settings, s.now); return err })
 }
