@@ -5,7 +5,7 @@ export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages fuzz soak package bench-server bench-sdk screenshots
+.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages engines fuzz soak package bench-server bench-sdk screenshots
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -28,7 +28,8 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 test: tools wasm js types lint native pages ## check and test everything; install what the tests need
 	$(say) "all tests passed"
 
-test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: kills in mid-load, a million rows, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
+test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: Firefox and WebKit, kills in mid-load, a million rows, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
+	@$(MAKE) --no-print-directory engines
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test -race -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
@@ -96,8 +97,16 @@ native: wasm js
 	@.ci/with-postgres go test -race ./internal/store ./internal/portal ./internal/webhook ./internal/server ./internal/config ./cmd/authsignal-server
 
 pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers official-react)
-	$(say) "running the package and page tests"
-	@.ci/with-postgres npm --prefix js test
+	$(say) "running the package and page tests in Chromium; Firefox and WebKit are in make test-all"
+	@ENGINES=Chromium .ci/with-postgres npm --prefix js test
+
+# What runs in every engine, and in none but engines.
+engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs demo.test.mjs journey.test.mjs module.test.mjs \
+	official.test.mjs prebuilt-engines.test.mjs seed.test.mjs wrapper.test.mjs)
+
+engines: wasm js types ## run the package and page tests in Firefox and WebKit
+	$(say) "running the package and page tests in Firefox and WebKit"
+	@ENGINES=Firefox,WebKit node --test --test-reporter=spec $(engine_tests)
 
 screenshots: wasm js js/node_modules/.package-lock.json ## take pictures of every page into screenshots/; NAMES are sets
 	@node js/screenshots.mjs screenshots $(NAMES)
