@@ -64,7 +64,11 @@ test("from an empty database to a blocked action, by keyboard alone", { timeout:
   visit(async ({ server, page, url, password }) => {
     const authsignal = new Authsignal({ apiSecretKey: server.apiSecretKey, apiUrl: server.baseUrl });
     await assert.rejects(authsignal.track({ userId: "ada", action: "signIn", attributes: {} }), { errorCode: "AUTHENTICATOR_NOT_FOUND" });
-    assert.match(server.log(), new RegExp(`"activate":"${url}"`));
+    // The log comes through a pipe of its own.
+    for (const deadline = Date.now() + 20_000; !server.log().includes(`"activate":"${url}"`); ) {
+      assert.ok(Date.now() < deadline, `the log does not say where to activate:\n${server.log()}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
 
     await page.goto(url);
     await page.keyboard.type("not the password"); // the field has the focus
