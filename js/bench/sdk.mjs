@@ -18,8 +18,7 @@ import { parseArgs, promisify } from "node:util";
 import zlib from "node:zlib";
 import { build } from "esbuild";
 import { Secret, TOTP } from "otpauth";
-import puppeteer from "puppeteer-core";
-import { dist, findBrowser, root, startServer } from "../test/harness.mjs";
+import { dist, launchBrowser, root, startServer } from "../test/harness.mjs";
 import { draw } from "./chart.mjs";
 
 const { values: flags } = parseArgs({
@@ -266,19 +265,7 @@ let site;
 try {
   await buildPages(dir, api);
   site = await serve(dir);
-  browser = await puppeteer.launch({
-    executablePath: findBrowser(),
-    headless: true,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+  browser = await launchBrowser();
   // The first turns fill the cache, and are not counted.
   for (let run = -1; run < runs; run++) {
     for (let i = 0; i < sides.length; i++) {
