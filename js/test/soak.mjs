@@ -58,7 +58,7 @@ const levels = {
 /** Runs rounds at a level; gives a sample of the measures after each of `samples` parts. */
 export async function soak(level, rounds) {
   const [api, browser, site] = await Promise.all([
-    startServer(),
+    startServer({ args: ["-rate-limit", "0"] }), // all rounds come from one address
     openBrowser("Chromium"),
     serve({
       "/": '<!doctype html><html lang="en"><title>A soak</title><img alt="QR code"></html>',
