@@ -1,7 +1,11 @@
 -- What the operator's portal needs: who is signed in, and lists that stay
 -- quick however long they grow.
 
+-- All of it is one statement to goose, whose parser else takes a buffer of 4 MB
+-- for each line when the race detector empties its pool.
+
 -- +goose Up
+-- +goose StatementBegin
 -- The operator's password. There is one.
 CREATE TABLE portal_password (
     password_id INTEGER NOT NULL PRIMARY KEY,
@@ -61,8 +65,10 @@ CREATE INDEX actions_tenant ON actions (tenant_id, created_at);
 CREATE INDEX actions_state ON actions (tenant_id, action, state, created_at);
 DROP INDEX audit_at;
 CREATE INDEX audit_action ON audit (tenant_id, action, kind, at DESC, audit_id DESC);
+-- +goose StatementEnd
 
 -- +goose Down
+-- +goose StatementBegin
 DROP INDEX audit_action;
 CREATE INDEX audit_at ON audit (at);
 DROP INDEX actions_state;
@@ -73,3 +79,4 @@ DROP TABLE portal_attempts;
 DROP TABLE portal_browsers;
 DROP TABLE portal_sessions;
 DROP TABLE portal_password;
+-- +goose StatementEnd
