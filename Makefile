@@ -5,7 +5,8 @@ export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 # Everything is tested under the race detector, save SQLite: that is C made into
 # Go, and with it the tests take four times as long. Not its whole module: the
 # generic functions that another package shares with the standard library's must
-# stay instrumented. One set of flags for all: each package is compiled once.
+# stay instrumented. One set of flags for vet, staticcheck and the Go tests: each
+# package is compiled once for all of them.
 RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false
 
 SHELL := /bin/bash
@@ -41,8 +42,8 @@ test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## w
 	$(say) "killing replicas in mid-load, on PostgreSQL"
 	@AUTHSIGNAL_TEST_KILLS=40 .ci/with-postgres go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "the portal's lists among a million users and a million actions, on both stores"
-	@AUTHSIGNAL_TEST_ROWS=1000000 go test $(RACE) -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
-	@AUTHSIGNAL_TEST_ROWS=1000000 .ci/with-postgres go test $(RACE) -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
+	@AUTHSIGNAL_TEST_ROWS=1000000 go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
+	@AUTHSIGNAL_TEST_ROWS=1000000 .ci/with-postgres go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
 	$(say) "fuzzing"
 	@$(MAKE) --no-print-directory fuzz
 	$(say) "building the page of Next.js, and the tarball in two folders"
@@ -105,7 +106,7 @@ native: wasm js
 
 pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers official-react)
 	$(say) "running the package and page tests in Chromium; Firefox and WebKit are in make test-all"
-	@ENGINES=Chromium TEST_GOFLAGS='$(RACE)' .ci/with-postgres npm --prefix js test
+	@ENGINES=Chromium .ci/with-postgres npm --prefix js test
 
 # What runs in every engine, and in none but engines.
 engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs demo.test.mjs journey.test.mjs module.test.mjs \
@@ -113,7 +114,7 @@ engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs demo.test.
 
 engines: wasm js types ## run the package and page tests in Firefox and WebKit
 	$(say) "running the package and page tests in Firefox and WebKit"
-	@ENGINES=Firefox,WebKit TEST_GOFLAGS='$(RACE)' node --test --test-reporter=spec $(engine_tests)
+	@ENGINES=Firefox,WebKit node --test --test-reporter=spec $(engine_tests)
 
 screenshots: wasm js js/node_modules/.package-lock.json ## take pictures of every page into screenshots/; NAMES are sets
 	@node js/screenshots.mjs screenshots $(NAMES)

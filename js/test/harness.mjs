@@ -27,11 +27,8 @@ process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
 
 const built = new Map();
 
-/**
- * Builds a Go program of this repository, once a test file; gives its path.
- * TEST_GOFLAGS has the flags that its packages are compiled with already.
- */
-export function goBuild(pkg, env = { GOFLAGS: process.env.TEST_GOFLAGS ?? process.env.GOFLAGS ?? "" }) {
+/** Builds a Go program of this repository, once a test file; gives its path. */
+export function goBuild(pkg, env = {}) {
   const key = pkg + JSON.stringify(env);
   if (!built.has(key)) {
     const out = path.join(temporary, `${path.basename(pkg)}-${built.size}`);
