@@ -2,8 +2,8 @@
 # everywhere. The Go command fetches it when it is not the one installed.
 export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 
-# Everything is tested under the race detector, save SQLite: that is C made into
-# Go, and with it the tests take four times as long. Not its whole module: the
+# The Go tests run under the race detector, save SQLite: that is C made into Go,
+# slow under it, and none of this project's memory. Not its whole module: the
 # generic functions that another package shares with the standard library's must
 # stay instrumented. One set of flags for vet, staticcheck and the Go tests: each
 # package is compiled once for all of them.
@@ -35,7 +35,7 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 test: tools wasm js types lint native pages ## check and test everything; install what the tests need
 	$(say) "all tests passed"
 
-test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: Firefox and WebKit, kills in mid-load, a million rows, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
+test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: Firefox and WebKit, kills in mid-load, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
 	@$(MAKE) --no-print-directory engines
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
@@ -44,6 +44,8 @@ test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## w
 	$(say) "the portal's lists among a million users and a million actions, on both stores"
 	@AUTHSIGNAL_TEST_ROWS=1000000 go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
 	@AUTHSIGNAL_TEST_ROWS=1000000 .ci/with-postgres go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
+	$(say) "the server's benchmark, in short"
+	@.ci/with-postgres go run ./cmd/benchserver -seconds 0.2 -users 2000 -o bin/bench-server.svg
 	$(say) "fuzzing"
 	@$(MAKE) --no-print-directory fuzz
 	$(say) "building the page of Next.js, and the tarball in two folders"

@@ -297,7 +297,7 @@ type server struct {
 }
 
 func (b *bench) start(database string) (*server, error) {
-	cmd := exec.CommandContext(b.ctx, b.binary, "-addr", "127.0.0.1:0", "-db", database, "-rate-limit", "0")
+	cmd := exec.CommandContext(b.ctx, b.binary, "-addr", "127.0.0.1:0", "-db", database, "-dev", "-rate-limit", "0")
 	cmd.Env = append(os.Environ(), "AUTHSIGNAL_TENANT_ID="+tenant, "AUTHSIGNAL_API_SECRET_KEY="+apiSecret,
 		"AUTHSIGNAL_ENCRYPTION_KEY="+base64.StdEncoding.EncodeToString(encryptionKey))
 	out, err := cmd.StdoutPipe()
