@@ -57,7 +57,7 @@ export class Authsignal {
   static async load(options?: LoadOptions): Promise<void> {
     const source = sourceOf(options ?? {});
     if (source) setStandard(() => source);
-    await loadModule(options ?? {});
+    (await loadModule(options ?? {})).warm();
   }
 
   /** @throws Error without a `tenantId`, TypeError if an option is of the wrong kind. */
@@ -137,14 +137,15 @@ export class Authsignal {
 
   /**
    * Loads and starts the module, so that the first call need not wait for it:
-   * good while the user still types a password.
+   * good while the user still types a password. When the page is idle, it also
+   * has the browser compile what the first call will use.
    *
    * @throws ModuleError (as a rejection) `wasm_load_failed`, naming the URL
    * and the cause. The next call tries again by itself.
    */
   async preload(): Promise<void> {
     this.check();
-    await loadModule({ wasmUrl: this.wasmUrl });
+    (await loadModule({ wasmUrl: this.wasmUrl })).warm();
   }
 
   /**

@@ -76,6 +76,8 @@ async function unlessNone(): Promise<Source> {
 export class Module {
   private crash?: ModuleError;
   private readonly calls = new Set<(crash: ModuleError) => void>();
+  /** Whether it has been called: then what a call needs is compiled. */
+  private called = false;
 
   constructor(readonly exports: Exports) {}
 
@@ -85,6 +87,7 @@ export class Module {
    * settle after its end.
    */
   call<T>(f: (exports: Exports) => Promise<T>): Promise<T> {
+    this.called = true;
     return new Promise<T>((resolve, reject) => {
       if (this.crash) throw this.crash;
       this.calls.add(reject);
@@ -92,6 +95,18 @@ export class Module {
       (async () => f(this.exports))()
         .then(resolve, reject)
         .then(() => this.calls.delete(reject));
+    });
+  }
+
+  /**
+   * Draws a throw-away QR code as soon as the page is idle, unless a call comes
+   * first. Browsers compile a function of a module when it is first called:
+   * those of enroll, most of them verify's too, are compiled before the user waits.
+   */
+  warm(): void {
+    const idle = globalThis.requestIdleCallback ?? ((f: () => void) => setTimeout(f));
+    idle(() => {
+      if (!this.called) this.call(({ qr }) => qr.toDataURL("otpauth://totp/warm:up?secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&issuer=warm")).catch(() => {});
     });
   }
 
