@@ -2,12 +2,12 @@
 # everywhere. The Go command fetches it when it is not the one installed.
 export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 
-# The Go tests run under the race detector, save SQLite: that is C made into Go,
-# slow under it, and none of this project's memory. Not its whole module: the
-# generic functions that another package shares with the standard library's must
-# stay instrumented. One set of flags for vet, staticcheck and the Go tests: each
-# package is compiled once for all of them.
-RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false
+# The Go tests run under the race detector, save SQLite and brotli: those are C
+# made into Go, slow under it, and none of this project's memory. Not SQLite's
+# whole module: the generic functions that another package shares with the
+# standard library's must stay instrumented. One set of flags for vet,
+# staticcheck and the Go tests: each package is compiled once for all of them.
+RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=github.com/andybalholm/brotli=-race=false
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
