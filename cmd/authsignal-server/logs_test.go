@@ -50,7 +50,7 @@ tenants:
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := command(t, "-addr", "127.0.0.1:0", "-db", storetest.Database(t), "-config", file)
+	cmd := command(t, "-addr", "127.0.0.1:0", "-db", storetest.Empty(t), "-config", file)
 	apiSecret, managementKey := never("api-secret-of-the-log-test"), never("management-key-of-the-log-test")
 	encryption := never("CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=")
 	cmd.Env = append(cmd.Env, "AUTHSIGNAL_API_SECRET_KEY="+apiSecret, "AUTHSIGNAL_MANAGEMENT_KEY="+managementKey, "AUTHSIGNAL_ENCRYPTION_KEY="+encryption)

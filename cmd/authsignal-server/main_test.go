@@ -127,7 +127,7 @@ func oathtool(t *testing.T, secret string, at time.Time) string {
 
 func TestReadyLine(t *testing.T) {
 	t.Parallel()
-	p := start(t, storetest.Database(t))
+	p := start(t, storetest.Empty(t))
 	if !strings.HasPrefix(p.url, "http://127.0.0.1:") || !strings.HasSuffix(p.url, "/v1") {
 		t.Errorf("got %q", p.url)
 	}

@@ -88,7 +88,7 @@ func (p *portalProcess) stop(t *testing.T) {
 // is replaced.
 func TestThePortalsPassword(t *testing.T) {
 	t.Parallel()
-	db := storetest.Database(t)
+	db := storetest.Empty(t)
 	p := startPortal(t, 3, db, "-addr", "127.0.0.1:0")
 	if got := p.signIn(t, p.password); got != http.StatusSeeOther {
 		t.Errorf("the first password: got %d", got)

@@ -30,7 +30,7 @@ type fleet struct {
 }
 
 func newFleet(t *testing.T) *fleet {
-	f := &fleet{t: t, database: storetest.Database(t)}
+	f := &fleet{t: t, database: storetest.Empty(t)}
 	n := 1
 	if storetest.Postgres() {
 		n = 2

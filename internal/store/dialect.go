@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,17 +14,15 @@ import (
 
 	"github.com/gofrs/flock"
 	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver, for PostgreSQL
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
-	_ "modernc.org/sqlite" // the "sqlite" driver, in pure Go
+	_ "modernc.org/sqlite"             // the "sqlite" driver, in pure Go
+
+	"github.com/authsignal-wasm/sdk/internal/store/migrations"
 )
 
 // A dialect is all in which the databases differ; migrations and queries are
 // the same text.
 type dialect struct {
-	goose goose.Dialect
-	// options are goose's, made anew for each run.
-	options func() ([]goose.ProviderOption, error)
+	migrations migrations.Dialect
 	// forUpdate makes a SELECT lock its rows until the end of a writing
 	// transaction. SQLite has one writer and needs none.
 	forUpdate string
@@ -49,50 +45,22 @@ type dialect struct {
 }
 
 var sqlite = &dialect{
-	goose:   goose.DialectSQLite3,
-	prepare: true,
-	options: func() ([]goose.ProviderOption, error) {
-		return []goose.ProviderOption{goose.WithGoMigrations(prefixes())}, nil
-	},
-	indexedBy: func(index string) string { return " INDEXED BY " + index },
-	shard:     "0",
-	rebind:    func(query string) string { return query },
+	migrations: migrations.SQLite,
+	prepare:    true,
+	indexedBy:  func(index string) string { return " INDEXED BY " + index },
+	shard:      "0",
+	rebind:     func(query string) string { return query },
 }
 
 var postgres = &dialect{
-	goose: goose.DialectPostgres,
-	// Several replicas may start at once; one migrates, the others wait.
-	options: func() ([]goose.ProviderOption, error) {
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
-		return []goose.ProviderOption{goose.WithSessionLocker(locker), goose.WithGoMigrations(prefixes(
-			`CREATE INDEX users_id_prefix ON users (tenant_id, user_id COLLATE "C")`,
-			`CREATE INDEX users_email_prefix ON users (tenant_id, email COLLATE "C", user_id COLLATE "C") WHERE email <> ''`,
-			`CREATE INDEX users_phone_number_prefix ON users (tenant_id, phone_number COLLATE "C", user_id COLLATE "C") WHERE phone_number <> ''`,
-			`CREATE INDEX users_username_prefix ON users (tenant_id, username COLLATE "C", user_id COLLATE "C") WHERE username <> ''`,
-		))}, err
-	},
-	forUpdate: " FOR UPDATE",
-	alone:     `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
-	binary:    ` COLLATE "C"`,
-	indexedBy: func(string) string { return "" },
+	migrations: migrations.Postgres,
+	forUpdate:  " FOR UPDATE",
+	alone:      `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
+	binary:     ` COLLATE "C"`,
+	indexedBy:  func(string) string { return "" },
 	// Each connection is a process of its own there.
 	shard:  "pg_backend_pid() % 16",
 	rebind: numbered,
-}
-
-// prefixes is the migration after 00003: indexes that find users by the
-// beginning of a text. PostgreSQL's order texts by the collation of the
-// database, which puts equal beginnings apart; SQLite's serve as they are.
-func prefixes(statements ...string) *goose.Migration {
-	up := func(ctx context.Context, tx *sql.Tx) error {
-		for _, s := range statements {
-			if _, err := tx.ExecContext(ctx, s); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return goose.NewGoMigration(4, &goose.GoFunc{RunTx: up}, nil)
 }
 
 // rebound keeps what numbered made of each query; there are a few dozen.
@@ -209,7 +177,7 @@ func (s *Store) connectPostgres(ctx context.Context, url string) error {
 }
 
 func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, error)) error {
-	if err := s.migrate(ctx); err != nil {
+	if err := migrations.Up(ctx, s.db, s.dialect.migrations); err != nil {
 		return err
 	}
 	fresh, err := s.fresh(ctx)
@@ -224,31 +192,4 @@ func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, er
 		return err
 	}
 	return s.checkKey(ctx)
-}
-
-func (s *Store) migrate(ctx context.Context) error {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	options, err := s.dialect.options()
-	if err != nil {
-		return fmt.Errorf("migrate database: %w", err)
-	}
-	options = append(options, goose.WithSlog(slog.New(slog.DiscardHandler)))
-	p, err := goose.NewProvider(s.dialect.goose, s.db, dir, options...)
-	if err != nil {
-		return fmt.Errorf("migrate database: %w", err)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate database: %w", err)
-	}
-	current, target, err := p.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("migrate database: %w", err)
-	}
-	if current > target {
-		return fmt.Errorf("%w: it is at version %d, this program knows %d", ErrNewer, current, target)
-	}
-	return nil
 }

@@ -9,7 +9,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
 	"sync"
@@ -17,6 +16,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/authsignal-wasm/sdk/internal/store/migrations"
 )
 
 // Errors of Open that a person can act on.
@@ -27,11 +28,8 @@ var (
 	// database were sealed with.
 	ErrWrongKey = errors.New("the encryption key is not the one that this database was made with")
 	// ErrNewer: a newer version of the server has migrated the database.
-	ErrNewer = errors.New("the database was made by a newer version of this program")
+	ErrNewer = migrations.ErrNewer
 )
-
-//go:embed migrations
-var migrations embed.FS
 
 // A Store is an open database. Its methods may be called from several
 // goroutines.

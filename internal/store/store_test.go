@@ -416,7 +416,7 @@ func TestReplicasMayStartTogether(t *testing.T) {
 	if !storetest.Postgres() {
 		return // SQLite's file has one process
 	}
-	database := storetest.Database(t)
+	database := storetest.Empty(t)
 	var wg sync.WaitGroup
 	var wrong atomic.Int32
 	for i := range 6 {

@@ -180,18 +180,3 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_ended ON outbox (ended_at) WHERE ended_at IS NOT NULL;
 -- +goose StatementEnd
-
--- +goose Down
--- +goose StatementBegin
-DROP TABLE outbox;
-DROP TABLE audit;
-DROP TABLE actions;
-DROP TABLE failures;
-DROP TABLE authenticators;
-DROP TABLE users;
-DROP TABLE api_secrets;
-DROP TABLE action_settings;
-DROP TABLE tenants;
-DROP TABLE signing_keys;
-DROP TABLE encryption_keys;
--- +goose StatementEnd

@@ -12,7 +12,3 @@ CREATE TABLE tenant_origins (
     PRIMARY KEY (tenant_id, origin)
 );
 CREATE INDEX tenant_origins_origin ON tenant_origins (origin);
-
--- +goose Down
-DROP TABLE tenant_origins;
-ALTER TABLE tenants DROP COLUMN branding;

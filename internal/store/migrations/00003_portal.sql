@@ -66,17 +66,3 @@ CREATE INDEX actions_state ON actions (tenant_id, action, state, created_at);
 DROP INDEX audit_at;
 CREATE INDEX audit_action ON audit (tenant_id, action, kind, at DESC, audit_id DESC);
 -- +goose StatementEnd
-
--- +goose Down
--- +goose StatementBegin
-DROP INDEX audit_action;
-CREATE INDEX audit_at ON audit (at);
-DROP INDEX actions_state;
-DROP INDEX actions_tenant;
-CREATE INDEX actions_created ON actions (created_at);
-DROP TABLE action_counts;
-DROP TABLE portal_attempts;
-DROP TABLE portal_browsers;
-DROP TABLE portal_sessions;
-DROP TABLE portal_password;
--- +goose StatementEnd

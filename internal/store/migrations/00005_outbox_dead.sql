@@ -2,6 +2,3 @@
 
 -- +goose Up
 CREATE INDEX outbox_dead ON outbox (ended_at) WHERE state = 'DEAD';
-
--- +goose Down
-DROP INDEX outbox_dead;

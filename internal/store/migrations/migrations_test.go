@@ -1,0 +1,61 @@
+package migrations_test
+
+import (
+	"database/sql"
+	"testing"
+
+	"github.com/authsignal-wasm/sdk/internal/store/migrations"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
+)
+
+func open(t *testing.T) (*sql.DB, migrations.Dialect) {
+	t.Helper()
+	driver, dsn, dialect := "sqlite", "file:"+storetest.Empty(t), migrations.SQLite
+	if storetest.Postgres() {
+		driver, dsn, dialect = "pgx", storetest.Empty(t), migrations.Postgres
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db, dialect
+}
+
+// A database of any earlier version comes to that of today, and keeps its rows.
+func TestUpFromEachStep(t *testing.T) {
+	t.Parallel()
+	db, dialect := open(t)
+	steps, err := dialect.Steps(db)
+	if err != nil || len(steps) < 5 || steps[0] != 1 {
+		t.Fatalf("the steps are %v: %v", steps, err)
+	}
+	for _, step := range steps {
+		db, dialect := open(t)
+		if err := dialect.UpTo(t.Context(), db, step); err != nil {
+			t.Fatalf("to step %d: %v", step, err)
+		}
+		for _, statement := range []string{
+			`INSERT INTO users (tenant_id, user_id, incarnation, created_at) VALUES ('t', 'u', 'i', 1)`,
+			`INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, outcome, created_at, state_updated_at)
+				VALUES ('t', 'u', 'signIn', 'k', 'CHALLENGE_SUCCEEDED', 'CHALLENGE', 1, 1)`,
+			`INSERT INTO authenticators (tenant_id, user_authenticator_id, user_id, verification_method, created_at, verified_at)
+				VALUES ('t', 'a', 'u', 'SMS', 1, 1)`,
+		} {
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatalf("at step %d: %v", step, err)
+			}
+		}
+		for range 2 { // the second time there is nothing to do
+			if err := migrations.Up(t.Context(), db, dialect); err != nil {
+				t.Fatalf("from step %d: %v", step, err)
+			}
+		}
+		var state, method string
+		err := db.QueryRowContext(t.Context(), `SELECT state, authenticators.verification_method FROM actions JOIN authenticators USING (tenant_id, user_id)
+			WHERE tenant_id = 't' AND user_id = 'u'`).Scan(&state, &method)
+		if err != nil || state != "CHALLENGE_SUCCEEDED" || method != "SMS" {
+			t.Errorf("from step %d: an action in state %q and an authenticator of %q: %v", step, state, method, err)
+		}
+	}
+}
