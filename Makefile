@@ -12,7 +12,7 @@ RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=github.com/an
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools wasm js types lint fmt clean native pages engines fuzz soak package bench-server bench-sdk screenshots
+.PHONY: help demo test test-all tools wasm js types lint fmt clean native suite pages engines fuzz soak package bench-server bench-sdk screenshots
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -32,10 +32,11 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 	$(say) "building the wrapper"
 	@go run ./cmd/buildsdk wrapper
 
-test: tools wasm js types lint native pages ## check and test everything; install what the tests need
+test: tools wasm js types lint native suite ## check and test it; install what the tests need
 	$(say) "all tests passed"
 
-test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: Firefox and WebKit, kills in mid-load, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
+test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
+	@$(MAKE) --no-print-directory pages
 	@$(MAKE) --no-print-directory engines
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
@@ -106,17 +107,30 @@ native: wasm js
 	$(say) "running what touches the database again, on a throwaway PostgreSQL"
 	@.ci/with-postgres go test $(RACE) ./...
 
-pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers official-react)
-	$(say) "running the package and page tests in Chromium; Firefox and WebKit are in make test-all"
-	@ENGINES=Chromium .ci/with-postgres npm --prefix js test
-
+# The package by itself and with the server, and a page that has the samples of
+# the product's documentation; then the pages that are made with them.
+suite_tests = $(addprefix js/test/,beyond.test.mjs browser.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
+	package.test.mjs parity.test.mjs qr.test.mjs react.test.mjs seed.test.mjs webhook.test.mjs wrapper.test.mjs)
+page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 # What runs in every engine, and in none but engines.
 engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs demo.test.mjs journey.test.mjs module.test.mjs \
 	official.test.mjs prebuilt-engines.test.mjs seed.test.mjs wrapper.test.mjs)
 
+run_tests = node --test --test-reporter=spec --test-concurrency=2
+
+suite: wasm js types js/test/official-react/node_modules/.package-lock.json ## run the package's tests in Chromium
+	$(say) "running the package's tests in Chromium; Firefox and WebKit, and the tests of pages, are in make test-all"
+	@ENGINES=Chromium QR_TEXTS=40 $(run_tests) $(suite_tests)
+
+pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers official-react) ## test the demo, the portal, the pre-built UI and the set-ups in Chromium, and the official SDKs on PostgreSQL
+	$(say) "running the tests of pages in Chromium"
+	@ENGINES=Chromium $(run_tests) $(page_tests)
+	$(say) "running the official SDKs against the server on a throwaway PostgreSQL"
+	@.ci/with-postgres $(run_tests) js/test/browser.test.mjs js/test/node.test.mjs
+
 engines: wasm js types ## run the package and page tests in Firefox and WebKit
 	$(say) "running the package and page tests in Firefox and WebKit"
-	@ENGINES=Firefox,WebKit node --test --test-reporter=spec $(engine_tests)
+	@ENGINES=Firefox,WebKit $(run_tests) $(engine_tests)
 
 screenshots: wasm js js/node_modules/.package-lock.json ## take pictures of every page into screenshots/; NAMES are sets
 	@node js/screenshots.mjs screenshots $(NAMES)

@@ -43,8 +43,8 @@ export async function standin() {
   return pathToFileURL(await goBuild("./js/test/testdata/standin", { GOOS: "js", GOARCH: "wasm", GOFLAGS: "-trimpath" }));
 }
 
-/** The stores to test with: PostgreSQL too, where AUTHSIGNAL_TEST_POSTGRES has the URL of one. */
-export const stores = process.env.AUTHSIGNAL_TEST_POSTGRES ? ["SQLite", "PostgreSQL"] : ["SQLite"];
+/** The store to test with: PostgreSQL where AUTHSIGNAL_TEST_POSTGRES has the URL of one, as for the Go tests. */
+export const store = process.env.AUTHSIGNAL_TEST_POSTGRES ? "PostgreSQL" : "SQLite";
 
 /** Makes a new PostgreSQL database; gives its URL and what removes it. */
 async function postgres() {
@@ -59,7 +59,7 @@ async function postgres() {
 
 /**
  * Starts the real API server on a free port with an empty database, and waits
- * until it is ready. `store` is one of `stores`; `dev` says whether it is started
+ * until it is ready. `store` is SQLite or PostgreSQL; `dev` says whether it is started
  * with -dev; `env` and `args` are added to the server's own.
  */
 export async function startServer({ store = "SQLite", dev = true, env = {}, args = [] } = {}) {
