@@ -258,29 +258,23 @@ func (a *app) begin(w http.ResponseWriter, r *http.Request, s session) (any, err
 // that is loaded again gets a token of the same action: enrolling with it
 // replaces the pending authenticator, where another action would add one.
 func (a *app) enroll(_ http.ResponseWriter, r *http.Request) (any, error) {
-	id := sessionID(r)
-	s, ok := a.sessions.get(id)
-	if !ok || s.step != stepEnroll {
-		return nil, errNotSignedIn
-	}
-	if _, err := a.track(r, &s, actionEnroll); err != nil {
-		return nil, err
-	}
-	if !a.sessions.replace(id, s) {
-		return nil, errNotSignedIn
-	}
-	return viewOf(s), nil
+	return a.retrack(r, stepEnroll, func(session) string { return actionEnroll })
 }
 
 // prebuilt tracks the action of the session again, for a url with a new token:
 // that of one that was opened before may have expired.
 func (a *app) prebuilt(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return a.retrack(r, stepPrebuilt, func(s session) string { return s.action })
+}
+
+// retrack tracks an action for a session that is at a step.
+func (a *app) retrack(r *http.Request, at step, action func(session) string) (any, error) {
 	id := sessionID(r)
 	s, ok := a.sessions.get(id)
-	if !ok || s.step != stepPrebuilt {
+	if !ok || s.step != at {
 		return nil, errNotSignedIn
 	}
-	if _, err := a.track(r, &s, s.action); err != nil {
+	if _, err := a.track(r, &s, action(s)); err != nil {
 		return nil, err
 	}
 	if !a.sessions.replace(id, s) {

@@ -135,12 +135,7 @@ func TestTenThousandIdleConnections(t *testing.T) {
 // status is the answer to a verification, whatever it is.
 func (p *process) status(token, code string) int {
 	p.t.Helper()
-	req, err := http.NewRequest("POST", p.url+"/client/verify/totp", strings.NewReader(`{"verificationCode":"`+code+`"}`))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
+	res, err := p.send("/client/verify/totp", token, `{"verificationCode":"`+code+`"}`)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,14 +58,9 @@ func (f *fleet) killAndReplace(i int) {
 	f.processes[i] = start(f.t, f.database, "-rate-limit", "0")
 }
 
-// try calls the client API as a page does; ok is false when no answer came.
+// try is post where the server may be killed; ok is false when no answer came.
 func (p *process) try(path, token, body string) (v map[string]any, ok bool) {
-	req, err := http.NewRequest("POST", p.url+path, strings.NewReader(body))
-	if err != nil {
-		panic(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
+	res, err := p.send(path, token, body)
 	if err != nil {
 		return nil, false
 	}

@@ -44,10 +44,7 @@ func (s *server) action(r *http.Request) (any, error) {
 	}
 	var a store.Action
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		var found bool
-		if a, found, err = tx.Action(id); err == nil && !found {
-			err = errNoAction
-		}
+		a, err = readAction(tx, id)
 		return err
 	})
 	if err != nil {
@@ -87,16 +84,22 @@ func (s *server) updateAction(r *http.Request) (any, error) {
 				return err
 			}
 		}
-		var found bool
-		if a, found, err = tx.Action(id); err == nil && !found {
-			err = errNoAction
-		}
+		a, err = readAction(tx, id)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return shownAction(a), nil
+}
+
+// readAction gives an action that must be there.
+func readAction(tx *store.Tx, id store.ActionID) (store.Action, error) {
+	a, found, err := tx.Action(id)
+	if err == nil && !found {
+		err = errNoAction
+	}
+	return a, err
 }
 
 func checkState(state api.State) error {
