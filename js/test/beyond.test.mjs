@@ -4,10 +4,10 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import { PNG } from "pngjs";
-import { engines, openBrowser } from "./browsers.mjs";
 import { dist, serve } from "./harness.mjs";
+import { inEngines } from "./places.mjs";
 
 const jsQR = createRequire(import.meta.url)("jsqr");
 const decode = ({ data, width, height }) => jsQR(new Uint8ClampedArray(data), width, height)?.data;
@@ -70,149 +70,142 @@ test("dispose ends the calls under way, forgets the token, and later calls are e
   await hung.close();
 });
 
-for (const engine of engines) {
-  describe(`in ${engine}`, () => {
-    let browser;
-    before(async () => {
-      browser = await openBrowser(engine);
-      page = await browser.newPage();
-    });
-    after(() => browser?.close());
+inEngines((at) => {
+  before(async () => (page = await at.browser.newPage()));
 
-    test("toCanvas draws whole modules, the margin inside, and names the canvas", async () => {
-      const got = await inPage(async ({ qr }) => {
-        const canvas = document.createElement("canvas");
-        await qr.toCanvas(canvas, "hello", { width: 200, title: "Scan me", color: { dark: "#00008b", light: "#ffffe0" } });
-        const { width, height } = canvas;
-        const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
-        const colors = new Set();
-        for (let i = 0; i < data.length; i += 4) colors.add(data.slice(i, i + 4).join());
-        return { data: [...data], width, height, role: canvas.getAttribute("role"), label: canvas.getAttribute("aria-label"), colors: [...colors].sort() };
-      });
-      assert.deepEqual([got.width, got.height, got.role, got.label], [200, 200, "img", "Scan me"]);
-      assert.deepEqual(got.colors, ["0,0,139,255", "255,255,224,255"], "nothing is blurred");
-      assert.equal(decode(got), "hello");
-      // 21 modules of 6 pixels: what is left is margin.
-      const row = (y) => Array.from({ length: 200 }, (_, x) => got.data[4 * (y * 200 + x)] === 0);
-      assert.equal(row(36).some(Boolean), false);
-      assert.equal(row(37).indexOf(true), 37);
+  test("toCanvas draws whole modules, the margin inside, and names the canvas", async () => {
+    const got = await inPage(async ({ qr }) => {
+      const canvas = document.createElement("canvas");
+      await qr.toCanvas(canvas, "hello", { width: 200, title: "Scan me", color: { dark: "#00008b", light: "#ffffe0" } });
+      const { width, height } = canvas;
+      const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+      const colors = new Set();
+      for (let i = 0; i < data.length; i += 4) colors.add(data.slice(i, i + 4).join());
+      return { data: [...data], width, height, role: canvas.getAttribute("role"), label: canvas.getAttribute("aria-label"), colors: [...colors].sort() };
     });
-
-    test("toBlob and toDataURL give PNG images of the browser's encoder, in a page and in a worker", async () => {
-      const check = async ({ qr }) => {
-        const blob = await qr.toBlob("a text", { scale: 2, margin: 5 });
-        return [blob.type, [...new Uint8Array(await blob.arrayBuffer())], await qr.toDataURL("a text", { type: "image/png" }), (await qr.toDataURL("a text")).slice(0, 19)];
-      };
-      const worker = await serve({
-        "/": "<!doctype html><title>Page</title>",
-        "/dist/": dist,
-        "/worker.js": `import * as sdk from "/dist/index.js"; (${check})(sdk).then(postMessage)`,
-      });
-      await page.goto(worker.url);
-      const inWorker = await page.evaluate(() => new Promise((resolve) => (new Worker("/worker.js", { type: "module" }).onmessage = ({ data }) => resolve(data))));
-      await worker.close();
-      for (const [type, file, png, svg] of [await inPage(check), inWorker]) {
-        assert.equal(type, "image/png");
-        const image = PNG.sync.read(Buffer.from(file));
-        assert.equal(image.width, 2 * (21 + 10));
-        assert.equal(decode(image), "a text");
-        assert.equal(decode(PNG.sync.read(Buffer.from(png.split("base64,")[1], "base64"))), "a text");
-        assert.equal(svg, "data:image/svg+xml,");
-      }
-    });
-
-    test("what cannot be drawn is an error that says why", async () => {
-      const got = await inPage(async ({ qr }) => {
-        const canvas = document.createElement("canvas");
-        const other = document.createElement("canvas");
-        other.getContext("bitmaprenderer");
-        return Promise.all(
-          [
-            qr.toCanvas(canvas, "a".repeat(3000)),
-            qr.toCanvas(canvas, ""),
-            qr.toCanvas(canvas, "a", { width: 28 }),
-            qr.toCanvas({}, "a"),
-            qr.toCanvas(other, "a"),
-            qr.toBlob("a", { color: { dark: "red" } }),
-            qr.toDataURL("a", { type: "image/gif" }),
-          ].map((p) => p.then(() => "resolved", String)),
-        );
-      });
-      assert.deepEqual(got, [
-        "Error: text is too long for a QR code at this error correction level",
-        "Error: text is empty",
-        "RangeError: width must be at least 29 pixels for this text, or the margin smaller",
-        "TypeError: canvas must be a canvas, with no context or a 2d one",
-        "TypeError: canvas must be a canvas, with no context or a 2d one",
-        'TypeError: a color must be hexadecimal, such as "#000", "#000000" or "#000000ff"',
-        'TypeError: type must be "image/svg+xml" or "image/png"',
-      ]);
-    });
-
-    test("load takes a URL, bytes or a compiled module, and tells of its progress", async () => {
-      const got = await inPage(async ({ Authsignal, qr }) => {
-        const progress = [];
-        await Authsignal.load({ wasmUrl: "/sized.wasm", onProgress: (p) => progress.push(p) });
-        const bytes = await (await fetch("/sized.wasm")).arrayBuffer();
-        const drawn = [(await qr.toSVG("a")).length];
-        await Authsignal.load({ wasmBytes: bytes });
-        drawn.push((await qr.toSVG("a")).length);
-        await Authsignal.load({ wasmModule: await WebAssembly.compile(bytes) });
-        drawn.push((await qr.toSVG("a")).length);
-        await Authsignal.load();
-        const wrong = [{ wasmUrl: "a", wasmBytes: bytes }, { wasmModule: {} }, { wasmBytes: "x" }];
-        return { progress, size: bytes.byteLength, drawn, errors: await Promise.all(wrong.map((o) => Authsignal.load(o).then(() => "loaded", String))) };
-      });
-      assert.ok(got.progress.length > 1);
-      assert.deepEqual(got.progress.at(-1), { loaded: got.size, total: got.size });
-      assert.equal(new Set(got.drawn).size, 1);
-      assert.deepEqual(got.errors, [
-        "TypeError: give one of wasmUrl, wasmModule and wasmBytes",
-        "TypeError: wasmModule must be a WebAssembly.Module",
-        "TypeError: wasmBytes must be an ArrayBuffer or a view of one",
-      ]);
-    });
-
-    test("a failed load can be tried again, also from elsewhere", async () => {
-      const got = await inPage(
-        async ({ Authsignal, qr }) => {
-          const first = await Authsignal.load({ wasmUrl: "/none.wasm" }).catch((e) => e.message);
-          const second = await qr.toSVG("a").catch((e) => e.message);
-          await Authsignal.load({ wasmUrl: "/sized.wasm" });
-          return [first, second, (await qr.toSVG("a")).slice(0, 4)];
-        },
-        { problems: Array(2).fill(`response: 404 ${site.url}/none.wasm`) },
-      );
-      assert.match(got[0], /none\.wasm: HTTP status 404$/);
-      assert.deepEqual(got.slice(1), [got[0], "<svg"]);
-    });
-
-    test("a module of another Go version is named", async () => {
-      const got = await inPage(({ Authsignal }) => Authsignal.load({ wasmUrl: "/foreign.wasm" }).catch((e) => [e.errorCode, e.message]));
-      assert.equal(got[0], "wasm_load_failed");
-      assert.match(got[1], /foreign\.wasm: it was built by go1\.1\S*, but the wasm_exec\.js of this package is of go1\.\d+\.\d+; take both from the same package$/);
-    });
-
-    test("the inlined module needs no second file, under a policy that allows no request", async () => {
-      site.requests.length = 0;
-      const got = await inPage(
-        async ({ Authsignal, qr }) => {
-          await Promise.all([Authsignal.load(), qr.toSVG("b")]);
-          const authsignal = new Authsignal({ tenantId: "t" });
-          return [(await qr.toSVG("a")).slice(0, 4), await authsignal.totp.enroll()];
-        },
-        { path: "/offline.html", entry: "/dist/inline.js", problems: ["console: Error: A token has not been set. Call 'setToken' first."] },
-      );
-      assert.equal(got[0], "<svg");
-      assert.equal(got[1].errorCode, "token_not_set");
-      assert.deepEqual(site.requests.filter((p) => /wasm$/.test(p)), []);
-    });
-
-    // The last one: what the browser says of the blocked request may come late.
-    test("a policy that forbids the request is named as a cause", async () => {
-      await page.goto(site.url + "/offline.html");
-      const got = await page.evaluate(async () => (await import("/dist/index.js")).Authsignal.load().catch((e) => e.message));
-      assert.match(got, /authsignal\.wasm: .*connect-src/);
-    });
+    assert.deepEqual([got.width, got.height, got.role, got.label], [200, 200, "img", "Scan me"]);
+    assert.deepEqual(got.colors, ["0,0,139,255", "255,255,224,255"], "nothing is blurred");
+    assert.equal(decode(got), "hello");
+    // 21 modules of 6 pixels: what is left is margin.
+    const row = (y) => Array.from({ length: 200 }, (_, x) => got.data[4 * (y * 200 + x)] === 0);
+    assert.equal(row(36).some(Boolean), false);
+    assert.equal(row(37).indexOf(true), 37);
   });
-}
+
+  test("toBlob and toDataURL give PNG images of the browser's encoder, in a page and in a worker", async () => {
+    const check = async ({ qr }) => {
+      const blob = await qr.toBlob("a text", { scale: 2, margin: 5 });
+      return [blob.type, [...new Uint8Array(await blob.arrayBuffer())], await qr.toDataURL("a text", { type: "image/png" }), (await qr.toDataURL("a text")).slice(0, 19)];
+    };
+    const worker = await serve({
+      "/": "<!doctype html><title>Page</title>",
+      "/dist/": dist,
+      "/worker.js": `import * as sdk from "/dist/index.js"; (${check})(sdk).then(postMessage)`,
+    });
+    await page.goto(worker.url);
+    const inWorker = await page.evaluate(() => new Promise((resolve) => (new Worker("/worker.js", { type: "module" }).onmessage = ({ data }) => resolve(data))));
+    await worker.close();
+    for (const [type, file, png, svg] of [await inPage(check), inWorker]) {
+      assert.equal(type, "image/png");
+      const image = PNG.sync.read(Buffer.from(file));
+      assert.equal(image.width, 2 * (21 + 10));
+      assert.equal(decode(image), "a text");
+      assert.equal(decode(PNG.sync.read(Buffer.from(png.split("base64,")[1], "base64"))), "a text");
+      assert.equal(svg, "data:image/svg+xml,");
+    }
+  });
+
+  test("what cannot be drawn is an error that says why", async () => {
+    const got = await inPage(async ({ qr }) => {
+      const canvas = document.createElement("canvas");
+      const other = document.createElement("canvas");
+      other.getContext("bitmaprenderer");
+      return Promise.all(
+        [
+          qr.toCanvas(canvas, "a".repeat(3000)),
+          qr.toCanvas(canvas, ""),
+          qr.toCanvas(canvas, "a", { width: 28 }),
+          qr.toCanvas({}, "a"),
+          qr.toCanvas(other, "a"),
+          qr.toBlob("a", { color: { dark: "red" } }),
+          qr.toDataURL("a", { type: "image/gif" }),
+        ].map((p) => p.then(() => "resolved", String)),
+      );
+    });
+    assert.deepEqual(got, [
+      "Error: text is too long for a QR code at this error correction level",
+      "Error: text is empty",
+      "RangeError: width must be at least 29 pixels for this text, or the margin smaller",
+      "TypeError: canvas must be a canvas, with no context or a 2d one",
+      "TypeError: canvas must be a canvas, with no context or a 2d one",
+      'TypeError: a color must be hexadecimal, such as "#000", "#000000" or "#000000ff"',
+      'TypeError: type must be "image/svg+xml" or "image/png"',
+    ]);
+  });
+
+  test("load takes a URL, bytes or a compiled module, and tells of its progress", async () => {
+    const got = await inPage(async ({ Authsignal, qr }) => {
+      const progress = [];
+      await Authsignal.load({ wasmUrl: "/sized.wasm", onProgress: (p) => progress.push(p) });
+      const bytes = await (await fetch("/sized.wasm")).arrayBuffer();
+      const drawn = [(await qr.toSVG("a")).length];
+      await Authsignal.load({ wasmBytes: bytes });
+      drawn.push((await qr.toSVG("a")).length);
+      await Authsignal.load({ wasmModule: await WebAssembly.compile(bytes) });
+      drawn.push((await qr.toSVG("a")).length);
+      await Authsignal.load();
+      const wrong = [{ wasmUrl: "a", wasmBytes: bytes }, { wasmModule: {} }, { wasmBytes: "x" }];
+      return { progress, size: bytes.byteLength, drawn, errors: await Promise.all(wrong.map((o) => Authsignal.load(o).then(() => "loaded", String))) };
+    });
+    assert.ok(got.progress.length > 1);
+    assert.deepEqual(got.progress.at(-1), { loaded: got.size, total: got.size });
+    assert.equal(new Set(got.drawn).size, 1);
+    assert.deepEqual(got.errors, [
+      "TypeError: give one of wasmUrl, wasmModule and wasmBytes",
+      "TypeError: wasmModule must be a WebAssembly.Module",
+      "TypeError: wasmBytes must be an ArrayBuffer or a view of one",
+    ]);
+  });
+
+  test("a failed load can be tried again, also from elsewhere", async () => {
+    const got = await inPage(
+      async ({ Authsignal, qr }) => {
+        const first = await Authsignal.load({ wasmUrl: "/none.wasm" }).catch((e) => e.message);
+        const second = await qr.toSVG("a").catch((e) => e.message);
+        await Authsignal.load({ wasmUrl: "/sized.wasm" });
+        return [first, second, (await qr.toSVG("a")).slice(0, 4)];
+      },
+      { problems: Array(2).fill(`response: 404 ${site.url}/none.wasm`) },
+    );
+    assert.match(got[0], /none\.wasm: HTTP status 404$/);
+    assert.deepEqual(got.slice(1), [got[0], "<svg"]);
+  });
+
+  test("a module of another Go version is named", async () => {
+    const got = await inPage(({ Authsignal }) => Authsignal.load({ wasmUrl: "/foreign.wasm" }).catch((e) => [e.errorCode, e.message]));
+    assert.equal(got[0], "wasm_load_failed");
+    assert.match(got[1], /foreign\.wasm: it was built by go1\.1\S*, but the wasm_exec\.js of this package is of go1\.\d+\.\d+; take both from the same package$/);
+  });
+
+  test("the inlined module needs no second file, under a policy that allows no request", async () => {
+    site.requests.length = 0;
+    const got = await inPage(
+      async ({ Authsignal, qr }) => {
+        await Promise.all([Authsignal.load(), qr.toSVG("b")]);
+        const authsignal = new Authsignal({ tenantId: "t" });
+        return [(await qr.toSVG("a")).slice(0, 4), await authsignal.totp.enroll()];
+      },
+      { path: "/offline.html", entry: "/dist/inline.js", problems: ["console: Error: A token has not been set. Call 'setToken' first."] },
+    );
+    assert.equal(got[0], "<svg");
+    assert.equal(got[1].errorCode, "token_not_set");
+    assert.deepEqual(site.requests.filter((p) => /wasm$/.test(p)), []);
+  });
+
+  // The last one: what the browser says of the blocked request may come late.
+  test("a policy that forbids the request is named as a cause", async () => {
+    await page.goto(site.url + "/offline.html");
+    const got = await page.evaluate(async () => (await import("/dist/index.js")).Authsignal.load().catch((e) => e.message));
+    assert.match(got, /authsignal\.wasm: .*connect-src/);
+  });
+});

@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import { engines, openBrowser } from "./browsers.mjs";
 import { dist, root, serve } from "./harness.mjs";
+import { inEngines } from "./places.mjs";
 
 const strict = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:";
 
@@ -81,63 +81,56 @@ test("what is built is what the sources give", async () => {
   await promisify(execFile)("go", ["run", "./cmd/buildsdk", "-check"], { cwd: root });
 });
 
-for (const engine of engines) {
-  describe(`in ${engine}`, () => {
-    let browser;
-    let page;
-    before(async () => {
-      browser = await openBrowser(engine);
-      page = await browser.newPage();
+inEngines((at) => {
+  let page;
+  before(async () => (page = await at.browser.newPage()));
+
+  const check = async (got) => {
+    assert.deepEqual(got.keys.sort(), enrollKeys);
+    assert.deepEqual(got.response, { data: { isVerified: true, token: "new-token" } });
+    assert.equal(got.token, "new-token");
+    assert.equal(got.svg, "<svg");
+    assert.deepEqual(asked, [
+      "/v1/client/user-authenticators/totp Bearer track-token ",
+      '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}',
+    ]);
+    assert.deepEqual(await page.problems(site.url), []);
+  };
+
+  for (const level of ["module", "script", "raw"]) {
+    test(`the ${level} page enrolls and verifies under a strict policy`, async () => {
+      asked = [];
+      await page.goto(`${site.url}/${level}.html`);
+      const got = await page.waitFor(() => globalThis.result);
+      assert.ok(got.width > 100, `the QR code is ${got.width} pixels wide`);
+      await check(got);
     });
-    after(() => browser?.close());
+  }
 
-    const check = async (got) => {
-      assert.deepEqual(got.keys.sort(), enrollKeys);
-      assert.deepEqual(got.response, { data: { isVerified: true, token: "new-token" } });
-      assert.equal(got.token, "new-token");
-      assert.equal(got.svg, "<svg");
-      assert.deepEqual(asked, [
-        "/v1/client/user-authenticators/totp Bearer track-token ",
-        '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}',
-      ]);
-      assert.deepEqual(await page.problems(site.url), []);
-    };
-
-    for (const level of ["module", "script", "raw"]) {
-      test(`the ${level} page enrolls and verifies under a strict policy`, async () => {
-        asked = [];
-        await page.goto(`${site.url}/${level}.html`);
-        const got = await page.waitFor(() => globalThis.result);
-        assert.ok(got.width > 100, `the QR code is ${got.width} pixels wide`);
-        await check(got);
-      });
-    }
-
-    for (const [level, script] of [
-      ["module", "/module.js"],
-      ["raw module", "/raw-worker.js"],
-    ]) {
-      test(`the ${level} enrolls and verifies in a module worker under a strict policy`, async () => {
-        asked = [];
-        await page.goto(site.url);
-        const got = await page.evaluate(
-          (script) =>
-            new Promise((resolve, reject) => {
-              const worker = new Worker(script, { type: "module" });
-              worker.onmessage = ({ data }) => {
-                worker.terminate();
-                resolve(data);
-              };
-              worker.onerror = (event) => reject(new Error(`the worker: ${event.message}`));
-            }),
-          script,
-        );
-        assert.equal(got.width, undefined);
-        await check(got);
-      });
-    }
-  });
-}
+  for (const [level, script] of [
+    ["module", "/module.js"],
+    ["raw module", "/raw-worker.js"],
+  ]) {
+    test(`the ${level} enrolls and verifies in a module worker under a strict policy`, async () => {
+      asked = [];
+      await page.goto(site.url);
+      const got = await page.evaluate(
+        (script) =>
+          new Promise((resolve, reject) => {
+            const worker = new Worker(script, { type: "module" });
+            worker.onmessage = ({ data }) => {
+              worker.terminate();
+              resolve(data);
+            };
+            worker.onerror = (event) => reject(new Error(`the worker: ${event.message}`));
+          }),
+        script,
+      );
+      assert.equal(got.width, undefined);
+      await check(got);
+    });
+  }
+});
 
 describe("in Node", () => {
   let Authsignal;

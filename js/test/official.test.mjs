@@ -2,11 +2,11 @@
 // against the same server; what they get is equal, key by key.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import { Authsignal as Backend } from "@authsignal/node";
 import { URI } from "otpauth";
-import { engines, openBrowser } from "./browsers.mjs";
 import { dist, serve, startServer } from "./harness.mjs";
+import { inEngines } from "./places.mjs";
 
 let api;
 let backend;
@@ -123,70 +123,64 @@ async function journey(browser, name) {
   return steps.map(([title, outcome]) => [title, normalised(outcome, names)]);
 }
 
-for (const engine of engines) {
-  describe(`in ${engine}`, () => {
-    let browser;
-    before(async () => (browser = await openBrowser(engine)));
-    after(() => browser?.close());
-
-    test("the official package and this one get equal results", async () => {
-      const official = await journey(browser, "official");
-      const ours = await journey(browser, "ours");
-      // What enroll has besides, parity.test.mjs lists.
-      for (const [title, outcome] of ours) {
-        const { data } = outcome.result;
-        if (!data?.uri) continue;
-        assert.match(data.qrCode, /^data:image\/svg\+xml/, title);
-        for (const key of ["qrCode", "issuer", "account", "digits", "period", "algorithm"]) delete data[key];
-      }
-      assert.deepEqual(ours, official);
-      assert.equal(JSON.stringify(ours), JSON.stringify(official), "the order of the keys");
-      // They are equal, and they are what they should be.
-      assert.deepEqual(
-        official.map(([title, { result }]) => [title, result.data ? (result.data.isVerified ?? "enrolled") : result.errorCode]),
-        [
-          ["enroll", "enrolled"],
-          ["a wrong code", false],
-          ["verify", true],
-          ["a used code", false],
-          ["enroll without the right", "unauthorized"],
-          ["verify again", true],
-          ["enroll with the new token", "enrolled"],
-          ["a foreign token", "unauthorized"],
-        ],
-      );
-    });
-
-    test("without a token they say the same", async () => {
-      const outcomes = [];
-      for (const name of Object.keys(tags)) {
-        const { page, problems, call } = await open(browser, name);
-        outcomes.push([await call("enroll"), await call("verify", { code: "123456" }), await problems()]);
-        await page.close();
-      }
-      assert.deepEqual(outcomes[1], outcomes[0]);
-      assert.equal(outcomes[0][0].result.errorCode, "token_not_set");
-      assert.deepEqual(outcomes[0][2], Array(2).fill("console: Error: A token has not been set. Call 'setToken' first."));
-    });
-
-    test("an expired token ends alike, and the application is told once", async () => {
-      const outcomes = [];
-      for (const name of Object.keys(tags)) {
-        const { page, problems, setToken, call } = await open(browser, name, hasty);
-        const { token } = await new Backend({ ...hasty, apiUrl: hasty.baseUrl }).track({ userId: `${name}-in-${engine}`, action: "enroll" });
-        await setToken(token);
-        let outcome;
-        const deadline = Date.now() + 10_000;
-        do outcome = await call("enroll");
-        while (!outcome.hasError && Date.now() < deadline);
-        outcomes.push([outcome, await page.evaluate("expired"), await problems()]);
-        await page.close();
-      }
-      assert.deepEqual(outcomes[1], outcomes[0]);
-      const [{ result }, expired, problems] = outcomes[0];
-      assert.equal(result.errorCode, "expired_token");
-      assert.equal(expired, 1);
-      assert.deepEqual(problems, ["401"]);
-    });
+inEngines((at) => {
+  test("the official package and this one get equal results", async () => {
+    const official = await journey(at.browser, "official");
+    const ours = await journey(at.browser, "ours");
+    // What enroll has besides, parity.test.mjs lists.
+    for (const [title, outcome] of ours) {
+      const { data } = outcome.result;
+      if (!data?.uri) continue;
+      assert.match(data.qrCode, /^data:image\/svg\+xml/, title);
+      for (const key of ["qrCode", "issuer", "account", "digits", "period", "algorithm"]) delete data[key];
+    }
+    assert.deepEqual(ours, official);
+    assert.equal(JSON.stringify(ours), JSON.stringify(official), "the order of the keys");
+    // They are equal, and they are what they should be.
+    assert.deepEqual(
+      official.map(([title, { result }]) => [title, result.data ? (result.data.isVerified ?? "enrolled") : result.errorCode]),
+      [
+        ["enroll", "enrolled"],
+        ["a wrong code", false],
+        ["verify", true],
+        ["a used code", false],
+        ["enroll without the right", "unauthorized"],
+        ["verify again", true],
+        ["enroll with the new token", "enrolled"],
+        ["a foreign token", "unauthorized"],
+      ],
+    );
   });
-}
+
+  test("without a token they say the same", async () => {
+    const outcomes = [];
+    for (const name of Object.keys(tags)) {
+      const { page, problems, call } = await open(at.browser, name);
+      outcomes.push([await call("enroll"), await call("verify", { code: "123456" }), await problems()]);
+      await page.close();
+    }
+    assert.deepEqual(outcomes[1], outcomes[0]);
+    assert.equal(outcomes[0][0].result.errorCode, "token_not_set");
+    assert.deepEqual(outcomes[0][2], Array(2).fill("console: Error: A token has not been set. Call 'setToken' first."));
+  });
+
+  test("an expired token ends alike, and the application is told once", async () => {
+    const outcomes = [];
+    for (const name of Object.keys(tags)) {
+      const { page, problems, setToken, call } = await open(at.browser, name, hasty);
+      const { token } = await new Backend({ ...hasty, apiUrl: hasty.baseUrl }).track({ userId: `${name}-in-${at.engine}`, action: "enroll" });
+      await setToken(token);
+      let outcome;
+      const deadline = Date.now() + 10_000;
+      do outcome = await call("enroll");
+      while (!outcome.hasError && Date.now() < deadline);
+      outcomes.push([outcome, await page.evaluate("expired"), await problems()]);
+      await page.close();
+    }
+    assert.deepEqual(outcomes[1], outcomes[0]);
+    const [{ result }, expired, problems] = outcomes[0];
+    assert.equal(result.errorCode, "expired_token");
+    assert.equal(expired, 1);
+    assert.deepEqual(problems, ["401"]);
+  });
+});

@@ -48,55 +48,65 @@ async function inWorker(page, text) {
 }
 
 /**
+ * Declares `cases({ engine, browser })` for every engine, under its name; the
+ * browser is there when they run.
+ */
+export function inEngines(cases) {
+  for (const engine of engines) {
+    describe(`in ${engine}`, () => {
+      const at = { engine };
+      before(async () => (at.browser = await openBrowser(engine)));
+      after(() => at.browser?.close());
+      cases(at);
+    });
+  }
+}
+
+/**
  * Declares `cases(run, { engine, visit })` in Node and in every engine's page
  * and module worker, under a name that says where. `run(check, ...args)` gives
  * what `check(sdk, site.url, ...args)` gives there, with the package loaded
  * anew and with no history. In a page only, `visit(path, check, ...args)` goes
- * to a path of the site and gives what `check(site.url, ...args)` gives there. `site()` is what serves "/dist/", a page at "/" and
- * workerScript at "/worker.js", when the cases run. Nothing may go wrong in
- * the page but what `tolerated` matches.
+ * to a path of the site and gives what `check(site.url, ...args)` gives there.
+ * `site()` is what serves "/dist/", a page at "/" and workerScript at
+ * "/worker.js", when the cases run. Nothing may go wrong in the page but what
+ * `tolerated` matches.
  */
 export function everywhere(site, tolerated, cases) {
   describe("in Node", () => {
     const run = async (check, ...args) => check(await import(new URL(`index.js?${copies++}`, dist).href), site().url, ...args);
     cases(run, { engine: "Node" });
   });
-  for (const engine of engines) {
-    describe(`in ${engine}`, () => {
-      let browser;
-      let page;
-      before(async () => {
-        browser = await openBrowser(engine);
-        page = await browser.newPage();
-      });
-      after(() => browser?.close());
-      const settle = async (result, url) => {
-        const problems = (await page.problems(url)).filter((p) => !tolerated.test(p));
-        await page.forget();
-        assert.deepEqual(problems, [], `${engine}: the page's problems`);
-        return result;
+  inEngines((at) => {
+    const { engine } = at;
+    let page;
+    before(async () => (page = await at.browser.newPage()));
+    const settle = async (result, url) => {
+      const problems = (await page.problems(url)).filter((p) => !tolerated.test(p));
+      await page.forget();
+      assert.deepEqual(problems, [], `${engine}: the page's problems`);
+      return result;
+    };
+    const inPlace = (run) => async (check, ...args) => {
+      const { url } = site();
+      const call = `(${check})(await import("/dist/index.js"), ...${JSON.stringify([url, ...args])})`;
+      return settle(await run(`(async () => ${call})()`, url), url);
+    };
+    describe(`a page of ${engine}`, () => {
+      const run = async (text, url) => {
+        await page.goto(url);
+        return page.evaluate(text);
       };
-      const inPlace = (run) => async (check, ...args) => {
+      const visit = async (path, check, ...args) => {
         const { url } = site();
-        const call = `(${check})(await import("/dist/index.js"), ...${JSON.stringify([url, ...args])})`;
-        return settle(await run(`(async () => ${call})()`, url), url);
+        await page.goto(url + path);
+        return settle(await page.evaluate(check, url, ...args), url);
       };
-      describe(`a page of ${engine}`, () => {
-        const run = async (text, url) => {
-          await page.goto(url);
-          return page.evaluate(text);
-        };
-        const visit = async (path, check, ...args) => {
-          const { url } = site();
-          await page.goto(url + path);
-          return settle(await page.evaluate(check, url, ...args), url);
-        };
-        cases(inPlace(run), { engine, visit });
-      });
-      describe(`a worker of ${engine}`, () => {
-        before(() => page.goto(site().url));
-        cases(inPlace((text) => inWorker(page, text)), { engine });
-      });
+      cases(inPlace(run), { engine, visit });
     });
-  }
+    describe(`a worker of ${engine}`, () => {
+      before(() => page.goto(site().url));
+      cases(inPlace((text) => inWorker(page, text)), { engine });
+    });
+  });
 }
