@@ -139,8 +139,8 @@ export async function unlessGone(input) {
 /**
  * A page, the same for every engine; and a frame in it, or a window that it has
  * opened, as `frame` and `opens` give them. What concerns the whole page
- * (goto, setViewport, screenshot, problems, close) is asked of the page or
- * window and not of a frame.
+ * (goto, clickAt, setViewport, screenshot, problems, close) is asked of the page
+ * or window and not of a frame.
  */
 class Page {
   _found = [];
@@ -341,6 +341,11 @@ class PuppeteerPage extends Page {
     // Chromium lays out nothing in a page behind a window.
     if (beside.has(this.native)) await this.native.bringToFront();
     await (this._frame ?? this.native).click(selector);
+  }
+
+  /** Clicks at a point of the viewport, in CSS pixels. */
+  async clickAt(x, y) {
+    await this.native.mouse.click(x, y);
   }
 
   /** Types into what has the focus. */
@@ -676,6 +681,11 @@ class WebKitPage extends Page {
   async click(selector) {
     await this._enter();
     await this.native.findElement(By.css(selector)).click();
+  }
+
+  async clickAt(x, y) {
+    await this._enter();
+    await this.native.actions().move({ x, y, duration: 0 }).click().perform();
   }
 
   async type(text) {

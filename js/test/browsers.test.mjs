@@ -113,6 +113,9 @@ for (const engine of engines) {
       assert.equal(await page.evaluate(() => document.activeElement.value), "aB 1é");
       await page.press("Shift+Tab");
       assert.equal(await page.evaluate(() => document.activeElement.localName), "button");
+      const { x, y, width, height } = await page.$eval("input", (field) => field.getBoundingClientRect());
+      await page.clickAt(Math.floor(x + width / 2), Math.floor(y + height / 2));
+      assert.equal(await page.evaluate(() => document.activeElement.localName), "input");
     });
 
     test("waitFor waits, and gives what it waited for", async () => {
