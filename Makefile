@@ -114,7 +114,7 @@ suite_tests = $(addprefix js/test/,beyond.test.mjs browser.test.mjs launch.test.
 page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 # What runs in every engine, and in none but engines.
 engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs demo.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
-	official.test.mjs prebuilt-engines.test.mjs seed.test.mjs wrapper.test.mjs)
+	official.test.mjs prebuilt-engines.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
 
 run_tests = node --test --test-reporter=spec --test-concurrency=2
 

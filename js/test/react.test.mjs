@@ -1,25 +1,25 @@
-// The React components on a page, in StrictMode, against the real API server;
-// and rendered on a server.
+// The React components on a page of every engine, in StrictMode, against the
+// real API server; and rendered on a server.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { Authsignal as Backend } from "@authsignal/node";
 import { URI } from "otpauth";
-import { dist, goBuild, launchBrowser, root, serve, startServer, watch } from "./harness.mjs";
+import { dist, goBuild, root, serve, startServer } from "./harness.mjs";
+import { inEngines } from "./places.mjs";
 
 let api;
 let backend;
-let browser;
 let site;
 let folder;
 
 const app = `
-  import { StrictMode, useState } from "react";
+  import { StrictMode, useState, version } from "react";
   import { createRoot } from "react-dom/client";
   import { TotpChallenge, TotpEnroll, useAuthsignal } from "authsignal-wasm/react";
 
@@ -31,44 +31,68 @@ const app = `
     return <Totp authsignal={authsignal} token={token} texts={texts} className="totp" onVerified={setVerified}
       onEnrolled={(data) => (globalThis.enrolled = data)} onError={(error) => (globalThis.failures ??= []).push(error.errorCode)} />;
   }
+  globalThis.version = version;
   globalThis.show = (props) => createRoot(document.querySelector("main")).render(<StrictMode><App {...props} /></StrictMode>);`;
+
+/** Bundles the application with a major version of React. */
+async function bundle(react) {
+  const esbuild = await goBuild("github.com/evanw/esbuild/cmd/esbuild");
+  // React 18 is there for the official React package.
+  const older = ["react", "react-dom"].map((name) => `--alias:${name}=${path.join(root, "js/test/official-react/node_modules", name)}`);
+  await promisify(execFile)(
+    esbuild,
+    [
+      ...["app.jsx", "--bundle", "--format=esm", "--jsx=automatic", `--outfile=app${react}.js`, "--log-level=error"],
+      '--define:process.env.NODE_ENV="development"',
+      ...(react === 18 ? older : []),
+    ],
+    { cwd: folder },
+  );
+}
+
+/** The newest React in every engine, and the oldest that the package takes in one. */
+const versions = (engine) => (engine === "Chromium" ? [19, 18] : [19]);
 
 before(async () => {
   // In the package's folder, where React is found.
-  [api, browser, folder] = await Promise.all([startServer(), launchBrowser(), mkdtemp(path.join(root, "js", "node_modules", ".react-test-"))]);
+  [api, folder] = await Promise.all([startServer(), mkdtemp(path.join(root, "js", "node_modules", ".react-test-"))]);
   backend = new Backend({ apiSecretKey: api.apiSecretKey, apiUrl: api.baseUrl });
   await writeFile(path.join(folder, "app.jsx"), app);
-  const esbuild = await goBuild("github.com/evanw/esbuild/cmd/esbuild");
-  await promisify(execFile)(esbuild, [
-    "app.jsx", "--bundle", "--format=esm", "--jsx=automatic", "--outfile=app.js", "--log-level=error",
-    '--define:process.env.NODE_ENV="development"',
-  ], { cwd: folder });
+  const page = (react) =>
+    `<!doctype html><html lang="en"><title>An application's page</title><meta name="viewport" content="width=device-width"><main></main><script type="module" src="/app${react}.js"></script></html>`;
   site = await serve(
     {
-      "/": '<!doctype html><html lang="en"><title>An application\'s page</title><meta name="viewport" content="width=device-width"><main></main><script type="module" src="/app.js"></script></html>',
-      "/app.js": pathToFileURL(path.join(folder, "app.js")),
+      "/19.html": page(19),
+      "/18.html": page(18),
+      "/app19.js": pathToFileURL(path.join(folder, "app19.js")),
+      "/app18.js": pathToFileURL(path.join(folder, "app18.js")),
       "/dist/": dist,
     },
     { "Content-Security-Policy": `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ${new URL(api.baseUrl).origin}; img-src data:` },
   );
 });
 after(async () => {
-  await browser?.close();
   await site?.close();
   await api?.stop();
   if (folder) await rm(folder, { recursive: true });
 });
 
-async function open(kind, userId, more = {}) {
+/** Opens a page with a component; in the page, `asked` is what it posts to the API. */
+async function open({ browser }, react, kind, userId, more = {}) {
   const page = await browser.newPage();
-  const problems = watch(page, site.url, api.baseUrl);
-  const requests = [];
-  page.on("request", (request) => request.method() === "POST" && requests.push(new URL(request.url()).pathname));
-  await page.goto(site.url);
+  await page.goto(`${site.url}/${react}.html`);
   const { token } = await backend.track({ userId, action: "signIn" });
-  await page.waitForFunction("globalThis.show");
-  await page.evaluate((props) => show(props), { baseUrl: api.baseUrl, token, kind, ...more });
-  return { page, problems, requests };
+  assert.match(await page.evaluate("version"), new RegExp(`^${react}\\.`));
+  await page.evaluate((props) => {
+    const { fetch } = globalThis;
+    globalThis.asked = [];
+    globalThis.fetch = (url, options) => {
+      if (options?.method === "POST") asked.push(new URL(url).pathname);
+      return fetch(url, options);
+    };
+    show(props);
+  }, { baseUrl: api.baseUrl, token, kind, ...more });
+  return page;
 }
 
 const message = (page) => page.$eval("[role=alert]", (e) => e.textContent);
@@ -80,52 +104,68 @@ async function enter(page, text) {
     document.querySelector("input").select();
     document.execCommand("insertText", false, text);
   }, text);
-  await page.keyboard.press("Enter");
+  await page.press("Enter");
 }
 
-test("TotpEnroll enrolls once under StrictMode, and announces a wrong code", async () => {
-  const { page, problems, requests } = await open("enroll", "react-1");
-  await page.waitForSelector("img");
-  assert.deepEqual(requests, ["/v1/client/user-authenticators/totp"], "two mounts, one enrollment");
-  const field = await page.$eval("input", (e) => ({ type: e.type, mode: e.inputMode, complete: e.autocomplete, label: e.labels[0].textContent, described: document.getElementById(e.getAttribute("aria-describedby")).getAttribute("role") }));
-  assert.deepEqual(field, { type: "text", mode: "numeric", complete: "one-time-code", label: "Code from your authenticator app", described: "alert" });
-  const { uri, secret } = await page.evaluate("enrolled");
-  assert.equal(await page.$eval("code", (e) => e.textContent.replaceAll(" ", "")), secret);
-  assert.equal(await page.$eval("img", (e) => e.alt), "QR code for your authenticator app");
-  assert.equal((await page.content()).includes("otpauth"), false);
-  const authenticator = URI.parse(uri);
+/** Waits until a code was accepted, and lets the backend judge the token. */
+async function validate(page) {
+  const token = await page.waitFor(() => document.querySelector("#verified")?.textContent);
+  return (await backend.validateChallenge({ token })).state;
+}
 
-  await enter(page, "12345x");
-  await page.waitForFunction(() => document.querySelector("[role=alert]").textContent);
-  assert.match(await message(page), /^That code is wrong/);
-  assert.deepEqual(await page.evaluate(() => [document.activeElement.tagName, document.activeElement.getAttribute("aria-invalid"), document.querySelector("form").getAttribute("aria-busy")]), ["INPUT", "true", "false"]);
+inEngines((at) => {
+  for (const react of versions(at.engine)) {
+    describe(`with React ${react}`, () => {
+      before(() => bundle(react));
 
-  await enter(page, authenticator.generate().replace(/^.../, "$& "));
-  const token = await page.waitForSelector("#verified").then((e) => e.evaluate((e) => e.textContent));
-  assert.equal((await backend.validateChallenge({ token })).state, "CHALLENGE_SUCCEEDED");
-  assert.deepEqual(problems, []);
-  await page.close();
+      test("TotpEnroll enrolls once under StrictMode, and announces a wrong code; TotpChallenge signs in", async () => {
+        const userId = `enrolls-in-${at.engine}-${react}`;
+        const page = await open(at, react, "enroll", userId);
+        await page.waitForVisible("img");
+        const asked = await page.evaluate("asked");
+        assert.deepEqual(asked, ["/v1/client/user-authenticators/totp"], "two mounts, one enrollment");
+        const field = await page.$eval("input", (e) => ({ type: e.type, mode: e.inputMode, complete: e.getAttribute("autocomplete"), label: e.labels[0].textContent, described: document.getElementById(e.getAttribute("aria-describedby")).getAttribute("role") }));
+        assert.deepEqual(field, { type: "text", mode: "numeric", complete: "one-time-code", label: "Code from your authenticator app", described: "alert" });
+        const { uri, secret } = await page.evaluate("enrolled");
+        assert.equal(await page.$eval("code", (e) => e.textContent.replaceAll(" ", "")), secret);
+        assert.equal(await page.$eval("img", (e) => e.alt), "QR code for your authenticator app");
+        assert.equal(await page.evaluate(() => document.documentElement.outerHTML.includes("otpauth")), false);
+        const authenticator = URI.parse(uri);
 
-  const challenge = await open("challenge", "react-1", { texts: { verify: "Anmelden" } });
-  await challenge.page.waitForSelector("input");
-  assert.equal(await challenge.page.$eval("button", (e) => e.textContent), "Anmelden");
-  await enter(challenge.page, authenticator.generate({ timestamp: Date.now() + 30_000 }));
-  const next = await challenge.page.waitForSelector("#verified").then((e) => e.evaluate((e) => e.textContent));
-  assert.equal((await backend.validateChallenge({ token: next })).state, "CHALLENGE_SUCCEEDED");
-  assert.deepEqual(challenge.problems, []);
-  await challenge.page.close();
-});
+        await enter(page, "12345x");
+        await page.waitFor(() => document.querySelector("[role=alert]").textContent);
+        assert.match(await message(page), /^That code is wrong/);
+        assert.deepEqual(await page.evaluate(() => [document.activeElement.tagName, document.activeElement.getAttribute("aria-invalid"), document.querySelector("form").getAttribute("aria-busy")]), ["INPUT", "true", "false"]);
 
-test("an enrollment that fails is announced and can be tried again", async () => {
-  const { page, requests } = await open("enroll", "react-2", { token: "no token" });
-  await page.waitForSelector("[data-authsignal=retry]");
-  assert.equal(await message(page), "Something went wrong. Try again.");
-  assert.deepEqual(await page.evaluate("failures"), ["unauthorized"]);
-  assert.equal(await page.$eval("[data-authsignal=verify]", (e) => e.getAttribute("aria-disabled")), "true");
-  await page.click("[data-authsignal=retry]");
-  await page.waitForFunction("failures.length === 2");
-  assert.equal(requests.length, 2);
-  await page.close();
+        await enter(page, authenticator.generate().replace(/^.../, "$& "));
+        assert.equal(await validate(page), "CHALLENGE_SUCCEEDED");
+        assert.deepEqual(await page.problems(site.url, api.baseUrl), []);
+        await page.close();
+
+        const challenge = await open(at, react, "challenge", userId, { texts: { verify: "Anmelden" } });
+        await challenge.waitForVisible("input");
+        assert.equal(await challenge.$eval("button", (e) => e.textContent), "Anmelden");
+        await enter(challenge, authenticator.generate({ timestamp: Date.now() + 30_000 }));
+        assert.equal(await validate(challenge), "CHALLENGE_SUCCEEDED");
+        assert.deepEqual(await challenge.problems(site.url, api.baseUrl), []);
+        await challenge.close();
+      });
+
+      test("an enrollment that fails is announced and can be tried again", async () => {
+        const page = await open(at, react, "enroll", `fails-in-${at.engine}-${react}`, { token: "no token" });
+        await page.waitForVisible("[data-authsignal=retry]");
+        assert.equal(await message(page), "Something went wrong. Try again.");
+        assert.deepEqual(await page.evaluate("failures"), ["unauthorized"]);
+        assert.equal(await page.$eval("[data-authsignal=verify]", (e) => e.getAttribute("aria-disabled")), "true");
+        await page.click("[data-authsignal=retry]");
+        await page.waitFor(() => failures.length === 2);
+        assert.equal((await page.evaluate("asked")).length, 2);
+        const refused = `response: 401 ${api.baseUrl}/client/user-authenticators/totp`;
+        assert.deepEqual(await page.problems(site.url, api.baseUrl), [refused, refused]);
+        await page.close();
+      });
+    });
+  }
 });
 
 test("the components render on a server, without a document", async () => {
