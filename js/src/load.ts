@@ -78,6 +78,7 @@ export class Module {
   private readonly calls = new Set<(crash: ModuleError) => void>();
   /** Whether it has been called: then what a call needs is compiled. */
   private called = false;
+  private warming = false;
 
   constructor(readonly exports: Exports) {}
 
@@ -104,6 +105,8 @@ export class Module {
    * those of enroll, most of them verify's too, are compiled before the user waits.
    */
   warm(): void {
+    if (this.called || this.warming) return;
+    this.warming = true;
     const idle = globalThis.requestIdleCallback ?? ((f: () => void) => setTimeout(f));
     idle(() => {
       if (!this.called) this.call(({ qr }) => qr.toDataURL("otpauth://totp/warm:up?secret=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&issuer=warm")).catch(() => {});

@@ -38,6 +38,7 @@ before(async () => {
       send(fails ? 503 : 200, "application/wasm", fails ? "" : bytes)(request, response);
     },
     "/never.wasm": () => {},
+    "/v1/client/user-authenticators/totp": send(200, "application/json", '{"userAuthenticatorId":"id","userId":"u","uri":"otpauth://totp/A:u?secret=JBSWY3DPEHPK3PXP&issuer=A","secret":"JBSWY3DPEHPK3PXP"}'),
     "/forbidden.html": (_, response) =>
       response
         .writeHead(200, { "Content-Type": "text/html", "Content-Security-Policy": "script-src 'self'" })
@@ -301,6 +302,132 @@ everywhere(() => site, tolerated, (run, { visit }) => {
     });
     assert.equal(got.errorCode, "wasm_load_failed");
     assert.match(got.error, /never\.wasm: it has not arrived within 120 s$/);
+  });
+
+  for (const way of ["requestIdleCallback", "setTimeout"]) {
+    test(`preload has one QR code drawn by a module, when ${way} says so`, async () => {
+      const got = await run(
+        async ({ Authsignal }, site, way) => {
+          const { requestIdleCallback, setTimeout } = globalThis;
+          const idle = [];
+          globalThis.requestIdleCallback = way === "requestIdleCallback" ? (f) => idle.push(f) : undefined;
+          globalThis.setTimeout = (f, ms, ...args) => (ms === undefined ? idle.push(f) : setTimeout(f, ms, ...args));
+          try {
+            const wasmUrl = site + "/standin.wasm";
+            const [a, b] = ["a", "b"].map((tenantId) => new Authsignal({ tenantId, wasmUrl }));
+            await Promise.all([a.preload(), b.preload(), Authsignal.load({ wasmUrl })]);
+            await a.preload();
+            const before = idle.length;
+            for (const f of idle.splice(0)) f();
+            await a.preload();
+            return { before, after: idle.length, drawn: (await a.totp.verify({ code: "drawn" })).data.drawn };
+          } finally {
+            Object.assign(globalThis, { requestIdleCallback, setTimeout });
+          }
+        },
+        way,
+      );
+      assert.deepEqual([got.before, got.after, got.drawn.length], [1, 0, 1]);
+      // The real module can draw it.
+      const drawn = await run(({ qr }, site, text) => qr.toDataURL(text, { wasmUrl: site + "/dist/authsignal.wasm" }), got.drawn[0]);
+      assert.match(drawn, /^data:image\/svg/);
+    });
+  }
+
+  test("preload has nothing drawn if a call comes first, or ends the module", async () => {
+    const got = await run(async ({ Authsignal, qr }, site) => {
+      const { requestIdleCallback } = globalThis;
+      const idle = [];
+      globalThis.requestIdleCallback = (f) => idle.push(f);
+      const wasmUrl = site + "/standin.wasm";
+      const authsignal = new Authsignal({ tenantId: "t", wasmUrl });
+      const verify = (code) => authsignal.totp.verify({ code });
+      const waiting = [];
+      const preload = async () => {
+        await authsignal.preload();
+        waiting.push(idle.length);
+      };
+      const drawn = async () => {
+        for (const f of idle.splice(0)) f();
+        return (await verify("drawn")).data.drawn;
+      };
+      try {
+        await qr.toSVG("text", { wasmUrl });
+        await preload();
+        const before = await drawn();
+        await verify("exit");
+        await preload();
+        await qr.toSVG("text", { wasmUrl });
+        const between = await drawn();
+        await verify("exit");
+        await preload();
+        const end = (await verify("exit")).errorCode;
+        return { waiting, before, between, end, afterEnd: await drawn() };
+      } finally {
+        globalThis.requestIdleCallback = requestIdleCallback;
+      }
+    });
+    assert.deepEqual(got, { waiting: [0, 1, 1], before: [], between: [], end: "sdk_crashed", afterEnd: [] });
+  });
+
+  test("a module that traps as it draws for preload does no harm, and the next call starts it afresh", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      const { requestIdleCallback } = globalThis;
+      const { instantiate } = WebAssembly;
+      let idle;
+      let memory;
+      globalThis.requestIdleCallback = (f) => (idle = f);
+      WebAssembly.instantiate = async (...args) => {
+        const instance = await instantiate.apply(WebAssembly, args);
+        memory = instance.exports.mem;
+        return instance;
+      };
+      try {
+        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
+        await authsignal.preload();
+        const first = memory;
+        new Uint8Array(memory.buffer).fill(0xff);
+        idle();
+        return [(await authsignal.totp.verify({ code: "drawn" })).data.drawn, memory === first];
+      } finally {
+        globalThis.requestIdleCallback = requestIdleCallback;
+        WebAssembly.instantiate = instantiate;
+      }
+    });
+    assert.deepEqual(got, [[], false]);
+  });
+
+  test("what preload has drawn asks nothing, prints nothing and leaves nothing, and enroll works after it", async () => {
+    site.requests.length = 0;
+    const got = await run(async ({ Authsignal }, site) => {
+      const { requestIdleCallback } = globalThis;
+      const printers = { ...console };
+      const printed = [];
+      let idle;
+      globalThis.requestIdleCallback = (f) => (idle = f);
+      for (const name in printers) if (typeof console[name] === "function") console[name] = (...args) => printed.push([name, String(args)]);
+      const { document, localStorage, sessionStorage } = globalThis;
+      const left = () => ({
+        globals: Reflect.ownKeys(globalThis).map(String).sort(),
+        ...(document && { html: document.documentElement.outerHTML, stored: [document.cookie, { ...localStorage }, { ...sessionStorage }] }),
+      });
+      try {
+        const authsignal = new Authsignal({ tenantId: "t", baseUrl: site + "/v1", wasmUrl: site + "/dist/authsignal.wasm" });
+        authsignal.setToken("token");
+        await authsignal.preload();
+        const before = left();
+        idle();
+        const { data } = await authsignal.totp.enroll();
+        return { before, after: left(), qrCode: data.qrCode.slice(0, 14), printed };
+      } finally {
+        globalThis.requestIdleCallback = requestIdleCallback;
+        Object.assign(console, printers);
+      }
+    });
+    assert.deepEqual(got.after, got.before);
+    assert.deepEqual([got.qrCode, got.printed], ["data:image/svg", []]);
+    const asked = site.requests.slice(site.requests.indexOf("/dist/authsignal.wasm"));
+    assert.deepEqual(asked.filter((p) => p !== "/favicon.ico"), ["/dist/authsignal.wasm", "/v1/client/user-authenticators/totp"]);
   });
 
   test("misuse is refused in the module's words", async () => {

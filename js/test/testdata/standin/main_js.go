@@ -8,9 +8,11 @@
 //	exit   the program ends by itself
 //	hang   the promise never settles
 //	limit  data.timeout is the timeout that the call was given
+//	drawn  data.drawn is the texts that qr.toDataURL was given
 //	else   verified, with the new token "new-" + the token that was set
 //
-// enroll never settles. All that qr.toSVG does is to give its text back.
+// enroll never settles. All that qr.toSVG and qr.toDataURL do is to give their
+// text back.
 package main
 
 import (
@@ -21,6 +23,7 @@ import (
 func main() {
 	promise := js.Global().Get("Promise")
 	never := promise.New(js.FuncOf(func(js.Value, []js.Value) any { return nil }))
+	var drawn []any
 
 	constructor := js.FuncOf(func(js.Value, []js.Value) any {
 		token := ""
@@ -43,6 +46,8 @@ func main() {
 						return promise.Call("resolve", map[string]any{
 							"data": map[string]any{"timeout": args[0].Get("timeout")},
 						})
+					case "drawn":
+						return promise.Call("resolve", map[string]any{"data": map[string]any{"drawn": drawn}})
 					}
 					return promise.Call("resolve", map[string]any{
 						"data": map[string]any{"isVerified": true, "token": "new-" + token},
@@ -55,6 +60,10 @@ func main() {
 		"Authsignal": constructor,
 		"qr": map[string]any{
 			"toSVG": js.FuncOf(func(_ js.Value, args []js.Value) any { return promise.Call("resolve", args[0]) }),
+			"toDataURL": js.FuncOf(func(_ js.Value, args []js.Value) any {
+				drawn = append(drawn, args[0].String())
+				return promise.Call("resolve", args[0])
+			}),
 		},
 	})
 	select {}
