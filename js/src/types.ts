@@ -119,6 +119,23 @@ export type VerificationMethod =
   | "IDVERSE"
   | "DEVICE";
 
+/** The types of the single methods, which are those of an enum in the official package. */
+export declare namespace VerificationMethod {
+  type SMS = "SMS";
+  type AUTHENTICATOR_APP = "AUTHENTICATOR_APP";
+  type RECOVERY_CODE = "RECOVERY_CODE";
+  type EMAIL_MAGIC_LINK = "EMAIL_MAGIC_LINK";
+  type EMAIL_OTP = "EMAIL_OTP";
+  type PUSH = "PUSH";
+  type SECURITY_KEY = "SECURITY_KEY";
+  type PASSKEY = "PASSKEY";
+  type VERIFF = "VERIFF";
+  type IPROOV = "IPROOV";
+  type PALM_BIOMETRICS_RR = "PALM_BIOMETRICS_RR";
+  type IDVERSE = "IDVERSE";
+  type DEVICE = "DEVICE";
+}
+
 /** An authenticator as the API describes it. The times are ISO 8601 in UTC. */
 export type Authenticator = {
   userAuthenticatorId: string;

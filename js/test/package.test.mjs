@@ -13,13 +13,17 @@ import { root } from "./harness.mjs";
 
 const js = path.join(root, "js");
 const pack = (cwd) => promisify(execFile)("npm", ["pack", "--dry-run", "--json"], { cwd });
+const typeCheck = (project) =>
+  promisify(execFile)(process.execPath, ["node_modules/typescript/bin/tsc", "-p", project], { cwd: js }).catch((error) => {
+    throw new Error(error.stdout);
+  });
 
 test("the sources and their users type-check", async () => {
-  for (const project of ["tsconfig.json", "test/testdata/types"]) {
-    await promisify(execFile)(process.execPath, ["node_modules/typescript/bin/tsc", "-p", project], { cwd: js }).catch((error) => {
-      throw new Error(error.stdout);
-    });
-  }
+  for (const project of ["tsconfig.json", "test/testdata/types"]) await typeCheck(project);
+});
+
+test("an application of the official package type-checks against this one", async () => {
+  for (const which of ["official", "ours"]) await typeCheck(`test/testdata/types/dropin-${which}.json`);
 });
 
 test("the package holds what is built, its declarations and the licences", async () => {

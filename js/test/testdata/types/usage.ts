@@ -1,7 +1,9 @@
 // What applications write must type-check against the declarations of the
-// package; what is wrong must not. Nothing here runs.
+// package; what is wrong must not. What they write with the official package
+// is in dropin.ts. Nothing here runs.
 import { Authsignal, ErrorCode, ModuleError, qr } from "authsignal-wasm";
-import type { AuthsignalResponse, EnrollTotpResponse, VerifyResponse } from "authsignal-wasm";
+import type { AuthsignalResponse, CallOptions, EnrollTotpResponse, LoadOptions, QR, QRMatrix, QROptions, Totp, VerifyResponse } from "authsignal-wasm";
+import * as inline from "authsignal-wasm/inline";
 
 const authsignal = new Authsignal({
   tenantId: "YOUR_TENANT_ID",
@@ -62,6 +64,50 @@ export async function theRest(): Promise<string> {
   return qr.toSVG("text", { margin: 4, errorCorrectionLevel: "M", title: "A QR code", width: 200 });
 }
 
+export async function whatTheUriSays(): Promise<string> {
+  const { data } = await authsignal.totp.enroll();
+  if (!data) return "";
+  const texts: (string | undefined)[] = [data.issuer, data.account, data.algorithm];
+  const numbers: (number | undefined)[] = [data.digits, data.period];
+  // @ts-expect-error: a URI may say nothing of it.
+  const digits: number = data.digits;
+  return texts.join() + numbers.join() + digits;
+}
+
+export async function later(code: string): Promise<AuthsignalResponse<VerifyResponse>> {
+  const limits: CallOptions = { timeout: 5_000 };
+  const response = await authsignal.totp.verify({ code, ...limits });
+  if (response.errorCode !== ErrorCode.too_many_requests) return response;
+  const seconds: number | undefined = response.retryAfter;
+  await new Promise((resolve) => setTimeout(resolve, (seconds ?? 60) * 1_000));
+  const totp: Totp = authsignal.totp;
+  return totp.verify({ code });
+}
+
+export async function load(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  const options: LoadOptions = { wasmUrl: "/authsignal.wasm", onProgress: ({ loaded, total }) => console.log(total ? loaded / total : loaded) };
+  await Authsignal.load(options);
+  await Authsignal.load({ wasmBytes: bytes });
+  await Authsignal.load({ wasmBytes: bytes.buffer });
+  await Authsignal.load({ wasmModule: await WebAssembly.compile(bytes) });
+  await Authsignal.load().catch((error) => error instanceof ModuleError && [error.errorCode === ErrorCode.wasm_load_failed, error.cause]);
+  authsignal.dispose();
+}
+
+export async function draw(canvas: HTMLCanvasElement | OffscreenCanvas): Promise<Blob> {
+  const options: QROptions = { margin: 0, scale: 8, color: { dark: "#000", light: "#ffffff00" }, errorCorrectionLevel: "H", wasmUrl: "/authsignal.wasm" };
+  const drawing: QR = qr;
+  await drawing.toCanvas(canvas, "text", options);
+  const url: string = await qr.toDataURL("text", { ...options, type: "image/png" });
+  const { size, bits }: QRMatrix = await qr.matrix("text", { errorCorrectionLevel: "L" });
+  const dark: number = bits[size] & 0x80;
+  return qr.toBlob(url + dark, options);
+}
+
+/** The module inside: the same names, and what one entry gives the other takes. */
+export const sameAsMain: typeof import("authsignal-wasm") = inline;
+export const fromInline: Authsignal = new inline.Authsignal({ tenantId: "t" });
+
 export async function mistakes() {
   // @ts-expect-error: tenantId is required.
   new Authsignal({ baseUrl: "http://localhost/v1" });
@@ -75,4 +121,12 @@ export async function mistakes() {
   (await authsignal.totp.enroll()).errorCode === "no_such_code";
   // @ts-expect-error: no such factor here.
   authsignal.passkey;
+  // @ts-expect-error: no such image.
+  await qr.toDataURL("text", { type: "image/gif" });
+  // @ts-expect-error: no such level.
+  await qr.toSVG("text", { errorCorrectionLevel: "X" });
+  // @ts-expect-error: a timeout is a number, of milliseconds.
+  await authsignal.totp.enroll({ timeout: "5s" });
+  // @ts-expect-error: bytes, not text.
+  await Authsignal.load({ wasmBytes: "bytes" });
 }

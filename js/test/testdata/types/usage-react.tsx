@@ -1,0 +1,39 @@
+// The components as applications of React write them; see usage.ts.
+import { useState } from "react";
+import type { VerifyResponse } from "authsignal-wasm";
+import { defaultTexts, TotpChallenge, TotpEnroll, useAuthsignal } from "authsignal-wasm/react";
+import type { AuthsignalError, Texts, TotpProps } from "authsignal-wasm/react";
+
+const german: Partial<Texts> = { verify: "Anmelden", wrong: `Falsch: ${defaultTexts.wrong}` };
+
+export function SignIn({ token, enrolled, onToken }: { token?: string; enrolled: boolean; onToken: (token: string) => void }) {
+  const authsignal = useAuthsignal({ tenantId: "YOUR_TENANT_ID", baseUrl: "YOUR_API_URL", onTokenExpired: () => {} });
+  const [error, setError] = useState<AuthsignalError>();
+  const props: TotpProps = {
+    authsignal,
+    token,
+    onVerified: (result: VerifyResponse & { token: string }) => onToken(result.token),
+    onError: setError,
+    texts: german,
+    className: "totp",
+  };
+  return (
+    <>
+      {error && `${error.errorCode} ${error.errorDescription} ${error.retryAfter}`}
+      {enrolled ? <TotpChallenge {...props} /> : <TotpEnroll {...props} onEnrolled={({ uri }) => console.log(uri)} />}
+    </>
+  );
+}
+
+export function Mistakes({ authsignal, onVerified }: TotpProps) {
+  return (
+    <>
+      {/* @ts-expect-error: whom to tell? */}
+      <TotpChallenge authsignal={authsignal} />
+      {/* @ts-expect-error: a challenge enrolls nobody. */}
+      <TotpChallenge authsignal={authsignal} onVerified={onVerified} onEnrolled={() => {}} />
+      {/* @ts-expect-error: no such text. */}
+      <TotpEnroll authsignal={authsignal} onVerified={onVerified} texts={{ submit: "Send" }} />
+    </>
+  );
+}
