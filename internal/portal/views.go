@@ -128,8 +128,11 @@ type confirmView struct {
 // stateName is a state, a method or a kind of audit line in words.
 func stateName(s any) string {
 	text := fmt.Sprint(s)
-	if text == "" {
+	switch text {
+	case "":
 		return ""
+	case store.AuditCodeUnseen:
+		return "Code over the limit"
 	}
 	return strings.ToUpper(text[:1]) + strings.ToLower(inWords.Replace(text[1:]))
 }

@@ -140,6 +140,8 @@ test("every page: axe-core finds nothing, light and dark, and nothing is lost at
     const look = async (name) => {
       for (const [scheme, width, judged] of [
         ["light", 1280, true],
+        ["light", 1124, false], // the narrowest with the sections beside
+        ["light", 900, false], // the narrowest with tables
         ["light", 640, false], // 1280 at 200 %
         ["dark", 320, true],
       ]) {
@@ -159,6 +161,8 @@ test("every page: axe-core finds nothing, light and dark, and nothing is lost at
             .map((e) => e.outerHTML.slice(0, 120));
         });
         if (lost.length) complaints.push(`${name}, ${width} px: stands over the edge: ${lost[0]}`);
+        // What nobody sees can still make the page wider than the window.
+        if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) complaints.push(`${name}, ${width} px: it scrolls sideways`);
       }
       await page.setViewport({ width: 1280, height: 900 });
     };
