@@ -190,6 +190,8 @@ inEngines((at) => {
       const frame = await frameOf(page);
       for (let i = 0; i < 3; i++) await page.press("Escape");
       await page.clickAt(5, 5);
+      // A phone's way back cancels without a key.
+      assert.equal(await page.$eval("dialog", (e) => e.dispatchEvent(new Event("cancel", { cancelable: true }))), false);
       assert.deepEqual(await page.$eval("dialog", (e) => [e.open, e.querySelectorAll("button").length]), [true, 0]);
       await say(frame, closing("new-token"));
       assert.equal((await end(page)).token, "new-token");
