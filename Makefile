@@ -52,7 +52,7 @@ test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## w
 	$(say) "building the page of Next.js, and the tarball in two folders"
 	@npm --prefix js run test:long
 	$(say) "reading 2,000 QR codes with three decoders"
-	@QR_TEXTS=2000 node --test --test-reporter=spec js/test/qr.test.mjs
+	@ENGINES=Chromium QR_TEXTS=2000 node --test --test-reporter=spec js/test/qr.test.mjs
 	@$(MAKE) --no-print-directory soak
 	$(say) "the longer tests passed"
 
@@ -114,7 +114,7 @@ suite_tests = $(addprefix js/test/,beyond.test.mjs browser.test.mjs launch.test.
 page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 # What runs in every engine, and in none but engines.
 engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs demo.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
-	official.test.mjs prebuilt-engines.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
+	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
 
 run_tests = node --test --test-reporter=spec --test-concurrency=2
 
@@ -130,7 +130,7 @@ pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setu
 
 engines: wasm js types ## run the package and page tests in Firefox and WebKit
 	$(say) "running the package and page tests in Firefox and WebKit"
-	@ENGINES=Firefox,WebKit $(run_tests) $(engine_tests)
+	@ENGINES=Firefox,WebKit QR_TEXTS=40 $(run_tests) $(engine_tests)
 
 screenshots: wasm js js/node_modules/.package-lock.json ## take pictures of every page into screenshots/; NAMES are sets
 	@node js/screenshots.mjs screenshots $(NAMES)

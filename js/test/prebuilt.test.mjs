@@ -516,7 +516,7 @@ test("the page speaks the user's language", async () => {
   await visit(
     async (page) => {
       await page.goto((await track(newUser())).url);
-      assert.equal(await title(page), "Authenticator-App einrichten");
+      assert.equal(await title(page), "Authenticator einrichten");
       assert.equal(await page.evaluate(() => document.documentElement.lang), "de");
       await page.goto((await track(newUser(), { locale: "en-US" })).url);
       assert.equal(await title(page), "Set up your authenticator app");
