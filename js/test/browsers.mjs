@@ -587,31 +587,7 @@ class WebKitPage extends Page {
         (url) => page._urls.push(url),
         (problem) => page._found.push(problem),
       );
-      // A driver has one session at a time.
-      const port = await freePort();
-      const driver = start(findProgram("WebKit"), ["--host=127.0.0.1", `--port=${port}`], {
-        env: { ...env, GDK_SCALE: String(page._scale) },
-        stdio: "ignore",
-      });
-      page._driver = driver;
-      const url = `http://127.0.0.1:${port}`;
-      let ended = false;
-      driver.ended.then(() => (ended = true));
-      const deadline = Date.now() + patience;
-      while (!(await fetch(`${url}/status`).then((r) => r.ok, () => false))) {
-        if (ended || Date.now() > deadline) throw new Error("WebKitWebDriver did not start");
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-      page.native = await new Builder()
-        .usingServer(url)
-        .withCapabilities(
-          new Capabilities({
-            browserName: "MiniBrowser",
-            proxy: { proxyType: "manual", httpProxy: page._proxy.address, sslProxy: page._proxy.address },
-            timeouts: { script: 3 * patience, pageLoad: patience },
-          }),
-        )
-        .build();
+      await page._start(env).catch(() => page._start(env));
       page._handle = await page.native.getWindowHandle();
       page._place = { of: page };
       await page.setViewport(viewport);
@@ -619,6 +595,45 @@ class WebKitPage extends Page {
     } catch (error) {
       await page.close();
       throw error;
+    }
+  }
+
+  /**
+   * Starts a driver, which has one session at a time, and its browser. On a busy
+   * machine that may end as it starts, and the driver would wait for it for ever:
+   * it is stopped in time, and the caller tries another.
+   */
+  async _start(env) {
+    await this._driver?.stop();
+    const port = await freePort();
+    const driver = start(findProgram("WebKit"), ["--host=127.0.0.1", `--port=${port}`], {
+      env: { ...env, GDK_SCALE: String(this._scale) },
+      stdio: "ignore",
+    });
+    this._driver = driver;
+    let ended = false;
+    driver.ended.then(() => (ended = true));
+    const timer = setTimeout(driver.stop, patience); // what waits for it then fails
+    try {
+      const url = `http://127.0.0.1:${port}`;
+      while (!(await fetch(`${url}/status`).then((r) => r.ok, () => false))) {
+        if (ended) throw new Error("WebKitWebDriver ended");
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      this.native = await new Builder()
+        .usingServer(url)
+        .withCapabilities(
+          new Capabilities({
+            browserName: "MiniBrowser",
+            proxy: { proxyType: "manual", httpProxy: this._proxy.address, sslProxy: this._proxy.address },
+            timeouts: { script: 3 * patience, pageLoad: patience },
+          }),
+        )
+        .build();
+    } catch (cause) {
+      throw new Error("WebKit did not start", { cause });
+    } finally {
+      clearTimeout(timer);
     }
   }
 
