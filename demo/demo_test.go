@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/authsignal-wasm/sdk/authsignal"
 	"github.com/authsignal-wasm/sdk/internal/api"
 	built "github.com/authsignal-wasm/sdk/internal/assets"
+	"github.com/authsignal-wasm/sdk/internal/logtest"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
@@ -32,28 +32,10 @@ var sdk = fstest.MapFS{
 	"index.js":           {Data: []byte("export class Authsignal {}")},
 }
 
-// A buffer is a log that may be read while it is written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // startDemo starts the demo with a real API server inside.
-func startDemo(t *testing.T) (*demo, *buffer) {
+func startDemo(t *testing.T) (*demo, *logtest.Buffer) {
 	t.Helper()
-	var log buffer
+	var log logtest.Buffer
 	env := map[string]string{"DEMO_ADDR": "127.0.0.1:0", "DEMO_DATA": t.TempDir()}
 	d, err := start(t.Context(), func(k string) string { return env[k] }, sdk, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
@@ -635,7 +617,7 @@ func TestAPIThatFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var log buffer
+			var log logtest.Buffer
 			app := httptest.NewServer(newApp(authsignal.New("the-secret", peer.URL), pages, slog.New(slog.NewTextHandler(&log, nil))))
 			defer app.Close()
 			b := newBrowser(t, &demo{url: app.URL})

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/logtest"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 	"github.com/authsignal-wasm/sdk/internal/totp"
@@ -33,27 +34,10 @@ type desk struct {
 	store    *store.Store
 	portal   *portal
 	password string
-	log      *buffer
+	log      *logtest.Buffer
 
 	mu  sync.Mutex
 	now time.Time
-}
-
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 func (d *desk) clock() time.Time {
@@ -70,7 +54,7 @@ func (d *desk) advance(by time.Duration) {
 
 func newDesk(t testing.TB, change ...func(*Config)) *desk {
 	t.Helper()
-	d := &desk{t: t, database: storetest.Database(t), log: &buffer{}, now: time.Unix(1_700_000_000, 0)}
+	d := &desk{t: t, database: storetest.Database(t), log: &logtest.Buffer{}, now: time.Unix(1_700_000_000, 0)}
 	st, err := store.Open(t.Context(), d.database,
 		func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/logtest"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 	"github.com/authsignal-wasm/sdk/internal/token"
@@ -29,27 +30,10 @@ type peer struct {
 	url      string
 	database string
 	store    *store.Store
-	log      *syncBuffer
+	log      *logtest.Buffer
 
 	mu  sync.Mutex
 	now time.Time
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 const testSecret = "sk"
@@ -69,7 +53,7 @@ func newPeer(t testing.TB, change ...func(*Config)) *peer {
 			t.Error(err)
 		}
 	})
-	p := &peer{t: t, database: database, store: st, log: &syncBuffer{}, now: time.Unix(1_700_000_000, 0)}
+	p := &peer{t: t, database: database, store: st, log: &logtest.Buffer{}, now: time.Unix(1_700_000_000, 0)}
 	p.settings(func(*api.AuthenticatorSettings) {})
 	err = st.Update(t.Context(), "t1", func(tx *store.Tx) error { _, err := tx.EnsureSecret(testSecret, p.now); return err })
 	if err != nil {
