@@ -59,6 +59,6 @@ authsignal.preload();
 
 authsignal.setToken(token); // from your backend's track
 const enrollment = await authsignal.totp.enroll();
-if (enrollment.data) image.src = enrollment.data.qrCode;
+if (enrollment.data) image.src = enrollment.data.qrCode ?? "";
 const response = await authsignal.totp.verify({ code });`, v.TenantID, v.APIURL)
 }

@@ -76,7 +76,11 @@ export class Authsignal {
     let of: Module | undefined;
     let inner: InstanceType<Exports["Authsignal"]> | undefined;
     ended.addEventListener("abort", () => {
-      inner?.dispose();
+      try {
+        inner?.dispose();
+      } catch {
+        // Its program has ended, and has forgotten all.
+      }
       inner = of = undefined;
     });
     const call = async <R>({ signal, timeout }: CallOptions, f: (totp: Totp, limits: CallOptions) => Promise<R>): Promise<R> => {
@@ -209,11 +213,11 @@ function isTimeout(timeout: unknown): timeout is number {
 }
 
 /**
- * Waits for the module, but not longer than the caller does. A signal that is
- * aborted already, or is none, and a wrong timeout are the module's to judge.
+ * Waits for the module, but not longer than the caller does. What is no signal,
+ * and a wrong timeout, are the module's to judge.
  */
 function within(module: Promise<Module>, given: (AbortSignal | undefined)[], timeout: number | undefined): Promise<Module> {
-  const signals = given.filter((signal) => signal instanceof AbortSignal && !signal.aborted) as AbortSignal[];
+  const signals = given.filter((signal) => signal instanceof AbortSignal) as AbortSignal[];
   return new Promise((resolve, reject) => {
     const abort = () => end(ErrorCode.aborted, abortedText);
     const late = () => end(ErrorCode.timeout, "The module did not load in time. Try again, or give the call a longer timeout.");
@@ -228,5 +232,6 @@ function within(module: Promise<Module>, given: (AbortSignal | undefined)[], tim
     };
     for (const signal of signals) signal.addEventListener("abort", abort);
     module.then(resolve, reject).then(settled);
+    if (signals.some((signal) => signal.aborted)) abort();
   });
 }

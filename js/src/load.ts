@@ -207,7 +207,7 @@ function checked(module: WebAssembly.Module): WebAssembly.Module {
 /** Fetches, if need be, and compiles, within loadTimeout. */
 async function compile(source: Source, onProgress: LoadOptions["onProgress"]): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
-  if (!(source instanceof URL)) return explained(WebAssembly.compile(source));
+  if (!(source instanceof URL)) return explained(WebAssembly.compile(source as BufferSource)); // a shared one it refuses itself
   // AbortSignal.timeout is too young, and so is the reason of abort.
   const controller = new AbortController();
   let late = false;
@@ -253,9 +253,10 @@ async function fetchAndCompile(url: URL, signal: AbortSignal, onProgress: LoadOp
 
 /** Gives an equal response that tells how much of it has arrived. */
 function counted(response: Response, reader: ReadableStreamDefaultReader<Uint8Array>, onProgress: NonNullable<LoadOptions["onProgress"]>): Response {
-  const { headers } = response;
-  // What is counted is decoded, and Content-Length is not.
-  const total = headers.has("Content-Encoding") ? NaN : Number(headers.get("Content-Length") ?? NaN);
+  const { headers, type } = response;
+  // What is counted is decoded, and Content-Length is not. Another origin's
+  // Content-Encoding is not shown.
+  const total = type === "cors" || headers.has("Content-Encoding") ? NaN : Number(headers.get("Content-Length") ?? NaN);
   let loaded = 0;
   const body = new ReadableStream({
     async pull(controller) {

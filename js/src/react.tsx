@@ -126,9 +126,17 @@ function CodeForm({ authsignal, onVerified, onError, texts, className, children,
     if (busy || waiting || problem) return;
     setBusy(true);
     setRefusal(""); // so that the same text is announced again
-    const response = await authsignal.totp.verify({ code });
+    let response;
+    try {
+      response = await authsignal.totp.verify({ code });
+    } catch (cause) {
+      // The application's own doing: its onTokenExpired threw, or it has disposed of the instance.
+      if (!gone.current) setRefusal(texts.failed);
+      throw cause;
+    } finally {
+      if (!gone.current) setBusy(false);
+    }
     if (gone.current) return;
-    setBusy(false);
     const { data } = response;
     if (data?.isVerified && data.token !== undefined) {
       setCode("");
@@ -174,7 +182,14 @@ function CodeForm({ authsignal, onVerified, onError, texts, className, children,
         {message}
       </p>
       {retry && (
-        <button type="button" onClick={retry} data-authsignal="retry">
+        <button
+          type="button"
+          onClick={() => {
+            field.current?.focus(); // the button goes
+            retry();
+          }}
+          data-authsignal="retry"
+        >
           {texts.retry}
         </button>
       )}
@@ -203,11 +218,11 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
   const texts = { ...defaultTexts, ...props.texts };
   const [attempt, setAttempt] = useState(0);
   const [data, setData] = useState<EnrollTotpResponse>();
-  const [error, setError] = useState<AuthsignalError>();
-  const latest = useRef({ onEnrolled, onError });
+  const [problem, setProblem] = useState<string>();
+  const latest = useRef({ onEnrolled, onError, texts });
   const begun = useRef<{ of: unknown[]; response: ReturnType<Authsignal["totp"]["enroll"]> }>(undefined);
   useEffect(() => {
-    latest.current = { onEnrolled, onError };
+    latest.current = { onEnrolled, onError, texts };
   });
   useEffect(() => {
     let over = false;
@@ -215,7 +230,7 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
     // StrictMode runs this twice, with the same reference: one enrollment.
     if (!begun.current?.of.every((value, i) => value === of[i])) {
       setData(undefined);
-      setError(undefined);
+      setProblem(undefined);
       if (token !== undefined) authsignal.setToken(token);
       begun.current = { of, response: authsignal.totp.enroll() };
     }
@@ -225,9 +240,13 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
         setData(response.data);
         latest.current.onEnrolled?.(response.data);
       } else {
-        setError(response);
+        setProblem(textOf(response, latest.current.texts));
         latest.current.onError?.(response);
       }
+    }, (cause) => {
+      // The application's own doing, as in CodeForm.
+      if (!over) setProblem(latest.current.texts.failed);
+      throw cause;
     });
     return () => {
       over = true;
@@ -239,8 +258,8 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
       {...props}
       texts={texts}
       busy={!data}
-      problem={error && textOf(error, texts)}
-      retry={error && (() => setAttempt(attempt + 1))}
+      problem={problem}
+      retry={problem ? () => setAttempt(attempt + 1) : undefined}
     >
       {data ? (
         <>
@@ -250,7 +269,7 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
           </p>
         </>
       ) : (
-        !error && <p role="status" data-authsignal="loading">{texts.loading}</p>
+        !problem && <p role="status" data-authsignal="loading">{texts.loading}</p>
       )}
     </CodeForm>
   );

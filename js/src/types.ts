@@ -30,11 +30,12 @@ export type LoadOptions = {
   /** The compiled module, such as one that a worker was sent. */
   wasmModule?: WebAssembly.Module;
   /** The bytes of `authsignal.wasm`. */
-  wasmBytes?: ArrayBuffer | ArrayBufferView<ArrayBuffer>;
+  wasmBytes?: ArrayBuffer | ArrayBufferView;
   /**
    * Called as the file arrives, with the bytes so far, decoded, and in all.
-   * `total` is undefined where the server compresses or does not say. Not
-   * called if the module is there or on its way already.
+   * `total` is undefined where the server compresses or does not say, and for
+   * a file of another origin, which does not tell. Not called if the module is
+   * there or on its way already.
    */
   onProgress?: (progress: { loaded: number; total: number | undefined }) => void;
 };

@@ -70,6 +70,18 @@ test("dispose ends the calls under way, forgets the token, and later calls are e
   await hung.close();
 });
 
+test("a signal that is aborted already ends the call, wherever the module stays", async () => {
+  const hung = await serve({ "/authsignal.wasm": () => {} });
+  const { Authsignal } = await import(new URL("index.js?hung", dist));
+  const a = new Authsignal({ tenantId: "t", wasmUrl: `${hung.url}/authsignal.wasm` });
+  a.setToken("token");
+  for (const call of [a.totp.enroll({ signal: AbortSignal.abort() }), a.totp.verify({ code: "123456", signal: AbortSignal.abort() })]) {
+    assert.equal((await call).errorCode, "aborted");
+  }
+  a.dispose();
+  await hung.close();
+});
+
 inEngines((at) => {
   before(async () => (page = await at.browser.newPage()));
 

@@ -193,7 +193,7 @@ test("the official package and this one do the same, save what is decided otherw
     assert.deepEqual(more, { issuer: "Acme", account: "jane@example.com", digits: 6, period: 30, algorithm: "SHA1" });
     assert.deepEqual(ours["enroll has the picture and what the URI says"].requests, official["enroll has the picture and what the URI says"].requests);
   });
-  for (const [name, want] of Object.entries({
+  const codes = {
     null: "invalid_response",
     "an array": "invalid_response",
     "a string": "invalid_response",
@@ -207,7 +207,8 @@ test("the official package and this one do the same, save what is decided otherw
     "an answer of more than 1 MiB": "invalid_response",
     "a connection that breaks": "network_error",
     "an answer that breaks off": "network_error",
-  })) {
+  };
+  for (const [name, want] of Object.entries(codes)) {
     await t.test(`${name} gives ${want} after the same request`, () => {
       assert.equal(value(name).errorCode, want);
       // The first: after a broken connection the browser itself tries again,
@@ -215,6 +216,41 @@ test("the official package and this one do the same, save what is decided otherw
       assert.deepEqual(ours[name].requests[0], official[name].requests[0]);
     });
   }
+  // What each of the others gives here, and what it has sent: tokens and codes.
+  const wrong = [["data", [["isVerified", false]]]];
+  const refusedHere = [["data", [["isVerified", false], ["failureReason", "CODE_INVALID_OR_EXPIRED"]]]];
+  const sent = ["Bearer track-token", '{"verificationCode":"123456"}'];
+  const outcomes = {
+    "response.token after verify": { value: "new", sent: [sent] },
+    "logging an error without a code": {
+      value: [["error", "e"], ["errorCode", "<undefined>"], ["errorDescription", "<undefined>"]],
+      console: [["error", "[Authsignal] e"]],
+      sent: [["Bearer track-token", ""]],
+    },
+    "an accessToken that is a number": { value: [[["data", [["isVerified", true], ["accessToken", 7]]]], [["data", []]]], sent: [sent, sent] },
+    "a code with spaces": { value: wrong, sent: [sent] },
+    "a code that is none": { value: refusedHere, sent: [] },
+    "a code that is missing": { value: refusedHere, sent: [] },
+    "a code that is a number": { value: wrong, sent: [sent] },
+    "verify without an argument": { thrown: "TypeError: verify takes an object: verify({ code })", sent: [] },
+    "another tenant's instance": {
+      value: [["error", "token_not_set"], ["errorCode", "token_not_set"], ["errorDescription", "A token has not been set. Call 'setToken' first."]],
+      console: [["error", "Error: A token has not been set. Call 'setToken' first."]],
+      sent: [],
+    },
+    "a base URL that ends in a slash": { value: [wrong], sent: [["Bearer t", '{"verificationCode":"123456"}']] },
+    "totp.enroll pulled off its object": { value: [["error", "No."], ["errorCode", "unauthorized"], ["errorDescription", "No."]], sent: [["Bearer track-token", ""]] },
+    "other factors": { thrown: "Error: passkey is not part of this SDK, which has authenticator apps (totp) only: use @authsignal/browser for it", sent: [] },
+  };
+  for (const [name, want] of Object.entries(outcomes)) {
+    await t.test(`${name} gives what is said of it`, () => {
+      const { value, thrown, console, requests } = ours[name];
+      assert.deepEqual({ value, thrown, console, sent: requests.map((r) => [r.authorization, r.body]) }, { value: undefined, thrown: undefined, console: [], ...want });
+      assert.ok(requests.every(({ path }) => /^v1\/client\/(user-authenticators|verify)\/totp$/.test(path)));
+    });
+  }
+  const looked = ["enroll has the picture and what the URI says", "an error of too many requests that says when", ...Object.keys(codes), ...Object.keys(outcomes)];
+  assert.deepEqual(looked.sort(), cases.filter((c) => c.differs).map((c) => c.name).sort(), "every difference is looked at");
   await t.test("retryAfter comes last", () => {
     const { value } = ours["an error of too many requests that says when"];
     assert.deepEqual(value.pop(), ["retryAfter", 7]);

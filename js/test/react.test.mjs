@@ -23,8 +23,9 @@ const app = `
   import { createRoot } from "react-dom/client";
   import { TotpChallenge, TotpEnroll, useAuthsignal } from "authsignal-wasm/react";
 
-  function App({ baseUrl, token, kind, texts }) {
-    const authsignal = useAuthsignal({ tenantId: "tenant-1", baseUrl, wasmUrl: "/dist/authsignal.wasm" });
+  function App({ baseUrl, token, kind, texts, expired }) {
+    const authsignal = useAuthsignal({ tenantId: "tenant-1", baseUrl, wasmUrl: "/dist/authsignal.wasm",
+      onTokenExpired: expired && (() => { throw new Error("the application's own"); }) });
     const [verified, setVerified] = useState();
     const Totp = kind === "enroll" ? TotpEnroll : TotpChallenge;
     if (verified) return <p id="verified">{verified.token}</p>;
@@ -77,7 +78,7 @@ after(async () => {
   if (folder) await rm(folder, { recursive: true });
 });
 
-/** Opens a page with a component; in the page, `asked` is what it posts to the API. */
+/** Opens a page with a component; in the page, `asked` is what it posts to the API, which with `expired` says that the token is. */
 async function open({ browser }, react, kind, userId, more = {}) {
   const page = await browser.newPage();
   await page.goto(`${site.url}/${react}.html`);
@@ -88,6 +89,10 @@ async function open({ browser }, react, kind, userId, more = {}) {
     globalThis.asked = [];
     globalThis.fetch = (url, options) => {
       if (options?.method === "POST") asked.push(new URL(url).pathname);
+      if (options?.method === "POST" && props.expired) {
+        const error = "expired_token";
+        return Promise.resolve(new Response(JSON.stringify({ error, errorCode: error, errorDescription: "Old." }), { status: 401 }));
+      }
       return fetch(url, options);
     };
     show(props);
@@ -158,11 +163,30 @@ inEngines((at) => {
         assert.deepEqual(await page.evaluate("failures"), ["unauthorized"]);
         assert.equal(await page.$eval("[data-authsignal=verify]", (e) => e.getAttribute("aria-disabled")), "true");
         await page.click("[data-authsignal=retry]");
+        assert.equal(await page.evaluate(() => document.activeElement.tagName), "INPUT", "the focus stays in the form");
         await page.waitFor(() => failures.length === 2);
         assert.equal((await page.evaluate("asked")).length, 2);
         const refused = `response: 401 ${api.baseUrl}/client/user-authenticators/totp`;
         assert.deepEqual(await page.problems(site.url, api.baseUrl), [refused, refused]);
         await page.close();
+      });
+
+      test("when the application's onTokenExpired throws, the form can still be used", async () => {
+        for (const kind of ["enroll", "challenge"]) {
+          const page = await open(at, react, kind, `throws-in-${at.engine}-${react}`, { expired: true });
+          if (kind === "challenge") {
+            await page.waitForVisible("input");
+            for (const n of [1, 2]) {
+              await enter(page, "123456");
+              await page.waitFor((n) => asked.length === n && document.querySelector("[role=alert]").textContent, n);
+            }
+          } else await page.waitForVisible("[data-authsignal=retry]");
+          assert.equal(await message(page), "Something went wrong. Try again.");
+          assert.equal(await page.$eval("form", (e) => e.querySelector("[data-authsignal=verify]").textContent), "Verify");
+          const problems = await page.problems(site.url, api.baseUrl);
+          assert.ok(problems.length && problems.every((p) => p === "uncaught: Error: the application's own"), problems.join());
+          await page.close();
+        }
       });
     });
   }
