@@ -75,6 +75,9 @@ async function show(next, notice = "") {
   session = next;
   unsure = false;
   authsignal.setToken(next.token);
+  // Filled before it is shown: nothing moves under the user's finger.
+  if (next.step === "account") await account();
+  if (session !== next) return; // it is over already
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== next.step;
   for (const element of document.querySelectorAll(".username")) element.textContent = next.username ?? "";
   for (const form of document.querySelectorAll("form")) clear(form);
@@ -98,7 +101,6 @@ async function show(next, notice = "") {
     $(next.step + "-title").focus();
   }
   if (next.step === "enroll") await enroll();
-  if (next.step === "account") await account();
 }
 
 /** Signs in, or starts again: the backend tracks the action anew. */
@@ -316,14 +318,14 @@ for (const button of document.querySelectorAll(".restart")) {
 function onSubmit(form, work) {
   form.run = async (work) => {
     // Not disabled: a disabled button would lose the focus.
-    if (form.ariaBusy === "true") return;
+    if (form.getAttribute("aria-busy") === "true") return;
     clear(form);
-    form.ariaBusy = "true";
+    form.setAttribute("aria-busy", "true");
     await attempt(
       () => work(form),
       (trouble) => fail(form, trouble),
     );
-    form.ariaBusy = "false";
+    form.setAttribute("aria-busy", "false");
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -338,7 +340,7 @@ function fail(form, { message, restart }) {
   if (again) again.hidden = !restart;
   const field = form.querySelector("input");
   if (!field || form.closest("[hidden]")) return;
-  field.ariaInvalid = "true";
+  field.setAttribute("aria-invalid", "true");
   if (restart) {
     again.focus();
   } else {
@@ -350,7 +352,7 @@ function fail(form, { message, restart }) {
 function clear(form) {
   form.querySelector(".error").textContent = "";
   for (const button of form.querySelectorAll(".restart, #restart-form button")) button.hidden = true;
-  for (const field of form.querySelectorAll("input")) field.ariaInvalid = null;
+  for (const field of form.querySelectorAll("input")) field.removeAttribute("aria-invalid");
 }
 
 await attempt(

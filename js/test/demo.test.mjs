@@ -81,9 +81,9 @@ async function enter(page, text) {
 
 /** Waits for the answer to a code and gives what it says. */
 async function refusal(page, step) {
-  await page.waitFor((step) => document.querySelector(`#${step}-form`).ariaBusy === "false", step);
+  await page.waitFor((step) => document.querySelector(`#${step}-form`).getAttribute("aria-busy") === "false", step);
   assert.equal(await focus(page), `${step}-code`, "a refused code can be typed over at once");
-  assert.equal(await page.$eval(`#${step}-code`, (field) => field.ariaInvalid), "true");
+  assert.equal(await page.$eval(`#${step}-code`, (field) => field.getAttribute("aria-invalid")), "true");
   assert.equal(await page.$eval(`#${step}-error`, (error) => error.role ?? error.getAttribute("role")), "alert");
   return page.$eval(`#${step}-error`, (error) => error.innerText);
 }

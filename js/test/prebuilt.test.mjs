@@ -342,6 +342,32 @@ test("the QR code is the URI, and the secret is the QR code's", async () => {
   }
 });
 
+test("after too many wrong codes an enrollment goes on with the same secret", async () => {
+  await visit(async (page) => {
+    const { url, token } = await track(newUser());
+    await page.goto(url);
+    const phone = await scan(page);
+    const secret = await page.$eval("#secret", (s) => s.textContent);
+    for (let reason; reason !== "MAX_ATTEMPTS_EXCEEDED"; ) {
+      const response = await fetch(`${api.baseUrl}/client/verify/totp`, {
+        method: "POST",
+        headers: { Authorization: `Bearer ${token}` },
+        body: JSON.stringify({ verificationCode: phone.wrong() }),
+      });
+      reason = (await response.json()).failureReason;
+      assert.ok(reason, "a wrong code is refused");
+    }
+    await enter(page, "enroll", phone.code());
+    await arrive(page, "failure");
+    assert.equal(await title(page), "Too many wrong codes");
+    await page.click("#retry");
+    await arrive(page, "enroll");
+    // The app on the phone has it already.
+    assert.equal(await page.$eval("#secret", (s) => s.textContent), secret);
+    assert.ok(await page.$eval("#qr", (qr) => qr.naturalWidth > 0 && !qr.hidden));
+  });
+});
+
 const pages = prebuiltPages(() => ({ server: api, app, evil }));
 
 describe("each page", { concurrency: 2 }, () => {
@@ -503,7 +529,7 @@ test("a code that is pasted with a space, by keyboard alone", async () => {
     await page.keyboard.press("Enter");
     await page.waitForFunction(() => document.querySelector("#challenge-error").textContent.startsWith("That code was not accepted"));
     assert.deepEqual(
-      await page.evaluate(() => [document.activeElement.id, document.activeElement.ariaInvalid, document.querySelector("#challenge-error").getAttribute("role")]),
+      await page.evaluate(() => [document.activeElement.id, document.activeElement.getAttribute("aria-invalid"), document.querySelector("#challenge-error").getAttribute("role")]),
       ["challenge-code", "true", "alert"],
     );
     await page.keyboard.type(phone.code());

@@ -109,7 +109,7 @@ function show(id) {
   for (const error of document.querySelectorAll(".error")) error.textContent = "";
   for (const field of document.querySelectorAll("input")) {
     field.value = "";
-    field.ariaInvalid = null;
+    field.removeAttribute("aria-invalid");
   }
   for (const button of document.querySelectorAll("form .quit")) button.hidden = !canQuit && !inSettings;
   const title = $(id + "-title");
@@ -160,22 +160,22 @@ for (const step of ["enroll", "challenge"]) {
   const field = form.elements.code;
   const complain = (message) => {
     $(step + "-error").textContent = message;
-    field.ariaInvalid = "true";
+    field.setAttribute("aria-invalid", "true");
     field.focus();
     field.select();
   };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     // Not disabled: a disabled button would lose the focus.
-    if (form.ariaBusy === "true") return;
+    if (form.getAttribute("aria-busy") === "true") return;
     $(step + "-error").textContent = "";
-    field.ariaInvalid = null;
+    field.removeAttribute("aria-invalid");
     // Full-width digits are digits, and what people put between them is not.
     const code = field.value.normalize("NFKC").replace(/\D/g, "");
     if (code.length < 6 || code.length > 8) return complain(text("error.form"));
-    form.ariaBusy = "true";
+    form.setAttribute("aria-busy", "true");
     const result = await authsignal.totp.verify({ code });
-    form.ariaBusy = "false";
+    form.setAttribute("aria-busy", "false");
     if (result.data?.isVerified) {
       // The new token has all rights.
       ({ token } = result.data);
@@ -183,13 +183,13 @@ for (const step of ["enroll", "challenge"]) {
       return next(step);
     }
     if (result.data?.failureReason === "MAX_ATTEMPTS_EXCEEDED") {
-      return fail("attempts", () => (step === "enroll" ? enroll() : show(step)));
+      return fail("attempts", () => show(step));
     }
     if (result.data) return complain(text("error.wrong"));
     if (ended(result)) return;
     switch (result.errorCode) {
       case "wasm_load_failed":
-        return fail("module", () => (step === "enroll" ? enroll() : show(step)));
+        return fail("module", () => show(step));
       case "network_error":
       case "timeout":
         return complain(text("error.network"));
@@ -228,10 +228,10 @@ async function enroll() {
   $("by-hand").open = false;
   const figure = document.querySelector("figure");
   figure.hidden = false;
-  figure.ariaBusy = "true";
+  figure.setAttribute("aria-busy", "true");
   show("enroll");
   const result = await authsignal.totp.enroll();
-  figure.ariaBusy = "false";
+  figure.setAttribute("aria-busy", "false");
   if (!result.data) {
     if (!ended(result)) fail(pauses[result.errorCode] ?? (result.errorCode === "invalid_request" ? "single" : "internal"), enroll);
     return;
@@ -286,9 +286,9 @@ async function settings() {
     list.replaceChildren();
     show("settings");
   }
-  list.ariaBusy = "true";
+  list.setAttribute("aria-busy", "true");
   const result = await call("GET");
-  list.ariaBusy = "false";
+  list.setAttribute("aria-busy", "false");
   if (!result.data) {
     if (!ended(result)) fail(pauses[result.errorCode] ?? "internal", settings);
     return;
@@ -313,7 +313,7 @@ function row(item, last) {
   find(".when").textContent = text(used ? "page.whenUsed" : "page.when", { created, used });
   const [remove, confirm] = [find(".remove"), find(".confirm")];
   remove.hidden = !mayRemove;
-  remove.ariaLabel = text("page.removeLabel", { name: `${name}, ${find(".when").textContent}` });
+  remove.setAttribute("aria-label", text("page.removeLabel", { name: `${name}, ${find(".when").textContent}` }));
   confirm.querySelector("p").textContent = text(last ? "page.removeLast" : "page.removeOne");
   const ask = (asking) => {
     confirm.hidden = !asking;
@@ -328,11 +328,11 @@ function row(item, last) {
     remove.focus();
   });
   find(".danger").addEventListener("click", async () => {
-    if (element.ariaBusy === "true") return;
-    element.ariaBusy = "true";
+    if (element.getAttribute("aria-busy") === "true") return;
+    element.setAttribute("aria-busy", "true");
     $("settings-error").textContent = "";
     const result = await call("DELETE", item.userAuthenticatorId);
-    element.ariaBusy = "false";
+    element.setAttribute("aria-busy", "false");
     // One that is gone already is as good as removed.
     if (!result.data && result.errorCode !== "not_found") {
       if (!ended(result)) $("settings-error").textContent = text("error.list");
