@@ -8,11 +8,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { Authsignal } from "@authsignal/node";
-import { goBuild } from "./harness.mjs";
+import { programBuild } from "./harness.mjs";
 
 /** Starts the demo on a free port, with the API server inside unless `env` names another. */
 export async function startDemo(env = {}) {
-  const program = await goBuild("./demo");
+  const program = await programBuild("./demo");
   const dir = await mkdtemp(path.join(tmpdir(), "authsignal-demo-"));
   const child = spawn(program, {
     env: { PATH: process.env.PATH, HOME: dir, DEMO_ADDR: "127.0.0.1:0", DEMO_DATA: path.join(dir, "data"), ...env },

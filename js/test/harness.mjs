@@ -27,7 +27,7 @@ process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
 
 const built = new Map();
 
-/** Builds a Go program of this repository, once a test file; gives its path. */
+/** Builds a Go program, once a test file; gives its path. */
 export function goBuild(pkg, env = {}) {
   const key = pkg + JSON.stringify(env);
   if (!built.has(key)) {
@@ -37,6 +37,13 @@ export function goBuild(pkg, env = {}) {
   }
   return built.get(key);
 }
+
+/**
+ * Builds a program of this repository that tests talk to. The Makefile gives
+ * the flags of the Go tests: it is then under the race detector, and all that it
+ * is made of is compiled already.
+ */
+export const programBuild = (pkg) => goBuild(pkg, { GOFLAGS: process.env.AUTHSIGNAL_TEST_GOFLAGS ?? process.env.GOFLAGS ?? "" });
 
 /** Builds the stand-in for the browser module; see testdata/standin. Gives its file URL. */
 export async function standin() {
@@ -63,7 +70,7 @@ async function postgres() {
  * with -dev; `env` and `args` are added to the server's own.
  */
 export async function startServer({ store = "SQLite", dev = true, env = {}, args = [] } = {}) {
-  const program = await goBuild("./cmd/authsignal-server");
+  const program = await programBuild("./cmd/authsignal-server");
   const dir = await mkdtemp(path.join(temporary, "db-"));
   const tenantId = "tenant-1";
   const apiSecretKey = "secret-for-tests";
@@ -108,9 +115,10 @@ export async function startServer({ store = "SQLite", dev = true, env = {}, args
     log: () => log,
     async stop() {
       child.kill("SIGTERM");
-      await ended;
+      const [code] = await ended;
       await rm(dir, { recursive: true, force: true });
       await database.drop();
+      if (code !== 0) throw new Error(`the server ended with ${code}:\n${log}`); // by a panic, or a race
     },
   };
 }
@@ -142,7 +150,10 @@ export function watch(page, ...urls) {
   const hosts = new Set(urls.map((url) => new URL(url).host));
   const problems = [];
   page.on("console", (message) => {
-    if (message.type() === "error") problems.push(`console: ${message.text()}`);
+    if (message.type() !== "error") return;
+    // Of a file that did not come, Chromium says the address apart.
+    const address = message.text().startsWith("Failed to load resource") ? ` (${message.location().url})` : "";
+    problems.push(`console: ${message.text()}${address}`);
   });
   page.on("pageerror", (error) => problems.push(`uncaught: ${error}`));
   page.on("request", (request) => {
