@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -160,6 +161,9 @@ func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Tim
 		secret := getenv(t.APISecretKeyEnv)
 		if secret == "" {
 			return nil, fmt.Errorf("the variable %s, which apiSecretKeyEnv names, is empty", t.APISecretKeyEnv)
+		}
+		if strings.Contains(secret, ":") { // it is the user name of Basic authentication
+			return nil, fmt.Errorf("the API secret key in %s, which apiSecretKeyEnv names, must not contain a colon", t.APISecretKeyEnv)
 		}
 		made, err := tx.EnsureSecret(secret, now)
 		if err != nil {

@@ -104,6 +104,10 @@ func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "tenant other: the API secret key belongs to another tenant") {
 		t.Errorf("got %v", err)
 	}
+	err = file.Apply(t.Context(), st, env("ACME_KEY", "hunter:2"), now, func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "colon") || strings.Contains(err.Error(), "hunter") {
+		t.Errorf("got %v", err)
+	}
 	err = file.Apply(t.Context(), st, env(), now, func(string) {})
 	if err == nil || !strings.Contains(err.Error(), "ACME_KEY") {
 		t.Errorf("got %v", err)

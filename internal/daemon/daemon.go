@@ -52,8 +52,10 @@ type Server struct {
 	store   *store.Store
 	servers []*http.Server
 	done    chan error
-	// background ends what runs beside the servers, and waits for it.
-	background func()
+	// quit tells what runs beside the servers to end; idle is closed when it
+	// has, and nil if it never ran.
+	quit func()
+	idle chan struct{}
 }
 
 // Start opens the store and listens. When it returns, requests are answered.
@@ -80,7 +82,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 	}
 	s := &Server{
 		TenantID: keys.TenantID, APISecretKey: keys.APISecretKey,
-		log: log, store: st, done: make(chan error, 2), background: func() {},
+		log: log, store: st, done: make(chan error, 2), quit: func() {},
 	}
 	if err := s.start(ctx, c, keys, file); err != nil {
 		return nil, errors.Join(err, s.Stop(0))
@@ -184,10 +186,11 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		Metrics: webhook.NewMetrics(registry, s.store.CountEvents),
 	}
 	wg.Go(func() { deliverer.Run(background) })
-	s.background = func() {
-		cancel()
+	s.quit, s.idle = cancel, make(chan struct{})
+	go func() {
 		wg.Wait()
-	}
+		close(s.idle)
+	}()
 	return nil
 }
 
@@ -244,8 +247,8 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 		s.log.Warn("there is no tenant yet; make one by AUTHSIGNAL_TENANT_ID and AUTHSIGNAL_API_SECRET_KEY, a declarative configuration or the management API")
 		return nil
 	}
-	return s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
-		now := time.Now()
+	now := time.Now()
+	err := s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
 		settings := api.DefaultAuthenticatorSettings(c.Issuer)
 		settings.Active = c.Activate
 		made, err := tx.EnsureTenant(settings, now)
@@ -279,6 +282,14 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 		}
 		return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "API secret made"}})
 	})
+	if err != nil || keys.APISecretKey == "" {
+		return err
+	}
+	_, inForce, err := s.store.TenantOfSecret(ctx, keys.APISecretKey, now)
+	if err == nil && !inForce {
+		s.log.Warn("the API secret key that the server is started with was revoked or has expired: it is not let in", "tenant", keys.TenantID)
+	}
+	return err
 }
 
 // serve answers on a listener in the background.
@@ -318,16 +329,24 @@ func (s *Server) Wait(ctx context.Context, grace time.Duration) error {
 }
 
 // Stop answers the requests under way and lets the webhooks under way arrive,
-// for at most grace, and closes the store.
+// for at most grace, and closes the store. Events that come meanwhile stay in
+// the outbox.
 func (s *Server) Stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	s.quit()
 	var err error
 	for _, h := range s.servers {
 		if stopErr := h.Shutdown(ctx); stopErr != nil {
 			err = errors.Join(err, fmt.Errorf("stop: %w", stopErr), h.Close())
 		}
 	}
-	s.background()
+	if s.idle != nil {
+		select {
+		case <-s.idle:
+		case <-ctx.Done():
+			err = errors.Join(err, errors.New("stop: webhooks were under way; what has not arrived is sent again"))
+		}
+	}
 	return errors.Join(err, s.store.Close())
 }

@@ -33,16 +33,16 @@ func NewSecret(tx *store.Tx, overlap int64, now time.Time) (made store.APISecret
 	}})
 }
 
-// DeleteSecret takes an API secret key out of force at once.
-func DeleteSecret(tx *store.Tx, id string, now time.Time) error {
-	deleted, err := tx.DeleteSecret(id)
-	if err == nil && !deleted {
-		err = notFound("The tenant has no such API secret key.")
+// RevokeSecret takes an API secret key out of force at once and for good.
+func RevokeSecret(tx *store.Tx, id string, now time.Time) error {
+	revoked, err := tx.RevokeSecret(id, now)
+	if err == nil && !revoked {
+		err = notFound("The tenant has no such API secret key in force.")
 	}
 	if err != nil {
 		return err
 	}
 	return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{
-		"what": "API secret deleted", "secretId": id,
+		"what": "API secret revoked", "secretId": id,
 	}})
 }

@@ -81,8 +81,11 @@ func (p *portal) revokeForm(w http.ResponseWriter, r *http.Request, t store.Tena
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
 		list, err := tx.APISecrets()
 		for _, s := range list {
-			found = found || s.ID == id
-			if s.ID != id && (s.ExpiresAt.IsZero() || s.ExpiresAt.After(p.Now())) {
+			switch {
+			case !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(p.Now()): // it has ended
+			case s.ID == id:
+				found = true
+			default:
 				inForce++
 			}
 		}
@@ -104,7 +107,7 @@ func (p *portal) revokeForm(w http.ResponseWriter, r *http.Request, t store.Tena
 }
 
 func (p *portal) revokeKey(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
-	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error { return manage.DeleteSecret(tx, r.PostFormValue("id"), p.Now()) })
+	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error { return manage.RevokeSecret(tx, r.PostFormValue("id"), p.Now()) })
 	if err != nil {
 		return err
 	}

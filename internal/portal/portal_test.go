@@ -940,7 +940,7 @@ func TestHelpingAUser(t *testing.T) {
 	b.wants(b.post("/t/t1/users/change", "do", "delete", "id", "a/b ?#"), http.StatusSeeOther)
 	b.wants(b.get("/t/t1/users/user?id="+id), http.StatusNotFound)
 	// The webhook is told, and the log of it says who did it.
-	events, err := d.store.ClaimEvents(t.Context(), now.Add(time.Second), now.Add(time.Minute), 10)
+	events, err := d.store.ClaimEvents(t.Context(), now.Add(time.Second), now.Add(time.Minute), 10, 10, nil)
 	if err != nil || len(events) != 2 || events[0].Type != api.EventAuthenticatorDeleted {
 		t.Errorf("got %v, %v", events, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
@@ -22,7 +21,7 @@ func (s *server) managementRoutes() map[string]map[string]endpoint {
 		managementPrefix + "tenants":                                                      {"GET": s.tenants},
 		managementPrefix + "tenants/{tenantId}":                                           {"GET": s.managed(s.tenant), "PUT": s.managedNew(s.putTenant)},
 		managementPrefix + "tenants/{tenantId}/secrets":                                   {"GET": s.managed(s.secrets), "POST": s.managed(s.newSecret)},
-		managementPrefix + "tenants/{tenantId}/secrets/{id}":                              {"DELETE": s.managed(s.deleteSecret)},
+		managementPrefix + "tenants/{tenantId}/secrets/{id}":                              {"DELETE": s.managed(s.revokeSecret)},
 		managementPrefix + "tenants/{tenantId}/actions":                                   {"GET": s.managed(s.allActionSettings)},
 		managementPrefix + "tenants/{tenantId}/actions/{action}":                          {"GET": s.managed(s.actionSettings), "PUT": s.managed(s.putActionSettings), "DELETE": s.managed(s.deleteActionSettings)},
 		managementPrefix + "tenants/{tenantId}/audit":                                     {"GET": s.managed(s.auditEvents)},
@@ -174,9 +173,13 @@ func (s *server) newSecret(r *http.Request, tx *store.Tx) (any, error) {
 	return out, err
 }
 
-// deleteSecret answers DELETE /v1/management/tenants/{tenantId}/secrets/{id}.
-func (s *server) deleteSecret(r *http.Request, tx *store.Tx) (any, error) {
-	return api.Success{Success: true}, manage.DeleteSecret(tx, r.PathValue("id"), s.Now())
+// revokeSecret answers DELETE /v1/management/tenants/{tenantId}/secrets/{id}.
+func (s *server) revokeSecret(r *http.Request, tx *store.Tx) (any, error) {
+	id, err := identifier("id", r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	return api.Success{Success: true}, manage.RevokeSecret(tx, id, s.Now())
 }
 
 // allActionSettings answers GET /v1/management/tenants/{tenantId}/actions: an
@@ -227,7 +230,11 @@ func (s *server) unlock(r *http.Request, tx *store.Tx) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.Success{Success: true}, manage.Unlock(tx, userID, r.PathValue("id"), s.Now())
+	id, err := identifier("id", r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	return api.Success{Success: true}, manage.Unlock(tx, userID, id, s.Now())
 }
 
 // auditEvents answers GET /v1/management/tenants/{tenantId}/audit, newest
@@ -240,7 +247,13 @@ func (s *server) auditEvents(r *http.Request, tx *store.Tx) (any, error) {
 			return nil, invalidRequest("limit must be 1 to 1000.")
 		}
 	}
-	list, err := tx.AuditEvents(strings.ToValidUTF8(r.FormValue("userId"), ""), limit)
+	userID := r.FormValue("userId")
+	if userID != "" {
+		if _, err := identifier("userId", userID); err != nil {
+			return nil, err
+		}
+	}
+	list, err := tx.AuditEvents(userID, limit)
 	out := []api.AuditEvent{}
 	for _, e := range list {
 		out = append(out, api.AuditEvent{

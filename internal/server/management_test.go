@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 const managementKey = "a management key of the tests"
@@ -93,12 +95,42 @@ func TestManageSecretsWithAnOverlap(t *testing.T) {
 	if strings.Contains(r.text, fresh) || len(r.list) != 2 {
 		t.Errorf("got %s", r.text)
 	}
+	// A revoked one does not come back, whoever starts a server with it.
 	p.ok(p.manage("DELETE", "tenants/t1/secrets/"+made["secretId"].(string), ""))
-	if with(fresh) != 401 {
-		t.Error("a deleted key is in force")
+	err := p.store.Update(t.Context(), "t1", func(tx *store.Tx) error { _, err := tx.EnsureSecret(fresh, p.clock()); return err })
+	if err != nil || with(fresh) != 401 {
+		t.Errorf("a revoked key is in force, %v", err)
 	}
+	p.fails(p.manage("DELETE", "tenants/t1/secrets/"+made["secretId"].(string), ""), 404, "not_found")
 	p.fails(p.manage("DELETE", "tenants/t1/secrets/none", ""), 404, "not_found")
 	p.fails(p.manage("POST", "tenants/t1/secrets", `{"overlapSeconds":-1}`), 400, "invalid_request")
+}
+
+// The overlap of a later key shortens that of an earlier one, and never
+// lengthens it.
+func TestAnOverlapOnlyShortens(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	p.ok(p.manage("POST", "tenants/t1/secrets", `{"overlapSeconds":600}`))
+	in := func() int { return p.do("GET", "/v1/users/u1", basic(testSecret), "").status }
+	p.ok(p.manage("POST", "tenants/t1/secrets", `{"overlapSeconds":6000}`))
+	if in() != 200 {
+		t.Error("the first key has ended early")
+	}
+	p.ok(p.manage("POST", "tenants/t1/secrets", `{"overlapSeconds":0}`))
+	if in() != 401 {
+		t.Error("after no overlap the first key is in force")
+	}
+}
+
+func TestManagementRefusesMalformedIDs(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	for _, id := range []string{"%00", "%FF", strings.Repeat("a", 257)} {
+		p.fails(p.manage("DELETE", "tenants/t1/secrets/"+id, ""), 400, "invalid_request")
+		p.fails(p.manage("POST", "tenants/t1/users/u1/authenticators/"+id+"/unlock", ""), 400, "invalid_request")
+		p.fails(p.manage("GET", "tenants/t1/audit?userId="+id, ""), 400, "invalid_request")
+	}
 }
 
 func TestManageActions(t *testing.T) {

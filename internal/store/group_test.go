@@ -213,10 +213,10 @@ func TestChangesReachTheCache(t *testing.T) {
 	if !found(s, now.Add(time.Hour-1)) || found(s, now.Add(time.Hour)) {
 		t.Error("the overlap is not kept")
 	}
-	// A failed change forgets nothing wrongly, a deletion all at once.
-	update(t, s, "t", func(tx *Tx) error { _, err := tx.DeleteSecret(key.ID); return err })
+	// A failed change forgets nothing wrongly, a revocation all at once.
+	update(t, s, "t", func(tx *Tx) error { _, err := tx.RevokeSecret(key.ID, now); return err })
 	if found(s, now) {
-		t.Error("a deleted secret is in force")
+		t.Error("a revoked secret is in force")
 	}
 	deadline := time.Now().Add(20 * time.Second)
 	for found(other, now) {

@@ -144,11 +144,12 @@ func (t *Tx) APISecrets() ([]APISecret, error) {
 	return list, nil
 }
 
-// InsertSecret stores a new API secret key, and lets those in force without
-// end expire at a moment, so that backends can change over.
+// InsertSecret stores a new API secret key, and lets those in force expire at a
+// moment, so that backends can change over; what ends sooner keeps its end.
 func (t *Tx) InsertSecret(secret string, now, othersExpire time.Time) (APISecret, error) {
 	t.changed = true
-	_, err := t.exec(`UPDATE api_secrets SET expires_at = ? WHERE tenant_id = ? AND expires_at IS NULL`, millis(othersExpire), t.tenant)
+	_, err := t.exec(`UPDATE api_secrets SET expires_at = ? WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at > ?)`,
+		millis(othersExpire), t.tenant, millis(othersExpire))
 	if err != nil {
 		return APISecret{}, fmt.Errorf("store API secret: %w", err)
 	}
@@ -163,13 +164,15 @@ func (t *Tx) InsertSecret(secret string, now, othersExpire time.Time) (APISecret
 	return s, nil
 }
 
-// DeleteSecret takes an API secret key out of force at once; deleted is false
-// when the tenant has none of that id.
-func (t *Tx) DeleteSecret(id string) (deleted bool, err error) {
+// RevokeSecret takes an API secret key out of force at once; revoked is false
+// when the tenant has none of that id in force. The row stays: EnsureSecret
+// would else let the key in again at the next start.
+func (t *Tx) RevokeSecret(id string, now time.Time) (revoked bool, err error) {
 	t.changed = true
-	n, err := t.exec(`DELETE FROM api_secrets WHERE tenant_id = ? AND secret_id = ?`, t.tenant, id)
+	n, err := t.exec(`UPDATE api_secrets SET expires_at = ? WHERE tenant_id = ? AND secret_id = ? AND (expires_at IS NULL OR expires_at > ?)`,
+		millis(now), t.tenant, id, millis(now))
 	if err != nil {
-		return false, fmt.Errorf("delete API secret: %w", err)
+		return false, fmt.Errorf("revoke API secret: %w", err)
 	}
 	return n == 1, nil
 }
