@@ -91,11 +91,11 @@ func (s *server) ask(ctx context.Context, t store.Tenant, c token.Claims, q ques
 		VerificationMethod: q.authenticator.Method, UserAuthenticatorID: q.authenticator.ID,
 	}, q.verifiedAt)
 	if err != nil {
-		return err
+		return s.incomplete(ctx, q, err)
 	}
 	secrets, err := s.Store.ActiveSecrets(ctx, t.ID, s.Now())
 	if err != nil {
-		return err
+		return s.incomplete(ctx, q, err)
 	}
 	target := webhook.Target{URL: t.WebhookURL, Secrets: secrets}
 	began := time.Now()
@@ -132,7 +132,13 @@ func (s *server) ask(ctx context.Context, t store.Tenant, c token.Claims, q ques
 	if err == nil || errors.Is(err, errNoSubject) || errors.As(err, &refused) {
 		return err
 	}
-	s.Log.ErrorContext(ctx, "complete a verification after the webhook's consent", "eventId", event.ID, "error", err)
+	return s.incomplete(ctx, q, err)
+}
+
+// incomplete is an error of the server's own once a code is spent: what the
+// caller may do differs from what it may after other such errors.
+func (s *server) incomplete(ctx context.Context, q question, err error) error {
+	s.Log.ErrorContext(ctx, "complete a verification", "userAuthenticatorId", q.authenticator.ID, "error", err)
 	return &api.Error{
 		Status: http.StatusInternalServerError, Code: api.CodeInternalError,
 		Description: "The server could not complete the verification. The code is used up; enter a new one to try again.",

@@ -206,7 +206,7 @@ func TestWithoutAWebhookURLNothingIsKept(t *testing.T) {
 	var st *store.Store
 	p := newPeer(t, func(c *Config) { st = c.Store })
 	p.enrolled("u1")
-	events, err := st.ClaimEvents(t.Context(), p.clock(), p.clock().Add(time.Hour), 10)
+	events, err := st.ClaimEvents(t.Context(), p.clock(), p.clock().Add(time.Hour), 10, 10, nil)
 	if err != nil || len(events) != 0 {
 		t.Errorf("got %v, %v", events, err)
 	}

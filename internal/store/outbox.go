@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"time"
 )
 
@@ -38,15 +40,35 @@ func (t *Tx) Enqueue(e Event) error {
 }
 
 // ClaimEvents claims up to limit events of all tenants that are due at now,
-// the longest due first. Until the end of the claim, which is after now, no
-// other caller on the database gets them; then they are due again, unless they
-// were settled.
-func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, limit int) ([]Event, error) {
+// the longest due first, and no more than share of one tenant, those included
+// that the caller is busy with. Until the end of the claim, which is after
+// now, no other caller on the database gets them; then they are due again,
+// unless they were settled.
+func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, limit, share int, busy map[string]int) ([]Event, error) {
 	var due []Event
 	// Mostly there is nothing to do, and a reader disturbs no writer.
-	err := s.View(ctx, "", func(tx *Tx) (err error) {
-		due, err = tx.dueEvents(now, limit)
-		return err
+	err := s.View(ctx, "", func(tx *Tx) error {
+		have := map[string]int{}
+		maps.Copy(have, busy)
+		last := Event{due: math.MinInt64}
+		for len(due) < limit {
+			room := limit - len(due)
+			list, err := tx.dueEvents(now, last, have, share, room)
+			if err != nil {
+				return err
+			}
+			for _, e := range list {
+				last = e
+				if have[e.TenantID] < share {
+					have[e.TenantID]++
+					due = append(due, e)
+				}
+			}
+			if len(list) < room {
+				break
+			}
+		}
+		return nil
 	})
 	if err != nil || len(due) == 0 {
 		return nil, err
@@ -73,10 +95,20 @@ func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, limit int
 	return claimed, nil
 }
 
-func (t *Tx) dueEvents(now time.Time, limit int) ([]Event, error) {
+// dueEvents lists what is due after the event that was the last, but nothing
+// of the tenants who have their share.
+func (t *Tx) dueEvents(now time.Time, last Event, have map[string]int, share, limit int) ([]Event, error) {
+	where := `due_at <= ? AND (due_at, tenant_id, event_id) > (?, ?, ?)`
+	args := []any{millis(now), last.due, last.TenantID, last.ID}
+	for tenant, n := range have {
+		if n >= share {
+			where += ` AND tenant_id <> ?`
+			args = append(args, tenant)
+		}
+	}
 	rows, err := t.query(`
 		SELECT tenant_id, event_id, type, body, created_at, failures, due_at FROM outbox
-		WHERE due_at <= ? ORDER BY due_at, tenant_id, event_id LIMIT ?`, millis(now), limit)
+		WHERE `+where+` ORDER BY due_at, tenant_id, event_id LIMIT ?`, append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}

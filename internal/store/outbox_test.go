@@ -21,7 +21,7 @@ func enqueue(t *testing.T, s *Store, tenant, id string, at time.Time) {
 // claim claims for a minute and names the events.
 func claim(t *testing.T, s *Store, at time.Time, limit int) ([]Event, string) {
 	t.Helper()
-	events, err := s.ClaimEvents(t.Context(), at, at.Add(time.Minute), limit)
+	events, err := s.ClaimEvents(t.Context(), at, at.Add(time.Minute), limit, limit, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,39 @@ func TestEventsAreClaimedInTurn(t *testing.T) {
 	}
 	if _, got := claim(t, s, later.Add(time.Minute), 10); got != "e1" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// No tenant gets more than its share, however much of it is due.
+func TestNoTenantGetsMoreThanItsShareOfAClaim(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	for i, tenant := range []string{"t", "t", "t", "t", "t2", "t", "t3", "t2", "t2"} {
+		enqueue(t, s, tenant, fmt.Sprint("e", i), now.Add(time.Duration(i)*time.Millisecond))
+	}
+	claim := func(limit, share int, busy map[string]int) string {
+		t.Helper()
+		events, err := s.ClaimEvents(t.Context(), now.Add(time.Second), now.Add(time.Hour), limit, share, busy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, e := range events {
+			ids = append(ids, e.ID)
+		}
+		return strings.Join(ids, " ")
+	}
+	busy := map[string]int{"t2": 1}
+	for _, tt := range []struct {
+		limit, share int
+		want         string
+	}{{3, 2, "e0 e1 e4"}, {9, 2, "e2 e3 e6 e7"}, {0, 2, ""}, {9, 1, "e5"}, {9, 2, "e8"}} {
+		if got := claim(tt.limit, tt.share, busy); got != tt.want {
+			t.Errorf("limit %d, share %d: got %q, want %q", tt.limit, tt.share, got, tt.want)
+		}
+	}
+	if len(busy) != 1 || busy["t2"] != 1 {
+		t.Errorf("the caller's map was changed: %v", busy)
 	}
 }
 
@@ -150,7 +183,7 @@ func TestConcurrentClaimsShareTheEvents(t *testing.T) {
 	for i := range 6 {
 		wg.Go(func() {
 			for range n {
-				events, err := stores[i%len(stores)].ClaimEvents(t.Context(), now, now.Add(time.Minute), 7)
+				events, err := stores[i%len(stores)].ClaimEvents(t.Context(), now, now.Add(time.Minute), 7, 7, nil)
 				if err != nil {
 					t.Error(err)
 				}

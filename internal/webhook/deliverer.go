@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/store"
@@ -18,8 +17,10 @@ var pauses = [...]time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Min
 const (
 	// poll is the time between looks at the outbox: how late an event may be.
 	poll = time.Second
-	// batch is how many events are sent at once.
-	batch = 16
+	// inFlight is how many events are sent at once, share how many of one
+	// tenant: a receiver that hangs holds up no other tenant's.
+	inFlight = 32
+	share    = 8
 	// settling bounds the writing of an event's fate.
 	settling = 10 * time.Second
 	// lease is how long a claim lasts, for DeliverTimeout and settling with
@@ -34,7 +35,7 @@ const (
 
 // An Outbox keeps events until they are delivered or dead; *store.Store does.
 type Outbox interface {
-	ClaimEvents(ctx context.Context, now, until time.Time, limit int) ([]store.Event, error)
+	ClaimEvents(ctx context.Context, now, until time.Time, limit, share int, busy map[string]int) ([]store.Event, error)
 	EventDelivered(ctx context.Context, e store.Event, at time.Time) error
 	EventFailed(ctx context.Context, e store.Event, again time.Time) error
 	EventDead(ctx context.Context, e store.Event, at time.Time) error
@@ -61,10 +62,12 @@ type Deliverer struct {
 func (d *Deliverer) Run(ctx context.Context) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
+	f := newFlight()
 	var cleaned time.Time
+	var landed error // what those that arrived met at the outbox
 	failing := false
 	for ctx.Err() == nil {
-		full, err := d.pass(ctx)
+		err := errors.Join(landed, d.claim(ctx, f))
 		if err == nil && !d.Now().Before(cleaned.Add(cleaning)) {
 			cleaned = d.Now()
 			err = d.Outbox.CleanEvents(ctx, cleaned.Add(-retention))
@@ -74,33 +77,69 @@ func (d *Deliverer) Run(ctx context.Context) {
 			d.Log.ErrorContext(ctx, "webhook outbox", "error", err)
 		}
 		failing = err != nil
-		if full && err == nil {
-			continue
-		}
+		landed = nil
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
+		case e := <-f.ended: // there is room for another, which may be due already
+			landed = f.land(e)
+		}
+	}
+	for f.total > 0 {
+		f.land(<-f.ended)
+	}
+}
+
+// A flight is what a deliverer has on its way.
+type flight struct {
+	busy  map[string]int // by tenant
+	total int
+	ended chan ending
+}
+
+// An ending is that of one event's way; err is the outbox's: a receiver's is in
+// the event's fate.
+type ending struct {
+	tenantID string
+	err      error
+}
+
+func newFlight() *flight {
+	return &flight{busy: map[string]int{}, ended: make(chan ending, inFlight)}
+}
+
+// land takes an ending, and what has ended besides.
+func (f *flight) land(e ending) error {
+	var errs []error
+	for {
+		errs = append(errs, e.err)
+		f.total--
+		if f.busy[e.tenantID]--; f.busy[e.tenantID] == 0 {
+			delete(f.busy, e.tenantID)
+		}
+		select {
+		case e = <-f.ended:
+		default:
+			return errors.Join(errs...)
 		}
 	}
 }
 
-// pass sends a batch of what is due; full says that there may be more. Its
-// error is the outbox's: a receiver's is in the event's fate.
-func (d *Deliverer) pass(ctx context.Context) (full bool, err error) {
+// claim sends off as much of what is due as there is room for.
+func (d *Deliverer) claim(ctx context.Context, f *flight) error {
 	now := d.Now()
-	events, err := d.Outbox.ClaimEvents(ctx, now, now.Add(lease), batch)
+	events, err := d.Outbox.ClaimEvents(ctx, now, now.Add(lease), inFlight-f.total, share, f.busy)
 	if err != nil {
-		return false, err
+		return err
 	}
 	// What is claimed is sent to its end, even if the stop comes now.
 	ctx = context.WithoutCancel(ctx)
-	errs := make([]error, len(events))
-	var wg sync.WaitGroup
-	for i, e := range events {
-		wg.Go(func() { errs[i] = d.deliver(ctx, e) })
+	for _, e := range events {
+		f.busy[e.TenantID]++
+		f.total++
+		go func() { f.ended <- ending{e.TenantID, d.deliver(ctx, e)} }()
 	}
-	wg.Wait()
-	return len(events) == batch, errors.Join(errs...)
+	return nil
 }
 
 func (d *Deliverer) deliver(ctx context.Context, e store.Event) error {

@@ -50,7 +50,7 @@ func NewSender(timeout time.Duration) *Sender {
 	transport.MaxResponseHeaderBytes = maxAnswer
 	// An answer is thrown away; it need not be unpacked first.
 	transport.DisableCompression = true
-	transport.MaxIdleConnsPerHost = batch
+	transport.MaxIdleConnsPerHost = share
 	return &Sender{http.Client{
 		Transport:     transport,
 		Timeout:       timeout,

@@ -281,10 +281,15 @@ func (f *fleet) advance(d time.Duration) {
 // enqueue stores n events of tenant t and gives their ids.
 func (f *fleet) enqueue(n int) []string {
 	f.t.Helper()
+	return f.enqueueOf("t", n)
+}
+
+func (f *fleet) enqueueOf(tenant string, n int) []string {
+	f.t.Helper()
 	var ids []string
-	err := f.store.Update(f.t.Context(), "t", func(tx *store.Tx) error {
+	err := f.store.Update(f.t.Context(), tenant, func(tx *store.Tx) error {
 		for range n {
-			e, err := NewEvent("t", "x", struct{}{}, f.clock())
+			e, err := NewEvent(tenant, "x", struct{}{}, f.clock())
 			if err != nil {
 				return err
 			}
@@ -309,12 +314,21 @@ func (f *fleet) deliverer(url string) *Deliverer {
 	}
 }
 
-// pass makes a deliverer look once at the outbox.
+// pass makes a deliverer look once at the outbox, and waits for what it sends.
 func (f *fleet) pass(d *Deliverer) {
 	f.t.Helper()
-	if _, err := d.pass(f.t.Context()); err != nil {
+	if err := once(f.t.Context(), d); err != nil {
 		f.t.Fatal(err)
 	}
+}
+
+func once(ctx context.Context, d *Deliverer) error {
+	flight := newFlight()
+	err := d.claim(ctx, flight)
+	for flight.total > 0 {
+		err = errors.Join(err, flight.land(<-flight.ended))
+	}
+	return err
 }
 
 func (f *fleet) got(r *receiver, want ...string) {
@@ -474,7 +488,7 @@ func TestEventsSurviveARestart(t *testing.T) {
 	r := newReceiver(t, status(200))
 	ids := f.enqueue(2)
 	// A process claims one and dies.
-	if _, err := f.store.ClaimEvents(t.Context(), f.clock(), f.clock().Add(lease), 1); err != nil {
+	if _, err := f.store.ClaimEvents(t.Context(), f.clock(), f.clock().Add(lease), 1, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.store.Close(); err != nil {
@@ -507,9 +521,9 @@ func TestReplicasShareTheWork(t *testing.T) {
 	for _, d := range deliverers {
 		wg.Go(func() {
 			for range 50 {
-				if full, err := d.pass(t.Context()); err != nil {
+				if err := once(t.Context(), d); err != nil {
 					t.Error(err)
-				} else if !full && len(r.received()) == 50 {
+				} else if len(r.received()) == 50 {
 					return
 				}
 			}
@@ -533,7 +547,7 @@ func TestEventsOfATenantWithoutURLAreDead(t *testing.T) {
 func TestRunDeliversAndStopsWhenWhatIsOnItsWayHasArrived(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	ids := f.enqueue(batch + 1)
+	ids := f.enqueue(share + 1)
 	stop := make(chan struct{})
 	var once sync.Once
 	ctx, cancel := context.WithCancel(t.Context())
@@ -550,13 +564,45 @@ func TestRunDeliversAndStopsWhenWhatIsOnItsWayHasArrived(t *testing.T) {
 	cancel()
 	<-done
 	first := r.received()
-	if len(first) != batch {
-		t.Errorf("%d were sent, want those of one batch", len(first))
+	if len(first) != share {
+		t.Errorf("%d were sent, want a tenant's share", len(first))
 	}
 	// They have arrived and are not sent again; the other one waits.
 	f.advance(24 * time.Hour)
 	f.pass(f.deliverer(r.URL))
 	f.got(r, ids...)
+}
+
+// A receiver that hangs holds up its tenant's events, and nobody else's.
+func TestAReceiverThatHangsHoldsUpNoOtherTenant(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.enqueueOf("slow", 2*inFlight)
+	f.advance(time.Second)
+	ids := f.enqueueOf("quick", 3*share) // later than all of them, and more than one claim takes
+	release := make(chan struct{})
+	hung := newReceiver(t, func(_ int, w http.ResponseWriter) { <-release })
+	arrived := make(chan struct{})
+	quick := newReceiver(t, func(n int, w http.ResponseWriter) {
+		if n == len(ids)-1 {
+			close(arrived)
+		}
+	})
+	d := f.deliverer("")
+	d.Target = func(_ context.Context, tenantID string) (Target, error) {
+		return Target{map[string]string{"slow": hung.URL, "quick": quick.URL}[tenantID], []string{secret}}, nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); d.Run(ctx) }()
+	<-arrived
+	if n := len(hung.received()); n > share {
+		t.Errorf("%d events are on their way to one tenant", n)
+	}
+	cancel()
+	close(release)
+	<-done
+	f.got(quick, ids...)
 }
 
 func TestRunCleans(t *testing.T) {
@@ -603,11 +649,11 @@ type brokenOutbox struct {
 	cleaned  chan time.Time
 }
 
-func (o *brokenOutbox) ClaimEvents(ctx context.Context, now, until time.Time, limit int) ([]store.Event, error) {
+func (o *brokenOutbox) ClaimEvents(ctx context.Context, now, until time.Time, limit, share int, busy map[string]int) ([]store.Event, error) {
 	if o.failures--; o.failures >= 0 {
 		return nil, errors.New("the database is away")
 	}
-	return o.Outbox.ClaimEvents(ctx, now, until, limit)
+	return o.Outbox.ClaimEvents(ctx, now, until, limit, share, busy)
 }
 
 func (o *brokenOutbox) CleanEvents(ctx context.Context, before time.Time) error {
