@@ -146,7 +146,12 @@ func (c *Client) send(ctx context.Context, r call, body []byte, out any) error {
 	}
 	res, err := httpClient.Do(req)
 	if err != nil {
-		return err
+		// Its text has the whole URL, in which there may be a token or an e-mail address.
+		var withURL *url.Error
+		if errors.As(err, &withURL) {
+			err = withURL.Err
+		}
+		return fmt.Errorf("%s: %w", req.URL.Host, err)
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))

@@ -430,6 +430,20 @@ func TestAServerThatNeverAnswers(t *testing.T) {
 	}
 }
 
+// What is asked for stands in the URL, and not in an error.
+func TestErrorsQuoteNoQuery(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.NotFoundHandler())
+	s.Close()
+	c := authsignal.New("hunter2", s.URL)
+	for _, filter := range []authsignal.UserFilter{{Token: "eyJ-token"}, {Email: "jane@example.com"}} {
+		_, err := c.QueryUsers(t.Context(), filter)
+		if err == nil || strings.Contains(err.Error(), "eyJ") || strings.Contains(err.Error(), "jane") || !strings.Contains(err.Error(), strings.TrimPrefix(s.URL, "http://")) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 func TestAServerThatIsDown(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.NotFoundHandler())

@@ -35,6 +35,13 @@ const (
 	ByOperator = "operator"
 )
 
+// MayRemove reports whether the user of an action in a state may remove
+// authenticators: not while a code is owed, which the removal would spare, nor
+// when the answer was no.
+func MayRemove(state api.State) bool {
+	return state == api.StateAllow || state == api.StateChallengeSucceeded || state == api.StateReviewSucceeded
+}
+
 // DeleteAuthenticator removes a verified authenticator of a user of t, the
 // transaction's tenant.
 func DeleteAuthenticator(tx *store.Tx, t store.Tenant, userID, authenticatorID, by string, now time.Time) error {

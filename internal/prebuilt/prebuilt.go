@@ -136,10 +136,10 @@ type screen struct {
 	Return string
 	// Origins, with spaces between, and Loopback say to which pages messages
 	// may be sent.
-	Origins                                       string
-	Loopback                                      bool
-	Assets, Module                                string
-	Enrolled, MayAdd, MayRemove, Multiple, Active bool
+	Origins                                                  string
+	Loopback                                                 bool
+	Assets, Module                                           string
+	Enrolled, MayAdd, MayRemove, MayVerify, Multiple, Active bool
 }
 
 // NeedsModule says whether a code is likely to be entered.
@@ -225,7 +225,9 @@ func (p *pages) present(ctx context.Context, s *screen, a asked) {
 	if p.returnable(a) {
 		s.Return = a.action.RedirectURL
 	}
-	s.Enrolled, s.MayAdd, s.MayRemove = a.enrolled, a.claims.Has(api.ScopeAdd), a.claims.Has(api.ScopeRemove)
+	s.Enrolled, s.MayAdd = a.enrolled, a.claims.Has(api.ScopeAdd)
+	s.MayRemove = a.claims.Has(api.ScopeRemove) && manage.MayRemove(a.action.State)
+	s.MayVerify = a.action.State != api.StateReviewSucceeded
 	s.Multiple, s.Active = a.tenant.Authenticator.AllowMultiple, a.tenant.Authenticator.Active
 }
 

@@ -240,6 +240,28 @@ func TestWhatIsShown(t *testing.T) {
 	}
 }
 
+// The settings offer nothing that the client API would refuse.
+func TestWhatTheSettingsOffer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		state          api.State
+		method         api.VerificationMethod
+		remove, verify string
+	}{
+		{api.StateAllow, api.AuthenticatorApp, "true", "true"},
+		{api.StateChallengeSucceeded, api.AuthenticatorApp, "true", "true"},
+		{api.StateReviewSucceeded, api.AuthenticatorApp, "true", "false"},
+		{api.StateChallengeRequired, api.SMS, "false", "true"},
+	} {
+		s := newSite(t)
+		s.enroll(tt.method)
+		a := s.get("token=" + s.track(store.Action{State: tt.state}, api.ScopeRemove) + "&redirect_to_settings=true")
+		if a.data("start") != "settings" || a.data("may-remove") != tt.remove || a.data("may-verify") != tt.verify {
+			t.Errorf("%s: start %s, may remove %s, may verify %s", tt.state, a.data("start"), a.data("may-remove"), a.data("may-verify"))
+		}
+	}
+}
+
 func TestLinksThatDoNotWork(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -59,13 +59,6 @@ func (s *server) clientUserAuthenticators(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// mayRemove reports whether the user of an action may remove authenticators:
-// not while a code is owed, which the removal would spare, nor when the answer
-// was no.
-func mayRemove(state api.State) bool {
-	return state == api.StateAllow || state == api.StateChallengeSucceeded || state == api.StateReviewSucceeded
-}
-
 // clientRemove answers DELETE /v1/client/user-authenticators/{id}, which is not
 // in the public API: the pre-built UI's settings need it.
 func (s *server) clientRemove(r *http.Request) (any, error) {
@@ -86,7 +79,7 @@ func (s *server) clientRemove(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
-		if state := standing.Action.State; !mayRemove(state) {
+		if state := standing.Action.State; !manage.MayRemove(state) {
 			return &api.Error{
 				Status: http.StatusForbidden, Code: api.CodeUnauthorized,
 				Description: "The action is " + string(state) + ". To remove an authenticator, it must have been allowed: verify a code first if one is asked for.",
@@ -106,6 +99,10 @@ func (s *server) clientRemove(r *http.Request) (any, error) {
 // clientAuthenticators answers GET /v1/client/authenticators (wire contract,
 // 5.4): the one method that there is.
 func (s *server) clientAuthenticators(r *http.Request) (any, error) {
+	// A token does not outlive its user.
+	if _, _, err := s.subjectFactors(r); err != nil {
+		return nil, err
+	}
 	return []api.TenantAuthenticator{{
 		// The same for all times, as that of a configured one would be.
 		AuthenticatorID:    uuid.NewSHA1(uuid.NameSpaceURL, []byte(tenant(r).ID+"/"+string(api.AuthenticatorApp))).String(),

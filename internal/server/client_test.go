@@ -89,6 +89,20 @@ func TestMasked(t *testing.T) {
 	}
 }
 
+// A token does not outlive its user.
+func TestClientCallsOfAUserWhoIsGone(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	tok := "Bearer " + p.token("u1", "signIn", "")
+	p.ok(p.api("DELETE", "/v1/users/u1", ""))
+	for path, method := range map[string]string{
+		"/v1/client/user-authenticators": "GET", "/v1/client/authenticators": "GET", "/v1/client/init": "POST",
+		"/v1/client/user-authenticators/totp": "POST",
+	} {
+		p.fails(p.do(method, path, tok, ""), 401, "unauthorized")
+	}
+}
+
 // Pages call all of the client API, so a browser must be told that it may.
 func TestCORSOfEveryClientRoute(t *testing.T) {
 	t.Parallel()

@@ -221,8 +221,8 @@ func query(r *http.Request) (url.Values, error) {
 }
 
 const (
-	// maxSearched is the longest text, in characters, that users are found
-	// by: a row of an index has to fit a page of the database.
+	// maxSearched is the longest text, in characters, that users and actions
+	// are found by: a row of an index has to fit a page of the database.
 	maxSearched = 256
 	// maxText is the longest of the other texts of users and actions.
 	maxText = 2048

@@ -57,8 +57,10 @@ func (s *server) track(r *http.Request) (any, error) {
 			Description: "The tenant has no active authenticator. Activate the authenticator app in its settings.",
 		}
 	}
-	if err := checkTexts(maxText, "ipAddress", attr.IPAddress, "userAgent", attr.UserAgent,
-		"deviceId", attr.DeviceID, "redirectUrl", attr.RedirectURL); err != nil {
+	if err := checkTexts(maxText, "ipAddress", attr.IPAddress, "userAgent", attr.UserAgent, "redirectUrl", attr.RedirectURL); err != nil {
+		return nil, err
+	}
+	if err := checkTexts(maxSearched, "deviceId", attr.DeviceID); err != nil {
 		return nil, err
 	}
 	claims := token.Claims{

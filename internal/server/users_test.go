@@ -102,6 +102,10 @@ func TestNULIsRefusedEverywhere(t *testing.T) {
 			t.Errorf("%s: got %q", tt.body, d)
 		}
 	}
+	// A row of an index has to fit a page of the database.
+	long := strings.Repeat("\U0010FFFF", 257)
+	p.fails(p.api("POST", track, `{"deviceId":"`+long+`"}`), 400, "invalid_request")
+	p.ok(p.api("POST", track, `{"deviceId":"`+long[:4*256]+`"}`))
 	// The six characters \u0000 are no NUL, and what is not kept may hold one.
 	p.ok(p.api("POST", track, `{"email":"\\u0000","unknown":"\u0000"}`))
 	for _, path := range []string{

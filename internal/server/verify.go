@@ -40,7 +40,7 @@ func (s *server) verify(r *http.Request) (any, error) {
 		if ok, _ := verifiable(action.State); !ok {
 			return notVerifiable(action.State)
 		}
-		candidates := candidates(all, c)
+		candidates := candidates(all, c, tenant(r).Authenticator)
 		if len(candidates) == 0 {
 			return invalidRequest("The user has no authenticator app to verify. Enroll one first.")
 		}
@@ -79,10 +79,11 @@ func notVerifiable(state api.State) error {
 
 // candidates are the authenticator apps that a code may belong to: the pending
 // one that this token's action began, then the verified ones. A pending one
-// counts only as long as the token could still begin it: if the user has
-// become enrolled meanwhile, only with the scope to add.
-func candidates(all []store.Authenticator, c token.Claims) []store.Authenticator {
-	mayAdd := c.Has(api.ScopeAdd) || !verifiedOf(all).enrolled()
+// counts only as long as enroll would still begin it: if the user has become
+// enrolled meanwhile, only with the scope to add, and where the tenant allows
+// several.
+func candidates(all []store.Authenticator, c token.Claims, settings api.AuthenticatorSettings) []store.Authenticator {
+	mayAdd := settings.Active && (!verifiedOf(all).enrolled() || settings.AllowMultiple && c.Has(api.ScopeAdd))
 	var pending, verified []store.Authenticator
 	for _, a := range all {
 		switch {

@@ -535,6 +535,20 @@ func TestATenantThatAllowsOneAuthenticator(t *testing.T) {
 	p.settings(func(s *api.AuthenticatorSettings) { s.AllowMultiple = false })
 	p.enrolled("u1")
 	p.fails(p.enroll(p.token("u1", "enroll", `{"scope":"add:authenticators"}`)), 400, "invalid_request")
+
+	// Of two enrollments that were begun before there was one, one is completed.
+	var codes, tokens []string
+	for range 2 {
+		tok := p.token("u2", "enroll", `{"scope":"add:authenticators"}`)
+		tokens = append(tokens, tok)
+		codes = append(codes, p.code(p.ok(p.enroll(tok)).object["secret"].(string), 0))
+	}
+	if r := p.ok(p.verify(tokens[0], codes[0])); r.object["isVerified"] != true {
+		t.Fatalf("got %s", r.text)
+	}
+	if r := p.verify(tokens[1], codes[1]); r.object["isVerified"] == true {
+		t.Errorf("a second authenticator: %s", r.text)
+	}
 }
 
 func TestATenantWithNothingActive(t *testing.T) {
@@ -544,9 +558,13 @@ func TestATenantWithNothingActive(t *testing.T) {
 	p.settings(func(s *api.AuthenticatorSettings) { s.Active = false })
 	p.fails(p.api("POST", "/v1/users/u1/actions/signIn", ""), 400, "AUTHENTICATOR_NOT_FOUND")
 	p.fails(p.enroll(tok), 400, "invalid_configuration")
+	// What was begun before is not completed.
+	p.settings(func(s *api.AuthenticatorSettings) { s.Active = true })
+	secret := p.ok(p.enroll(tok)).object["secret"].(string)
+	p.settings(func(s *api.AuthenticatorSettings) { s.Active = false })
+	p.fails(p.verify(tok, p.code(secret, 0)), 400, "invalid_request")
 }
 
-// Tenants share a database and see nothing of each other.
 // However often a tenant with nothing active is tracked, the log says once a
 // minute where to activate it.
 func TestTheLogSaysWhereToActivate(t *testing.T) {
@@ -567,6 +585,7 @@ func TestTheLogSaysWhereToActivate(t *testing.T) {
 	}
 }
 
+// Tenants share a database and see nothing of each other.
 func TestTenantsAreApart(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)

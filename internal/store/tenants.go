@@ -246,14 +246,25 @@ type SigningKey struct {
 // makes the first one.
 func (s *Store) SigningKeys(ctx context.Context, fresh func() []byte, now time.Time) ([]SigningKey, error) {
 	var keys []SigningKey
-	err := s.Update(ctx, "", func(tx *Tx) error {
+	read := func(tx *Tx) (err error) {
+		keys, err = tx.signingKeys()
+		return err
+	}
+	// Mostly they are there, and a reader locks nobody out.
+	err := s.View(ctx, "", read)
+	if err != nil {
+		return nil, fmt.Errorf("signing keys: %w", err)
+	}
+	if len(keys) > 0 {
+		return keys, nil
+	}
+	err = s.Update(ctx, "", func(tx *Tx) error {
 		if s.dialect.alone != "" { // of replicas that start together, one makes it
 			if _, err := tx.exec(s.dialect.alone); err != nil {
 				return err
 			}
 		}
-		var err error
-		if keys, err = tx.signingKeys(); err != nil || len(keys) > 0 {
+		if err := read(tx); err != nil || len(keys) > 0 {
 			return err
 		}
 		k := SigningKey{ID: uuid.NewString(), Secret: fresh(), CreatedAt: now}

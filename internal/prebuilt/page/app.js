@@ -299,7 +299,8 @@ async function settings() {
   $("settings-empty").hidden = enrolled;
   const more = !enrolled || yes("multiple");
   $("add").hidden = !yes("active") || !more || (enrolled && !mayAdd);
-  $("unlock").hidden = !items.some((item) => item.verificationMethod === "AUTHENTICATOR_APP") || (mayRemove && (mayAdd || !more));
+  const app = items.some((item) => item.verificationMethod === "AUTHENTICATOR_APP");
+  $("unlock").hidden = !app || !yes("mayVerify") || (mayRemove && (mayAdd || !more));
   list.replaceChildren(...items.map((item) => row(item, items.length === 1)));
 }
 
