@@ -116,7 +116,8 @@ page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs demo.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
 	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
 
-run_tests = AUTHSIGNAL_TEST_GOFLAGS='$(RACE)' node --test --test-reporter=spec --test-concurrency=2
+run_tests = node --test --test-reporter=spec --test-concurrency=2
+suite pages engines: export AUTHSIGNAL_TEST_GOFLAGS := $(RACE)
 
 suite: wasm js types js/test/official-react/node_modules/.package-lock.json ## run the package's tests in Chromium
 	$(say) "running the package's tests in Chromium; Firefox and WebKit, and the tests of pages, are in make test-all"
