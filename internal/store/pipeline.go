@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -102,6 +104,9 @@ func (t *Tx) send(reads []read) error {
 		}()
 		for _, w := range writes {
 			tag, err := results.Exec()
+			if err == nil && tag.String() == "ROLLBACK" { // the answer to COMMIT when a statement has failed
+				err = pgx.ErrTxCommitRollback
+			}
 			if err == nil && w.check != nil {
 				err = w.check(tag.RowsAffected())
 			}
@@ -127,35 +132,73 @@ func (t *Tx) send(reads []read) error {
 	})
 }
 
-// updatePipelined is Update for PostgreSQL.
+// updatePipelined is Update for PostgreSQL. BEGIN goes with the first
+// statements, and COMMIT with the last writes: database/sql's own transactions
+// take a round trip for each.
 func (s *Store) updatePipelined(ctx context.Context, tenantID string, fn func(*Tx) error) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
+	// A connection whose transaction is still open is not used again: the
+	// driver throws it away.
 	defer conn.Close()
-	generation := s.cache.generation.Load()
-	tx, err := conn.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
+	t := &Tx{
+		ctx: ctx, tx: conn, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s,
+		generation: s.cache.generation.Load(), pending: []write{{query: begin}},
 	}
-	defer tx.Rollback() // after a commit it does nothing
-	t := &Tx{ctx: ctx, tx: tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s, generation: generation}
 	t.pipeline = func(f func(*pgx.Conn) error) error {
 		return conn.Raw(func(driver any) error { return f(driver.(*stdlib.Conn).Conn()) })
 	}
 	if err := fn(t); err != nil {
+		t.rollback()
 		return err
 	}
-	if err := t.flush(); err != nil {
-		return err
-	}
-	err = tx.Commit()
+	err = t.commit()
 	if t.changed {
 		s.cache.clear()
 	}
 	if err != nil {
+		t.rollback()
+	}
+	return err
+}
+
+const (
+	begin = `BEGIN`
+	// rollbackTime bounds how long a connection is waited for before it is
+	// thrown away.
+	rollbackTime = 5 * time.Second
+)
+
+// untouched reports whether nothing was executed yet, BEGIN included.
+func (t *Tx) untouched() bool { return len(t.pending) > 0 && t.pending[0].query == begin }
+
+// commit ends a transaction of PostgreSQL. Writes that are judged go before it,
+// by themselves: what is committed cannot be undone.
+func (t *Tx) commit() error {
+	if t.untouched() && len(t.pending) == 1 {
+		return nil
+	}
+	if slices.ContainsFunc(t.pending, func(w write) bool { return w.check != nil }) {
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	t.pending = append(t.pending, write{query: `COMMIT`})
+	if err := t.flush(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// rollback undoes what was executed, whatever has become of the context.
+func (t *Tx) rollback() {
+	if t.untouched() {
+		return
+	}
+	t.pending = nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), rollbackTime)
+	defer cancel()
+	t.tx.ExecContext(ctx, `ROLLBACK`) // where it fails, the connection goes
 }

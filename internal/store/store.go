@@ -73,7 +73,7 @@ func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 // with the function it was given to.
 type Tx struct {
 	ctx     context.Context
-	tx      *sql.Tx
+	tx      statements
 	dialect *dialect
 	sealer  *sealer
 	tenant  string
@@ -87,6 +87,14 @@ type Tx struct {
 	// where nothing is written. pending are writes that go with the next.
 	pipeline func(func(*pgx.Conn) error) error
 	pending  []write
+}
+
+// statements is what executes them: a *sql.Tx, or a connection in which a
+// transaction is open.
+type statements interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // TenantID is the tenant that the transaction is of.
@@ -194,7 +202,7 @@ func (t *Tx) stmt(query string) (*sql.Stmt, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.tx.StmtContext(t.ctx, stmt), nil
+	return t.tx.(*sql.Tx).StmtContext(t.ctx, stmt), nil
 }
 
 func (s *Store) statement(ctx context.Context, query string) (*sql.Stmt, error) {

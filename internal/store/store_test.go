@@ -398,6 +398,65 @@ func TestAnErrorUndoesAll(t *testing.T) {
 	})
 }
 
+// However a transaction ends, no connection of PostgreSQL keeps it open, and
+// the next one finds nothing of it.
+func TestNoTransactionStaysOpen(t *testing.T) {
+	t.Parallel()
+	database := storetest.Database(t)
+	s := mustOpen(t, database)
+	update(t, s, "t", func(tx *Tx) error { _, err := tx.EnsureUser("there", now); return err })
+	stop := errors.New("stop")
+	broken := func(tx *Tx) error { return tx.queryRow(`SELECT no_such_column FROM users`).Scan(new(int)) }
+	for name, tt := range map[string]struct {
+		fn func(*Tx, context.CancelFunc) error
+		ok bool
+	}{
+		"nothing is done":        {func(*Tx, context.CancelFunc) error { return nil }, true},
+		"nothing is done, badly": {func(*Tx, context.CancelFunc) error { return stop }, false},
+		"it is only read":        {func(tx *Tx, _ context.CancelFunc) error { _, _, err := tx.User("there"); return err }, true},
+		"a statement fails":      {func(tx *Tx, _ context.CancelFunc) error { return broken(tx) }, false},
+		"the caller gives up": {func(tx *Tx, cancel context.CancelFunc) error {
+			if _, err := tx.EnsureUser("u", now); err != nil {
+				return err
+			}
+			cancel()
+			return stop
+		}, false},
+		"the last writes fail": {func(tx *Tx, _ context.CancelFunc) error {
+			return tx.CompleteAction(ActionID{UserID: "there", Action: "a", IdempotencyKey: "none"}, api.StateAllow, "", now)
+		}, false},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := s.Update(ctx, "t", func(tx *Tx) error { return tt.fn(tx, cancel) })
+		cancel()
+		if (err == nil) != tt.ok {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if storetest.Postgres() {
+		// A statement that failed leaves nothing to commit, though nobody minds it.
+		err := s.Update(t.Context(), "t", func(tx *Tx) error {
+			broken(tx)
+			return nil
+		})
+		if err == nil {
+			t.Error("a transaction that has failed was committed")
+		}
+		var open int
+		err = s.db.QueryRow(`SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`).Scan(&open)
+		if err != nil || open != 0 {
+			t.Errorf("%d transactions are open, %v", open, err)
+		}
+	}
+	update(t, s, "t", func(tx *Tx) error {
+		if _, found, err := tx.User("u"); err != nil || found {
+			t.Errorf("got %v, %v", found, err)
+		}
+		_, err := tx.EnsureUser("next", now)
+		return err
+	})
+}
+
 func TestAWriterThatWaitsGivesUpWithItsContext(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
