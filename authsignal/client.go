@@ -87,6 +87,9 @@ type call struct {
 
 // do sends a call and decodes the answer into out.
 func (c *Client) do(ctx context.Context, r call, out any) error {
+	if c.secret == "" {
+		return fmt.Errorf("authsignal: %s: the API secret key is required", r.name)
+	}
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout

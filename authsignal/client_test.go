@@ -430,6 +430,17 @@ func TestAServerThatNeverAnswers(t *testing.T) {
 	}
 }
 
+func TestWithoutASecretKeyNothingIsSent(t *testing.T) {
+	t.Parallel()
+	var sent atomic.Bool
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { sent.Store(true) }))
+	t.Cleanup(s.Close)
+	_, err := authsignal.New("", s.URL).User(t.Context(), "u")
+	if err == nil || !strings.Contains(err.Error(), "secret key is required") || sent.Load() {
+		t.Errorf("got %v", err)
+	}
+}
+
 // What is asked for stands in the URL, and not in an error.
 func TestErrorsQuoteNoQuery(t *testing.T) {
 	t.Parallel()

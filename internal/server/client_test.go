@@ -89,6 +89,21 @@ func TestMasked(t *testing.T) {
 	}
 }
 
+// A page learns nothing of a refusal but that there was no answer: the log tells.
+func TestTheLogNamesAnOriginThatIsNotAllowed(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	for range 3 {
+		h := p.do("OPTIONS", "/v1/client/verify/totp", "", "", "Origin", "https://forgotten.test", "Access-Control-Request-Method", "POST").header
+		if h.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("got %v", h)
+		}
+	}
+	if n := strings.Count(p.log.String(), `"origin":"https://forgotten.test"`); n != 1 {
+		t.Errorf("told %d times: %s", n, p.log.String())
+	}
+}
+
 // A token does not outlive its user.
 func TestClientCallsOfAUserWhoIsGone(t *testing.T) {
 	t.Parallel()

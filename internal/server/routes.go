@@ -128,6 +128,11 @@ func (s *server) allowOrigin(r *http.Request, origin string) (bool, []string) {
 	if err != nil && r.Context().Err() == nil {
 		s.Log.WarnContext(r.Context(), "origins", "error", err)
 	}
+	// Its browser tells the page no more than that there was no answer.
+	if err == nil && !ok && origin != "" && len(origin) <= 256 && s.strangers.tell("", s.Now()) {
+		s.Log.WarnContext(r.Context(), "a page of an origin that is not allowed has called; if it is yours, add the origin to the tenant's origins, or to -origins",
+			"origin", origin)
+	}
 	return ok, nil
 }
 

@@ -72,7 +72,8 @@ type server struct {
 	preflights *limiter
 	metrics    *metrics
 	conditions rules.Cache
-	inactive   inactive
+	inactive   reminder // by tenant
+	strangers  reminder // of origins, all alike
 }
 
 // New returns the handler of the whole API.

@@ -175,24 +175,24 @@ func checkCustom(custom map[string]any) error {
 	return nil
 }
 
-// inactive remembers when the log was told of a tenant with nothing active: a
-// line a minute is enough, however many actions its backends track. The zero
-// value is ready.
-type inactive struct {
+// A reminder remembers when the log was told of something, such as a tenant
+// with nothing active: a line a minute is enough, however often it happens. The
+// zero reminder is ready.
+type reminder struct {
 	mu   sync.Mutex
 	told map[string]time.Time
 }
 
-// tell reports whether it is time to tell the log of a tenant.
-func (i *inactive) tell(tenant string, now time.Time) bool {
+// tell reports whether it is time to tell the log of it again.
+func (i *reminder) tell(what string, now time.Time) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if last, ok := i.told[tenant]; ok && now.Sub(last) < time.Minute {
+	if last, ok := i.told[what]; ok && now.Sub(last) < time.Minute {
 		return false
 	}
 	if i.told == nil {
 		i.told = map[string]time.Time{}
 	}
-	i.told[tenant] = now
+	i.told[what] = now
 	return true
 }
