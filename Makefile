@@ -117,6 +117,7 @@ engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs demo.test.
 	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
 
 run_tests = node --test --test-reporter=spec --test-concurrency=2
+# For the programs that the tests start: programBuild in js/test/harness.mjs.
 suite pages engines: export AUTHSIGNAL_TEST_GOFLAGS := $(RACE)
 
 suite: wasm js types js/test/official-react/node_modules/.package-lock.json ## run the package's tests in Chromium

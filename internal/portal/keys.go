@@ -36,7 +36,7 @@ func (p *portal) showKeys(w http.ResponseWriter, r *http.Request, status int, t 
 			return err
 		}
 		for _, s := range list {
-			v.Keys = append(v.Keys, keyView{s, !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(p.Now())})
+			v.Keys = append(v.Keys, keyView{s, !s.InForce(p.Now())})
 		}
 		if v.Error == "" {
 			origins, err := tx.Origins()
@@ -82,7 +82,7 @@ func (p *portal) revokeForm(w http.ResponseWriter, r *http.Request, t store.Tena
 		list, err := tx.APISecrets()
 		for _, s := range list {
 			switch {
-			case !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(p.Now()): // it has ended
+			case !s.InForce(p.Now()):
 			case s.ID == id:
 				found = true
 			default:

@@ -25,7 +25,7 @@ func (p *portal) overview(w http.ResponseWriter, r *http.Request, t store.Tenant
 			return err
 		}
 		for _, k := range keys {
-			if k.ExpiresAt.IsZero() || k.ExpiresAt.After(p.Now()) {
+			if k.InForce(p.Now()) {
 				v.Keys++
 			}
 		}

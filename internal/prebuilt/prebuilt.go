@@ -227,6 +227,7 @@ func (p *pages) present(ctx context.Context, s *screen, a asked) {
 	}
 	s.Enrolled, s.MayAdd = a.enrolled, a.claims.Has(api.ScopeAdd)
 	s.MayRemove = a.claims.Has(api.ScopeRemove) && manage.MayRemove(a.action.State)
+	// Of the states that come to the settings, the one that takes no code.
 	s.MayVerify = a.action.State != api.StateReviewSucceeded
 	s.Multiple, s.Active = a.tenant.Authenticator.AllowMultiple, a.tenant.Authenticator.Active
 }

@@ -115,6 +115,11 @@ type APISecret struct {
 	ExpiresAt time.Time
 }
 
+// InForce reports whether the key is taken at a moment.
+func (s APISecret) InForce(now time.Time) bool {
+	return s.ExpiresAt.IsZero() || s.ExpiresAt.After(now)
+}
+
 // APISecrets lists the API secret keys of the tenant, newest first.
 func (t *Tx) APISecrets() ([]APISecret, error) {
 	rows, err := t.query(`
