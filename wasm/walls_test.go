@@ -117,32 +117,112 @@ func TestJSFilesCarryTheirBuildTag(t *testing.T) {
 	}
 }
 
+// rooms are all rooms of the repository, each with those that it may import. A
+// file of tests may import more: the programs that it plays against each other.
+var rooms = map[string][]string{
+	"internal/api":              {},
+	"internal/qr":               {},
+	"internal/origin":           {},
+	"internal/assets":           {},
+	"internal/totp":             {},
+	"internal/rules":            {"internal/api"},
+	"internal/client":           {"internal/api"},
+	"internal/token":            {"internal/api"},
+	"internal/store":            {"internal/api", "internal/totp", "internal/store/migrations"},
+	"internal/store/migrations": {},
+	"internal/webhook":          {"internal/api", "internal/store"},
+	"internal/mfa":              {"internal/api", "internal/store", "internal/token", "internal/totp", "internal/webhook"},
+	"internal/manage":           {"internal/api", "internal/mfa", "internal/origin", "internal/rules", "internal/store", "internal/webhook"},
+	"internal/server":           {"internal/api", "internal/manage", "internal/mfa", "internal/rules", "internal/store", "internal/token", "internal/totp", "internal/webhook"},
+	"internal/prebuilt":         {"internal/api", "internal/assets", "internal/manage", "internal/mfa", "internal/origin", "internal/store", "internal/token"},
+	"internal/portal":           {"internal/api", "internal/assets", "internal/manage", "internal/mfa", "internal/origin", "internal/rules", "internal/store"},
+	"internal/config":           {"internal/api", "internal/manage", "internal/origin", "internal/rules", "internal/store", "internal/webhook"},
+	"internal/daemon":           {"internal/api", "internal/config", "internal/manage", "internal/mfa", "internal/portal", "internal/prebuilt", "internal/server", "internal/store", "internal/token", "internal/webhook", "js"},
+	"wasm/internal/bridge":      {"internal/api"},
+	"wasm/internal/fetch":       {"internal/client", "wasm/internal/bridge"},
+	"wasm":                      {"internal/api", "internal/client", "internal/qr", "wasm/internal/bridge", "wasm/internal/fetch"},
+	"js":                        {},
+	"authsignal":                {"internal/api"},
+	"cmd/authsignal-server":     {"internal/config", "internal/daemon", "internal/store", "internal/totp"},
+	"cmd/buildsdk":              {"internal/assets"},
+	"cmd/benchserver":           {"authsignal", "internal/api", "internal/config", "internal/daemon", "internal/store", "internal/totp"},
+	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "js"},
+	// What tests share.
+	"internal/logtest":         {},
+	"internal/store/storetest": {"internal/store/migrations"},
+}
+
 func TestRooms(t *testing.T) {
-	// A room's files, tests aside, may import of this repository only what
-	// stands here.
-	rooms := map[string][]string{
-		"internal/api":         {},
-		"internal/qr":          {},
-		"internal/client":      {"internal/api"},
-		"wasm/internal/bridge": {"internal/api"},
-		"wasm/internal/fetch":  {"internal/client", "wasm/internal/bridge"},
-		"wasm":                 {"internal/api", "internal/client", "internal/qr", "wasm/internal/bridge", "wasm/internal/fetch"},
-	}
+	seen := map[string]bool{}
 	for _, s := range sources(t) {
 		dir := path.Dir(s.path)
+		allowed, known := rooms[dir]
+		seen[dir] = true
+		if !known {
+			t.Errorf("%s is in a room that the table of rooms lacks", s.path)
+		}
+		if strings.HasSuffix(s.path, "_test.go") {
+			continue
+		}
 		for _, i := range s.imports {
 			imported, ours := strings.CutPrefix(i, module+"/")
-			if !ours || strings.HasSuffix(s.path, "_test.go") {
-				continue
-			}
-			if allowed, ok := rooms[dir]; ok && !slices.Contains(allowed, imported) {
+			if ours && !slices.Contains(allowed, imported) {
 				t.Errorf("%s imports %s; %s may import %v", s.path, imported, dir, allowed)
-			}
-			if s.inTree("internal/server") && imported == "internal/client" {
-				t.Errorf("%s imports internal/client: server and client meet in internal/api alone", s.path)
 			}
 		}
 	}
+	for room, imports := range rooms {
+		if !seen[room] {
+			t.Errorf("the table has the room %s, which does not exist", room)
+		}
+		for _, i := range imports {
+			if slices.Contains(reach(i), room) {
+				t.Errorf("%s and %s import each other", room, i)
+			}
+		}
+	}
+}
+
+// reach is all that a room may import, by others too.
+func reach(room string) (all []string) {
+	for _, i := range rooms[room] {
+		all = append(append(all, i), reach(i)...)
+	}
+	return all
+}
+
+// TestDecisionsKnowNoHTTP: what may happen is decided without a request.
+func TestDecisionsKnowNoHTTP(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.inTree("internal/mfa") && slices.Contains(s.imports, "net/http") {
+			t.Errorf("%s imports net/http", s.path)
+		}
+	}
+}
+
+// TestRightsAreDecidedInOneRoom: what a right depends on is looked at in
+// internal/mfa alone, and the others ask it.
+func TestRightsAreDecidedInOneRoom(t *testing.T) {
+	for _, s := range sources(t) {
+		if strings.HasSuffix(s.path, "_test.go") || !s.inTree("internal/server") && !s.inTree("internal/prebuilt") &&
+			!s.inTree("internal/portal") && !s.inTree("internal/manage") {
+			continue
+		}
+		for _, word := range []string{
+			".Has(", "ScopeAdd", "ScopeRemove", "MaxFailures", ".Failures >", "Incarnation ==", "Incarnation !=", "Epoch ==", "Epoch !=",
+			"totp.Match", "AcceptStep", ".Fail(", "CompleteAction", "InsertPending", "InsertVerified", ".DeleteAuthenticator(", "StateChallengeSucceeded {",
+		} {
+			if at := strings.Index(s.text, word); at >= 0 && !excused[s.path+" "+word] {
+				t.Errorf("%s has %q: internal/mfa decides about rights", s.path, word)
+			}
+		}
+	}
+}
+
+// excused are uses of those words that decide about no right.
+var excused = map[string]bool{
+	// The form of the settings, which sets limits.
+	"internal/portal/authenticators.go MaxFailures": true,
 }
 
 // TestWordsOfTheWireHaveNoCodec: the browser module links internal/api.

@@ -100,6 +100,7 @@ const (
 	PathClientUserAuthenticators = "/client/user-authenticators"
 	PathClientAuthenticators     = "/client/authenticators"
 	PathClientInit               = "/client/init"
+	PathClientToken              = "/client/token"
 )
 
 // DescriptionUnauthorized is the exact text for a bad API secret; the suites
@@ -124,6 +125,26 @@ func (e *Error) Error() string {
 		return e.Code
 	}
 	return e.Code + ": " + e.Description
+}
+
+// InvalidRequest is the error of an input that is wrong: 400.
+func InvalidRequest(description string) *Error {
+	return &Error{Status: 400, Code: CodeInvalidRequest, Description: description}
+}
+
+// Unauthorized is the error of a missing or void key or token: 401.
+func Unauthorized(description string) *Error {
+	return &Error{Status: 401, Code: CodeUnauthorized, Description: description}
+}
+
+// Forbidden is the error of a missing right: 403, with a documented code.
+func Forbidden(description string) *Error {
+	return &Error{Status: 403, Code: CodeUnauthorized, Description: description}
+}
+
+// NotFound is the error of something that does not exist: 404.
+func NotFound(description string) *Error {
+	return &Error{Status: 404, Code: CodeNotFound, Description: description}
 }
 
 // ErrorBody is the JSON of an Error. Both keys carry the same code, because

@@ -29,6 +29,27 @@ type VerifyTOTPResponse struct {
 	UserAuthenticator *UserAuthenticator `json:"userAuthenticator,omitempty"`
 }
 
+// TokenRequest is the body of POST /client/token.
+type TokenRequest struct {
+	// Scope holds some of the scopes of the request's token, with spaces
+	// between them.
+	Scope string `json:"scope"`
+}
+
+// TokenResponse answers POST /client/token.
+type TokenResponse struct {
+	// AccessToken expires when the request's token does.
+	AccessToken string `json:"accessToken"`
+}
+
+// RemovedResponse answers DELETE /client/user-authenticators/{id}.
+type RemovedResponse struct {
+	Success bool `json:"success"`
+	// AccessToken takes the place of the request's token, which is void, with
+	// the same scopes and the same end.
+	AccessToken string `json:"accessToken"`
+}
+
 // An AuthenticatorType is the kind of an authenticator in the client API.
 type AuthenticatorType string
 

@@ -134,6 +134,7 @@ type ActionOutput struct {
 // User answers GET /users/{userId}. An unknown user is one who is not
 // enrolled, not an error.
 type User struct {
+	UserID                      string               `json:"userId"`
 	IsEnrolled                  bool                 `json:"isEnrolled"`
 	Email                       string               `json:"email,omitempty"`
 	EmailVerified               bool                 `json:"emailVerified"`

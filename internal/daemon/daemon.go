@@ -23,6 +23,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/portal"
 	"github.com/authsignal-wasm/sdk/internal/prebuilt"
 	"github.com/authsignal-wasm/sdk/internal/server"
@@ -127,7 +128,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		s.log.Warn("pre-built UI", "error", err)
 		sdk = nil
 	}
-	pages, err := prebuilt.Pages(prebuilt.Config{
+	pages, files, err := prebuilt.Pages(prebuilt.Config{
 		Store: s.store, Tokens: tokens, Origins: c.Origins, Loopback: c.Dev, SDK: sdk, Log: s.log,
 	})
 	if err != nil {
@@ -140,7 +141,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	if c.ServesPortal(listener.Addr().(*net.TCPAddr).IP) {
 		s.PortalURL = publicURL + portal.Path
 		activateAt = s.PortalURL
-		portalPages, err := portal.Pages(portal.Config{
+		portalPages, portalFiles, err := portal.Pages(portal.Config{
 			Store: s.store, Log: s.log, Now: time.Now, PublicURL: publicURL, OnlyLocal: c.Portal == config.PortalAuto,
 			Address: func(r *http.Request) netip.Addr { return server.ClientAddress(r, c.TrustedProxies) },
 		})
@@ -148,6 +149,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 			return err
 		}
 		maps.Copy(pages, portalPages)
+		maps.Copy(files, portalFiles)
 		s.log.Info("portal", "url", s.PortalURL)
 	}
 	var metrics net.Listener
@@ -163,10 +165,10 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 			return err
 		}
 	}
-	s.serve(listener, server.New(server.Config{
+	s.serve(server.Listener(listener), server.New(server.Config{
 		Store: s.store, Tokens: tokens,
 		ManagementKey: keys.ManagementKey, RotateSigningKey: ring.rotate,
-		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: pages, ActivateAt: activateAt, Log: s.log,
+		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: pages, Files: files, ActivateAt: activateAt, Log: s.log,
 		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,
 		Now: time.Now, Random: rand.Reader,
 	}))
@@ -212,7 +214,7 @@ func (s *Server) clean(ctx context.Context, actions time.Duration) {
 	if actions == 0 {
 		actions = config.DefaultRetention
 	}
-	r := store.Retention{Actions: actions, Audit: auditLife, Pending: server.PendingLife}
+	r := store.Retention{Actions: actions, Audit: auditLife, Pending: mfa.PendingLife}
 	for tick := time.Tick(time.Hour); ; {
 		if n, err := s.store.Clean(ctx, r, time.Now()); err != nil && ctx.Err() == nil {
 			s.log.Warn("clean", "error", err)

@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"context"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -13,6 +14,11 @@ import (
 // 18).
 func ActionSettings(tx *store.Tx, action string) (api.ActionSettings, error) {
 	return orDefault(tx.ActionSettings(action))
+}
+
+// ReadActionSettings is ActionSettings outside of a transaction.
+func ReadActionSettings(ctx context.Context, st *store.Store, tenantID, action string) (api.ActionSettings, error) {
+	return orDefault(st.ActionSettings(ctx, tenantID, action))
 }
 
 // ActionSettingsForChange is ActionSettings for one who is going to change

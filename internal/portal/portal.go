@@ -53,11 +53,12 @@ type portal struct {
 	hashingKnown, hashingStrangers chan struct{}
 }
 
-// Pages gives the handlers of the portal by ServeMux pattern.
-func Pages(c Config) (map[string]http.Handler, error) {
+// Pages returns the handlers of the portal's pages by ServeMux pattern, and those
+// of their files.
+func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 	p, err := newPortal(c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return p.pages()
 }
@@ -72,20 +73,20 @@ func newPortal(c Config) (*portal, error) {
 	return p, err
 }
 
-func (p *portal) pages() (map[string]http.Handler, error) {
+func (p *portal) pages() (pages, files map[string]http.Handler, err error) {
 	crossOrigin := http.NewCrossOriginProtection()
 	if err := crossOrigin.AddTrustedOrigin(origin.Of(p.PublicURL)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	crossOrigin.SetDenyHandler(p.open(func(w http.ResponseWriter, r *http.Request) error {
 		return &api.Error{Status: http.StatusForbidden, Description: "The form was sent from another site. Go back to the portal and try again."}
 	}))
-	pages := map[string]http.Handler{"GET " + Path + "/static/": p.headers(p.static)}
+	pages = map[string]http.Handler{}
 	for pattern, handler := range p.routes() {
 		method, path, _ := strings.Cut(pattern, " ")
 		pages[method+" "+Path+path] = p.headers(crossOrigin.Handler(handler))
 	}
-	return pages, nil
+	return pages, map[string]http.Handler{"GET " + Path + "/static/": p.headers(p.static)}, nil
 }
 
 // routes lists every page. "{$}" ends a path that would stand for all below it.

@@ -89,10 +89,11 @@ func newDesk(t testing.TB, change ...func(*Config)) *desk {
 	if d.portal, err = newPortal(c); err != nil {
 		t.Fatal(err)
 	}
-	pages, err := d.portal.pages()
+	pages, files, err := d.portal.pages()
 	if err != nil {
 		t.Fatal(err)
 	}
+	maps.Copy(pages, files)
 	mux := http.NewServeMux()
 	for pattern, h := range pages {
 		mux.Handle(pattern, h)

@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -74,13 +74,11 @@ func (p *portal) user(w http.ResponseWriter, r *http.Request, t store.Tenant) er
 			return err
 		}
 		for _, a := range list {
-			shown := authenticatorView{Authenticator: a, Stopped: a.Failures >= t.Authenticator.MaxFailuresInARow}
-			n, err := tx.FailuresSince(a, p.Now().Add(-time.Duration(t.Authenticator.WindowSeconds)*time.Second))
+			block, err := mfa.BlockOf(tx, a, p.Now(), t.Authenticator)
 			if err != nil {
 				return err
 			}
-			shown.Waiting = !shown.Stopped && n >= t.Authenticator.MaxFailures
-			v.Authenticators = append(v.Authenticators, shown)
+			v.Authenticators = append(v.Authenticators, authenticatorView{a, block == mfa.Stopped, block == mfa.BlockedForNow})
 		}
 		v.Actions, err = tx.BrowseActions(store.BrowseFilter{UserID: id, Limit: 20})
 		return err
@@ -152,13 +150,14 @@ func (p *portal) changeUser(w http.ResponseWriter, r *http.Request, t store.Tena
 		switch r.PostFormValue("do") {
 		case "remove":
 			what = "removed"
-			return manage.DeleteAuthenticator(tx, t, id, authenticator, manage.ByOperator, p.Now())
+			_, err := mfa.Remove(tx, t, id, authenticator, mfa.ByOperator, p.Now())
+			return err
 		case "unlock":
 			what = "unlocked"
 			return manage.Unlock(tx, id, authenticator, p.Now())
 		case "delete":
 			back, what = "/users", "gone"
-			return manage.DeleteUser(tx, t, id, r.PostFormValue("actions") == "on", manage.ByOperator, p.Now())
+			return manage.DeleteUser(tx, t, id, r.PostFormValue("actions") == "on", mfa.ByOperator, p.Now())
 		}
 		return notFound(w, r)
 	})

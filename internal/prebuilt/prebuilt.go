@@ -25,6 +25,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/assets"
 	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/origin"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
@@ -49,7 +50,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-type pages struct {
+type ui struct {
 	Config
 	files *assets.Set
 	tmpl  *template.Template
@@ -58,15 +59,16 @@ type pages struct {
 	base, module string
 }
 
-// Pages gives the handlers of the pre-built UI by ServeMux pattern.
-func Pages(c Config) (map[string]http.Handler, error) {
-	p := &pages{Config: c, files: assets.New("/assets/")}
+// Pages returns the handler of the pre-built UI's page by ServeMux pattern, and
+// that of its files.
+func Pages(c Config) (pages, files map[string]http.Handler, err error) {
+	p := &ui{Config: c, files: assets.New("/assets/")}
 	page, err := fs.Sub(pageFiles, "page")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if p.tmpl, err = template.ParseFS(page, "index.html"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sources := []assets.Source{}
 	for _, name := range []string{"token.js", "app.js", "style.css", "icon.svg"} {
@@ -75,7 +77,7 @@ func Pages(c Config) (map[string]http.Handler, error) {
 	if c.SDK != nil {
 		module, err := p.files.Add(c.SDK, "authsignal.wasm")
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		p.module = module[1:]
 		sources = append(sources, assets.Source{From: c.SDK, Name: "index.js", As: "sdk/index.js"},
@@ -84,20 +86,18 @@ func Pages(c Config) (map[string]http.Handler, error) {
 	}
 	base, err := p.files.AddFolder(sources...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p.base = base[1:]
-	return map[string]http.Handler{
-		"GET /{$}":     http.HandlerFunc(p.page),
-		"GET /assets/": http.HandlerFunc(p.asset),
-	}, nil
+	return map[string]http.Handler{"GET /{$}": http.HandlerFunc(p.page)},
+		map[string]http.Handler{"GET /assets/": http.HandlerFunc(p.asset)}, nil
 }
 
 // accentPath is the path of a stylesheet with the colours that go with a
 // tenant's own. A style in the page would need a hole in its policy.
 var accentPath = regexp.MustCompile(`^/assets/accent-([0-9a-f]{6})\.css$`)
 
-func (p *pages) asset(w http.ResponseWriter, r *http.Request) {
+func (p *ui) asset(w http.ResponseWriter, r *http.Request) {
 	m := accentPath.FindStringSubmatch(r.URL.Path)
 	if m == nil {
 		p.files.ServeHTTP(w, r)
@@ -136,10 +136,12 @@ type screen struct {
 	Return string
 	// Origins, with spaces between, and Loopback say to which pages messages
 	// may be sent.
-	Origins                                                  string
-	Loopback                                                 bool
-	Assets, Module                                           string
-	Enrolled, MayAdd, MayRemove, MayVerify, Multiple, Active bool
+	Origins                                        string
+	Loopback                                       bool
+	Assets, Module                                 string
+	Enrolled, MayAdd, MayRemove, MayVerify, Active bool
+	// Most is how many authenticators a user may have.
+	Most int
 }
 
 // NeedsModule says whether a code is likely to be entered.
@@ -148,7 +150,7 @@ func (s screen) NeedsModule() bool {
 }
 
 // page answers the url of a tracked action.
-func (p *pages) page(w http.ResponseWriter, r *http.Request) {
+func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	s := screen{Start: "failure", Then: "finish", Assets: p.base, Module: p.module, Loopback: p.Loopback}
 	if q.Get("mode") == "popup" {
@@ -166,15 +168,15 @@ func (p *pages) page(w http.ResponseWriter, r *http.Request) {
 		p.Log.WarnContext(r.Context(), `pre-built UI: this program was built before the browser SDK: run "make wasm js" and build it again`)
 		a.failure = "internal"
 	case a.failure == "":
-		a.view = decide(a, q.Get(api.QuerySettings) == "true", q.Get(api.QueryForceEnrollment) == "true")
+		a.view = viewOf(a.subject, q.Get(api.QuerySettings) == "true", q.Get(api.QueryForceEnrollment) == "true")
 	}
 	if a.found {
 		p.present(r.Context(), &s, a)
 	}
-	if a.failure == "" && s.Mode == "" && a.action.RedirectURL != "" && s.Return == "" {
-		// Nobody is to enter a code and then be left standing.
+	if a.failure == "" && s.Mode == "" && a.subject.Action.RedirectURL != "" && s.Return == "" {
+		// Before a code is entered that would lead nowhere.
 		p.Log.WarnContext(r.Context(), "the redirectUrl of a tracked action is not of an allowed origin; add it to the tenant's origins, or to -origins",
-			"tenant", a.tenant.ID, "origin", origin.Of(a.action.RedirectURL))
+			"tenant", a.tenant.ID, "origin", origin.Of(a.subject.Action.RedirectURL))
 		a.view = view{failure: "return"}
 	}
 	if a.failure == "" {
@@ -188,8 +190,9 @@ func (p *pages) page(w http.ResponseWriter, r *http.Request) {
 			status = s.Status
 		}
 	}
-	lang := match(a.user.Locale, r.Header.Get("Accept-Language"))
-	texts := lang.fill(map[string]string{"app": s.Name, "minutes": strconv.Itoa(minutes(a.tenant.Authenticator.WindowSeconds))})
+	lang := match(a.subject.User.Locale, r.Header.Get("Accept-Language"))
+	texts := lang.fill(map[string]string{"app": s.Name, "minutes": strconv.Itoa(minutes(a.tenant.Authenticator.WindowSeconds)),
+		"most": strconv.Itoa(a.tenant.Authenticator.MaxAuthenticators)})
 	s.Lang, s.Dir, s.T = lang.tag, lang.texts["dir"], texts.text
 	s.ClientTexts = texts.client()
 	heading := s.Start + ".title"
@@ -208,7 +211,7 @@ func (p *pages) page(w http.ResponseWriter, r *http.Request) {
 func minutes(seconds int) int { return (seconds + 59) / 60 }
 
 // present adds what of the tenant the page shows and may talk to.
-func (p *pages) present(ctx context.Context, s *screen, a asked) {
+func (p *ui) present(ctx context.Context, s *screen, a asked) {
 	s.TenantID, s.Name = a.tenant.ID, a.tenant.Branding.Name
 	if s.Name == "" {
 		s.Name = a.tenant.Authenticator.Issuer
@@ -223,19 +226,21 @@ func (p *pages) present(ctx context.Context, s *screen, a asked) {
 	}
 	s.Origins = strings.Join(a.origins, " ")
 	if p.returnable(a) {
-		s.Return = a.action.RedirectURL
+		s.Return = a.subject.Action.RedirectURL
 	}
-	s.Enrolled, s.MayAdd = a.enrolled, a.claims.Has(api.ScopeAdd)
-	s.MayRemove = a.claims.Has(api.ScopeRemove) && manage.MayRemove(a.action.State)
-	// Of the states that come to the settings, the one that takes no code.
-	s.MayVerify = a.action.State != api.StateReviewSucceeded
-	s.Multiple, s.Active = a.tenant.Authenticator.AllowMultiple, a.tenant.Authenticator.Active
+	s.Enrolled, s.MayVerify = a.subject.Factors().Enrolled(), a.subject.MayVerify()
+	s.MayAdd, s.MayRemove = a.subject.MayAdd() == nil, a.subject.MayRemove() == nil
+	s.Most = 1
+	if a.tenant.Authenticator.AllowMultiple {
+		s.Most = a.tenant.Authenticator.MaxAuthenticators
+	}
+	s.Active = a.tenant.Authenticator.Active
 }
 
 // returnable reports whether the user may be sent to the action's redirectUrl:
 // an http or https URL of an allowed origin.
-func (p *pages) returnable(a asked) bool {
-	o := origin.Of(a.action.RedirectURL)
+func (p *ui) returnable(a asked) bool {
+	o := origin.Of(a.subject.Action.RedirectURL)
 	if o == "" {
 		return false
 	}
@@ -248,7 +253,7 @@ func (p *pages) returnable(a asked) bool {
 }
 
 // send writes the page with its policy.
-func (p *pages) send(w http.ResponseWriter, r *http.Request, s screen, status int) {
+func (p *ui) send(w http.ResponseWriter, r *http.Request, s screen, status int) {
 	var body bytes.Buffer
 	if err := p.tmpl.Execute(&body, s); err != nil {
 		p.Log.ErrorContext(r.Context(), "pre-built UI", "error", err)
@@ -299,28 +304,24 @@ func policy(s screen) string {
 	}, "; ")
 }
 
-// asked is what a url asks for: the tenant, if it is known, and the action.
+// asked is what a url asks for: the tenant, if it is known, and the subject of
+// the token.
 type asked struct {
 	view
 	found   bool // the tenant
 	tenant  store.Tenant
 	origins []string
-
-	claims   token.Claims
-	user     store.User
-	action   store.Action
-	enrolled bool // with whatever factor
-	app      bool // with an authenticator app
+	subject mfa.Subject
 }
 
 // look finds out about a token. What is wrong with it is a failure; an error
 // is the store's.
-func (p *pages) look(ctx context.Context, t string) (a asked, err error) {
+func (p *ui) look(ctx context.Context, t string) (a asked, err error) {
 	if t == "" {
 		a.failure = "missing"
 		return a, nil
 	}
-	a.claims, err = p.Tokens.Parse(t)
+	claims, err := p.Tokens.Parse(t)
 	switch {
 	case errors.Is(err, token.ErrExpired):
 		a.failure = "expired"
@@ -328,7 +329,7 @@ func (p *pages) look(ctx context.Context, t string) (a asked, err error) {
 		a.failure = "invalid"
 		return a, nil
 	}
-	if a.tenant, a.found, err = p.Store.Tenant(ctx, a.claims.TenantID); err != nil {
+	if a.tenant, a.found, err = p.Store.Tenant(ctx, claims.TenantID); err != nil {
 		return a, err
 	}
 	if !a.found {
@@ -344,27 +345,10 @@ func (p *pages) look(ctx context.Context, t string) (a asked, err error) {
 		if a.failure != "" {
 			return nil
 		}
-		var found bool
-		if a.user, found, err = tx.User(a.claims.UserID); err != nil {
-			return err
-		}
-		// A token does not outlive its user.
-		if !found || a.user.Incarnation != a.claims.Incarnation {
+		a.subject, err = mfa.ReadSubject(tx, a.tenant, claims)
+		if errors.Is(err, mfa.ErrVoid) {
 			a.failure = "invalid"
 			return nil
-		}
-		id := store.ActionID{UserID: a.claims.UserID, Action: a.claims.Action, IdempotencyKey: a.claims.IdempotencyKey}
-		if a.action, found, err = tx.Action(id); err != nil {
-			return err
-		}
-		if !found {
-			a.failure = "invalid"
-			return nil
-		}
-		list, err := tx.Authenticators(a.user.ID)
-		for _, f := range list {
-			a.enrolled = a.enrolled || f.Verified()
-			a.app = a.app || f.Verified() && f.Method == api.AuthenticatorApp
 		}
 		return err
 	})

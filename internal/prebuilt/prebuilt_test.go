@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -57,10 +58,11 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 	for _, f := range change {
 		f(&c)
 	}
-	handlers, err := Pages(c)
+	handlers, files, err := Pages(c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	maps.Copy(handlers, files)
 	mux := http.NewServeMux()
 	for pattern, h := range handlers {
 		mux.Handle(pattern, h)
@@ -108,7 +110,7 @@ func (s *site) track(a store.Action, scopes ...string) string {
 	c := token.Claims{TenantID: "t1", UserID: a.UserID, Action: a.Action, IdempotencyKey: a.IdempotencyKey, Scopes: scopes}
 	s.update(func(tx *store.Tx) error {
 		u, err := tx.EnsureUser(a.UserID, s.now)
-		c.Incarnation = u.Incarnation
+		c.Incarnation, a.Incarnation = u.Incarnation, u.Incarnation
 		if err != nil {
 			return err
 		}
@@ -180,6 +182,7 @@ func TestWhatIsShown(t *testing.T) {
 	required, allow := api.StateChallengeRequired, api.StateAllow
 	inactive := func(a *api.AuthenticatorSettings) { a.Active = false }
 	single := func(a *api.AuthenticatorSettings) { a.AllowMultiple = false }
+	full := func(a *api.AuthenticatorSettings) { a.MaxAuthenticators = 1 }
 	for _, tt := range []struct {
 		name     string
 		state    api.State
@@ -193,7 +196,10 @@ func TestWhatIsShown(t *testing.T) {
 		{"one who is enrolled", required, app, nil, "", nil, "challenge>finish"},
 		{"one who is enrolled and allowed", allow, app, nil, "", nil, "challenge>finish"},
 		{"forced", required, app, nil, "&force_enrollment=true", nil, "challenge>enroll"},
-		{"forced, with the scope", required, app, []string{api.ScopeAdd}, "&force_enrollment=true", nil, "enroll>finish"},
+		{"forced, with the scope", required, app, []string{api.ScopeAdd}, "&force_enrollment=true", nil, "challenge>enroll"},
+		{"forced and allowed", allow, app, nil, "&force_enrollment=true", nil, "challenge>enroll"},
+		{"forced and allowed, with the scope", allow, app, []string{api.ScopeAdd}, "&force_enrollment=true", nil, "enroll>finish"},
+		{"forced, with as many as are allowed", required, app, nil, "&force_enrollment=true", full, "full"},
 		{"forced, for a newcomer", allow, nil, nil, "&force_enrollment=true", nil, "enroll>finish"},
 		{"forced, where one is allowed", required, app, nil, "&force_enrollment=true", single, "single"},
 		{"other factors only", required, sms, nil, "", nil, "unavailable"},
@@ -229,7 +235,7 @@ func TestWhatIsShown(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
-			if tt.want == "unavailable" || tt.want == "single" {
+			if tt.want == "unavailable" || tt.want == "single" || tt.want == "full" {
 				if a.status != 400 || a.data("code") != "invalid_configuration" {
 					t.Errorf("status %d, code %s", a.status, a.data("code"))
 				}
@@ -251,7 +257,7 @@ func TestWhatTheSettingsOffer(t *testing.T) {
 		{api.StateAllow, api.AuthenticatorApp, "true", "true"},
 		{api.StateChallengeSucceeded, api.AuthenticatorApp, "true", "true"},
 		{api.StateReviewSucceeded, api.AuthenticatorApp, "true", "false"},
-		{api.StateChallengeRequired, api.SMS, "false", "true"},
+		{api.StateChallengeRequired, api.SMS, "false", "false"},
 	} {
 		s := newSite(t)
 		s.enroll(tt.method)

@@ -59,7 +59,7 @@ func TestEveryTextIsUsed(t *testing.T) {
 		}
 	}
 	for _, failure := range []string{
-		"missing", "expired", "invalid", "attempts", "unavailable", "single", "blocked", "review", "refused", "return",
+		"missing", "expired", "invalid", "attempts", "unavailable", "single", "full", "blocked", "review", "refused", "return",
 		"network", "module", "limit", "internal",
 	} {
 		used["failure."+failure+".title"], used["failure."+failure+".text"] = true, true

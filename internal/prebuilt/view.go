@@ -4,17 +4,18 @@ import (
 	"net/http"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 )
 
 // A view is what a page begins with, and what follows a challenge; or the
 // failure that it shows instead.
 type view struct{ start, then, failure string }
 
-// decide says what to show for an action. It promises nothing that the client
-// API would refuse, and the API decides again, whatever is shown.
-func decide(a asked, settings, forceEnrollment bool) view {
+// viewOf says what to show of a subject. It promises nothing that the client API
+// would refuse, and the API decides again, whatever is shown.
+func viewOf(s mfa.Subject, settings, forceEnrollment bool) view {
 	settled := false
-	switch a.action.State {
+	switch s.Action.State {
 	case api.StateBlock:
 		return view{failure: "blocked"}
 	case api.StateReviewRequired:
@@ -24,26 +25,25 @@ func decide(a asked, settings, forceEnrollment bool) view {
 	case api.StateChallengeSucceeded, api.StateReviewSucceeded:
 		settled = true
 	}
-	mayAdd := !a.enrolled || a.claims.Has(api.ScopeAdd)
+	f, a := s.Factors(), s.Tenant.Authenticator
 	switch {
-	case settings && a.app && a.action.State == api.StateChallengeRequired:
+	case settings && s.Owed():
 		return view{start: "challenge", then: "settings"}
 	case settings:
 		return view{start: "settings", then: "settings"}
 	case settled:
 		return view{start: "done"}
-	case a.enrolled && !forceEnrollment && a.app:
+	case f.Challengeable() && !forceEnrollment:
 		return view{start: "challenge", then: "finish"}
-	case !a.tenant.Authenticator.Active:
+	case !a.Active:
 		return view{failure: "unavailable"}
-	case a.enrolled && !a.tenant.Authenticator.AllowMultiple:
-		if a.app {
-			return view{failure: "single"}
-		}
-		return view{failure: "unavailable"}
-	case mayAdd:
+	case f.Challengeable() && !a.AllowMultiple:
+		return view{failure: "single"}
+	case f.Challengeable() && len(f) >= a.MaxAuthenticators:
+		return view{failure: "full"}
+	case s.MayAdd() == nil:
 		return view{start: "enroll", then: "finish"}
-	case a.app:
+	case f.Challengeable() && s.MayAddVerified() == nil:
 		return view{start: "challenge", then: "enroll"}
 	}
 	// Factors that are not challenged here, and no right to add another.
@@ -61,7 +61,7 @@ func told(failure string) (code string, status int) {
 		return api.CodeExpiredToken, http.StatusUnauthorized
 	case "return":
 		return api.CodeInvalidConfiguration, http.StatusBadRequest
-	case "unavailable", "single":
+	case "unavailable", "single", "full":
 		return api.CodeInvalidConfiguration, http.StatusBadRequest
 	case "internal":
 		return api.CodeInternalError, http.StatusInternalServerError

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,25 +20,11 @@ const (
 	maxCodes = 100
 )
 
-var errNoAction = &api.Error{
-	Status: http.StatusNotFound, Code: api.CodeNotFound,
-	Description: "The user has no such action with this idempotency key.",
-}
+var errNoAction = api.NotFound("The user has no such action with this idempotency key.")
 
-func pathActionID(r *http.Request) (id store.ActionID, err error) {
-	if id.UserID, err = pathUserID(r); err != nil {
-		return id, err
-	}
-	if id.Action, err = pathAction(r); err != nil {
-		return id, err
-	}
-	id.IdempotencyKey, err = identifier("idempotencyKey", r.PathValue("idempotencyKey"))
-	return id, err
-}
-
-// action answers GET /v1/users/{userId}/actions/{action}/{idempotencyKey}
+// getAction answers GET /v1/users/{userId}/actions/{action}/{idempotencyKey}
 // (wire contract, 6.3).
-func (s *server) action(r *http.Request) (any, error) {
+func (s *server) getAction(r *http.Request) (any, error) {
 	id, err := pathActionID(r)
 	if err != nil {
 		return nil, err
@@ -69,7 +56,7 @@ func (s *server) updateAction(r *http.Request) (any, error) {
 	}
 	var a store.Action
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		// The user may be gone; the action is then nobody else's to write.
+		// A user that does not exist any more keeps its actions, and needs no lock.
 		if _, _, err := tx.LockUser(id.UserID); err != nil {
 			return err
 		}
@@ -93,24 +80,13 @@ func (s *server) updateAction(r *http.Request) (any, error) {
 	return shownAction(a), nil
 }
 
-// readAction gives an action that must be there.
+// readAction reads an action that must exist.
 func readAction(tx *store.Tx, id store.ActionID) (store.Action, error) {
 	a, found, err := tx.Action(id)
 	if err == nil && !found {
 		err = errNoAction
 	}
 	return a, err
-}
-
-func checkState(state api.State) error {
-	if slices.Contains(api.States, state) {
-		return nil
-	}
-	names := make([]string, len(api.States))
-	for i, s := range api.States {
-		names[i] = string(s)
-	}
-	return invalidRequest("state must be one of " + strings.Join(names, ", ") + ".")
 }
 
 // shownAction is how the API shows an action.
@@ -139,9 +115,9 @@ func ruleIDs(a store.Action) []string {
 	return ids
 }
 
-// actions answers GET /v1/users/{userId}/actions (wire contract, 6.5): the
+// listActions answers GET /v1/users/{userId}/actions (wire contract, 6.5): the
 // newest first.
-func (s *server) actions(r *http.Request) (any, error) {
+func (s *server) listActions(r *http.Request) (any, error) {
 	userID, err := pathUserID(r)
 	if err != nil {
 		return nil, err
@@ -159,7 +135,7 @@ func (s *server) actions(r *http.Request) (any, error) {
 	if text := q.Get("fromDate"); text != "" {
 		from, err := isoDate(text)
 		if err != nil {
-			return nil, invalidRequest("fromDate must be an ISO 8601 date, such as 2024-07-11T22:03:39.037Z.")
+			return nil, api.InvalidRequest("fromDate must be an ISO 8601 date, such as 2024-07-11T22:03:39.037Z.")
 		}
 		if from.After(f.Since) {
 			f.Since = from
@@ -168,7 +144,7 @@ func (s *server) actions(r *http.Request) (any, error) {
 	if codes := q.Get("codes"); codes != "" {
 		f.Actions = strings.Split(codes, ",")
 		if len(f.Actions) > maxCodes || slices.ContainsFunc(f.Actions, func(c string) bool { return !api.IsActionCode(c) }) {
-			return nil, invalidRequest("codes must be at most 100 actions of 1 to 64 letters, digits, dashes and underscores, with commas between them.")
+			return nil, api.InvalidRequest(fmt.Sprintf("codes must be at most %d actions of 1 to 64 letters, digits, dashes and underscores, with commas between them.", maxCodes))
 		}
 	}
 	out := []api.ListedAction{}
@@ -186,13 +162,4 @@ func (s *server) actions(r *http.Request) (any, error) {
 		return err
 	})
 	return out, err
-}
-
-// isoDate reads a date, or a date and time with its zone.
-func isoDate(s string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		t, err = time.Parse(time.DateOnly, s)
-	}
-	return t, err
 }

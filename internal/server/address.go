@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// ClientAddress is the address of whoever sent a request. Behind trusted
-// proxies it is the last one in X-Forwarded-For that is not a proxy of ours:
-// whatever stands to its left was written by the client itself.
+// ClientAddress is the address of the client that sent a request. Behind trusted
+// proxies it is the last one in X-Forwarded-For that is not a trusted proxy:
+// what stands to its left was written by the client itself.
 func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -17,7 +17,7 @@ func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	address := peer.Addr().Unmap()
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && trusts(trusted, address); i-- {
-		hop, err := parseHop(strings.TrimSpace(hops[i]))
+		hop, err := parseAddress(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
@@ -26,14 +26,14 @@ func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	return address
 }
 
-// parseHop reads an entry of X-Forwarded-For, which some proxies write with a
-// port.
-func parseHop(s string) (netip.Addr, error) {
+// parseAddress reads an address that some proxies write with a port or in
+// brackets, and drops its zone.
+func parseAddress(s string) (netip.Addr, error) {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Addr().Unmap(), nil
+		return ap.Addr().WithZone("").Unmap(), nil
 	}
 	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
-	return a.Unmap(), err
+	return a.WithZone("").Unmap(), err
 }
 
 func trusts(trusted []netip.Prefix, a netip.Addr) bool {

@@ -1,7 +1,8 @@
 package server
 
 import (
-	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"net/http"
 	"strings"
@@ -11,8 +12,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// A caller is who sent a request: a backend of the tenant, or a page with a
-// token.
+// A caller is what a request comes from: a backend of the tenant, or a page with
+// a token.
 type caller struct {
 	tenant store.Tenant
 	claims token.Claims // of a page
@@ -26,41 +27,6 @@ func tenant(r *http.Request) store.Tenant { return r.Context().Value(callerKey{}
 // claims are those of the request's client token.
 func claims(r *http.Request) token.Claims { return r.Context().Value(callerKey{}).(caller).claims }
 
-// authenticated lets the client API pass with a good token, the Server API with
-// the secret key of a tenant, and the management API with the server's own.
-func (s *server) authenticated(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var authenticate func(*http.Request) (caller, error)
-		var challenge string // RFC 9110, section 11.6.1
-		switch path := r.URL.Path + "/"; {
-		case strings.HasPrefix(path, "/v1/client/"):
-			authenticate, challenge = s.bearer, "Bearer"
-		case strings.HasPrefix(path, managementPrefix):
-			authenticate, challenge = s.management, `Basic realm="authsignal management"`
-		case strings.HasPrefix(path, "/v1/"):
-			authenticate, challenge = s.basic, `Basic realm="authsignal"`
-		default:
-			next.ServeHTTP(w, r)
-			return
-		}
-		c, err := authenticate(r)
-		if err != nil {
-			var refused *api.Error
-			if errors.As(err, &refused) {
-				// Who guesses at keys is a stranger, and may not do so for ever.
-				// The client API has taken the request already.
-				if challenge != "Bearer" && s.overLimit(s.limiter, w, r) {
-					return
-				}
-				w.Header().Set("WWW-Authenticate", challenge)
-			}
-			s.answer(func(*http.Request) (any, error) { return nil, err }).ServeHTTP(w, r)
-			return
-		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
-	})
-}
-
 // basic finds the tenant by its API secret key, which is the user name of
 // Basic authentication; the password is empty.
 func (s *server) basic(r *http.Request) (caller, error) {
@@ -70,7 +36,18 @@ func (s *server) basic(r *http.Request) (caller, error) {
 			return caller{tenant: t}, err
 		}
 	}
-	return caller{}, unauthorized(api.DescriptionUnauthorized)
+	return caller{}, api.Unauthorized(api.DescriptionUnauthorized)
+}
+
+// management checks the management key, which is the user name of Basic
+// authentication. If the server has none, the management API is closed.
+func (s *server) management(r *http.Request) (caller, error) {
+	key, _, _ := r.BasicAuth()
+	got, want := sha256.Sum256([]byte(key)), sha256.Sum256([]byte(s.ManagementKey))
+	if s.ManagementKey == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return caller{}, api.Unauthorized("The management key is missing or wrong; the server is given it as AUTHSIGNAL_MANAGEMENT_KEY.")
+	}
+	return caller{}, nil
 }
 
 // bearerToken is the token that a request carries, or "".
@@ -86,7 +63,7 @@ func bearerToken(r *http.Request) string {
 func (s *server) bearer(r *http.Request) (caller, error) {
 	credentials := bearerToken(r)
 	if credentials == "" {
-		return caller{}, unauthorized("The request has no token. Send the token of a tracked action as Authorization: Bearer.")
+		return caller{}, api.Unauthorized("The request has no token. Send the token of a tracked action as Authorization: Bearer.")
 	}
 	c, err := s.Tokens.Parse(credentials)
 	if errors.Is(err, token.ErrExpired) {
@@ -101,5 +78,5 @@ func (s *server) bearer(r *http.Request) (caller, error) {
 			return caller{t, c}, err
 		}
 	}
-	return caller{}, unauthorized("The token is not valid for this server.")
+	return caller{}, api.Unauthorized("The token is not valid for this server.")
 }

@@ -1,45 +1,29 @@
 package server
 
 import (
-	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
-	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// subjectFactors reads the user of a request's token, and the factors.
-func (s *server) subjectFactors(r *http.Request) (u store.User, f factors, err error) {
-	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		if u, _, err = subject(tx, claims(r)); err != nil {
-			return err
-		}
-		f, err = readFactors(tx, u.ID)
-		return err
-	})
-	if errors.Is(err, errNoSubject) {
-		err = errSubjectGone()
-	}
-	return u, f, err
-}
-
-// clientUserAuthenticators answers GET /v1/client/user-authenticators (wire
+// listClientUserAuthenticators answers GET /v1/client/user-authenticators (wire
 // contract, 5.3).
-func (s *server) clientUserAuthenticators(r *http.Request) (any, error) {
-	u, f, err := s.subjectFactors(r)
+func (s *server) listClientUserAuthenticators(r *http.Request) (any, error) {
+	subject, err := s.readSubject(r)
 	if err != nil {
 		return nil, err
 	}
-	preferred := f.preferred(u.DefaultMethod)
+	f := subject.Factors()
+	preferred := f.Preferred(subject.User.DefaultMethod)
 	out := []api.ClientUserAuthenticator{}
 	for _, a := range f {
-		shown := userAuthenticator(a, a.ID == preferred.ID)
+		shown := mfa.Shown(a, a.ID == preferred.ID)
 		kind := api.TypeOOB
 		if a.Method == api.AuthenticatorApp {
 			kind = api.TypeOTP
@@ -59,48 +43,66 @@ func (s *server) clientUserAuthenticators(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// clientRemove answers DELETE /v1/client/user-authenticators/{id}, which is not
-// in the public API: the pre-built UI's settings need it.
-func (s *server) clientRemove(r *http.Request) (any, error) {
-	c := claims(r)
+// removeClientUserAuthenticator answers DELETE
+// /v1/client/user-authenticators/{id}, which is not in the public API: the
+// pre-built UI's settings need it. The removal voids the request's token, so
+// that the answer has another.
+func (s *server) removeClientUserAuthenticator(r *http.Request) (any, error) {
 	id, err := identifier("userAuthenticatorId", r.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}
-	if !c.Has(api.ScopeRemove) {
-		return nil, &api.Error{
-			Status: http.StatusForbidden, Code: api.CodeUnauthorized,
-			Description: "To remove an authenticator, track the action with the scope " + api.ScopeRemove +
-				", or verify a code first and use the new token.",
-		}
-	}
-	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		standing, err := lockSubject(tx, c)
-		if err != nil {
+	out := api.RemovedResponse{Success: true}
+	err = s.updateSubject(r, func(tx *store.Tx, subject mfa.Subject) error {
+		if err := subject.MayRemove(); err != nil {
 			return err
 		}
-		if state := standing.Action.State; !manage.MayRemove(state) {
-			return &api.Error{
-				Status: http.StatusForbidden, Code: api.CodeUnauthorized,
-				Description: "The action is " + string(state) + ". To remove an authenticator, it must have been allowed: verify a code first if one is asked for.",
-			}
+		next := subject.Claims
+		if next.Epoch, err = mfa.Remove(tx, subject.Tenant, subject.User.ID, id, mfa.ByUser, s.Now()); err != nil {
+			return err
 		}
-		return manage.DeleteAuthenticator(tx, tenant(r), c.UserID, id, manage.ByUser, s.Now())
+		// Before the commit: the page must not be left without a token.
+		out.AccessToken, err = s.Tokens.Issue(next)
+		return err
 	})
-	if errors.Is(err, errNoSubject) {
-		err = errSubjectGone()
-	}
 	if err != nil {
 		return nil, err
 	}
-	return api.Success{Success: true}, nil
+	return out, nil
 }
 
-// clientAuthenticators answers GET /v1/client/authenticators (wire contract,
+// narrowToken answers POST /v1/client/token, which is not in the public API: a
+// token with some of the scopes of the request's, for where it may be seen, such
+// as an address (wire contract, section 11, row 29).
+func (s *server) narrowToken(r *http.Request) (any, error) {
+	var in api.TokenRequest
+	if err := readJSON(r, &in); err != nil {
+		return nil, err
+	}
+	scopes := strings.Fields(in.Scope)
+	if len(scopes) == 0 {
+		return nil, api.InvalidRequest("scope is required: some of the token's scopes, with spaces between them.")
+	}
+	subject, err := s.readSubject(r)
+	if err != nil {
+		return nil, err
+	}
+	narrowed, err := subject.Claims.Narrowed(scopes...)
+	if err != nil {
+		return nil, api.Forbidden("scope may hold only scopes that the token has.")
+	}
+	accessToken, err := s.Tokens.Issue(narrowed)
+	if err != nil {
+		return nil, err
+	}
+	return api.TokenResponse{AccessToken: accessToken}, nil
+}
+
+// listClientAuthenticators answers GET /v1/client/authenticators (wire contract,
 // 5.4): the one method that there is.
-func (s *server) clientAuthenticators(r *http.Request) (any, error) {
+func (s *server) listClientAuthenticators(r *http.Request) (any, error) {
 	// A token does not outlive its user.
-	if _, _, err := s.subjectFactors(r); err != nil {
+	if _, err := s.readSubject(r); err != nil {
 		return nil, err
 	}
 	return []api.TenantAuthenticator{{
@@ -114,17 +116,18 @@ func (s *server) clientAuthenticators(r *http.Request) (any, error) {
 // initClient answers POST /v1/client/init (wire contract, 5.4): what the
 // page's user can be challenged with here.
 func (s *server) initClient(r *http.Request) (any, error) {
-	u, f, err := s.subjectFactors(r)
+	subject, err := s.readSubject(r)
 	if err != nil {
 		return nil, err
 	}
+	u := subject.User
 	out := api.InitResponse{ChallengeOptions: api.ChallengeOptions{
 		Token:               bearerToken(r),
 		VerificationMethods: []api.VerificationMethod{},
 		User:                api.ChallengeUser{Email: maskedEmail(u.Email), PhoneNumber: masked(u.PhoneNumber, 0, 4)},
 	}}
-	if slices.Contains(f.methods(), api.AuthenticatorApp) {
-		out.ChallengeOptions.VerificationMethods = methods
+	if subject.Factors().Challengeable() {
+		out.ChallengeOptions.VerificationMethods = mfa.Methods
 		out.ChallengeOptions.DefaultVerificationMethod = api.AuthenticatorApp
 	}
 	return out, nil

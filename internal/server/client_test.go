@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/authsignal-wasm/sdk/authsignal"
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -155,15 +156,24 @@ func TestClientRemoval(t *testing.T) {
 
 	// A verified code gives the right, without a scope that the backend added.
 	full := p.accepted(p.verify(plain, p.code(secret, 1))).object["accessToken"].(string)
-	p.ok(p.do("DELETE", path+"/"+id, "Bearer "+full, ""))
-	if got := p.ok(p.do("GET", path, "Bearer "+full, "")).text; got != "[]\n" {
+	p.advance(time.Minute)
+	next := p.ok(p.do("DELETE", path+"/"+id, "Bearer "+full, "")).object["accessToken"].(string)
+	for _, void := range []string{full, plain} {
+		p.fails(p.do("GET", path, "Bearer "+void, ""), 401, "unauthorized")
+	}
+	if got := p.ok(p.do("GET", path, "Bearer "+next, "")).text; got != "[]\n" {
 		t.Errorf("after the removal: %s", got)
 	}
-	p.fails(p.do("DELETE", path+"/"+id, "Bearer "+full, ""), 404, "not_found")
+	p.fails(p.do("DELETE", path+"/"+id, "Bearer "+next, ""), 404, "not_found")
+	// It has the end of the one before it.
+	p.advance(9*time.Minute - time.Second)
+	p.ok(p.do("GET", path, "Bearer "+next, ""))
+	p.advance(time.Second)
+	p.fails(p.do("GET", path, "Bearer "+next, ""), 401, "expired_token")
 	if got := p.track("u1", "signIn", "")["isEnrolled"]; got != false {
 		t.Errorf("isEnrolled: got %v", got)
 	}
-	// The user is told from the backend in the audit log.
+	// The audit log tells the user from the backend.
 	r = p.ok(p.manage("GET", "tenants/t1/audit?userId=u1", ""))
 	if !strings.Contains(r.text, `"by":"user"`) || !strings.Contains(r.text, `"authenticator.deleted"`) {
 		t.Errorf("audit: %s", r.text)

@@ -2,78 +2,168 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// decide sets the outcome of an action that is being tracked, and the rules
-// that matched. What conditions do not mention is not looked up.
-func (s *server) decide(ctx context.Context, tx *store.Tx, a *store.Action, user store.User, enrolled bool) error {
-	settings, err := manage.ActionSettings(tx, a.Action)
+// A decision is what the rules of an action make of facts.
+type decision struct {
+	facts   facts
+	made    bool
+	outcome api.Outcome
+	rules   []api.Rule // that matched
+}
+
+// facts are what a decision is made on.
+type facts struct {
+	settings api.ActionSettings
+	input    rules.Input
+}
+
+// errUndecided: the rules are to be evaluated on the facts of a decision first.
+var errUndecided = errors.New("the rules have not been evaluated on what the database has now")
+
+// maxTries is how often an action is decided on before its track fails. Facts
+// change by other requests for the same user, which take turns in one process.
+const maxTries = 16
+
+// decide runs fn in a writing transaction with a decision on an action. The
+// rules are evaluated outside of it, so that other writers do not wait for them,
+// on facts that were read before. When fn finds other facts, it keeps them in
+// the decision and fails with errUndecided; the transaction is then undone and
+// tried again.
+func (s *server) decide(ctx context.Context, t store.Tenant, in tracked, fn func(*store.Tx, *decision) error) error {
+	settings, err := manage.ReadActionSettings(ctx, s.Store, t.ID, in.id.Action)
 	if err != nil {
 		return err
 	}
-	compiled := s.conditions.Compile(settings.Rules)
-	in := rules.Input{
-		User: rules.User{
-			ID: user.ID, Email: user.Email, EmailVerified: user.EmailVerified,
-			PhoneNumber: user.PhoneNumber, PhoneNumberVerified: user.PhoneNumberVerified,
-			Username: user.Username, DisplayName: user.DisplayName, Locale: user.Locale,
-			IsEnrolled: enrolled, CreatedAt: user.CreatedAt, Custom: user.Custom,
-		},
-		Action: rules.Action{Code: a.Action, CreatedAt: a.CreatedAt},
-		IP:     a.IPAddress, UserAgent: a.UserAgent,
-		Device: rules.Device{ID: a.DeviceID, IsNew: true},
-		Custom: a.Custom,
+	d := &decision{facts: facts{settings: settings}}
+	if len(settings.Rules) > 0 {
+		if rules.Needs(s.conditions.Compile(settings.Rules)) != (rules.Lookups{}) {
+			// What is looked up changes with every request for the user.
+			release, err := s.turns.take(ctx, userTurn{t.ID, in.id.UserID})
+			if err != nil {
+				return fmt.Errorf("wait for other requests for the user: %w", err)
+			}
+			defer release()
+		}
+		err := s.Store.View(ctx, t.ID, func(tx *store.Tx) error {
+			standing, err := tx.Standing(in.id)
+			if err != nil {
+				return err
+			}
+			if !standing.HasUser {
+				standing.User = store.User{ID: in.id.UserID, Custom: map[string]any{}, CreatedAt: in.at}
+			}
+			describe(&standing.User, in.attr)
+			d.facts, err = s.gather(tx, in, standing)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
-	if err := lookUp(tx, &in, rules.Needs(compiled), *a); err != nil {
-		return err
+	for range maxTries {
+		if err := s.evaluate(ctx, t.ID, in.id.Action, d); err != nil {
+			return err
+		}
+		err := s.Store.Update(ctx, t.ID, func(tx *store.Tx) error { return fn(tx, d) })
+		if !errors.Is(err, errUndecided) {
+			return err
+		}
 	}
-	d := rules.Decide(settings.DefaultOutcome, compiled, in, func(f rules.Failure) {
-		s.Log.WarnContext(ctx, "a rule could not be evaluated", "tenant", tx.TenantID(), "action", a.Action,
+	return fmt.Errorf("track: %w, in %d tries", errUndecided, maxTries)
+}
+
+// The keys of turns.
+type (
+	userTurn   struct{ tenant, user string }
+	tenantTurn string
+)
+
+// evaluate makes a decision on its facts, unless it is made. A tenant evaluates
+// one at a time: its rules, however costly, leave a processor to others.
+func (s *server) evaluate(ctx context.Context, tenantID, action string, d *decision) error {
+	if d.made {
+		return nil
+	}
+	settings := d.facts.settings
+	d.made, d.outcome, d.rules = true, settings.DefaultOutcome, []api.Rule{}
+	if len(settings.Rules) == 0 {
+		return nil
+	}
+	release, err := s.turns.take(ctx, tenantTurn(tenantID))
+	if err != nil {
+		return fmt.Errorf("wait for other decisions of the tenant: %w", err)
+	}
+	defer release()
+	decided := rules.Decide(settings.DefaultOutcome, s.conditions.Compile(settings.Rules), d.facts.input, func(f rules.Failure) {
+		s.Log.WarnContext(ctx, "a rule could not be evaluated", "tenant", tenantID, "action", action,
 			"rule", f.RuleID, "reason", f.Reason, "matched", f.Matched)
 	})
-	a.Outcome = d.Outcome
-	matched := map[string]bool{}
-	for _, id := range d.RuleIDs {
-		matched[id] = true
-	}
-	a.Rules = []api.Rule{}
-	for _, r := range settings.Rules {
-		if matched[r.RuleID] {
-			a.Rules = append(a.Rules, api.Rule{RuleID: r.RuleID, Name: r.Name, Description: r.Description})
-		}
+	d.outcome = decided.Outcome
+	for _, id := range decided.RuleIDs {
+		i := slices.IndexFunc(settings.Rules, func(r api.ActionRule) bool { return r.RuleID == id })
+		r := settings.Rules[i]
+		d.rules = append(d.rules, api.Rule{RuleID: r.RuleID, Name: r.Name, Description: r.Description})
 	}
 	return nil
 }
 
+// gather reads the facts of a decision. What conditions do not mention is not
+// looked up.
+func (s *server) gather(tx *store.Tx, in tracked, standing store.Standing) (f facts, err error) {
+	if f.settings, err = manage.ActionSettings(tx, in.id.Action); err != nil || len(f.settings.Rules) == 0 {
+		return f, err
+	}
+	user := standing.User
+	f.input = rules.Input{
+		User: rules.User{
+			ID: user.ID, Email: user.Email, EmailVerified: user.EmailVerified,
+			PhoneNumber: user.PhoneNumber, PhoneNumberVerified: user.PhoneNumberVerified,
+			Username: user.Username, DisplayName: user.DisplayName, Locale: user.Locale,
+			IsEnrolled: mfa.FactorsOf(standing.Authenticators).Enrolled(), CreatedAt: user.CreatedAt, Custom: user.Custom,
+		},
+		Action: rules.Action{Code: in.id.Action, CreatedAt: in.at},
+		IP:     in.attr.IPAddress, UserAgent: in.attr.UserAgent,
+		Device: rules.Device{ID: in.attr.DeviceID, IsNew: true},
+		Custom: in.attr.Custom,
+	}
+	return f, lookUp(tx, &f.input, rules.Needs(s.conditions.Compile(f.settings.Rules)), in)
+}
+
 // lookUp fills in what takes a query.
-func lookUp(tx *store.Tx, in *rules.Input, need rules.Lookups, a store.Action) (err error) {
-	if need.DeviceIsNew && a.DeviceID != "" {
-		known, err := tx.DeviceKnown(a.UserID, a.DeviceID)
+func lookUp(tx *store.Tx, in *rules.Input, need rules.Lookups, t tracked) (err error) {
+	user := t.id.UserID
+	if need.DeviceIsNew && t.attr.DeviceID != "" {
+		known, err := tx.DeviceKnown(user, t.attr.DeviceID)
 		if err != nil {
 			return err
 		}
 		in.Device.IsNew = !known
 	}
-	hour, day := a.CreatedAt.Add(-time.Hour), a.CreatedAt.Add(-24*time.Hour)
+	hour, day := t.at.Add(-time.Hour), t.at.Add(-24*time.Hour)
 	if need.ActionCounts {
-		if in.Counts.ActionsLastHour, err = tx.CountActions(a.UserID, a.Action, hour); err != nil {
+		if in.Counts.ActionsLastHour, err = tx.CountActions(user, t.id.Action, hour); err != nil {
 			return err
 		}
-		if in.Counts.ActionsLastDay, err = tx.CountActions(a.UserID, a.Action, day); err != nil {
+		if in.Counts.ActionsLastDay, err = tx.CountActions(user, t.id.Action, day); err != nil {
 			return err
 		}
 	}
 	if need.FailureCounts {
-		if in.Counts.FailuresLastHour, err = tx.CountAudit(a.UserID, store.AuditCodeRefused, hour); err != nil {
+		if in.Counts.FailuresLastHour, err = tx.CountAudit(user, store.AuditCodeRefused, hour); err != nil {
 			return err
 		}
-		if in.Counts.FailuresLastDay, err = tx.CountAudit(a.UserID, store.AuditCodeRefused, day); err != nil {
+		if in.Counts.FailuresLastDay, err = tx.CountAudit(user, store.AuditCodeRefused, day); err != nil {
 			return err
 		}
 	}

@@ -5,20 +5,20 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 // A limiter bounds the requests of each client address: rate a second in the
 // long run, ten times as many at once. It is for the client API and the pages,
-// which strangers reach, and for those who do not authenticate elsewhere; a
-// tenant's backends are many users behind one address.
+// which strangers reach, and for wrong keys elsewhere; a tenant's backends are
+// many users behind one address.
 type limiter struct {
 	rate rate.Limit
 	now  func() time.Time
@@ -46,8 +46,8 @@ const (
 	// maxBuckets bounds the memory of a generation, about 100 bytes each.
 	maxBuckets = 100_000
 	// maxTold is how many addresses are reported in the time of a generation,
-	// even if so many addresses come that one ends early. Whoever has a network
-	// can send from as many as there are; the metrics count on.
+	// even if so many addresses come that one ends early. One client may have a
+	// whole network of them; the metrics count on.
 	maxTold = 100
 )
 
@@ -84,16 +84,47 @@ func (l *limiter) wait(a netip.Prefix) (d time.Duration, tell bool) {
 		return 0, false
 	}
 	r.CancelAt(now)
+	return d, l.tell(b, now)
+}
+
+// over returns how long an address has to wait until it has a request left; 0
+// means that it has one. It takes none. tell is that of wait.
+func (l *limiter) over(a netip.Prefix) (d time.Duration, tell bool) {
+	if l.rate == 0 {
+		return 0, false
+	}
+	now := l.now()
+	b := l.bucket(a, now)
+	missing := 1 - b.TokensAt(now)
+	if missing <= 0 {
+		return 0, false
+	}
+	return time.Duration(missing / float64(l.rate) * float64(time.Second)), l.tell(b, now)
+}
+
+// charge takes a request of an address, also one that it does not have left:
+// of many at once, all count.
+func (l *limiter) charge(a netip.Prefix) {
+	if l.rate == 0 {
+		return
+	}
+	now := l.now()
+	l.bucket(a, now).ReserveN(now, 1)
+}
+
+// tell reports whether a refusal of an address is to be told.
+func (l *limiter) tell(b *bucket, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Sub(l.toldFrom) >= generation {
 		l.told, l.toldFrom = 0, now
 	}
-	if !b.told.Equal(l.toldFrom) && l.told < maxTold {
-		b.told, tell = l.toldFrom, true
-		l.told++
+	if b.told.Equal(l.toldFrom) || l.told >= maxTold {
+		return false
 	}
-	return d, tell
+	b.told = l.toldFrom
+	l.told++
+	return true
 }
 
 func (l *limiter) bucket(key netip.Prefix, now time.Time) *bucket {
@@ -112,48 +143,6 @@ func (l *limiter) bucket(key netip.Prefix, now time.Time) *bucket {
 	return b
 }
 
-// limited refuses what strangers may ask above the limit with 429: all but the
-// Server and the management API, for which authenticated calls overLimit when
-// the key is wrong. Preflights have a limit of their own. A health check is always answered, or a flood through the
-// same proxy would take the server out of service; it is only not logged.
-func (s *server) limited(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch path := r.URL.Path; {
-		case path == "/healthz" || path == "/readyz":
-			if d, _ := s.limiter.wait(prefixOf(ClientAddress(r, s.TrustedProxies))); d > 0 {
-				unlogged(r)
-			}
-		case isPreflight(r):
-			if s.overLimit(s.preflights, w, r) {
-				return
-			}
-		case isForBackends(path):
-		case s.overLimit(s.limiter, w, r):
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// isForBackends reports whether a path is of the Server or the management API.
-func isForBackends(path string) bool {
-	path += "/" // as in authenticated
-	return strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/v1/client/")
-}
-
-// isPreflight reports whether a browser asks if a page may send a request
-// (Fetch, "CORS-preflight request").
-func isPreflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
-}
-
-// unlogged keeps a request out of the log, but not out of the metrics.
-func unlogged(r *http.Request) {
-	if i := info(r.Context()); i != nil {
-		i.limited = true
-	}
-}
-
 // overLimit takes a request of the client's address and answers it if it is
 // one too many: 429 with Retry-After in whole seconds (RFC 9110, section
 // 10.2.3). Pages of every origin may read that, since it says nothing of
@@ -165,18 +154,30 @@ func unlogged(r *http.Request) {
 // tenant and user get a line in the audit log too. A stranger without a token
 // writes nothing to the database, and one with a token a row a minute.
 func (s *server) overLimit(l *limiter, w http.ResponseWriter, r *http.Request) bool {
-	address := prefixOf(ClientAddress(r, s.TrustedProxies))
+	address := s.client(r)
 	d, tell := l.wait(address)
 	if d <= 0 {
 		return false
 	}
+	s.refuseLimited(w, r, address, d, tell)
+	return true
+}
+
+// client is what of a request's address is limited.
+func (s *server) client(r *http.Request) netip.Prefix {
+	return prefixOf(ClientAddress(r, s.TrustedProxies))
+}
+
+// refuseLimited answers a request over a limit, from which an address is free
+// again after d.
+func (s *server) refuseLimited(w http.ResponseWriter, r *http.Request, address netip.Prefix, d time.Duration, tell bool) {
 	s.metrics.limited.Inc()
 	unlogged(r)
 	if tell {
 		s.Log.WarnContext(r.Context(), "too many requests of an address; those that are refused are not logged one by one", "address", address.String())
 		if c, err := s.Tokens.Parse(bearerToken(r)); err == nil {
 			s.audit(r.Context(), c.TenantID, store.AuditEvent{
-				At: s.Now(), Kind: store.AuditRequestsLimited, ActionID: actionID(c), Detail: map[string]any{"address": address.String()},
+				At: s.Now(), Kind: store.AuditRequestsLimited, ActionID: mfa.ActionID(c), Detail: map[string]any{"address": address.String()},
 			})
 		}
 	}
@@ -185,11 +186,8 @@ func (s *server) overLimit(l *limiter, w http.ResponseWriter, r *http.Request) b
 		w.Header().Set("Access-Control-Expose-Headers", "Retry-After")
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
-	s.answer(func(*http.Request) (any, error) {
-		return nil, &api.Error{
-			Status: http.StatusTooManyRequests, Code: api.CodeTooManyRequests,
-			Description: "There are too many requests from this address. Wait before the next.",
-		}
-	}).ServeHTTP(w, r)
-	return true
+	s.writeError(w, r, &api.Error{
+		Status: http.StatusTooManyRequests, Code: api.CodeTooManyRequests,
+		Description: "There are too many requests from this address. Wait before the next.",
+	})
 }

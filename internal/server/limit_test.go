@@ -155,7 +155,8 @@ func TestFloodsOfPagesAreRefused(t *testing.T) {
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "a page") })
 	p := newPeer(t, func(c *Config) {
 		c.RateLimit = 1
-		c.Pages = map[string]http.Handler{"GET /{$}": page, "GET /assets/": page, "GET /portal/": page, "GET /portal/static/": page, "POST /portal/sign-in": page}
+		c.Pages = map[string]http.Handler{"GET /{$}": page, "GET /portal/": page, "POST /portal/sign-in": page}
+		c.Files = map[string]http.Handler{"GET /assets/": page, "GET /portal/static/": page}
 	})
 	requests := [][2]string{{"GET", "/"}, {"GET", "/portal/nowhere"}, {"POST", "/portal/sign-in"}, {"GET", "/nowhere"}, {"GET", "/v1/client/../x"}, {"GET", "/v1/client"}}
 	for i := range 10 {
@@ -294,10 +295,16 @@ func TestAFloodLeavesALine(t *testing.T) {
 	}
 }
 
-// Guesses at a secret key are limited; a backend at the same address is not.
+// Guesses at keys are limited, and over the limit nothing is compared: a right
+// guess is refused like the others. A backend at the same address that sent no
+// wrong key is not limited.
 func TestGuessesAtKeysAreLimited(t *testing.T) {
 	t.Parallel()
-	p := newPeer(t, func(c *Config) { c.RateLimit, c.ManagementKey = 1, managementKey })
+	registry := prometheus.NewRegistry()
+	p := newPeer(t, func(c *Config) { c.RateLimit, c.ManagementKey, c.Metrics = 1, managementKey, registry })
+	for range 30 {
+		p.ok(p.api("GET", "/v1/users/u1", ""))
+	}
 	for i := range 20 {
 		want, code := 401, "unauthorized"
 		if i >= 10 {
@@ -306,8 +313,30 @@ func TestGuessesAtKeysAreLimited(t *testing.T) {
 		path := []string{"/v1/users/u1", "/v1/management/tenants"}[i%2]
 		p.fails(p.do("GET", path, basic("wrong"), ""), want, code)
 	}
+	p.fails(p.api("GET", "/v1/users/u1", ""), 429, "too_many_requests")
+	p.fails(p.manage("GET", "tenants", ""), 429, "too_many_requests")
+	p.fails(p.do("GET", "/v1/client/authenticators", "", ""), 401, "unauthorized")
+	p.advance(2 * time.Second)
 	p.ok(p.api("GET", "/v1/users/u1", ""))
 	p.ok(p.manage("GET", "tenants", ""))
+	// All are counted; those of a minute are told together.
+	for _, realm := range []string{"server", "management"} {
+		if got := value(t, registry, "authsignal_keys_refused_total", realm); got != 5 {
+			t.Errorf("%s: the metric is %v, want 5", realm, got)
+		}
+	}
+	p.fails(p.do("GET", "/v1/users/u1", basic("wrong"), ""), 401, "unauthorized")
+	p.advance(time.Minute)
+	p.fails(p.do("GET", "/v1/users/u1", basic("wrong"), ""), 401, "unauthorized")
+	audit := p.ok(p.manage("GET", "audit", "")).text
+	for _, want := range []string{`"address":"127.0.0.1/32","keys":1,"realm":"management"`, `"keys":1,"realm":"server"`, `"keys":6,"realm":"server"`} {
+		if !strings.Contains(audit, want) {
+			t.Errorf("the audit log lacks %s: %s", want, audit)
+		}
+	}
+	if got := strings.Count(audit, store.AuditKeysRefused); got != 3 {
+		t.Errorf("%d audit lines, want 3: %s", got, audit)
+	}
 }
 
 // A health check is answered in a flood too, but not logged.

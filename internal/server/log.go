@@ -4,9 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"time"
-
-	"github.com/google/uuid"
 )
 
 // A requestInfo is what the log says of a request. It names the route, not
@@ -14,7 +11,7 @@ import (
 type requestInfo struct {
 	id    string
 	route string
-	// limited: it was one too many of its address, and has no line of its own.
+	// limited: it was over the limit of its address, and has no line of its own.
 	limited bool
 }
 
@@ -25,31 +22,21 @@ func info(ctx context.Context) *requestInfo {
 	return i
 }
 
-// logged gives each request an id, which the answer carries as X-Request-Id
-// and every log line of the request as "request", writes a line a request, and
-// counts it. One that is over the limit of its address is only counted, or a
-// flood would fill the log.
-func (s *server) logged(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		i := &requestInfo{id: uuid.NewString()}
-		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, i))
-		w.Header().Set("X-Request-Id", i.id)
-		rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-		defer func() {
-			took := time.Since(start)
-			s.metrics.request(i.route, logMethod(r.Method), rec.status, took)
-			if i.limited {
-				return
-			}
-			s.Log.InfoContext(r.Context(), "request", "method", logMethod(r.Method), "route", i.route, "status", rec.status,
-				"ms", float64(took.Microseconds())/1000)
-		}()
-		next.ServeHTTP(rec, r)
-	})
+// named notes the route of a request.
+func named(r *http.Request, route string) {
+	if i := info(r.Context()); i != nil {
+		i.route = route
+	}
 }
 
-// logMethod keeps what a stranger may send as a method out of the log.
+// unlogged keeps a request out of the log, but not out of the metrics.
+func unlogged(r *http.Request) {
+	if i := info(r.Context()); i != nil {
+		i.limited = true
+	}
+}
+
+// logMethod keeps arbitrary text sent as a method out of the log.
 func logMethod(m string) string {
 	switch m {
 	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":

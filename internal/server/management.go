@@ -1,51 +1,38 @@
 package server
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
 	"strconv"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 // The management API sets tenants up. Its shapes are our own: of the hosted
 // one only its prefix, /v1/management, and its separate key are public.
 
-const managementPrefix = "/v1/management/"
-
 func (s *server) managementRoutes() map[string]map[string]endpoint {
 	return map[string]map[string]endpoint{
-		managementPrefix + "tenants":                                                      {"GET": s.tenants},
-		managementPrefix + "tenants/{tenantId}":                                           {"GET": s.managed(s.tenant), "PUT": s.managedNew(s.putTenant)},
-		managementPrefix + "tenants/{tenantId}/secrets":                                   {"GET": s.managed(s.secrets), "POST": s.managed(s.newSecret)},
+		managementPrefix + "tenants":                                                      {"GET": s.listTenants},
+		managementPrefix + "tenants/{tenantId}":                                           {"GET": s.managed(s.getTenant), "PUT": s.managedNew(s.putTenant)},
+		managementPrefix + "tenants/{tenantId}/secrets":                                   {"GET": s.managed(s.listSecrets), "POST": s.managed(s.createSecret)},
 		managementPrefix + "tenants/{tenantId}/secrets/{id}":                              {"DELETE": s.managed(s.revokeSecret)},
-		managementPrefix + "tenants/{tenantId}/actions":                                   {"GET": s.managed(s.allActionSettings)},
-		managementPrefix + "tenants/{tenantId}/actions/{action}":                          {"GET": s.managed(s.actionSettings), "PUT": s.managed(s.putActionSettings), "DELETE": s.managed(s.deleteActionSettings)},
-		managementPrefix + "tenants/{tenantId}/audit":                                     {"GET": s.managed(s.auditEvents)},
-		managementPrefix + "tenants/{tenantId}/users/{userId}/authenticators/{id}/unlock": {"POST": s.managed(s.unlock)},
-		managementPrefix + "audit":                                                        {"GET": s.serverAudit},
-		managementPrefix + "signing-keys":                                                 {"POST": s.newSigningKey},
+		managementPrefix + "tenants/{tenantId}/actions":                                   {"GET": s.managed(s.listActionSettings)},
+		managementPrefix + "tenants/{tenantId}/actions/{action}":                          {"GET": s.managed(s.getActionSettings), "PUT": s.managed(s.putActionSettings), "DELETE": s.managed(s.deleteActionSettings)},
+		managementPrefix + "tenants/{tenantId}/audit":                                     {"GET": s.managed(s.listAudit)},
+		managementPrefix + "tenants/{tenantId}/users/{userId}/authenticators/{id}/unlock": {"POST": s.managed(s.unlockAuthenticator)},
+		managementPrefix + "tenants/{tenantId}/users/{userId}/tokens":                     {"DELETE": s.managed(s.endManagedTokens)},
+		managementPrefix + "audit":                                                        {"GET": s.listServerAudit},
+		managementPrefix + "signing-keys":                                                 {"POST": s.createSigningKey},
 	}
-}
-
-// management checks the management key, which is the user name of Basic
-// authentication. Without a key on the server nobody has it.
-func (s *server) management(r *http.Request) (caller, error) {
-	key, _, _ := r.BasicAuth()
-	got, want := sha256.Sum256([]byte(key)), sha256.Sum256([]byte(s.ManagementKey))
-	if s.ManagementKey == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-		return caller{}, unauthorized("The management key is missing or wrong; the server is given it as AUTHSIGNAL_MANAGEMENT_KEY.")
-	}
-	return caller{}, nil
 }
 
 // A managedEndpoint works in a transaction of the path's tenant.
 type managedEndpoint func(r *http.Request, tx *store.Tx) (any, error)
 
-// managed answers 404 for a tenant who is not there.
+// managed answers 404 for a tenant that does not exist.
 func (s *server) managed(e managedEndpoint) endpoint {
 	return s.managedNew(func(r *http.Request, tx *store.Tx) (any, error) {
 		_, found, err := tx.Tenant()
@@ -53,7 +40,7 @@ func (s *server) managed(e managedEndpoint) endpoint {
 			return nil, err
 		}
 		if !found {
-			return nil, gone("There is no such tenant.")
+			return nil, api.NotFound("The tenant does not exist.")
 		}
 		return e(r, tx)
 	})
@@ -63,7 +50,7 @@ func (s *server) managedNew(e managedEndpoint) endpoint {
 	return func(r *http.Request) (out any, err error) {
 		id := r.PathValue("tenantId")
 		if !api.IsTenantID(id) {
-			return nil, invalidRequest("tenantId must be 1 to 64 letters, digits, dots, dashes and underscores.")
+			return nil, api.InvalidRequest("tenantId must be 1 to 64 letters, digits, dots, dashes and underscores.")
 		}
 		err = s.Store.Update(r.Context(), id, func(tx *store.Tx) error {
 			out, err = e(r, tx)
@@ -73,12 +60,8 @@ func (s *server) managedNew(e managedEndpoint) endpoint {
 	}
 }
 
-func gone(description string) error {
-	return &api.Error{Status: http.StatusNotFound, Code: api.CodeNotFound, Description: description}
-}
-
-// tenants answers GET /v1/management/tenants.
-func (s *server) tenants(r *http.Request) (any, error) {
+// listTenants answers GET /v1/management/tenants.
+func (s *server) listTenants(r *http.Request) (any, error) {
 	list, err := s.Store.Tenants(r.Context())
 	if err != nil {
 		return nil, err
@@ -104,8 +87,8 @@ func shownTenant(t store.Tenant, origins []string) api.Tenant {
 	}
 }
 
-// tenant answers GET /v1/management/tenants/{tenantId}.
-func (s *server) tenant(_ *http.Request, tx *store.Tx) (any, error) {
+// getTenant answers GET /v1/management/tenants/{tenantId}.
+func (s *server) getTenant(_ *http.Request, tx *store.Tx) (any, error) {
 	t, _, err := tx.Tenant()
 	if err != nil {
 		return nil, err
@@ -137,11 +120,11 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 	if _, err := manage.Tenant(tx, manage.TenantChange(in), s.Now()); err != nil {
 		return nil, err
 	}
-	return s.tenant(r, tx)
+	return s.getTenant(r, tx)
 }
 
-// secrets answers GET /v1/management/tenants/{tenantId}/secrets.
-func (s *server) secrets(_ *http.Request, tx *store.Tx) (any, error) {
+// listSecrets answers GET /v1/management/tenants/{tenantId}/secrets.
+func (s *server) listSecrets(_ *http.Request, tx *store.Tx) (any, error) {
 	list, err := tx.APISecrets()
 	out := []api.APISecret{}
 	for _, sec := range list {
@@ -158,9 +141,9 @@ func shownSecret(s store.APISecret) api.APISecret {
 	return out
 }
 
-// newSecret answers POST /v1/management/tenants/{tenantId}/secrets: a new API
+// createSecret answers POST /v1/management/tenants/{tenantId}/secrets: a new API
 // secret key, shown this once. Those before it stay in force for an overlap.
-func (s *server) newSecret(r *http.Request, tx *store.Tx) (any, error) {
+func (s *server) createSecret(r *http.Request, tx *store.Tx) (any, error) {
 	in := struct {
 		OverlapSeconds int64 `json:"overlapSeconds"`
 	}{manage.DefaultOverlap}
@@ -182,15 +165,15 @@ func (s *server) revokeSecret(r *http.Request, tx *store.Tx) (any, error) {
 	return api.Success{Success: true}, manage.RevokeSecret(tx, id, s.Now())
 }
 
-// allActionSettings answers GET /v1/management/tenants/{tenantId}/actions: an
+// listActionSettings answers GET /v1/management/tenants/{tenantId}/actions: an
 // object of settings by action.
-func (s *server) allActionSettings(_ *http.Request, tx *store.Tx) (any, error) {
+func (s *server) listActionSettings(_ *http.Request, tx *store.Tx) (any, error) {
 	return tx.AllActionSettings()
 }
 
-// actionSettings answers GET /v1/management/tenants/{tenantId}/actions/{action}.
+// getActionSettings answers GET /v1/management/tenants/{tenantId}/actions/{action}.
 // An action that nobody has set up has the default outcome CHALLENGE.
-func (s *server) actionSettings(r *http.Request, tx *store.Tx) (any, error) {
+func (s *server) getActionSettings(r *http.Request, tx *store.Tx) (any, error) {
 	action, err := pathAction(r)
 	if err != nil {
 		return nil, err
@@ -223,9 +206,9 @@ func (s *server) deleteActionSettings(r *http.Request, tx *store.Tx) (any, error
 	return api.Success{Success: true}, manage.DeleteAction(tx, action, s.Now())
 }
 
-// unlock answers POST /v1/management/tenants/{tenantId}/users/{userId}/
+// unlockAuthenticator answers POST /v1/management/tenants/{tenantId}/users/{userId}/
 // authenticators/{id}/unlock: the one way past the hard stop.
-func (s *server) unlock(r *http.Request, tx *store.Tx) (any, error) {
+func (s *server) unlockAuthenticator(r *http.Request, tx *store.Tx) (any, error) {
 	userID, err := pathUserID(r)
 	if err != nil {
 		return nil, err
@@ -237,14 +220,24 @@ func (s *server) unlock(r *http.Request, tx *store.Tx) (any, error) {
 	return api.Success{Success: true}, manage.Unlock(tx, userID, id, s.Now())
 }
 
-// auditEvents answers GET /v1/management/tenants/{tenantId}/audit, newest
+// endManagedTokens answers DELETE
+// /v1/management/tenants/{tenantId}/users/{userId}/tokens.
+func (s *server) endManagedTokens(r *http.Request, tx *store.Tx) (any, error) {
+	userID, err := pathUserID(r)
+	if err != nil {
+		return nil, err
+	}
+	return api.Success{Success: true}, manage.EndTokens(tx, userID, mfa.ByOperator, s.Now())
+}
+
+// listAudit answers GET /v1/management/tenants/{tenantId}/audit, newest
 // first; ?userId= and ?limit= (1 to 1000, 100 unless given) narrow it.
-func (s *server) auditEvents(r *http.Request, tx *store.Tx) (any, error) {
+func (s *server) listAudit(r *http.Request, tx *store.Tx) (any, error) {
 	limit := 100
 	if text := r.FormValue("limit"); text != "" {
 		var err error
 		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > 1000 {
-			return nil, invalidRequest("limit must be 1 to 1000.")
+			return nil, api.InvalidRequest("limit must be 1 to 1000.")
 		}
 	}
 	userID := r.FormValue("userId")
@@ -263,18 +256,18 @@ func (s *server) auditEvents(r *http.Request, tx *store.Tx) (any, error) {
 	return out, err
 }
 
-// serverAudit answers GET /v1/management/audit: what was done to the server as
+// listServerAudit answers GET /v1/management/audit: what was done to the server as
 // a whole, which is no tenant's.
-func (s *server) serverAudit(r *http.Request) (out any, err error) {
+func (s *server) listServerAudit(r *http.Request) (out any, err error) {
 	err = s.Store.View(r.Context(), "", func(tx *store.Tx) error {
-		out, err = s.auditEvents(r, tx)
+		out, err = s.listAudit(r, tx)
 		return err
 	})
 	return out, err
 }
 
-// newSigningKey answers POST /v1/management/signing-keys: a new key, which
+// createSigningKey answers POST /v1/management/signing-keys: a new key, which
 // signs when every replica has learnt of it. The older ones go on verifying.
-func (s *server) newSigningKey(r *http.Request) (any, error) {
+func (s *server) createSigningKey(r *http.Request) (any, error) {
 	return api.Success{Success: true}, s.RotateSigningKey(r.Context())
 }

@@ -47,7 +47,7 @@ func TestManageTenants(t *testing.T) {
 	p.fails(p.manage("PUT", "tenants/a%20b", "{}"), 400, "invalid_request")
 	made := p.ok(p.manage("PUT", "tenants/t9", `{"authenticator":{"issuer":"Nine","digits":8,"active":true}}`)).object
 	want := map[string]any{
-		"active": true, "issuer": "Nine", "algorithm": "SHA1", "digits": 8.0, "period": 30.0, "drift": 1.0, "allowMultiple": true,
+		"active": true, "issuer": "Nine", "algorithm": "SHA1", "digits": 8.0, "period": 30.0, "drift": 1.0, "allowMultiple": true, "maxAuthenticators": 10.0,
 		"maxFailures": 10.0, "windowSeconds": 300.0, "maxFailuresInARow": 100.0,
 	}
 	if got := made["authenticator"]; made["tenantId"] != "t9" || !reflect.DeepEqual(got, want) {
@@ -61,6 +61,7 @@ func TestManageTenants(t *testing.T) {
 	for body, name := range map[string]string{
 		`{"authenticator":{"digits":7}}`: "digits", `{"authenticator":{"period":45}}`: "period", `{"authenticator":{"drift":3}}`: "drift",
 		`{"authenticator":{"algorithm":"MD5"}}`: "algorithm", `{"authenticator":{"issuer":""}}`: "issuer",
+		`{"authenticator":{"maxAuthenticators":0}}`: "maxAuthenticators", `{"authenticator":{"maxAuthenticators":51}}`: "maxAuthenticators",
 		`{"authenticator":{"maxFailures":0}}`: "maxFailures", `{"authenticator":{"windowSeconds":0}}`: "windowSeconds",
 		`{"authenticator":{"maxFailuresInARow":101}}`: "maxFailuresInARow", `{"authenticator":{"active":"yes"}}`: "active",
 	} {
@@ -171,7 +172,8 @@ func TestUnlockAfterTheHardStop(t *testing.T) {
 	id := p.ok(p.api("GET", "/v1/users/u1/authenticators", "")).list[0].(map[string]any)["userAuthenticatorId"].(string)
 	p.fails(p.manage("POST", "tenants/t1/users/u2/authenticators/"+id+"/unlock", ""), 404, "not_found")
 	p.ok(p.manage("POST", "tenants/t1/users/u1/authenticators/"+id+"/unlock", ""))
-	p.accepted(p.verify(tok, p.code(secret, 1)))
+	p.fails(p.verify(tok, p.code(secret, 1)), 401, "unauthorized")
+	p.accepted(p.verify(p.token("u1", "signIn", ""), p.code(secret, 1)))
 }
 
 func TestChangesAreAudited(t *testing.T) {

@@ -17,6 +17,7 @@ type metrics struct {
 	tracked       *prometheus.CounterVec
 	consents      *prometheus.HistogramVec
 	limited       prometheus.Counter
+	keysRefused   *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -43,8 +44,15 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "authsignal_requests_limited_total",
 			Help: "Requests that were refused because their address sent too many.",
 		}),
+		keysRefused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "authsignal_keys_refused_total",
+			Help: "Wrong API secret keys (realm server) and management keys (realm management).",
+		}, []string{"realm"}),
 	}
-	r.MustRegister(m.requests, m.verifications, m.tracked, m.consents, m.limited)
+	r.MustRegister(m.requests, m.verifications, m.tracked, m.consents, m.limited, m.keysRefused)
+	for _, r := range []realm{serverRealm, managementRealm} {
+		m.keysRefused.WithLabelValues(r.String())
+	}
 	return m
 }
 

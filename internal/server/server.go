@@ -1,6 +1,6 @@
 // Package server answers the Authsignal API over HTTP: routes, authentication,
-// JSON, and the decisions about actions and codes. The wire contract is its
-// law.
+// JSON and limits. What may happen is decided by internal/mfa and internal/rules.
+// The wire contract is its law.
 //
 // It opens no database and listens on no port; internal/daemon does both and
 // is its caller. It never logs a secret, a code or a token: the access log
@@ -28,7 +28,8 @@ import (
 type Config struct {
 	Store  *store.Store
 	Tokens *token.Issuer
-	// ManagementKey authenticates operators; empty is nobody.
+	// ManagementKey authenticates operators; if empty, the management API is
+	// closed.
 	ManagementKey string
 	// RotateSigningKey makes a new key for Tokens.
 	RotateSigningKey func(context.Context) error
@@ -38,15 +39,15 @@ type Config struct {
 	// they are of; each tenant's own origins may besides.
 	AllowOrigin func(origin string) bool
 	// Pages are handlers by ServeMux pattern, outside /v1/: the portal and
-	// the pre-built UI. They share the API's log and RateLimit, from which
-	// the patterns of their files, that end with /assets/ or /static/, are
-	// free.
+	// the pre-built UI. They share the API's log and RateLimit.
 	Pages map[string]http.Handler
+	// Files are handlers of the files of Pages. RateLimit does not count them.
+	Files map[string]http.Handler
 	// ActivateAt tells the log where an operator activates the authenticator
 	// app of a tenant: a URL, or how else.
 	ActivateAt string
 	Log        *slog.Logger
-	// TrustedProxies may say in X-Forwarded-For whom they speak for.
+	// TrustedProxies are believed about clients' addresses in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
 	// RateLimit is how many requests a second one address may send in the long
 	// run, ten times as many at once: to the client API, Pages and unknown
@@ -70,10 +71,14 @@ type server struct {
 	limiter *limiter
 	// preflights has a limit of its own, or a page would count double.
 	preflights *limiter
+	// wrongKeys limits guessing at keys; refusals coalesces what is told of it.
+	wrongKeys  *limiter
+	refusals   refusals
 	metrics    *metrics
 	conditions rules.Cache
+	turns      turns
 	inactive   reminder // by tenant
-	strangers  reminder // of origins, all alike
+	strangers  reminder // origins that are not allowed, together
 }
 
 // New returns the handler of the whole API.
@@ -84,7 +89,8 @@ func New(c Config) http.Handler {
 	}
 	s := &server{
 		Config: c, sender: webhook.NewSender(c.VerifyTimeout),
-		limiter: newLimiter(c.RateLimit, c.Now), preflights: newLimiter(c.RateLimit, c.Now), metrics: newMetrics(c.Metrics),
+		limiter: newLimiter(c.RateLimit, c.Now), preflights: newLimiter(c.RateLimit, c.Now), wrongKeys: newLimiter(c.RateLimit, c.Now),
+		metrics: newMetrics(c.Metrics),
 	}
 	return s.handler()
 }

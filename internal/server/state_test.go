@@ -8,47 +8,6 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// Every state with every event, beside the table: an empty cell is refused.
-func TestNext(t *testing.T) {
-	t.Parallel()
-	for from, row := range map[api.State]map[event]api.State{
-		untracked: {
-			trackedEnrolled: api.StateChallengeRequired, trackedNewcomer: api.StateAllow,
-			trackedAllow: api.StateAllow, trackedReview: api.StateReviewRequired, trackedBlock: api.StateBlock,
-		},
-		api.StateAllow: {
-			codeAccepted: api.StateChallengeSucceeded, enrollmentEnded: api.StateChallengeSucceeded,
-			codeRefused: api.StateAllow, attemptsExceeded: api.StateAllow,
-		},
-		api.StateChallengeRequired: {
-			codeAccepted: api.StateChallengeSucceeded, enrollmentEnded: api.StateChallengeSucceeded,
-			codeRefused: api.StateChallengeRequired, attemptsExceeded: api.StateChallengeRequired,
-		},
-		api.StateChallengeSucceeded: {
-			codeAccepted: api.StateChallengeSucceeded, enrollmentEnded: api.StateChallengeSucceeded,
-			codeRefused: api.StateChallengeSucceeded, attemptsExceeded: api.StateChallengeSucceeded,
-		},
-		api.StateChallengeFailed: {}, api.StateBlock: {},
-		api.StateReviewRequired: {}, api.StateReviewSucceeded: {}, api.StateReviewFailed: {},
-	} {
-		if from != untracked {
-			row[trackedAgain], row[enrollmentBegun], row[updated] = from, from, given
-		}
-		for _, on := range []event{
-			trackedAllow, trackedReview, trackedBlock, trackedEnrolled, trackedNewcomer, trackedAgain,
-			enrollmentBegun, enrollmentEnded, codeAccepted, codeRefused, attemptsExceeded, updated,
-		} {
-			want, wantOK := row[on]
-			if got, ok := next(from, on); got != want || ok != wantOK {
-				t.Errorf("%q, %s: got %q %v, want %q %v", from, on, got, ok, want, wantOK)
-			}
-		}
-	}
-	if got := trackedState("", true); got != api.StateBlock {
-		t.Errorf("no outcome: got %s", got)
-	}
-}
-
 // put moves an action by the Server API.
 func (p *peer) put(user, action, key, state string) {
 	p.t.Helper()
@@ -93,8 +52,8 @@ func TestStateMachine(t *testing.T) {
 			tok := p.token("u1", "signIn", key)
 			p.accepted(p.verify(tok, p.code(p.ok(p.enroll(tok)).object["secret"].(string), 0)))
 		}, "CHALLENGE_SUCCEEDED"},
-		{"CHALLENGE_REQUIRED, right code that completes an enrollment", func(p *peer) {
-			p.enrolled("u1")
+		{"CHALLENGE_REQUIRED, right code that completes an enrollment, without a factor that is challenged here", func(p *peer) {
+			p.ok(p.api("POST", "/v1/users/u1/authenticators", `{"verificationMethod":"SMS","phoneNumber":"1"}`))
 			tok := p.token("u1", "signIn", `{"idempotencyKey":"k","scope":"add:authenticators"}`)
 			p.accepted(p.verify(tok, p.code(p.ok(p.enroll(tok)).object["secret"].(string), 0)))
 		}, "CHALLENGE_SUCCEEDED"},
@@ -102,8 +61,17 @@ func TestStateMachine(t *testing.T) {
 		{"REVIEW_REQUIRED, enroll", func(p *peer) {
 			tok := p.token("u1", "signIn", key)
 			p.put("u1", "signIn", "k", "REVIEW_REQUIRED")
-			p.ok(p.enroll(tok))
+			p.fails(p.enroll(tok), 400, "invalid_request")
 		}, "REVIEW_REQUIRED"},
+		{"REVIEW_SUCCEEDED, right code that completes an enrollment", func(p *peer) {
+			secret := p.enrolled("u1")
+			tok := p.token("u1", "signIn", `{"idempotencyKey":"k","scope":"add:authenticators"}`)
+			p.put("u1", "signIn", "k", "REVIEW_SUCCEEDED")
+			p.fails(p.verify(tok, p.code(secret, 1)), 400, "invalid_request")
+			second := p.ok(p.enroll(tok)).object["secret"].(string)
+			p.refused(p.verify(tok, p.code(secret, 1)), "CODE_INVALID_OR_EXPIRED")
+			p.accepted(p.verify(tok, p.code(second, 0)))
+		}, "REVIEW_SUCCEEDED"},
 		{"CHALLENGE_REQUIRED, wrong code", func(p *peer) {
 			secret := p.enrolled("u1")
 			p.refused(p.verify(p.token("u1", "signIn", key), p.wrong(secret)), "CODE_INVALID_OR_EXPIRED")

@@ -1,124 +1,171 @@
 package server
 
 import (
-	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// track answers POST /v1/users/{userId}/actions/{action} (wire contract, 6.1).
-func (s *server) track(r *http.Request) (any, error) {
-	id := store.ActionID{}
-	var err error
-	if id.UserID, err = pathUserID(r); err != nil {
-		return nil, err
+// A tracked action is what a backend asks for.
+type tracked struct {
+	id   store.ActionID
+	attr api.Attributes
+	// scopes are those of the token.
+	scopes []string
+	// at is the moment of the track, as the store keeps it.
+	at time.Time
+}
+
+// readTracked reads and checks a request to track an action.
+func (s *server) readTracked(r *http.Request) (in tracked, err error) {
+	if in.id.UserID, err = pathUserID(r); err != nil {
+		return in, err
 	}
-	if id.Action, err = pathAction(r); err != nil {
-		return nil, err
+	if in.id.Action, err = pathAction(r); err != nil {
+		return in, err
 	}
-	var attr api.Attributes
-	if err := readJSON(r, &attr); err != nil {
-		return nil, err
+	attr := &in.attr
+	if err := readJSON(r, attr); err != nil {
+		return in, err
 	}
-	dropNulls(attr.Custom)
-	id.IdempotencyKey = attr.IdempotencyKey
-	if id.IdempotencyKey == "" {
-		id.IdempotencyKey = uuid.NewString()
+	if err := readCustom(attr.Custom); err != nil {
+		return in, err
 	}
-	if _, err := identifier("idempotencyKey", id.IdempotencyKey); err != nil {
-		return nil, err
+	if in.id.IdempotencyKey = attr.IdempotencyKey; in.id.IdempotencyKey == "" {
+		in.id.IdempotencyKey = uuid.NewString()
 	}
-	scopes, err := trackedScopes(attr.Scope)
+	if _, err := identifier("idempotencyKey", in.id.IdempotencyKey); err != nil {
+		return in, err
+	}
+	if in.scopes, err = trackedScopes(attr.Scope); err != nil {
+		return in, err
+	}
+	if err := checkSearched("email", attr.Email, "phoneNumber", attr.PhoneNumber, "username", attr.Username); err != nil {
+		return in, err
+	}
+	if err := checkTexts("redirectUrl", attr.RedirectURL); err != nil {
+		return in, err
+	}
+	attr.IPAddress = deviceAddress(attr.IPAddress)
+	attr.UserAgent, attr.Locale = cut(attr.UserAgent, maxText), cut(attr.Locale, maxText)
+	attr.DeviceID = cut(attr.DeviceID, maxDeviceID)
+	in.at = s.Now().UTC().Truncate(time.Millisecond)
+	return in, nil
+}
+
+// trackAction answers POST /v1/users/{userId}/actions/{action} (wire contract,
+// 6.1).
+func (s *server) trackAction(r *http.Request) (any, error) {
+	in, err := s.readTracked(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUser(store.User{
-		Email: attr.Email, PhoneNumber: attr.PhoneNumber, Username: attr.Username, Locale: attr.Locale, Custom: attr.Custom,
-	}); err != nil {
-		return nil, err
-	}
-	if !tenant(r).Authenticator.Active {
-		if s.inactive.tell(tenant(r).ID, s.Now()) {
-			s.Log.WarnContext(r.Context(), "the tenant's authenticator app is not active", "tenant", tenant(r).ID, "activate", s.ActivateAt)
+	t := tenant(r)
+	if !t.Authenticator.Active {
+		if s.inactive.tell(t.ID, s.Now()) {
+			s.Log.WarnContext(r.Context(), "the tenant's authenticator app is not active", "tenant", t.ID, "activate", s.ActivateAt)
 		}
 		return nil, &api.Error{
 			Status: http.StatusBadRequest, Code: api.CodeAuthenticatorNotFound,
 			Description: "The tenant has no active authenticator. Activate the authenticator app in its settings.",
 		}
 	}
-	if err := checkTexts(maxText, "ipAddress", attr.IPAddress, "userAgent", attr.UserAgent, "redirectUrl", attr.RedirectURL); err != nil {
-		return nil, err
-	}
-	if err := checkTexts(maxSearched, "deviceId", attr.DeviceID); err != nil {
-		return nil, err
-	}
-	claims := token.Claims{
-		TenantID: tenant(r).ID, UserID: id.UserID, Action: id.Action, IdempotencyKey: id.IdempotencyKey, Scopes: scopes,
-	}
-	var out api.TrackResponse
-	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		now := s.Now()
-		standing, err := tx.EnsureStanding(id, now)
-		if err != nil {
-			return err
-		}
-		user, f := standing.User, verifiedOf(standing.Authenticators)
-		claims.Incarnation = user.Incarnation
-		if describe(&user, attr) {
-			if err := tx.PutUser(user); err != nil {
-				return err
-			}
-		}
-		// An idempotency key that is known names the stored action: no state
-		// is ever reset, and of concurrent first tracks one makes it.
-		action := standing.Action
-		if !standing.HasAction {
-			action = store.Action{
-				ActionID: id, CreatedAt: now, StateUpdatedAt: now,
-				IPAddress: attr.IPAddress, UserAgent: attr.UserAgent, DeviceID: attr.DeviceID,
-				RedirectURL: attr.RedirectURL, Custom: attr.Custom,
-			}
-			if err := s.decide(r.Context(), tx, &action, user, f.enrolled()); err != nil {
-				return err
-			}
-			action.State = trackedState(action.Outcome, f.enrolled())
-			if err := tx.InsertAction(action); err != nil {
-				return err
-			}
-		}
-		out = api.TrackResponse{
-			IdempotencyKey:              id.IdempotencyKey,
-			State:                       action.State,
-			IsEnrolled:                  f.enrolled(),
-			AllowedVerificationMethods:  methods,
-			EnrolledVerificationMethods: f.methods(),
-			DefaultVerificationMethod:   f.preferred(user.DefaultMethod).Method,
-			RuleIDs:                     ruleIDs(action),
-		}
-		return nil
+	var standing store.Standing
+	err = s.decide(r.Context(), t, in, func(tx *store.Tx, d *decision) (err error) {
+		standing, err = s.track(tx, in, d)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	out.Token, err = s.Tokens.Issue(claims)
+	return s.trackResponse(t, in, standing)
+}
+
+// track stores the user's attributes and, unless its idempotency key is known,
+// the action with the decision on it. A known key names the stored action: no
+// state is ever reset, and of concurrent first tracks one makes it. But an action
+// of a deleted user of the same id is another one, and begins anew.
+func (s *server) track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
+	standing, err := tx.EnsureStanding(in.id, in.at)
 	if err != nil {
-		return nil, err
+		return standing, err
+	}
+	described := describe(&standing.User, in.attr)
+	known := standing.HasAction && mfa.Current(standing.Action, standing.User)
+	if !known {
+		now, err := s.gather(tx, in, standing)
+		if err != nil {
+			return standing, err
+		}
+		if !reflect.DeepEqual(d.facts, now) {
+			*d = decision{facts: now}
+			return standing, errUndecided
+		}
+	}
+	if described {
+		if err := tx.PutUser(standing.User); err != nil {
+			return standing, err
+		}
+	}
+	if known {
+		return standing, nil
+	}
+	if standing.HasAction {
+		if err := tx.DeleteAction(in.id); err != nil {
+			return standing, err
+		}
+	}
+	a := store.Action{
+		ActionID: in.id, CreatedAt: in.at, StateUpdatedAt: in.at,
+		IPAddress: in.attr.IPAddress, UserAgent: in.attr.UserAgent, DeviceID: in.attr.DeviceID,
+		RedirectURL: in.attr.RedirectURL, Custom: in.attr.Custom,
+		Outcome: d.outcome, Rules: d.rules, Incarnation: standing.User.Incarnation,
+	}
+	a.State, a.Newcomer = mfa.TrackedState(a.Outcome, mfa.FactorsOf(standing.Authenticators))
+	standing.Action, standing.HasAction = a, true
+	return standing, tx.InsertAction(a)
+}
+
+// trackResponse issues the token of a tracked action.
+func (s *server) trackResponse(t store.Tenant, in tracked, standing store.Standing) (out api.TrackResponse, err error) {
+	user, action, f := standing.User, standing.Action, mfa.FactorsOf(standing.Authenticators)
+	out = api.TrackResponse{
+		IdempotencyKey:              in.id.IdempotencyKey,
+		State:                       action.State,
+		IsEnrolled:                  f.Enrolled(),
+		AllowedVerificationMethods:  mfa.Methods,
+		EnrolledVerificationMethods: f.Methods(),
+		DefaultVerificationMethod:   f.Preferred(user.DefaultMethod).Method,
+		RuleIDs:                     ruleIDs(action),
+	}
+	claims := token.Claims{
+		TenantID: t.ID, UserID: in.id.UserID, Action: in.id.Action, IdempotencyKey: in.id.IdempotencyKey,
+		Incarnation: user.Incarnation, Epoch: user.Epoch, Scopes: in.scopes,
+	}
+	if out.Token, err = s.Tokens.Issue(claims); err != nil {
+		return out, err
+	}
+	inAddress := out.Token
+	if scopes := mfa.AddressScopes(in.scopes, action, f); !slices.Equal(scopes, in.scopes) {
+		claims.Scopes = scopes
+		if inAddress, err = s.Tokens.Issue(claims); err != nil {
+			return out, err
+		}
 	}
 	s.metrics.tracked.WithLabelValues(string(out.State)).Inc()
 	// One of the two URLs of the contract that carry a token.
-	out.URL = s.PublicURL + "/?token=" + url.QueryEscape(out.Token)
-	if attr.RedirectToSettings != nil && *attr.RedirectToSettings {
+	out.URL = s.PublicURL + "/?token=" + url.QueryEscape(inAddress)
+	if to := in.attr.RedirectToSettings; to != nil && *to {
 		// It gives no right: those are the token's scopes.
 		out.URL += "&" + api.QuerySettings + "=true"
 	}
@@ -149,50 +196,11 @@ func trackedScopes(scope string) ([]string, error) {
 	scopes := []string{api.ScopeRead}
 	for _, sc := range strings.Fields(scope) {
 		if !slices.Contains(token.AllScopes, sc) {
-			return nil, invalidRequest("scope may hold " + strings.Join(token.AllScopes, ", ") + ", with spaces between them.")
+			return nil, api.InvalidRequest("scope may hold " + strings.Join(token.AllScopes, ", ") + ", with spaces between them.")
 		}
 		if !slices.Contains(scopes, sc) {
 			scopes = append(scopes, sc)
 		}
 	}
 	return scopes, nil
-}
-
-// dropNulls takes the nulls out of custom data: they are absent values.
-func dropNulls(custom map[string]any) {
-	maps.DeleteFunc(custom, func(_ string, value any) bool { return value == nil })
-}
-
-// checkCustom admits the values that rules can compare.
-func checkCustom(custom map[string]any) error {
-	for key, value := range custom {
-		switch value.(type) {
-		case string, float64, bool:
-		default:
-			return invalidRequest(fmt.Sprintf("custom: the value of %.64q must be a string, a number or a boolean.", key))
-		}
-	}
-	return nil
-}
-
-// A reminder remembers when the log was told of something, such as a tenant
-// with nothing active: a line a minute is enough, however often it happens. The
-// zero reminder is ready.
-type reminder struct {
-	mu   sync.Mutex
-	told map[string]time.Time
-}
-
-// tell reports whether it is time to tell the log of it again.
-func (i *reminder) tell(what string, now time.Time) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if last, ok := i.told[what]; ok && now.Sub(last) < time.Minute {
-		return false
-	}
-	if i.told == nil {
-		i.told = map[string]time.Time{}
-	}
-	i.told[what] = now
-	return true
 }

@@ -6,31 +6,7 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/authsignal-wasm/sdk/internal/api"
 )
-
-func TestTrackedState(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		outcome  api.Outcome
-		enrolled bool
-		want     api.State
-	}{
-		{api.OutcomeChallenge, true, api.StateChallengeRequired},
-		{api.OutcomeChallenge, false, api.StateAllow},
-		{api.OutcomeAllow, true, api.StateAllow},
-		{api.OutcomeAllow, false, api.StateAllow},
-		{api.OutcomeReview, true, api.StateReviewRequired},
-		{api.OutcomeReview, false, api.StateReviewRequired},
-		{api.OutcomeBlock, true, api.StateBlock},
-		{api.OutcomeBlock, false, api.StateBlock},
-	} {
-		if got := trackedState(tt.outcome, tt.enrolled); got != tt.want {
-			t.Errorf("%s, enrolled %v: got %s, want %s", tt.outcome, tt.enrolled, got, tt.want)
-		}
-	}
-}
 
 func TestTrackANewUser(t *testing.T) {
 	t.Parallel()
@@ -87,7 +63,7 @@ func TestTrackStoresAttributesAndKeepsThoseNotGiven(t *testing.T) {
 	got := p.ok(p.api("GET", "/v1/users/u1", "")).object
 	want := map[string]any{
 		"isEnrolled": false, "email": "jane@example.com", "emailVerified": false,
-		"phoneNumber": "1234567890", "phoneNumberVerified": false, "username": "jane", "locale": "en",
+		"phoneNumber": "1234567890", "phoneNumberVerified": false, "userId": "u1", "username": "jane", "locale": "en",
 		"allowedVerificationMethods": []any{"AUTHENTICATOR_APP"}, "enrolledVerificationMethods": []any{},
 	}
 	if !reflect.DeepEqual(got, want) {

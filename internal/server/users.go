@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -19,27 +21,28 @@ const (
 	maxUsers     = 100
 )
 
-// user answers GET /v1/users/{userId} (wire contract, 6.6). An unknown user is
+// getUser answers GET /v1/users/{userId} (wire contract, 6.6). An unknown user is
 // an answer, not an error.
-func (s *server) user(r *http.Request) (any, error) {
+func (s *server) getUser(r *http.Request) (any, error) {
 	id, err := pathUserID(r)
 	if err != nil {
 		return nil, err
 	}
 	var u store.User
-	var f factors
+	var f mfa.Factors
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		if u, _, err = tx.User(id); err != nil {
 			return err
 		}
-		f, err = readFactors(tx, id)
+		f, err = mfa.ReadFactors(tx, id)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return api.User{
-		IsEnrolled:                  f.enrolled(),
+		UserID:                      id,
+		IsEnrolled:                  f.Enrolled(),
 		Email:                       u.Email,
 		EmailVerified:               u.EmailVerified,
 		PhoneNumber:                 u.PhoneNumber,
@@ -47,9 +50,9 @@ func (s *server) user(r *http.Request) (any, error) {
 		Username:                    u.Username,
 		DisplayName:                 u.DisplayName,
 		Locale:                      u.Locale,
-		AllowedVerificationMethods:  methods,
-		EnrolledVerificationMethods: f.methods(),
-		DefaultVerificationMethod:   f.preferred(u.DefaultMethod).Method,
+		AllowedVerificationMethods:  mfa.Methods,
+		EnrolledVerificationMethods: f.Methods(),
+		DefaultVerificationMethod:   f.Preferred(u.DefaultMethod).Method,
 		Custom:                      u.Custom,
 	}, nil
 }
@@ -70,7 +73,9 @@ func (s *server) updateUser(r *http.Request) (any, error) {
 	if err := decodeJSON(body, &in); err != nil {
 		return nil, err
 	}
-	dropNulls(in.Custom)
+	if err := readCustom(in.Custom); err != nil {
+		return nil, err
+	}
 	var raw map[string]any
 	if err := decodeJSON(body, &raw); err != nil {
 		return nil, err
@@ -131,15 +136,12 @@ func set[T any](to *T, value *T, body map[string]any, key string) {
 // checkUser checks the attributes of a user.
 func checkUser(u store.User) error {
 	if u.DefaultMethod != "" && !slices.Contains(enrollable, u.DefaultMethod) {
-		return invalidRequest("defaultVerificationMethod must be " + enrollableNames + ".")
+		return api.InvalidRequest("defaultVerificationMethod must be " + enrollableNames + ".")
 	}
-	if err := checkTexts(maxSearched, "email", u.Email, "phoneNumber", u.PhoneNumber, "username", u.Username); err != nil {
+	if err := checkSearched("email", u.Email, "phoneNumber", u.PhoneNumber, "username", u.Username); err != nil {
 		return err
 	}
-	if err := checkTexts(maxText, "displayName", u.DisplayName, "locale", u.Locale); err != nil {
-		return err
-	}
-	return checkCustom(u.Custom)
+	return checkTexts("displayName", u.DisplayName, "locale", u.Locale)
 }
 
 // deleteUser answers DELETE /v1/users/{userId} (wire contract, 6.6): the user
@@ -155,7 +157,7 @@ func (s *server) deleteUser(r *http.Request) (any, error) {
 		return nil, err
 	}
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		return manage.DeleteUser(tx, tenant(r), id, q.Get("actions") == "true", manage.ByBackend, s.Now())
+		return manage.DeleteUser(tx, tenant(r), id, q.Get("actions") == "true", mfa.ByBackend, s.Now())
 	})
 	if err != nil {
 		return nil, err
@@ -163,10 +165,10 @@ func (s *server) deleteUser(r *http.Request) (any, error) {
 	return api.Success{Success: true}, nil
 }
 
-// users answers GET /v1/users (wire contract, 6.6). Filters compare exactly,
+// listUsers answers GET /v1/users (wire contract, 6.6). Filters compare exactly,
 // and all of them must hold. The filter token stands for the user of a client
-// token; one that is not valid is nobody's.
-func (s *server) users(r *http.Request) (any, error) {
+// token; one that is not valid matches no user.
+func (s *server) listUsers(r *http.Request) (any, error) {
 	q, err := query(r)
 	if err != nil {
 		return nil, err
@@ -189,16 +191,16 @@ func (s *server) users(r *http.Request) (any, error) {
 		return nil, err
 	}
 	out := api.QueryUsersResponse{Users: []api.ListedUser{}}
-	incarnation := ""
+	counts := func(store.User) bool { return true }
 	if text := q.Get("token"); text != "" {
 		c, err := s.Tokens.Parse(text)
 		if err != nil || c.TenantID != tenant(r).ID {
 			return out, nil
 		}
-		f.ID, incarnation = c.UserID, c.Incarnation
+		f.ID, counts = c.UserID, func(u store.User) bool { return mfa.Counts(c, u) }
 	}
 	if f.ID == "" && f.Email == "" && f.PhoneNumber == "" && f.Username == "" {
-		return nil, invalidRequest("At least one of email, phoneNumber, username and token is required.")
+		return nil, api.InvalidRequest("At least one of email, phoneNumber, username and token is required.")
 	}
 	f.Limit = limit + 1 // to know whether there are more
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
@@ -208,7 +210,7 @@ func (s *server) users(r *http.Request) (any, error) {
 			out.LastEvaluatedUserID = list[limit-1].ID
 		}
 		for _, u := range list {
-			if incarnation == "" || incarnation == u.Incarnation {
+			if counts(u.User) {
 				out.Users = append(out.Users, listedUser(u))
 			}
 		}
@@ -243,7 +245,23 @@ func listLimit(q url.Values) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, invalidRequest("limit must be a number from 1 to 100.")
+		return 0, api.InvalidRequest(fmt.Sprintf("limit must be a number from 1 to %d.", maxUsers))
 	}
 	return min(n, maxUsers), nil
+}
+
+// endTokens answers DELETE /v1/users/{userId}/tokens, which is not in the public
+// API: the tokens of the user that have been issued are void.
+func (s *server) endTokens(r *http.Request) (any, error) {
+	id, err := pathUserID(r)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
+		return manage.EndTokens(tx, id, mfa.ByBackend, s.Now())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.Success{Success: true}, nil
 }

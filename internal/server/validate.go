@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -16,14 +17,14 @@ const (
 	errActionIsInvalid = "Action is invalid."
 )
 
-// validate answers POST /v1/validate (wire contract, 6.2). It changes nothing.
-func (s *server) validate(r *http.Request) (any, error) {
+// validateToken answers POST /v1/validate (wire contract, 6.2). It changes nothing.
+func (s *server) validateToken(r *http.Request) (any, error) {
 	var in api.ValidateRequest
 	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
 	if in.Token == "" {
-		return nil, invalidRequest("token is required.")
+		return nil, api.InvalidRequest("token is required.")
 	}
 	c, err := s.Tokens.Parse(in.Token)
 	switch {
@@ -34,19 +35,20 @@ func (s *server) validate(r *http.Request) (any, error) {
 	case in.Action != "" && in.Action != c.Action:
 		return api.ValidateResponse{Error: errActionIsInvalid}, nil
 	}
-	var action store.Action
+	var subject mfa.Subject
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		_, action, err = subject(tx, c)
+		subject, err = mfa.ReadSubject(tx, tenant(r), c)
 		return err
 	})
-	if errors.Is(err, errNoSubject) {
+	if errors.Is(err, mfa.ErrVoid) {
 		return api.ValidateResponse{Error: errTokenIsInvalid}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	action := subject.Action
 	return api.ValidateResponse{
-		IsValid:            action.State == api.StateChallengeSucceeded,
+		IsValid:            mfa.Succeeded(action),
 		State:              action.State,
 		StateUpdatedAt:     &api.Time{Time: action.StateUpdatedAt},
 		UserID:             c.UserID,

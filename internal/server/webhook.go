@@ -7,40 +7,13 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
-	"github.com/authsignal-wasm/sdk/internal/token"
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
 // settling bounds the second transaction of a verification.
 const settling = 10 * time.Second
-
-// enqueue tells the tenant's webhook of what the transaction does. It is sent
-// later, if the transaction is kept.
-func enqueue(tx *store.Tx, t store.Tenant, eventType string, data any, now time.Time) error {
-	if t.WebhookURL == "" {
-		return nil
-	}
-	e, err := webhook.NewEvent(t.ID, eventType, data, now)
-	if err != nil {
-		return err
-	}
-	return tx.Enqueue(e)
-}
-
-// authenticatorCreated tells of an enrollment that was completed.
-func (s *server) authenticatorCreated(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time) error {
-	return enqueue(tx, t, api.EventAuthenticatorCreated, api.AuthenticatorCreated{
-		UserID: a.UserID, UserAuthenticatorID: a.ID, VerificationMethod: a.Method, CreatedAt: api.Time{Time: a.CreatedAt},
-	}, now)
-}
-
-// A question is an accepted code whose action waits for the webhook's consent.
-type question struct {
-	action        store.ActionID
-	authenticator store.Authenticator
-	verifiedAt    time.Time
-}
 
 // consentOf names how a webhook was asked: "consented", "refused" by its status,
 // or "failed" without one.
@@ -67,9 +40,9 @@ func (s *server) audit(ctx context.Context, tenantID string, e store.AuditEvent)
 }
 
 // ask asks the webhook whether an action may become CHALLENGE_SUCCEEDED, and
-// moves it if so (wire contract, section 11). No transaction is open while the
-// webhook thinks. Before, one has spent the code and completed the enrollment,
-// if it was one; after, a second one moves the action, if it still can.
+// moves it if so (wire contract, section 11). No transaction is open meanwhile.
+// Before, one has spent the code and completed the enrollment, if it was one;
+// after, a second one moves the action, if it still can.
 //
 // Whatever happens in between, the action fails closed: it has not moved, the
 // code is used up, and the user enters a new one. That is so when the webhook
@@ -82,20 +55,17 @@ func (s *server) audit(ctx context.Context, tenantID string, e store.AuditEvent)
 //
 // Two right codes at once, of two steps, here or on two replicas, ask twice;
 // the first answer moves the action, and the second finds it moved.
-func (s *server) ask(ctx context.Context, t store.Tenant, c token.Claims, q question) error {
+func (s *server) ask(ctx context.Context, c mfa.Consent) error {
 	// A page that goes away must not leave the webhook and the action at odds.
 	ctx = context.WithoutCancel(ctx)
-	event, err := webhook.NewEvent(t.ID, api.EventActionVerify, api.ActionVerify{
-		UserID: q.action.UserID, Action: q.action.Action, IdempotencyKey: q.action.IdempotencyKey,
-		VerifiedAt: api.Time{Time: q.verifiedAt}, State: api.StateChallengeSucceeded,
-		VerificationMethod: q.authenticator.Method, UserAuthenticatorID: q.authenticator.ID,
-	}, q.verifiedAt)
+	t := c.Subject.Tenant
+	event, err := webhook.NewEvent(t.ID, api.EventActionVerify, c.Question(), c.VerifiedAt)
 	if err != nil {
-		return s.incomplete(ctx, q, err)
+		return s.incomplete(ctx, c, err)
 	}
 	secrets, err := s.Store.ActiveSecrets(ctx, t.ID, s.Now())
 	if err != nil {
-		return s.incomplete(ctx, q, err)
+		return s.incomplete(ctx, c, err)
 	}
 	target := webhook.Target{URL: t.WebhookURL, Secrets: secrets}
 	began := time.Now()
@@ -104,41 +74,28 @@ func (s *server) ask(ctx context.Context, t store.Tenant, c token.Claims, q ques
 	s.metrics.consent(result, time.Since(began))
 	if err != nil {
 		s.Log.WarnContext(ctx, "webhook did not consent", "type", event.Type, "eventId", event.ID, "error", err)
-		s.audit(ctx, t.ID, store.AuditEvent{At: s.Now(), Kind: store.AuditWebhookRefused, ActionID: q.action, Detail: map[string]any{
-			"eventId": event.ID, "userAuthenticatorId": q.authenticator.ID, "result": result,
+		s.audit(ctx, t.ID, store.AuditEvent{At: s.Now(), Kind: store.AuditWebhookRefused, ActionID: c.Subject.Action.ActionID, Detail: map[string]any{
+			"eventId": event.ID, "userAuthenticatorId": c.Authenticator.ID, "result": result,
 		}})
-		return invalidRequest("The webhook did not consent to the verification. The code is used up; enter a new one to try again.")
+		return api.InvalidRequest("The webhook did not consent to the verification. The code is used up; enter a new one to try again.")
 	}
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
-	err = s.Store.Update(ctx, t.ID, func(tx *store.Tx) error {
-		standing, err := lockSubject(tx, c)
-		if err != nil {
-			return err
-		}
-		ok, moves := verifiable(standing.Action.State)
-		if !ok {
-			return notVerifiable(standing.Action.State)
-		}
-		if !moves {
-			return nil
-		}
-		return tx.CompleteAction(q.action, standing.Action.State, q.authenticator.ID, s.Now())
-	})
+	err = s.Store.Update(ctx, t.ID, func(tx *store.Tx) error { return c.Complete(tx, s.Now()) })
 	if errors.Is(err, store.ErrActionMoved) {
-		return invalidRequest("The action was changed while it was verified. The code is used up.")
+		return api.InvalidRequest("The action was changed while it was verified. The code is used up.")
 	}
 	var refused *api.Error
-	if err == nil || errors.Is(err, errNoSubject) || errors.As(err, &refused) {
+	if err == nil || errors.As(err, &refused) {
 		return err
 	}
-	return s.incomplete(ctx, q, err)
+	return s.incomplete(ctx, c, err)
 }
 
 // incomplete is an error of the server's own once a code is spent: what the
 // caller may do differs from what it may after other such errors.
-func (s *server) incomplete(ctx context.Context, q question, err error) error {
-	s.Log.ErrorContext(ctx, "complete a verification", "userAuthenticatorId", q.authenticator.ID, "error", err)
+func (s *server) incomplete(ctx context.Context, c mfa.Consent, err error) error {
+	s.Log.ErrorContext(ctx, "complete a verification", "userAuthenticatorId", c.Authenticator.ID, "error", err)
 	return &api.Error{
 		Status: http.StatusInternalServerError, Code: api.CodeInternalError,
 		Description: "The server could not complete the verification. The code is used up; enter a new one to try again.",

@@ -32,16 +32,22 @@ type Action struct {
 	// they were then; the first one decided.
 	Outcome api.Outcome
 	Rules   []api.Rule
+	// Incarnation is that of the user that the action was tracked for.
+	Incarnation string
+	// Newcomer reports that the state is ALLOW, instead of CHALLENGE_REQUIRED,
+	// only because the user was not enrolled. A state that the backend sets
+	// stands by itself.
+	Newcomer bool
 }
 
 const actionColumns = `user_id, action, idempotency_key, state, created_at, state_updated_at,
-	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules`
+	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, newcomer`
 
 func scanAction(row interface{ Scan(...any) error }) (a Action, err error) {
 	var created, updated int64
 	var custom, rules string
 	err = row.Scan(&a.UserID, &a.Action, &a.IdempotencyKey, &a.State, &created, &updated,
-		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom, &a.Outcome, &rules)
+		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom, &a.Outcome, &rules, &a.Incarnation, &a.Newcomer)
 	if err != nil {
 		return Action{}, err
 	}
@@ -129,10 +135,10 @@ func (t *Tx) InsertAction(a Action) error {
 	}
 	err = t.later(write{query: `
 		INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, created_at, state_updated_at,
-			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, newcomer)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		args: []any{t.tenant, a.UserID, a.Action, a.IdempotencyKey, a.State, millis(a.CreatedAt), millis(a.StateUpdatedAt),
-			a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules)}})
+			a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules), a.Incarnation, a.Newcomer}})
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
@@ -163,20 +169,38 @@ func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string,
 	return t.countState(id.Action, api.StateChallengeSucceeded, at)
 }
 
-// SetState moves an action to a state; moved is false when it is there, or
-// there is no such action.
+// SetState moves an action to a state, which then stands by itself and not
+// because the user was not enrolled; moved is false when that is so already, or
+// the action does not exist.
 func (t *Tx) SetState(id ActionID, state api.State, at time.Time) (moved bool, err error) {
 	n, err := t.exec(`
-		UPDATE actions SET state = ?, state_updated_at = ?
+		UPDATE actions SET state = ?, state_updated_at = ?, newcomer = FALSE
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state <> ?`,
 		state, millis(at), t.tenant, id.UserID, id.Action, id.IdempotencyKey, state)
 	if err != nil {
 		return false, fmt.Errorf("set state of action: %w", err)
 	}
-	if n == 0 {
-		return false, nil
+	if n == 1 {
+		return true, t.countState(id.Action, state, at)
 	}
-	return true, t.countState(id.Action, state, at)
+	n, err = t.exec(`
+		UPDATE actions SET state_updated_at = ?, newcomer = FALSE
+		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND newcomer`,
+		millis(at), t.tenant, id.UserID, id.Action, id.IdempotencyKey)
+	if err != nil {
+		return false, fmt.Errorf("set state of action: %w", err)
+	}
+	return n == 1, nil
+}
+
+// DeleteAction removes an action.
+func (t *Tx) DeleteAction(id ActionID) error {
+	_, err := t.exec(`DELETE FROM actions WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
+		t.tenant, id.UserID, id.Action, id.IdempotencyKey)
+	if err != nil {
+		return fmt.Errorf("delete action: %w", err)
+	}
+	return nil
 }
 
 // DeleteActions removes all actions of a user.

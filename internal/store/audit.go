@@ -31,18 +31,20 @@ const (
 	AuditAuthenticatorDeleted = "authenticator.deleted"
 	AuditAuthenticatorUnlock  = "authenticator.unlocked"
 	AuditUserDeleted          = "user.deleted"
+	AuditTokensEnded          = "tokens.ended" // all of a user
 	AuditConfiguration        = "configuration.changed"
 	AuditActionUpdated        = "action.updated"   // by the backend
 	AuditWebhookRefused       = "webhook.refused"  // no consent to a verification
 	AuditWebhookDead          = "webhook.dead"     // an event was given up
 	AuditRequestsLimited      = "requests.limited" // 429, of an address with a token of the tenant
+	AuditKeysRefused          = "keys.refused"     // wrong keys of an address
 )
 
 // AuditKinds are all of them.
 var AuditKinds = []string{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
-	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditConfiguration, AuditActionUpdated,
-	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited,
+	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
+	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited, AuditKeysRefused,
 }
 
 const auditColumns = `audit_id, at, kind, user_id, action, idempotency_key, detail`

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
@@ -16,19 +17,32 @@ import (
 // ActionSettings returns what is set for an action; found is false when
 // nothing is. It is not to be changed: others have it too.
 func (t *Tx) ActionSettings(action string) (s api.ActionSettings, found bool, err error) {
-	type settings struct {
-		api.ActionSettings
-		found bool
-	}
 	if t.changed { // the cache knows nothing of that yet, and perhaps never will
 		return t.readActionSettings(action)
 	}
-	got, err := lookUp(&t.store.cache, t.generation, settingsKey{t.tenant, action}, func() (settings, bool, error) {
+	got, err := lookUp(&t.store.cache, t.generation, settingsKey{t.tenant, action}, func() (foundSettings, bool, error) {
 		s, found, err := t.readActionSettings(action)
-		return settings{s, found}, true, err
+		return foundSettings{s, found}, true, err
 	})
 	return got.ActionSettings, got.found, err
 }
+
+// foundSettings are what the cache keeps for an action.
+type foundSettings struct {
+	api.ActionSettings
+	found bool
+}
+
+// ActionSettings is that of a transaction which reads nothing else.
+func (s *Store) ActionSettings(ctx context.Context, tenantID, action string) (settings api.ActionSettings, found bool, err error) {
+	got, err := lookUp(&s.cache, s.cache.generation.Load(), settingsKey{tenantID, action}, func() (foundSettings, bool, error) {
+		settings, found, err := readSettings(s.db.QueryRowContext(ctx, s.dialect.rebind(selectSettings), tenantID, action))
+		return foundSettings{settings, found}, true, err
+	})
+	return got.ActionSettings, got.found, err
+}
+
+const selectSettings = `SELECT settings FROM action_settings WHERE tenant_id = ? AND action = ?`
 
 // ActionSettingsForChange is ActionSettings for one who is going to change
 // them: as they are in the database now, not as the cache remembers them, and
@@ -39,8 +53,12 @@ func (t *Tx) ActionSettingsForChange(action string) (s api.ActionSettings, found
 }
 
 func (t *Tx) readActionSettings(action string) (s api.ActionSettings, found bool, err error) {
+	return readSettings(t.queryRow(selectSettings, t.tenant, action))
+}
+
+func readSettings(row row) (s api.ActionSettings, found bool, err error) {
 	var text string
-	err = t.queryRow(`SELECT settings FROM action_settings WHERE tenant_id = ? AND action = ?`, t.tenant, action).Scan(&text)
+	err = row.Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return api.ActionSettings{}, false, nil
 	}

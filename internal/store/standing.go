@@ -17,13 +17,20 @@ type Standing struct {
 	HasUser, HasAction bool
 }
 
-// LockStanding reads where a user and an action stand, for a transaction that
-// will write: like LockUser, and then all that the lock protects.
-func (t *Tx) LockStanding(id ActionID) (s Standing, err error) {
+// Standing reads where a user and an action stand.
+func (t *Tx) Standing(id ActionID) (Standing, error) { return t.standing(id, "") }
+
+// LockStanding is Standing for a transaction that will write: like LockUser,
+// and then all that the lock protects.
+func (t *Tx) LockStanding(id ActionID) (Standing, error) {
+	return t.standing(id, t.dialect.forUpdate)
+}
+
+func (t *Tx) standing(id ActionID, lock string) (s Standing, err error) {
 	err = t.readAll(
 		read{
 			// The lock comes first: what is read after it is what it waited for.
-			`SELECT ` + userColumns + ` FROM users WHERE tenant_id = ? AND user_id = ?` + t.dialect.forUpdate,
+			`SELECT ` + userColumns + ` FROM users WHERE tenant_id = ? AND user_id = ?` + lock,
 			[]any{t.tenant, id.UserID},
 			func(r rows) (err error) {
 				if s.HasUser = r.Next(); s.HasUser {

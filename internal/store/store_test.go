@@ -170,7 +170,7 @@ func TestUserRoundTrip(t *testing.T) {
 		}
 		want = User{
 			"u", "e@x.org", true, "123", true, "name", "Display", "de",
-			api.SMS, map[string]any{"n": 1.5, "b": true}, want.Incarnation, now,
+			api.SMS, map[string]any{"n": 1.5, "b": true}, want.Incarnation, 0, now,
 		}
 		return tx.PutUser(want)
 	})

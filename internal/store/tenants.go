@@ -37,6 +37,8 @@ func readTenant(row row) (t Tenant, err error) {
 		return Tenant{}, err
 	}
 	t.CreatedAt = moment(created)
+	// What was stored before the setting existed lacks it.
+	t.Authenticator.MaxAuthenticators = api.DefaultMaxAuthenticators
 	return t, errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
 }
 

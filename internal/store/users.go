@@ -27,7 +27,9 @@ type User struct {
 	Custom        map[string]any
 	// Incarnation tells the user from a deleted one of the same id.
 	Incarnation string
-	CreatedAt   time.Time
+	// Epoch is that of the user's tokens: those of an earlier one are void.
+	Epoch     int64
+	CreatedAt time.Time
 }
 
 // User returns a user; found is false when there is none.
@@ -53,14 +55,14 @@ func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
 }
 
 const userColumns = `user_id, email, email_verified, phone_number, phone_number_verified, username, display_name,
-	locale, default_method, custom, incarnation, created_at`
+	locale, default_method, custom, incarnation, epoch, created_at`
 
 // scanUser reads userColumns, and what else the row has.
 func scanUser(row interface{ Scan(...any) error }, more ...any) (u User, err error) {
 	var created int64
 	var custom string
 	err = row.Scan(append([]any{&u.ID, &u.Email, &u.EmailVerified, &u.PhoneNumber, &u.PhoneNumberVerified,
-		&u.Username, &u.DisplayName, &u.Locale, &u.DefaultMethod, &custom, &u.Incarnation, &created}, more...)...)
+		&u.Username, &u.DisplayName, &u.Locale, &u.DefaultMethod, &custom, &u.Incarnation, &u.Epoch, &created}, more...)...)
 	if err != nil {
 		return User{}, err
 	}
@@ -110,6 +112,19 @@ func encodeCustom(custom map[string]any) (string, error) {
 		return "", fmt.Errorf("custom: %w", err)
 	}
 	return string(b), nil
+}
+
+// EndTokens voids the tokens of a user that have been issued: it begins a new
+// epoch, which it returns. found is false when there is no such user.
+func (t *Tx) EndTokens(userID string) (epoch int64, found bool, err error) {
+	err = t.queryRow(`UPDATE users SET epoch = epoch + 1 WHERE tenant_id = ? AND user_id = ? RETURNING epoch`, t.tenant, userID).Scan(&epoch)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("end tokens: %w", err)
+	}
+	return epoch, true, nil
 }
 
 // DeleteUser removes a user and all authenticators. Actions stay.

@@ -44,14 +44,34 @@ type Claims struct {
 	// Incarnation is that of the user, so that a token does not outlive its
 	// user, even if one of the same id follows.
 	Incarnation string
+	// Epoch is that of the user's tokens, which ends them before they expire.
+	Epoch int64
 	// Scopes are the rights to the user's authenticators.
 	Scopes []string
 	// IssuedAt is read by Parse; Issue takes the current time.
 	IssuedAt time.Time
+	// ExpiresAt is read by Parse. Issue takes the end of a whole life; one that
+	// is set and sooner stands.
+	ExpiresAt time.Time
 }
 
 // Has reports whether the token carries a scope.
 func (c Claims) Has(scope string) bool { return slices.Contains(c.Scopes, scope) }
+
+// ErrScope: a token was to carry a scope that the one before it lacks.
+var ErrScope = errors.New("the token does not carry this scope")
+
+// Narrowed returns the claims with some of their scopes, for a token that
+// expires when this one does.
+func (c Claims) Narrowed(scopes ...string) (Claims, error) {
+	for _, s := range scopes {
+		if !c.Has(s) {
+			return Claims{}, ErrScope
+		}
+	}
+	c.Scopes = scopes
+	return c, nil
+}
 
 // An Issuer issues and parses the tokens of one server.
 type Issuer struct {
@@ -69,8 +89,33 @@ type Issuer struct {
 // payload is the JSON of a token.
 type payload struct {
 	jwt.RegisteredClaims
-	Scope string `json:"scope"`
-	Other other  `json:"other"`
+	// Audience is one text (wire contract, section 11, row 28), for which the
+	// library has only a switch for the whole process.
+	Audience audience `json:"aud"`
+	Scope    string   `json:"scope"`
+	Other    other    `json:"other"`
+}
+
+// GetAudience implements jwt.Claims.
+func (p payload) GetAudience() (jwt.ClaimStrings, error) {
+	return jwt.ClaimStrings{string(p.Audience)}, nil
+}
+
+// An audience is written as a text, and read from a text or, as tokens had it
+// before, a list of one.
+type audience string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *audience) UnmarshalJSON(b []byte) error {
+	var list jwt.ClaimStrings
+	if err := list.UnmarshalJSON(b); err != nil {
+		return err
+	}
+	if len(list) != 1 {
+		return ErrInvalid
+	}
+	*a = audience(list[0])
+	return nil
 }
 
 type other struct {
@@ -79,23 +124,29 @@ type other struct {
 	ActionCode     string `json:"actionCode"`
 	IdempotencyKey string `json:"idempotencyKey"`
 	Incarnation    string `json:"incarnation,omitempty"`
+	Epoch          int64  `json:"epoch,omitempty"`
 }
 
-// Issue signs a token that lives for TTL from now.
+// Issue signs a token that lives for TTL from now, or until c.ExpiresAt if that
+// is sooner.
 func (i *Issuer) Issue(c Claims) (string, error) {
 	now := i.Now()
 	party := i.party(c.TenantID)
+	expires := now.Add(i.TTL)
+	if !c.ExpiresAt.IsZero() && c.ExpiresAt.Before(expires) {
+		expires = c.ExpiresAt
+	}
 	t := jwt.NewWithClaims(jwt.SigningMethodHS256, payload{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    party,
-			Audience:  jwt.ClaimStrings{party},
 			Subject:   c.UserID,
 			IssuedAt:  jwt.NewNumericDate(now),
-			ExpiresAt: jwt.NewNumericDate(now.Add(i.TTL)),
+			ExpiresAt: jwt.NewNumericDate(expires),
 			ID:        uuid.NewString(),
 		},
-		Scope: strings.Join(c.Scopes, " "),
-		Other: other{c.TenantID, c.UserID, c.Action, c.IdempotencyKey, c.Incarnation},
+		Audience: audience(party),
+		Scope:    strings.Join(c.Scopes, " "),
+		Other:    other{c.TenantID, c.UserID, c.Action, c.IdempotencyKey, c.Incarnation, c.Epoch},
 	})
 	keys := i.Keys()
 	if len(keys) == 0 || len(keys[0].Secret) < minKeySize {
@@ -127,7 +178,7 @@ func (i *Issuer) Parse(s string) (Claims, error) {
 		return Claims{}, ErrInvalid
 	}
 	party := i.party(p.Other.TenantID)
-	if p.Issuer != party || len(p.Audience) != 1 || p.Audience[0] != party ||
+	if p.Issuer != party || string(p.Audience) != party ||
 		p.Subject == "" || p.Subject != p.Other.UserID || p.IssuedAt == nil {
 		return Claims{}, ErrInvalid
 	}
@@ -140,8 +191,10 @@ func (i *Issuer) Parse(s string) (Claims, error) {
 		Action:         p.Other.ActionCode,
 		IdempotencyKey: p.Other.IdempotencyKey,
 		Incarnation:    p.Other.Incarnation,
+		Epoch:          p.Other.Epoch,
 		Scopes:         strings.Fields(p.Scope),
 		IssuedAt:       p.IssuedAt.Time,
+		ExpiresAt:      p.ExpiresAt.Time,
 	}, nil
 }
 

@@ -20,8 +20,8 @@ var (
 	newKey = Key{"new", bytes.Repeat([]byte{2}, 32)}
 	start  = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	claims = Claims{
-		TenantID: "t1", UserID: "u1", Action: "signIn", IdempotencyKey: "k1", Incarnation: "i1",
-		Scopes: []string{api.ScopeRead, api.ScopeAdd}, IssuedAt: start,
+		TenantID: "t1", UserID: "u1", Action: "signIn", IdempotencyKey: "k1", Incarnation: "i1", Epoch: 3,
+		Scopes: []string{api.ScopeRead, api.ScopeAdd}, IssuedAt: start, ExpiresAt: start.Add(10 * time.Minute),
 	}
 )
 
@@ -48,7 +48,7 @@ func TestParseReturnsWhatWasIssued(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.IssuedAt = got.IssuedAt.UTC()
+	got.IssuedAt, got.ExpiresAt = got.IssuedAt.UTC(), got.ExpiresAt.UTC()
 	if !reflect.DeepEqual(got, claims) {
 		t.Errorf("got %+v, want %+v", got, claims)
 	}
@@ -76,9 +76,9 @@ func TestIssueWritesTheContractsClaims(t *testing.T) {
 	delete(payload, "jti")
 	want := map[string]any{
 		"iat": float64(start.Unix()), "exp": float64(start.Unix() + 600), "sub": "u1",
-		"iss": "http://127.0.0.1:4000/t1", "aud": []any{"http://127.0.0.1:4000/t1"},
+		"iss": "http://127.0.0.1:4000/t1", "aud": "http://127.0.0.1:4000/t1",
 		"scope": "read:authenticators add:authenticators",
-		"other": map[string]any{"tenantId": "t1", "userId": "u1", "actionCode": "signIn", "idempotencyKey": "k1", "incarnation": "i1"},
+		"other": map[string]any{"tenantId": "t1", "userId": "u1", "actionCode": "signIn", "idempotencyKey": "k1", "incarnation": "i1", "epoch": float64(3)},
 	}
 	if !reflect.DeepEqual(payload, want) {
 		t.Errorf("payload:\ngot  %v\nwant %v", payload, want)

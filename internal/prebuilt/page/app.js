@@ -18,6 +18,8 @@ let token = startToken;
 let mayAdd = yes("mayAdd");
 let mayRemove = yes("mayRemove");
 let enrolled = yes("enrolled");
+/** The failure of a user who has as many authenticators as the tenant allows. */
+const tooMany = data.most === "1" ? "single" : "full";
 /** What follows a code that was right: finish, enroll or settings. */
 let then = data.then;
 /** Whether the settings have been reached: what is given up then leads back to them. */
@@ -81,10 +83,18 @@ function follow(element) {
 
 const canQuit = Boolean(opened || data.return);
 
-/** Goes back with the token, whatever has come of it: the backend asks. */
-function goBack() {
+/**
+ * Goes back with a token, whatever the outcome: the backend asks. Histories and
+ * access logs keep addresses, so that the token has the scope to read and no
+ * other. One that is void or has expired has no rights to lose.
+ */
+async function goBack() {
+  const result = await call("POST", "token", { scope: "read:authenticators" });
+  if (!result.data && !["expired_token", "unauthorized"].includes(result.errorCode)) {
+    return fail(pauses[result.errorCode] ?? "internal", goBack);
+  }
   const url = new URL(data.return);
-  url.searchParams.set("token", token);
+  url.searchParams.set("token", result.data?.accessToken ?? token);
   location.replace(url);
 }
 
@@ -233,7 +243,7 @@ async function enroll() {
   const result = await authsignal.totp.enroll();
   figure.setAttribute("aria-busy", "false");
   if (!result.data) {
-    if (!ended(result)) fail(pauses[result.errorCode] ?? (result.errorCode === "invalid_request" ? "single" : "internal"), enroll);
+    if (!ended(result)) fail(pauses[result.errorCode] ?? (result.errorCode === "invalid_request" ? tooMany : "internal"), enroll);
     return;
   }
   const { uri, secret, qrCode } = result.data;
@@ -263,17 +273,18 @@ $("copy").addEventListener("click", async () => {
 
 // Settings.
 
-/** Calls the client API with the token; the SDKs have no method for these two. */
-async function call(method, id = "") {
+/** Calls the client API with the token, where the SDKs have no method. */
+async function call(method, path, body) {
   let response;
   try {
-    response = await fetch(`${baseUrl}/client/user-authenticators${id && "/" + encodeURIComponent(id)}`, {
+    response = await fetch(`${baseUrl}/client/${path}`, {
       method,
-      headers: { Authorization: `Bearer ${token}` },
+      headers: { Authorization: `Bearer ${token}`, ...(body && { "Content-Type": "application/json" }) },
+      body: body && JSON.stringify(body),
       signal: AbortSignal.timeout?.(10_000),
     });
-    const body = await response.json();
-    return "error" in body ? { errorCode: body.errorCode } : { data: body };
+    const answer = await response.json();
+    return "error" in answer ? { errorCode: answer.errorCode } : { data: answer };
   } catch {
     return { errorCode: "network_error" };
   }
@@ -287,7 +298,7 @@ async function settings() {
     show("settings");
   }
   list.setAttribute("aria-busy", "true");
-  const result = await call("GET");
+  const result = await call("GET", "user-authenticators");
   list.setAttribute("aria-busy", "false");
   if (!result.data) {
     if (!ended(result)) fail(pauses[result.errorCode] ?? "internal", settings);
@@ -297,7 +308,7 @@ async function settings() {
   enrolled = items.length > 0;
   $("settings-text").hidden = !enrolled;
   $("settings-empty").hidden = enrolled;
-  const more = !enrolled || yes("multiple");
+  const more = items.length < Number(data.most);
   $("add").hidden = !yes("active") || !more || (enrolled && !mayAdd);
   const app = items.some((item) => item.verificationMethod === "AUTHENTICATOR_APP");
   $("unlock").hidden = !app || !yes("mayVerify") || (mayRemove && (mayAdd || !more));
@@ -332,13 +343,15 @@ function row(item, last) {
     if (element.getAttribute("aria-busy") === "true") return;
     element.setAttribute("aria-busy", "true");
     $("settings-error").textContent = "";
-    const result = await call("DELETE", item.userAuthenticatorId);
+    const result = await call("DELETE", "user-authenticators/" + encodeURIComponent(item.userAuthenticatorId));
     element.setAttribute("aria-busy", "false");
     // One that is gone already is as good as removed.
     if (!result.data && result.errorCode !== "not_found") {
       if (!ended(result)) $("settings-error").textContent = text("error.list");
       return;
     }
+    // The removal has voided the token that it was done with.
+    if (result.data) authsignal.setToken((token = result.data.accessToken));
     notice(text("page.removed"));
     $("settings-title").focus();
     await settings();

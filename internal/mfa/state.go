@@ -1,4 +1,4 @@
-package server
+package mfa
 
 import (
 	"slices"
@@ -24,7 +24,7 @@ const (
 	updated          event = "update by the backend"
 )
 
-// untracked is the state of an action that there is not yet; unchanged and
+// untracked is the state of an action that does not exist yet; unchanged and
 // given are the states to which an event leads that are not fixed ones: the
 // one before, and the one that the backend names.
 const (
@@ -34,12 +34,14 @@ const (
 )
 
 // transitions is the state machine of an action: wire contract, section 9,
-// with section 11, rows 6, 7, 17 and 26. What is not in it is refused. Tokens
-// that expire, validate, get and query change nothing and are no events.
+// with section 4.2 and section 11, rows 6, 7, 17 and 26. What is not in it is
+// refused. Tokens that expire, validate, get and query change nothing and are
+// no events.
 //
-// Enrolled is whoever has a verified factor, one that is never challenged here
-// too: such a user gets CHALLENGE_REQUIRED, not ALLOW, and is let through by
-// the backend alone, which verifies that factor and updates the action.
+// A user is enrolled with any verified factor, also one that is never
+// challenged here: such a user gets CHALLENGE_REQUIRED, not ALLOW, and only the
+// backend, which verifies that factor and updates the action, lets the user
+// through.
 var transitions = []struct {
 	from []api.State
 	on   []event
@@ -53,10 +55,15 @@ var transitions = []struct {
 	{api.States, events(trackedAgain), unchanged},
 	{states(api.StateChallengeRequired, api.StateAllow), events(codeAccepted, enrollmentEnded), api.StateChallengeSucceeded},
 	{states(api.StateChallengeSucceeded), events(codeAccepted, enrollmentEnded), unchanged},
-	{states(api.StateChallengeRequired, api.StateAllow, api.StateChallengeSucceeded), events(codeRefused, attemptsExceeded), unchanged},
-	{api.States, events(enrollmentBegun), unchanged},
+	// A review that has succeeded asks for no code, and takes one only to
+	// complete an enrollment.
+	{states(api.StateReviewSucceeded), events(enrollmentEnded), unchanged},
+	{takingCodes, events(enrollmentBegun, codeRefused, attemptsExceeded), unchanged},
 	{api.States, events(updated), given},
 }
+
+// takingCodes are the states in which a code is compared with something.
+var takingCodes = states(api.StateChallengeRequired, api.StateAllow, api.StateChallengeSucceeded, api.StateReviewSucceeded)
 
 func states(s ...api.State) []api.State { return s }
 func events(e ...event) []event         { return e }
@@ -75,27 +82,26 @@ func next(from api.State, on event) (to api.State, ok bool) {
 	return "", false
 }
 
-// trackedState is the state in which an action begins. A user who has nothing
-// to be challenged with is let through, and the backend learns it from
+// takes reports whether an action in a state takes an event.
+func takes(state api.State, on event) bool {
+	_, ok := next(state, on)
+	return ok
+}
+
+// TrackedState is the state in which an action begins. A user without a factor
+// to challenge is let through as a newcomer, and the backend learns it from
 // isEnrolled.
-func trackedState(o api.Outcome, enrolled bool) api.State {
+func TrackedState(o api.Outcome, f Factors) (state api.State, newcomer bool) {
 	on := map[api.Outcome]event{api.OutcomeAllow: trackedAllow, api.OutcomeReview: trackedReview, api.OutcomeBlock: trackedBlock}[o]
 	if o == api.OutcomeChallenge {
 		on = trackedNewcomer
-		if enrolled {
+		if f.Enrolled() {
 			on = trackedEnrolled
 		}
 	}
 	state, ok := next(untracked, on)
 	if !ok {
-		return api.StateBlock // an outcome that is none must not open a door
+		return api.StateBlock, false // an unknown outcome fails closed
 	}
-	return state
-}
-
-// verifiable reports whether a code may be tried on an action, and whether
-// the right one moves it.
-func verifiable(state api.State) (ok, moves bool) {
-	to, ok := next(state, codeAccepted)
-	return ok, ok && to != state
+	return state, on == trackedNewcomer
 }

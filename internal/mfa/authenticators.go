@@ -1,0 +1,224 @@
+package mfa
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+	"github.com/authsignal-wasm/sdk/internal/webhook"
+)
+
+// PendingLife is how long an enrollment that is not completed is kept: longer
+// than any token that could complete it.
+const PendingLife = 24 * time.Hour
+
+// Enroll begins an enrollment with a secret, in place of one that the same
+// action began before (wire contract, section 11, row 12).
+func Enroll(tx *store.Tx, s Subject, secret string, now time.Time) (api.EnrollTOTPResponse, error) {
+	if err := s.MayAdd(); err != nil {
+		return api.EnrollTOTPResponse{}, err
+	}
+	settings := s.Tenant.Authenticator
+	a := store.Authenticator{
+		ID: uuid.NewString(), UserID: s.User.ID, Method: api.AuthenticatorApp,
+		Parameters: totp.Parameters{Algorithm: totp.Algorithm(settings.Algorithm), Digits: settings.Digits, Period: settings.Period},
+		Began:      s.Action.ActionID, CreatedAt: now,
+	}
+	err := tx.Audit(store.AuditEvent{
+		At: now, Kind: store.AuditEnrollmentBegun, ActionID: s.Action.ActionID, Detail: map[string]any{"userAuthenticatorId": a.ID},
+	})
+	if err == nil {
+		err = tx.InsertPending(a, secret, now.Add(-PendingLife))
+	}
+	return api.EnrollTOTPResponse{
+		UserAuthenticatorID: a.ID, UserID: a.UserID, Secret: secret,
+		URI: totp.URI(settings.Issuer, account(s.User), secret, a.Parameters),
+	}, err
+}
+
+// account is the label under which an authenticator app lists the user.
+func account(u store.User) string {
+	switch {
+	case u.Email != "":
+		return u.Email
+	case u.Username != "":
+		return u.Username
+	}
+	return u.ID
+}
+
+// Import stores an authenticator that a backend has verified, with its secret
+// if it is an authenticator app, for a user whom it creates if there is none.
+// One that is enrolled already is returned and not doubled: official SDKs send
+// a request again when its answer is lost, and of two authenticators with one
+// secret each would accept the same code.
+func Import(tx *store.Tx, t store.Tenant, a store.Authenticator, secret string, isDefault bool, now time.Time) (api.UserAuthenticator, error) {
+	user, err := tx.EnsureUser(a.UserID, now)
+	if err != nil {
+		return api.UserAuthenticator{}, err
+	}
+	a.ID, a.CreatedAt, a.VerifiedAt = uuid.NewString(), now, now
+	list, err := tx.Authenticators(a.UserID)
+	if err != nil {
+		return api.UserAuthenticator{}, err
+	}
+	known, err := enrolledAlready(tx, list, a, secret)
+	if err != nil {
+		return api.UserAuthenticator{}, err
+	}
+	if known != nil {
+		a = *known
+	} else if err := insertVerified(tx, t, FactorsOf(list), a, secret, now); err != nil {
+		return api.UserAuthenticator{}, err
+	}
+	if isDefault {
+		if err := tx.SetDefault(a); err != nil {
+			return api.UserAuthenticator{}, err
+		}
+		user.DefaultMethod = a.Method
+		if err := tx.PutUser(user); err != nil {
+			return api.UserAuthenticator{}, err
+		}
+	}
+	f, err := ReadFactors(tx, a.UserID)
+	if err != nil {
+		return api.UserAuthenticator{}, err
+	}
+	out := Shown(a, f.Preferred(user.DefaultMethod).ID == a.ID)
+	out.UserID = a.UserID
+	return out, nil
+}
+
+func insertVerified(tx *store.Tx, t store.Tenant, f Factors, a store.Authenticator, secret string, now time.Time) error {
+	if err := checkNumber(t.Authenticator, f); err != nil {
+		return err
+	}
+	if err := tx.InsertVerified(a, secret); err != nil {
+		return err
+	}
+	err := tx.Audit(store.AuditEvent{
+		At: now, Kind: store.AuditEnrollmentCompleted, ActionID: store.ActionID{UserID: a.UserID},
+		Detail: map[string]any{"userAuthenticatorId": a.ID, "verificationMethod": a.Method, "by": ByBackend},
+	})
+	if err != nil {
+		return err
+	}
+	return created(tx, t, a, now)
+}
+
+// enrolledAlready finds a factor in a list that is the same as a. A pending
+// enrollment of the same secret is given up.
+func enrolledAlready(tx *store.Tx, list []store.Authenticator, a store.Authenticator, secret string) (*store.Authenticator, error) {
+	for _, b := range list {
+		if b.Method != a.Method || b.Parameters != a.Parameters || b.Email != a.Email || b.PhoneNumber != a.PhoneNumber {
+			continue
+		}
+		if secret != "" {
+			known, err := tx.Secret(b)
+			if err != nil {
+				return nil, err
+			}
+			if strings.TrimRight(known, "=") != secret {
+				continue
+			}
+		}
+		if b.Verified() {
+			return &b, nil
+		}
+		if err := tx.DeletePending(b); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// The origins of a removal, in the audit log.
+const (
+	ByBackend  = "backend"
+	ByUser     = "user"
+	ByOperator = "operator"
+)
+
+// ErrNoAuthenticator: the user has no verified authenticator of that id.
+var ErrNoAuthenticator error = api.NotFound("The user has no such authenticator.")
+
+// Remove removes a verified authenticator of a user of t, the transaction's
+// tenant, and voids the user's tokens, some of which it may have earned. It
+// returns the epoch of the tokens that follow.
+func Remove(tx *store.Tx, t store.Tenant, userID, authenticatorID, by string, now time.Time) (epoch int64, err error) {
+	if _, _, err := tx.LockUser(userID); err != nil {
+		return 0, err
+	}
+	list, err := tx.Authenticators(userID)
+	if err != nil {
+		return 0, err
+	}
+	i := slices.IndexFunc(list, func(a store.Authenticator) bool { return a.ID == authenticatorID && a.Verified() })
+	if i < 0 {
+		return 0, ErrNoAuthenticator
+	}
+	if _, err := tx.DeleteAuthenticator(userID, authenticatorID); err != nil {
+		return 0, err
+	}
+	if err := Removed(tx, t, list[i], now); err != nil {
+		return 0, err
+	}
+	if epoch, _, err = tx.EndTokens(userID); err != nil {
+		return 0, err
+	}
+	return epoch, tx.Audit(store.AuditEvent{
+		At: now, Kind: store.AuditAuthenticatorDeleted, ActionID: store.ActionID{UserID: userID},
+		Detail: map[string]any{"userAuthenticatorId": authenticatorID, "by": by},
+	})
+}
+
+// created tells the tenant's webhook of an enrollment that was completed.
+func created(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time) error {
+	return enqueue(tx, t, api.EventAuthenticatorCreated, api.AuthenticatorCreated{
+		UserID: a.UserID, UserAuthenticatorID: a.ID, VerificationMethod: a.Method, CreatedAt: api.Time{Time: a.CreatedAt},
+	}, now)
+}
+
+// Removed tells the tenant's webhook of a verified authenticator that the
+// transaction removes.
+func Removed(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time) error {
+	return enqueue(tx, t, api.EventAuthenticatorDeleted, api.AuthenticatorDeleted{
+		UserID: a.UserID, UserAuthenticatorID: a.ID, VerificationMethod: a.Method, CreatedAt: api.Time{Time: a.CreatedAt},
+		DeletedAt: api.Time{Time: now},
+	}, now)
+}
+
+// enqueue stores an event for the tenant's webhook, if it has one. The event is
+// sent later, if the transaction is kept.
+func enqueue(tx *store.Tx, t store.Tenant, eventType string, data any, now time.Time) error {
+	if t.WebhookURL == "" {
+		return nil
+	}
+	e, err := webhook.NewEvent(t.ID, eventType, data, now)
+	if err != nil {
+		return err
+	}
+	return tx.Enqueue(e)
+}
+
+// Shown is how the API shows a verified authenticator.
+func Shown(a store.Authenticator, isDefault bool) api.UserAuthenticator {
+	out := api.UserAuthenticator{
+		UserAuthenticatorID: a.ID,
+		VerificationMethod:  a.Method,
+		CreatedAt:           api.Time{Time: a.CreatedAt},
+		VerifiedAt:          &api.Time{Time: a.VerifiedAt},
+		IsDefault:           isDefault,
+		Email:               a.Email,
+		PhoneNumber:         a.PhoneNumber,
+	}
+	if !a.LastVerifiedAt.IsZero() {
+		out.LastVerifiedAt = &api.Time{Time: a.LastVerifiedAt}
+	}
+	return out
+}

@@ -1,0 +1,76 @@
+package mfa
+
+import (
+	"slices"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+// Methods are the verification methods that a challenge may ask for.
+var Methods = []api.VerificationMethod{api.AuthenticatorApp}
+
+// Factors are the verified authenticators of a user, the oldest first. A user
+// with one is enrolled.
+type Factors []store.Authenticator
+
+// FactorsOf leaves out pending authenticators.
+func FactorsOf(list []store.Authenticator) Factors {
+	var f Factors
+	for _, a := range list {
+		if a.Verified() {
+			f = append(f, a)
+		}
+	}
+	return f
+}
+
+// ReadFactors reads the factors of a user.
+func ReadFactors(tx *store.Tx, userID string) (Factors, error) {
+	list, err := tx.Authenticators(userID)
+	return FactorsOf(list), err
+}
+
+// Enrolled reports whether there is any factor.
+func (f Factors) Enrolled() bool { return len(f) > 0 }
+
+// Challengeable reports whether there is a factor that is challenged here.
+func (f Factors) Challengeable() bool {
+	return slices.ContainsFunc(f, func(a store.Authenticator) bool { return slices.Contains(Methods, a.Method) })
+}
+
+// Methods are those of the factors, each once; never nil.
+func (f Factors) Methods() []api.VerificationMethod {
+	out := []api.VerificationMethod{}
+	for _, a := range f {
+		if !slices.Contains(out, a.Method) {
+			out = append(out, a.Method)
+		}
+	}
+	return out
+}
+
+// Preferred is the default factor: of the method that the user prefers, else
+// one that is challenged here, else any; among several the one that a backend
+// made the default, else the oldest. It is empty when there is none.
+func (f Factors) Preferred(method api.VerificationMethod) store.Authenticator {
+	for _, m := range append([]api.VerificationMethod{method}, Methods...) {
+		var of Factors
+		for _, a := range f {
+			if a.Method == m {
+				of = append(of, a)
+			}
+		}
+		if len(of) > 0 {
+			f = of
+			break
+		}
+	}
+	if i := slices.IndexFunc(f, func(a store.Authenticator) bool { return a.IsDefault }); i >= 0 {
+		return f[i]
+	}
+	if len(f) == 0 {
+		return store.Authenticator{}
+	}
+	return f[0]
+}

@@ -1,0 +1,147 @@
+package mfa
+
+import (
+	"strings"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+)
+
+// candidates are the authenticator apps that a code may belong to: the pending
+// one that this token's action began, then the verified ones. A pending one
+// counts only while enroll would still begin it, and a verified one only where
+// the action takes a challenge.
+func (s Subject) candidates() []store.Authenticator {
+	mayAdd := s.MayAdd() == nil
+	mayVerify := takes(s.Action.State, codeAccepted)
+	var pending, verified []store.Authenticator
+	for _, a := range s.Authenticators {
+		switch {
+		case a.Method != api.AuthenticatorApp:
+		case a.Verified() && mayVerify:
+			verified = append(verified, a)
+		case !a.Verified() && mayAdd && a.Began == s.Action.ActionID:
+			pending = append(pending, a)
+		}
+	}
+	return append(pending, verified...)
+}
+
+// A verdict is what judge makes of a code: an authenticator that accepted it,
+// or the reason why none did.
+type verdict struct {
+	accepted *store.Authenticator
+	reason   api.FailureReason
+}
+
+// judge tries a code on each candidate that is not blocked and spends the step
+// of the first that it fits. A wrong code counts as a failure of every
+// candidate that it was compared with. A replayed one does not: it proves
+// knowledge of the secret and guesses nothing. Nor does one of the wrong form.
+func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time.Time, settings api.AuthenticatorSettings) (verdict, error) {
+	var open, wrong []store.Authenticator
+	for _, a := range candidates {
+		block, err := BlockOf(tx, a, now, settings)
+		if err != nil {
+			return verdict{}, err
+		}
+		if block == NotBlocked {
+			open = append(open, a)
+		}
+	}
+	if len(open) == 0 {
+		return verdict{reason: api.MaxAttemptsExceeded}, nil
+	}
+	refused := verdict{reason: api.CodeInvalidOrExpired}
+	replayed := false
+	for _, a := range open {
+		if !wellFormed(code, a.Digits) {
+			continue
+		}
+		secret, err := tx.Secret(a)
+		if err != nil {
+			return verdict{}, err
+		}
+		step, match, err := totp.Match(code, secret, a.Parameters, now, drift(a, settings), a.LastStep)
+		if err != nil {
+			return verdict{}, err
+		}
+		switch match {
+		case totp.Matched:
+			accepted, err := tx.AcceptStep(a, step, now)
+			if err != nil {
+				return verdict{}, err
+			}
+			if accepted {
+				return verdict{accepted: &a}, nil
+			}
+			replayed = true
+		case totp.Replayed:
+			replayed = true
+		case totp.Mismatch:
+			wrong = append(wrong, a)
+		}
+	}
+	if replayed {
+		return refused, nil
+	}
+	for _, a := range wrong {
+		if err := tx.Fail(a, now); err != nil {
+			return verdict{}, err
+		}
+	}
+	return refused, nil
+}
+
+// driftStep is the step in seconds in which the tenant's drift is meant for
+// authenticators of another period than the tenant's (RFC 6238, section 5.2,
+// recommends steps of 30 seconds).
+const driftStep = 30
+
+// drift is how many steps a code of an authenticator may be early or late. A
+// longer period, which an imported one may have, does not make it longer in
+// seconds.
+func drift(a store.Authenticator, settings api.AuthenticatorSettings) int {
+	if a.Period == settings.Period {
+		return settings.Drift
+	}
+	return settings.Drift * driftStep / a.Period
+}
+
+// A Block is why an authenticator takes no code.
+type Block int
+
+const (
+	// NotBlocked: codes are compared.
+	NotBlocked Block = iota
+	// BlockedForNow: too many codes were refused within the tenant's window,
+	// which moves on.
+	BlockedForNow
+	// Stopped: too many codes were refused in a row; an operator must unlock
+	// the authenticator.
+	Stopped
+)
+
+// BlockOf reports whether too many codes of an authenticator were refused.
+// While it is blocked, the right code is refused too (wire contract, section
+// 11, row 7).
+func BlockOf(tx *store.Tx, a store.Authenticator, now time.Time, settings api.AuthenticatorSettings) (Block, error) {
+	if a.Failures >= settings.MaxFailuresInARow {
+		return Stopped, nil
+	}
+	if a.Failures < settings.MaxFailures {
+		return NotBlocked, nil
+	}
+	n, err := tx.FailuresSince(a, now.Add(-time.Duration(settings.WindowSeconds)*time.Second))
+	if err != nil || n >= settings.MaxFailures {
+		return BlockedForNow, err
+	}
+	return NotBlocked, nil
+}
+
+// wellFormed reports whether a code could be one at all.
+func wellFormed(code string, digits int) bool {
+	return len(code) == digits && strings.Trim(code, "0123456789") == ""
+}

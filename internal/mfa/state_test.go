@@ -1,0 +1,78 @@
+package mfa
+
+import (
+	"testing"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// Every state with every event, beside the table: an empty cell is refused.
+func TestNext(t *testing.T) {
+	t.Parallel()
+	for from, row := range map[api.State]map[event]api.State{
+		untracked: {
+			trackedEnrolled: api.StateChallengeRequired, trackedNewcomer: api.StateAllow,
+			trackedAllow: api.StateAllow, trackedReview: api.StateReviewRequired, trackedBlock: api.StateBlock,
+		},
+		api.StateAllow: {
+			codeAccepted: api.StateChallengeSucceeded, enrollmentEnded: api.StateChallengeSucceeded,
+			codeRefused: api.StateAllow, attemptsExceeded: api.StateAllow, enrollmentBegun: api.StateAllow,
+		},
+		api.StateChallengeRequired: {
+			codeAccepted: api.StateChallengeSucceeded, enrollmentEnded: api.StateChallengeSucceeded,
+			codeRefused: api.StateChallengeRequired, attemptsExceeded: api.StateChallengeRequired, enrollmentBegun: api.StateChallengeRequired,
+		},
+		api.StateChallengeSucceeded: {
+			codeAccepted: api.StateChallengeSucceeded, enrollmentEnded: api.StateChallengeSucceeded,
+			codeRefused: api.StateChallengeSucceeded, attemptsExceeded: api.StateChallengeSucceeded, enrollmentBegun: api.StateChallengeSucceeded,
+		},
+		api.StateChallengeFailed: {}, api.StateBlock: {},
+		api.StateReviewRequired: {}, api.StateReviewFailed: {},
+		api.StateReviewSucceeded: {
+			enrollmentEnded: api.StateReviewSucceeded, codeRefused: api.StateReviewSucceeded, attemptsExceeded: api.StateReviewSucceeded, enrollmentBegun: api.StateReviewSucceeded,
+		},
+	} {
+		if from != untracked {
+			row[trackedAgain], row[updated] = from, given
+		}
+		for _, on := range []event{
+			trackedAllow, trackedReview, trackedBlock, trackedEnrolled, trackedNewcomer, trackedAgain,
+			enrollmentBegun, enrollmentEnded, codeAccepted, codeRefused, attemptsExceeded, updated,
+		} {
+			want, wantOK := row[on]
+			if got, ok := next(from, on); got != want || ok != wantOK {
+				t.Errorf("%q, %s: got %q %v, want %q %v", from, on, got, ok, want, wantOK)
+			}
+		}
+	}
+	if got, _ := TrackedState("", Factors{{}}); got != api.StateBlock {
+		t.Errorf("no outcome: got %s", got)
+	}
+}
+
+func TestTrackedState(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		outcome  api.Outcome
+		enrolled bool
+		want     api.State
+	}{
+		{api.OutcomeChallenge, true, api.StateChallengeRequired},
+		{api.OutcomeChallenge, false, api.StateAllow},
+		{api.OutcomeAllow, true, api.StateAllow},
+		{api.OutcomeAllow, false, api.StateAllow},
+		{api.OutcomeReview, true, api.StateReviewRequired},
+		{api.OutcomeReview, false, api.StateReviewRequired},
+		{api.OutcomeBlock, true, api.StateBlock},
+		{api.OutcomeBlock, false, api.StateBlock},
+	} {
+		var f Factors
+		if tt.enrolled {
+			f = Factors{{Method: api.SMS}}
+		}
+		got, newcomer := TrackedState(tt.outcome, f)
+		if got != tt.want || newcomer != (tt.outcome == api.OutcomeChallenge && !tt.enrolled) {
+			t.Errorf("%s, enrolled %v: got %s, newcomer %v, want %s", tt.outcome, tt.enrolled, got, newcomer, tt.want)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package mfa
+
+import (
+	"slices"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/token"
+)
+
+// Verify judges a code, and completes the enrollment or the challenge that it
+// is right for. A refused code is an ordinary answer. If the tenant's webhook
+// has to consent, the action stays as it is, and the answer is to be given only
+// when Consent.Complete has moved it; else the consent is nil.
+//
+// All of it is written in the caller's transaction: whatever fails, no attempt
+// is spent and no code is used up.
+func Verify(tx *store.Tx, tokens *token.Issuer, s Subject, code string, now time.Time) (api.VerifyTOTPResponse, *Consent, error) {
+	candidates := s.candidates()
+	if len(candidates) == 0 {
+		if !takes(s.Action.State, codeAccepted) {
+			return api.VerifyTOTPResponse{}, nil, notVerifiable(s.Action.State)
+		}
+		return api.VerifyTOTPResponse{}, nil, api.InvalidRequest("The user has no authenticator app to verify. Enroll one first.")
+	}
+	v, err := judge(tx, candidates, code, now, s.Tenant.Authenticator)
+	if err != nil {
+		return api.VerifyTOTPResponse{}, nil, err
+	}
+	if v.accepted == nil {
+		kind := store.AuditCodeRefused
+		if v.reason == api.MaxAttemptsExceeded {
+			kind = store.AuditCodeUnseen
+		}
+		err := tx.Audit(store.AuditEvent{At: now, Kind: kind, ActionID: s.Action.ActionID})
+		return api.VerifyTOTPResponse{FailureReason: v.reason}, nil, err
+	}
+	return s.complete(tx, tokens, *v.accepted, now)
+}
+
+// complete moves the action after an accepted code and answers with a token of
+// all scopes.
+func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, *Consent, error) {
+	on, kind := codeAccepted, store.AuditCodeAccepted
+	if !a.Verified() {
+		on, kind = enrollmentEnded, store.AuditEnrollmentCompleted
+	}
+	var consent *Consent
+	if to, _ := next(s.Action.State, on); to != s.Action.State {
+		if s.Tenant.WebhookURL != "" {
+			consent = &Consent{Subject: s, Authenticator: a, VerifiedAt: now, on: on}
+		} else if err := tx.CompleteAction(s.Action.ActionID, s.Action.State, a.ID, now); err != nil {
+			return api.VerifyTOTPResponse{}, nil, err
+		}
+	}
+	// Before the commit: a token that cannot be made must not use up a code.
+	claims := s.Claims
+	claims.Scopes, claims.ExpiresAt = token.AllScopes, time.Time{}
+	accessToken, err := tokens.Issue(claims)
+	if err != nil {
+		return api.VerifyTOTPResponse{}, nil, err
+	}
+	err = tx.Audit(store.AuditEvent{
+		At: now, Kind: kind, ActionID: s.Action.ActionID, Detail: map[string]any{"userAuthenticatorId": a.ID},
+	})
+	if err != nil {
+		return api.VerifyTOTPResponse{}, nil, err
+	}
+	out := api.VerifyTOTPResponse{IsVerified: true, AccessToken: accessToken}
+	if !a.Verified() {
+		a.VerifiedAt, a.LastVerifiedAt = now, now
+		all := slices.Clone(s.Authenticators)
+		all[slices.IndexFunc(all, func(b store.Authenticator) bool { return b.ID == a.ID })] = a
+		shown := Shown(a, FactorsOf(all).Preferred(s.User.DefaultMethod).ID == a.ID)
+		out.UserAuthenticator = &shown
+		if err := created(tx, s.Tenant, a, now); err != nil {
+			return api.VerifyTOTPResponse{}, nil, err
+		}
+	}
+	return out, consent, nil
+}
+
+// A Consent is what the tenant's webhook is asked for: an accepted code whose
+// action has not moved yet.
+type Consent struct {
+	Subject       Subject
+	Authenticator store.Authenticator
+	VerifiedAt    time.Time
+	on            event
+}
+
+// Question is the data of the event that asks for it.
+func (c Consent) Question() api.ActionVerify {
+	id := c.Subject.Action.ActionID
+	return api.ActionVerify{
+		UserID: id.UserID, Action: id.Action, IdempotencyKey: id.IdempotencyKey,
+		VerifiedAt: api.Time{Time: c.VerifiedAt}, State: api.StateChallengeSucceeded,
+		VerificationMethod: c.Authenticator.Method, UserAuthenticatorID: c.Authenticator.ID,
+	}
+}
+
+// Complete moves the action, if it still can, in a transaction after the
+// webhook's consent. It fails with store.ErrActionMoved, here or at the end of
+// the transaction, when the action was changed meanwhile.
+func (c Consent) Complete(tx *store.Tx, now time.Time) error {
+	s, err := LockSubject(tx, c.Subject.Tenant, c.Subject.Claims)
+	if err != nil {
+		return err
+	}
+	to, ok := next(s.Action.State, c.on)
+	switch {
+	case !ok:
+		return notVerifiable(s.Action.State)
+	case to == s.Action.State:
+		return nil
+	}
+	return tx.CompleteAction(s.Action.ActionID, s.Action.State, c.Authenticator.ID, now)
+}

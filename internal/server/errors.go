@@ -1,0 +1,92 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+)
+
+// errInternal is all that a caller learns of the server's own faults; the log
+// has the cause.
+var errInternal = &api.Error{
+	Status: http.StatusInternalServerError, Code: api.CodeInternalError,
+	Description: "The server could not complete the request. Nothing was changed; try again.",
+}
+
+// A methodError is an error answer with an Allow header (RFC 9110, section
+// 15.5.6).
+type methodError struct {
+	allow string
+	err   api.Error
+}
+
+func (e *methodError) Error() string { return e.err.Error() }
+func (e *methodError) Unwrap() error { return &e.err }
+
+func methodNotAllowed(method, allow string) error {
+	return &methodError{allow, api.Error{
+		Status: http.StatusMethodNotAllowed, Code: api.CodeInvalidRequest,
+		Description: "This path does not take " + method + "; it takes " + allow + ".",
+	}}
+}
+
+// An endpoint answers a request with a value for JSON or an error.
+type endpoint func(*http.Request) (any, error)
+
+// answer makes an endpoint a handler that always answers a JSON object.
+func (s *server) answer(e endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if i := info(r.Context()); i != nil {
+			i.route = r.Pattern
+		}
+		v, err := e(r)
+		if err != nil {
+			s.writeError(w, r, err)
+			return
+		}
+		s.writeJSON(w, r, http.StatusOK, v)
+	})
+}
+
+func (s *server) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	var method *methodError
+	if errors.As(err, &method) {
+		w.Header().Set("Allow", method.allow)
+	}
+	var e *api.Error
+	if !errors.As(err, &e) {
+		// A caller that has gone needs no answer, and is no fault of the
+		// server's.
+		if r.Context().Err() == nil {
+			s.Log.ErrorContext(r.Context(), "internal error", "error", err)
+		}
+		e = errInternal
+	}
+	s.writeJSON(w, r, e.Status, errorBody(e))
+}
+
+func errorBody(e *api.Error) api.ErrorBody {
+	return api.ErrorBody{Error: e.Code, ErrorCode: e.Code, ErrorDescription: e.Description}
+}
+
+func (s *server) writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // an otpauth URI has its & as it is
+	if err := enc.Encode(v); err != nil {
+		s.Log.ErrorContext(r.Context(), "encode answer", "error", err)
+		status = http.StatusInternalServerError
+		b.Reset()
+		b.WriteString(`{"error":"internal_error","errorCode":"internal_error"}`)
+	}
+	h := w.Header()
+	// Without a charset: the official Python SDK compares it for equality.
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	w.Write(b.Bytes())
+}

@@ -1,0 +1,327 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/rules"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+// readJSON decodes the body, a JSON object, into v. An empty body is an empty
+// object, and unknown keys are ignored. Its errors name the field and never
+// quote a value.
+func readJSON(r *http.Request, v any) error {
+	b, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	return decodeJSON(b, v)
+}
+
+// readBody reads the whole body.
+func readBody(r *http.Request) ([]byte, error) {
+	b, err := io.ReadAll(r.Body)
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, &api.Error{
+			Status: http.StatusRequestEntityTooLarge, Code: api.CodeInvalidRequest,
+			Description: fmt.Sprintf("The request body is longer than %d bytes.", maxBody),
+		}
+	}
+	if err != nil {
+		return nil, api.InvalidRequest("The request body ended, or paused for too long, before the length that Content-Length declares.")
+	}
+	return b, nil
+}
+
+// decodeJSON is readJSON for a body that was read.
+func decodeJSON(b []byte, v any) error {
+	text := strings.TrimSpace(string(b))
+	if text == "" {
+		return nil
+	}
+	if text[0] != '{' {
+		return api.InvalidRequest("The request body must be a JSON object.")
+	}
+	// A number of custom data stays as it was written until it is checked.
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	err := d.Decode(v)
+	if err == nil {
+		if _, rest := d.Token(); rest != io.EOF {
+			err = errors.New("there is more than one value")
+		}
+	}
+	var wrongType *json.UnmarshalTypeError
+	if errors.As(err, &wrongType) {
+		return api.InvalidRequest(fmt.Sprintf("%s must be %s, not %s.", wrongType.Field, jsonType(wrongType.Type.Kind()), jsonValue(wrongType.Value)))
+	}
+	if err != nil {
+		return api.InvalidRequest("The request body is not valid JSON.")
+	}
+	if field := withNUL(reflect.ValueOf(v), ""); field != "" {
+		return api.InvalidRequest(field + " must not contain a NUL character.")
+	}
+	return nil
+}
+
+// withNUL names the first field of a decoded body with a NUL character, which
+// PostgreSQL cannot store.
+func withNUL(v reflect.Value, name string) string {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return withNUL(v.Elem(), name)
+	case reflect.String:
+		if strings.ContainsRune(v.String(), 0) {
+			return name
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if withNUL(v.Index(i), name) != "" {
+				return name
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			if field := withNUL(v.Field(i), key); field != "" {
+				return field
+			}
+		}
+	case reflect.Map:
+		for key, value := range v.Seq2() {
+			if withNUL(key, name)+withNUL(value, name) != "" {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// jsonType names a Go kind as JSON does.
+func jsonType(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Slice:
+		return "a list"
+	case reflect.String:
+		return "a string"
+	}
+	return "a number"
+}
+
+// jsonValue names the kind of a JSON value. The decoder adds a number itself
+// to the kind; it may be a code, so it is cut off.
+func jsonValue(value string) string {
+	switch kind, _, _ := strings.Cut(value, " "); kind {
+	case "bool":
+		return "a boolean"
+	case "array":
+		return "a list"
+	case "object":
+		return "an object"
+	default:
+		return "a " + kind
+	}
+}
+
+func pathAction(r *http.Request) (string, error) {
+	action := r.PathValue("action")
+	if !api.IsActionCode(action) {
+		return "", api.InvalidRequest("The action must be 1 to 64 letters, digits, dashes and underscores.")
+	}
+	return action, nil
+}
+
+// pathActionID reads the path of an action.
+func pathActionID(r *http.Request) (id store.ActionID, err error) {
+	if id.UserID, err = pathUserID(r); err != nil {
+		return id, err
+	}
+	if id.Action, err = pathAction(r); err != nil {
+		return id, err
+	}
+	id.IdempotencyKey, err = identifier("idempotencyKey", r.PathValue("idempotencyKey"))
+	return id, err
+}
+
+func pathUserID(r *http.Request) (string, error) {
+	return identifier("userId", r.PathValue("userId"))
+}
+
+// identifier checks a caller's own identifier: 1 to 256 characters, none of
+// them a control character.
+func identifier(name, s string) (string, error) {
+	n := utf8.RuneCountInString(s)
+	if n < 1 || n > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", api.InvalidRequest(name + " must be 1 to 256 characters without control characters.")
+	}
+	return s, nil
+}
+
+// query is the query of a request.
+func query(r *http.Request) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, api.InvalidRequest("The query of the path is malformed.")
+	}
+	return q, nil
+}
+
+const (
+	// maxSearched is the longest text, in characters, that users and actions
+	// are found by: a row of an index has to fit a page of the database.
+	maxSearched = 256
+	// maxText is the longest of the other texts of users and actions, in
+	// bytes: what conditions of rules read.
+	maxText = rules.MaxText
+	// maxDeviceID is how much of a device id counts, in bytes: it stands in an
+	// index.
+	maxDeviceID = 256
+	// maxBody is the longest request body in bytes.
+	maxBody = 1 << 20
+)
+
+// checkSearched takes names and texts in turn and reports the first of the
+// texts, by which users are found, that is too long.
+func checkSearched(texts ...string) error {
+	for i := 0; i < len(texts); i += 2 {
+		if utf8.RuneCountInString(texts[i+1]) > maxSearched {
+			return api.InvalidRequest(fmt.Sprintf("%s must have at most %d characters.", texts[i], maxSearched))
+		}
+	}
+	return nil
+}
+
+// checkTexts is checkSearched for other texts.
+func checkTexts(texts ...string) error {
+	for i := 0; i < len(texts); i += 2 {
+		if len(texts[i+1]) > maxText {
+			return api.InvalidRequest(fmt.Sprintf("%s must have at most %d bytes.", texts[i], maxText))
+		}
+	}
+	return nil
+}
+
+// cut shortens a text about the user's device to a number of bytes, on the
+// boundary of a character: it comes from the user's browser, and its length is
+// no reason to refuse what the user does (wire contract, section 11, row 32).
+func cut(text string, bytes int) string {
+	if len(text) <= bytes {
+		return text
+	}
+	for bytes > 0 && !utf8.RuneStart(text[bytes]) {
+		bytes--
+	}
+	return text[:bytes]
+}
+
+// deviceAddress is the address in a tracked ipAddress, in the form of RFC 5952:
+// the first of a list, without port, brackets and zone, and an IPv4-mapped one
+// as IPv4. A text that is no address gives "".
+func deviceAddress(text string) string {
+	first, _, _ := strings.Cut(text, ",")
+	a, err := parseAddress(strings.TrimSpace(first))
+	if err != nil {
+		return ""
+	}
+	return a.String()
+}
+
+const (
+	// maxCustomKeys and maxCustomSize bound custom data: its keys, and the
+	// bytes of its JSON.
+	maxCustomKeys = 256
+	maxCustomSize = 64 << 10
+	// maxWhole is the largest whole number that a double holds with all those
+	// below it (RFC 8259, section 6).
+	maxWhole = 1 << 53
+)
+
+// readCustom checks custom data as it was decoded, and makes each number a
+// float64. A null is an absent value.
+func readCustom(custom map[string]any) error {
+	maps.DeleteFunc(custom, func(_ string, value any) bool { return value == nil })
+	if len(custom) > maxCustomKeys {
+		return api.InvalidRequest(fmt.Sprintf("custom must have at most %d keys.", maxCustomKeys))
+	}
+	b, err := json.Marshal(custom)
+	if err != nil {
+		return err
+	}
+	if len(b) > maxCustomSize {
+		return api.InvalidRequest(fmt.Sprintf("custom must have at most %d bytes of JSON.", maxCustomSize))
+	}
+	for key, value := range custom {
+		list, ok := value.([]any)
+		if !ok {
+			list = []any{value}
+		}
+		for i, v := range list {
+			if list[i], err = customValue(key, v); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			custom[key] = list[0]
+		}
+	}
+	return nil
+}
+
+// customValue checks a single value of custom data.
+func customValue(key string, value any) (any, error) {
+	switch v := value.(type) {
+	case string, bool:
+		return v, nil
+	case json.Number:
+		f, err := v.Float64()
+		if err != nil {
+			return nil, api.InvalidRequest(fmt.Sprintf("custom: the number %.64q is too large for a double.", key))
+		}
+		if !strings.ContainsAny(v.String(), ".eE") && math.Abs(f) >= maxWhole {
+			return nil, api.InvalidRequest(fmt.Sprintf("custom: the whole number %.64q is 2^53 or larger, where doubles are not exact; send it as a string.", key))
+		}
+		return f, nil
+	}
+	return nil, api.InvalidRequest(fmt.Sprintf("custom: the value of %.64q must be a string, a number, a boolean, or a list of these.", key))
+}
+
+// checkState admits the states of an action.
+func checkState(state api.State) error {
+	if slices.Contains(api.States, state) {
+		return nil
+	}
+	names := make([]string, len(api.States))
+	for i, s := range api.States {
+		names[i] = string(s)
+	}
+	return api.InvalidRequest("state must be one of " + strings.Join(names, ", ") + ".")
+}
+
+// isoDate reads a date, or a date and time with its zone.
+func isoDate(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		t, err = time.Parse(time.DateOnly, s)
+	}
+	return t, err
+}

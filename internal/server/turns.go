@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+	"sync"
+)
+
+// turns admit one holder of a key at a time; the others wait in turn. The zero
+// value is ready.
+type turns struct {
+	mu   sync.Mutex
+	held map[any]*turn
+}
+
+type turn struct {
+	free chan struct{}
+	// users hold the turn or wait for it.
+	users int
+}
+
+// take waits for the turn of a key. The caller calls release, which may be
+// called again, when it has what it needs.
+func (t *turns) take(ctx context.Context, key any) (release func(), err error) {
+	t.mu.Lock()
+	if t.held == nil {
+		t.held = map[any]*turn{}
+	}
+	of := t.held[key]
+	if of == nil {
+		of = &turn{free: make(chan struct{}, 1)}
+		of.free <- struct{}{}
+		t.held[key] = of
+	}
+	of.users++
+	t.mu.Unlock()
+	leave := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if of.users--; of.users == 0 {
+			delete(t.held, key)
+		}
+	}
+	select {
+	case <-of.free:
+		return sync.OnceFunc(func() {
+			of.free <- struct{}{}
+			leave()
+		}), nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
