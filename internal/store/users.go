@@ -120,6 +120,16 @@ func (t *Tx) DeleteUser(id string) error {
 	return nil
 }
 
+// EndTokens voids all client tokens of a user; found is false if the user does
+// not exist.
+func (t *Tx) EndTokens(userID string) (found bool, err error) {
+	n, err := t.exec(`UPDATE users SET epoch = epoch + 1 WHERE tenant_id = ? AND user_id = ?`, t.tenant, userID)
+	if err != nil {
+		return false, fmt.Errorf("end tokens: %w", err)
+	}
+	return n == 1, nil
+}
+
 // A UserFilter says which users to list; what is empty does not count. At
 // least one of the first four is given.
 type UserFilter struct {
