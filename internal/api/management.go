@@ -17,6 +17,9 @@ type AuthenticatorSettings struct {
 	Drift int `json:"drift"`
 	// AllowMultiple lets a user have more than one.
 	AllowMultiple bool `json:"allowMultiple"`
+	// MaxAuthenticators is how many verified authenticators a user may have
+	// if AllowMultiple is set: 1 to 50.
+	MaxAuthenticators int `json:"maxAuthenticators"`
 	// MaxFailures wrong codes within WindowSeconds block an authenticator
 	// until the window has moved on: 1 to 100, and 1 to 86400 seconds.
 	MaxFailures   int `json:"maxFailures"`
@@ -26,13 +29,17 @@ type AuthenticatorSettings struct {
 	MaxFailuresInARow int `json:"maxFailuresInARow"`
 }
 
+// DefaultMaxAuthenticators is how many verified authenticators a user may have
+// unless the tenant says otherwise.
+const DefaultMaxAuthenticators = 10
+
 // DefaultAuthenticatorSettings are those of a new tenant (wire contract,
 // section 11, rows 7, 9 and 15). The authenticator app is not active until an
 // operator says so.
 func DefaultAuthenticatorSettings(issuer string) AuthenticatorSettings {
 	return AuthenticatorSettings{
 		Issuer:    issuer,
-		Algorithm: "SHA1", Digits: 6, Period: 30, Drift: 1, AllowMultiple: true,
+		Algorithm: "SHA1", Digits: 6, Period: 30, Drift: 1, AllowMultiple: true, MaxAuthenticators: DefaultMaxAuthenticators,
 		MaxFailures: 10, WindowSeconds: 300, MaxFailuresInARow: 100,
 	}
 }
@@ -53,6 +60,8 @@ func (s AuthenticatorSettings) Validate() error {
 		return bad("period must be 30 or 60 seconds.")
 	case s.Drift < 0 || s.Drift > 2:
 		return bad("drift must be 0 to 2 steps.")
+	case s.MaxAuthenticators < 1 || s.MaxAuthenticators > 50:
+		return bad("maxAuthenticators must be 1 to 50.")
 	case s.MaxFailures < 1 || s.MaxFailures > 100:
 		return bad("maxFailures must be 1 to 100.")
 	case s.WindowSeconds < 1 || s.WindowSeconds > 86400:

@@ -28,7 +28,8 @@ func Unlock(tx *store.Tx, userID, authenticatorID string, now time.Time) error {
 	})
 }
 
-// By whom a user or an authenticator was removed, in the audit log.
+// By whom a user or an authenticator was removed, or tokens were ended, in the
+// audit log.
 const (
 	ByBackend  = "backend"
 	ByUser     = "user"
@@ -99,6 +100,24 @@ func DeleteUser(tx *store.Tx, t store.Tenant, userID string, actions bool, by st
 	return tx.Audit(store.AuditEvent{
 		At: now, Kind: store.AuditUserDeleted, ActionID: store.ActionID{UserID: userID},
 		Detail: map[string]any{"actions": actions, "by": by},
+	})
+}
+
+// EndTokens voids all client tokens that a user has now, those of completed
+// challenges included. Authenticators stay.
+func EndTokens(tx *store.Tx, userID, by string, now time.Time) error {
+	if _, _, err := tx.LockUser(userID); err != nil {
+		return err
+	}
+	found, err := tx.EndTokens(userID)
+	if err == nil && !found {
+		err = notFound("The user does not exist.")
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Audit(store.AuditEvent{
+		At: now, Kind: store.AuditTokensEnded, ActionID: store.ActionID{UserID: userID}, Detail: map[string]any{"by": by},
 	})
 }
 

@@ -48,7 +48,7 @@ func TestManageTenants(t *testing.T) {
 	made := p.ok(p.manage("PUT", "tenants/t9", `{"authenticator":{"issuer":"Nine","digits":8,"active":true}}`)).object
 	want := map[string]any{
 		"active": true, "issuer": "Nine", "algorithm": "SHA1", "digits": 8.0, "period": 30.0, "drift": 1.0, "allowMultiple": true,
-		"maxFailures": 10.0, "windowSeconds": 300.0, "maxFailuresInARow": 100.0,
+		"maxFailures": 10.0, "windowSeconds": 300.0, "maxFailuresInARow": 100.0, "maxAuthenticators": 10.0,
 	}
 	if got := made["authenticator"]; made["tenantId"] != "t9" || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", made, want)
@@ -62,7 +62,8 @@ func TestManageTenants(t *testing.T) {
 		`{"authenticator":{"digits":7}}`: "digits", `{"authenticator":{"period":45}}`: "period", `{"authenticator":{"drift":3}}`: "drift",
 		`{"authenticator":{"algorithm":"MD5"}}`: "algorithm", `{"authenticator":{"issuer":""}}`: "issuer",
 		`{"authenticator":{"maxFailures":0}}`: "maxFailures", `{"authenticator":{"windowSeconds":0}}`: "windowSeconds",
-		`{"authenticator":{"maxFailuresInARow":101}}`: "maxFailuresInARow", `{"authenticator":{"active":"yes"}}`: "active",
+		`{"authenticator":{"maxFailuresInARow":101}}`: "maxFailuresInARow", `{"authenticator":{"maxAuthenticators":0}}`: "maxAuthenticators",
+		`{"authenticator":{"maxAuthenticators":51}}`: "maxAuthenticators", `{"authenticator":{"active":"yes"}}`: "active",
 	} {
 		r := p.manage("PUT", "tenants/t9", body)
 		p.fails(r, 400, "invalid_request")

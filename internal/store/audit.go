@@ -31,6 +31,7 @@ const (
 	AuditAuthenticatorDeleted = "authenticator.deleted"
 	AuditAuthenticatorUnlock  = "authenticator.unlocked"
 	AuditUserDeleted          = "user.deleted"
+	AuditTokensEnded          = "tokens.ended" // all tokens of a user
 	AuditConfiguration        = "configuration.changed"
 	AuditActionUpdated        = "action.updated"   // by the backend
 	AuditWebhookRefused       = "webhook.refused"  // no consent to a verification
@@ -41,7 +42,7 @@ const (
 // AuditKinds are all of them.
 var AuditKinds = []string{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
-	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditConfiguration, AuditActionUpdated,
+	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
 	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited,
 }
 

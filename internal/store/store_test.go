@@ -599,6 +599,37 @@ func TestUnlock(t *testing.T) {
 	})
 }
 
+func TestSettingsOfAnEarlierVersionHaveDefaults(t *testing.T) {
+	t.Parallel()
+	database := storetest.Database(t)
+	s := mustOpen(t, database)
+	update(t, s, "t", func(tx *Tx) error {
+		_, err := tx.EnsureTenant(api.DefaultAuthenticatorSettings("Acme"), now)
+		return err
+	})
+	storetest.Exec(t, database, `UPDATE tenants SET authenticator = REPLACE(authenticator, '"maxAuthenticators":10,', '')`)
+	got, _, err := s.Tenant(t.Context(), "t")
+	if want := api.DefaultAuthenticatorSettings("Acme"); err != nil || got.Authenticator != want {
+		t.Errorf("got %+v, %v, want %+v", got.Authenticator, err, want)
+	}
+}
+
+func TestEndTokensReportsWhetherTheUserExists(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	update(t, s, "t", func(tx *Tx) error {
+		if _, err := tx.EnsureUser("u", now); err != nil {
+			return err
+		}
+		for id, want := range map[string]bool{"u": true, "another": false} {
+			if found, err := tx.EndTokens(id); err != nil || found != want {
+				t.Errorf("%s: got %v, %v, want %v", id, found, err, want)
+			}
+		}
+		return nil
+	})
+}
+
 func TestCleanKeepsWhatIsYoung(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))

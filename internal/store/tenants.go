@@ -37,7 +37,12 @@ func readTenant(row row) (t Tenant, err error) {
 		return Tenant{}, err
 	}
 	t.CreatedAt = moment(created)
-	return t, errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
+	err = errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
+	// Settings that an earlier version stored lack the newer keys.
+	if t.Authenticator.MaxAuthenticators == 0 {
+		t.Authenticator.MaxAuthenticators = api.DefaultMaxAuthenticators
+	}
+	return t, err
 }
 
 func scanTenant(row row) (t Tenant, found bool, err error) {
