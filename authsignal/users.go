@@ -75,6 +75,20 @@ func (c *Client) deleteUser(ctx context.Context, name, userID, query string) err
 	return c.do(ctx, call{name: name, method: http.MethodDelete, path: path("users", userID) + query}, &out)
 }
 
+// EndTokens voids all client tokens of a user, those of completed challenges
+// included; authenticators stay. Call it when the user's sessions are ended,
+// as after a change of the password. A user who does not exist is an *Error
+// with Code "not_found".
+//
+// It is retried: a token that is issued between two tries ends as well.
+func (c *Client) EndTokens(ctx context.Context, userID string) error {
+	if err := need("end tokens", "userID", userID); err != nil {
+		return err
+	}
+	var out api.Success
+	return c.do(ctx, call{name: "end tokens", method: http.MethodDelete, path: path("users", userID, "tokens"), repeatable: true}, &out)
+}
+
 // A UserFilter says which users QueryUsers lists: those of whom all that is
 // not empty holds exactly. One of the first four is required.
 type UserFilter struct {
@@ -135,7 +149,8 @@ func (c *Client) Authenticators(ctx context.Context, userID string) ([]UserAuthe
 	return out, err
 }
 
-// DeleteAuthenticator removes an authenticator of a user. It is not retried: a
+// DeleteAuthenticator removes an authenticator of a user and voids all client
+// tokens of the user, as EndTokens does. It is not retried: a
 // second deletion would report not_found for what the first one did.
 func (c *Client) DeleteAuthenticator(ctx context.Context, userID, authenticatorID string) error {
 	if err := need("delete authenticator", "userID", userID, "authenticatorID", authenticatorID); err != nil {

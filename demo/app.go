@@ -313,14 +313,19 @@ func (a *app) verified(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	result, err := a.api.ValidateChallenge(r.Context(), authsignal.ValidateRequest{
 		Token: or(in.Token, s.token), UserID: s.username, Action: s.action,
+		// The key ties the token to this very sign-in: that of an earlier one
+		// would say "succeeded" too, for as long as it lives.
+		IdempotencyKey: s.idempotencyKey,
 	})
+	if errors.Is(err, authsignal.ErrOtherAction) {
+		a.log.Info("refused a token of another sign-in", "action", s.action)
+		return nil, errNotVerified
+	}
 	if err != nil {
 		return nil, err
 	}
 	a.log.Info("validated", "action", s.action, "state", result.State, "valid", result.IsValid)
-	// The key ties the token to this very sign-in: that of an earlier one
-	// would say "succeeded" too, for as long as it lives.
-	if !result.IsValid || result.IdempotencyKey != s.idempotencyKey {
+	if !result.IsValid {
 		return nil, errNotVerified
 	}
 	s.step, s.token, s.url, s.signedInAt = stepAccount, "", "", a.sessions.now()
@@ -388,7 +393,8 @@ func (a *app) account(_ http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 // removeAuthenticator takes the protection off. All sessions of the user end:
-// they stand on the authenticator that is gone. An app with something to lose
+// they stand on the authenticator that is gone. The API ends the user's tokens
+// for the same reason. An app with something to lose
 // would ask for a code first, as for any sensitive action.
 func (a *app) removeAuthenticator(w http.ResponseWriter, r *http.Request) (any, error) {
 	s, err := a.signedIn(r)
