@@ -34,7 +34,7 @@ func (p *portal) setApp(w http.ResponseWriter, r *http.Request, t store.Tenant) 
 		name string
 	}{
 		{&s.Digits, "digits"}, {&s.Period, "period"}, {&s.Drift, "drift"},
-		{&s.MaxFailures, "maxFailures"}, {&s.WindowSeconds, "windowSeconds"}, {&s.MaxFailuresInARow, "maxFailuresInARow"},
+		{&s.MaxAuthenticators, "maxAuthenticators"}, {&s.MaxFailures, "maxFailures"}, {&s.WindowSeconds, "windowSeconds"}, {&s.MaxFailuresInARow, "maxFailuresInARow"},
 	} {
 		v, err := strconv.Atoi(r.PostFormValue(n.name))
 		if err != nil && wrong == nil {

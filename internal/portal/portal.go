@@ -342,6 +342,7 @@ var deeds = map[string]string{
 	"forgot":   "Nothing is set for the action any more.",
 	"removed":  "The authenticator is removed.",
 	"unlocked": "The authenticator is unlocked.",
+	"ended":    "All tokens of the user have ended.",
 	"gone":     "The user is deleted.",
 	"password": "The password is changed. All other sessions have ended.",
 }
