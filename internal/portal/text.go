@@ -20,24 +20,13 @@ func shownLines(s string) template.HTML { return isolated(s, true) }
 func isolated(s string, lines bool) template.HTML {
 	var b strings.Builder
 	b.WriteString("<bdi>")
-	hidden := false
 	escape(s, lines, func(r rune, escaped bool) {
-		switch {
-		case escaped && !hidden:
-			b.WriteString(`<span class="escaped">`)
-		case !escaped && hidden:
-			b.WriteString("</span>")
-		}
-		hidden = escaped
 		if escaped {
-			b.WriteString(notation(r))
+			b.WriteString(`<span class="escaped">` + notation(r) + `</span>`)
 		} else {
 			b.WriteString(template.HTMLEscapeString(string(r)))
 		}
 	})
-	if hidden {
-		b.WriteString("</span>")
-	}
 	b.WriteString("</bdi>")
 	return template.HTML(b.String())
 }

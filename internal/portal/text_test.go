@@ -99,9 +99,9 @@ func TestShownIsIsolatedHTML(t *testing.T) {
 		"ada":                         `<bdi>ada</bdi>`,
 		"":                            `<bdi></bdi>`,
 		"<b>&\"'":                     `<bdi>&lt;b&gt;&amp;&#34;&#39;</bdi>`,
-		"a\u202e\u200bb":              `<bdi>a<span class="escaped">\u{202E}\u{200B}</span>b</bdi>`,
+		"a\u202e\u200bb":              `<bdi>a<span class="escaped">\u{202E}</span><span class="escaped">\u{200B}</span>b</bdi>`,
 		"a\u202e":                     `<bdi>a<span class="escaped">\u{202E}</span></bdi>`,
-		"{\n  \"a\u202e\": \t\u2028}": `<bdi>{<span class="escaped">\u{A}</span> <span class="escaped">\u{20}</span>&#34;a<span class="escaped">\u{202E}</span>&#34;: <span class="escaped">\u{9}\u{2028}</span>}</bdi>`,
+		"{\n  \"a\u202e\": \t\u2028}": `<bdi>{<span class="escaped">\u{A}</span> <span class="escaped">\u{20}</span>&#34;a<span class="escaped">\u{202E}</span>&#34;: <span class="escaped">\u{9}</span><span class="escaped">\u{2028}</span>}</bdi>`,
 	} {
 		if got := shown(text); got != want {
 			t.Errorf("%q: got %s, want %s", text, got, want)
