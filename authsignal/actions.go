@@ -26,7 +26,7 @@ type (
 	ListedAction = api.ListedAction
 	// State is where an action stands.
 	State = api.State
-	// VerificationMethod names a way to prove who one is.
+	// VerificationMethod names a way to prove an identity.
 	VerificationMethod = api.VerificationMethod
 )
 
@@ -60,7 +60,7 @@ const (
 	ScopeRemove = api.ScopeRemove
 )
 
-// A TrackRequest says who does what.
+// A TrackRequest names a user and an action.
 type TrackRequest struct {
 	// UserID is your own identifier of the user: 1 to 256 characters.
 	UserID string

@@ -26,7 +26,7 @@ type (
 	EnrollVerifiedRequest = api.EnrollVerifiedRequest
 )
 
-// User returns a user. One who was never tracked is returned too: not
+// User returns a user. A user who does not exist is returned too: not
 // enrolled, and without attributes.
 func (c *Client) User(ctx context.Context, userID string) (User, error) {
 	var out User
@@ -56,8 +56,8 @@ func (c *Client) UpdateUser(ctx context.Context, userID string, attributes UserA
 
 // DeleteUser removes a user with all authenticators, and voids all tokens of
 // the user. The history of actions stays; DeleteUserAndActions removes that
-// too. It is not retried: a user of the same id who is made meanwhile would go
-// as well.
+// too. It is not retried: a user who is created meanwhile under the same id
+// would be deleted as well.
 func (c *Client) DeleteUser(ctx context.Context, userID string) error {
 	return c.deleteUser(ctx, "delete user", userID, "")
 }

@@ -99,7 +99,7 @@ func (a *app) json(endpoint func(http.ResponseWriter, *http.Request) (any, error
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
 		w.WriteHeader(status)
-		// What fails here is the connection; nobody is left to be told.
+		// An error here is that of the connection: no answer can report it.
 		_ = json.NewEncoder(w).Encode(out)
 	})
 }
@@ -387,7 +387,7 @@ func (a *app) account(_ http.ResponseWriter, r *http.Request) (any, error) {
 		Authenticators []authsignal.UserAuthenticator `json:"authenticators"`
 	}{
 		s.username,
-		"This page came from the backend, which gives it to nobody without a code.",
+		"The backend shows this page only after a code.",
 		s.signedInAt.UTC(), s.action, list,
 	}, nil
 }
@@ -409,7 +409,7 @@ func (a *app) removeAuthenticator(w http.ResponseWriter, r *http.Request) (any, 
 		err := a.api.DeleteAuthenticator(r.Context(), s.username, authenticator.UserAuthenticatorID)
 		var refused *authsignal.Error
 		if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
-			continue // somebody else was faster
+			continue // it was removed meanwhile
 		}
 		if err != nil {
 			return nil, err

@@ -90,7 +90,7 @@ func newViews() (views, *assets.Set, error) {
 // render writes a page whole, or an error and nothing of it.
 func (p *portal) render(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
 	if v.Done == "" && status == http.StatusOK {
-		v.Done = deeds[r.URL.Query().Get("done")]
+		v.Done = doneTexts[r.URL.Query().Get("done")]
 	}
 	var b bytes.Buffer
 	if err := p.views[name].Execute(&b, v); err != nil {
@@ -100,7 +100,7 @@ func (p *portal) render(w http.ResponseWriter, r *http.Request, status int, name
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	// What fails here is the connection; nobody is left to be told.
+	// An error here is that of the connection: no answer can report it.
 	_, _ = b.WriteTo(w)
 }
 
