@@ -2,6 +2,8 @@ package authsignal
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,8 +18,6 @@ type (
 	Attributes = api.Attributes
 	// TrackResponse is what Track returns.
 	TrackResponse = api.TrackResponse
-	// ValidateRequest is what ValidateChallenge takes.
-	ValidateRequest = api.ValidateRequest
 	// ValidateResponse is what ValidateChallenge returns.
 	ValidateResponse = api.ValidateResponse
 	// Action is what Client.Action returns.
@@ -26,7 +26,7 @@ type (
 	ListedAction = api.ListedAction
 	// State is where an action stands.
 	State = api.State
-	// VerificationMethod names a way to prove who one is.
+	// VerificationMethod names a way to prove an identity.
 	VerificationMethod = api.VerificationMethod
 )
 
@@ -60,7 +60,7 @@ const (
 	ScopeRemove = api.ScopeRemove
 )
 
-// A TrackRequest says who does what.
+// A TrackRequest names a user and an action.
 type TrackRequest struct {
 	// UserID is your own identifier of the user: 1 to 256 characters.
 	UserID string
@@ -89,22 +89,50 @@ func (c *Client) Track(ctx context.Context, r TrackRequest) (TrackResponse, erro
 	return out, err
 }
 
-// ValidateChallenge tells whether the action behind a token was completed.
-// The token is the one that the page brought back; the track token of the same
-// action serves too, for when the page lost its answer. Give UserID and Action
-// so that a token of another user or action is refused.
+// A ValidateRequest is what ValidateChallenge takes. Give all fields: a token
+// alone shows only that some user completed some action lately.
+type ValidateRequest struct {
+	// Token is the one that the page brought back; the track token of the same
+	// action serves too, for when the page lost its answer.
+	Token string
+	// UserID and Action are those that were tracked. The API refuses a token
+	// of another user or action; if empty, they are not compared.
+	UserID, Action string
+	// IdempotencyKey is that of TrackResponse, as the backend kept it in the
+	// user's session. Client.ValidateChallenge compares it with that of the
+	// token, so that a token of an earlier sign-in of the same user does not
+	// complete this one; if empty, it is not compared.
+	IdempotencyKey string
+}
+
+// ErrOtherAction reports that a token belongs to another instance of the
+// action than ValidateRequest.IdempotencyKey names. Inspect it with errors.Is.
+var ErrOtherAction = errors.New("the token belongs to another instance of the action: its idempotency key differs from the tracked one")
+
+// ValidateChallenge returns whether the action behind a token was completed.
 //
-// A refused token is no error: IsValid is false and Error says why.
+// A token that the API refuses is no error: IsValid is false and Error says
+// why. A token of another instance of the action is ErrOtherAction with an
+// empty response. In both cases the user is to sign in again.
 func (c *Client) ValidateChallenge(ctx context.Context, r ValidateRequest) (ValidateResponse, error) {
+	const name = "validate challenge"
 	var out ValidateResponse
-	if err := need("validate challenge", "Token", r.Token); err != nil {
+	if err := need(name, "Token", r.Token); err != nil {
 		return out, err
 	}
 	err := c.do(ctx, call{
-		name: "validate challenge", method: http.MethodPost, path: path("validate"),
-		body: r, repeatable: true,
+		name: name, method: http.MethodPost, path: path("validate"),
+		body: api.ValidateRequest{Token: r.Token, UserID: r.UserID, Action: r.Action}, repeatable: true,
 	}, &out)
-	return out, err
+	if err != nil {
+		return ValidateResponse{}, err
+	}
+	// An answer about a refused token names no action.
+	refused := !out.IsValid && out.Error != ""
+	if r.IdempotencyKey != "" && out.IdempotencyKey != r.IdempotencyKey && !refused {
+		return ValidateResponse{}, fmt.Errorf("authsignal: %s: %w", name, ErrOtherAction)
+	}
+	return out, nil
 }
 
 // Action returns one tracked action.

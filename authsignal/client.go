@@ -5,11 +5,14 @@
 //	client := authsignal.New(os.Getenv("AUTHSIGNAL_SECRET"), "http://127.0.0.1:4000/v1")
 //	action, err := client.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: "signIn"})
 //	// ... the page calls setToken(action.Token) and totp.verify ...
-//	result, err := client.ValidateChallenge(ctx, authsignal.ValidateRequest{Token: token, UserID: "u1", Action: "signIn"})
+//	result, err := client.ValidateChallenge(ctx, authsignal.ValidateRequest{
+//		Token: token, UserID: "u1", Action: "signIn", IdempotencyKey: action.IdempotencyKey,
+//	})
 //	if err == nil && result.IsValid { /* let the user in */ }
 //
 // Only ValidateChallenge decides whether a challenge was passed; what the
-// browser reports is for the screen.
+// browser reports is for the screen. Keep action.IdempotencyKey in the user's
+// session: without it, a token of an earlier sign-in is as good as one of this.
 //
 // The package belongs on a server: it holds the API secret key, which must
 // never reach a page or a mobile app.

@@ -3,6 +3,7 @@ package authsignal_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -59,7 +60,9 @@ func TestMainJob(t *testing.T) {
 	if err != nil || a.State != authsignal.StateAllow || a.CreatedAt.IsZero() || a.Output.Custom["amount"] != 12.5 {
 		t.Errorf("action: got %+v, %v", a, err)
 	}
-	v, err := c.ValidateChallenge(ctx, authsignal.ValidateRequest{Token: tr.Token, UserID: user, Action: "signIn"})
+	v, err := c.ValidateChallenge(ctx, authsignal.ValidateRequest{
+		Token: tr.Token, UserID: user, Action: "signIn", IdempotencyKey: tr.IdempotencyKey,
+	})
 	if err != nil || v.IsValid || v.State != authsignal.StateAllow || v.UserID != user || v.Action != "signIn" {
 		t.Errorf("validate: got %+v, %v", v, err)
 	}
@@ -78,6 +81,79 @@ func TestMainJob(t *testing.T) {
 	u, err = c.User(ctx, user)
 	if err != nil || u.Email != "jane@example.com" {
 		t.Errorf("user: got %+v, %v", u, err)
+	}
+}
+
+// A token of an earlier sign-in of the same user, even a completed one, does
+// not complete another.
+func TestValidateComparesTheIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	c := authsignal.New(s.APISecretKey, s.BaseURL)
+	ctx := t.Context()
+	var tokens, keys []string
+	for range 2 {
+		tr, err := c.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: "signIn"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, keys = append(tokens, tr.Token), append(keys, tr.IdempotencyKey)
+	}
+	if _, err := c.UpdateAction(ctx, "u1", "signIn", keys[0], authsignal.StateChallengeSucceeded); err != nil {
+		t.Fatal(err)
+	}
+	validate := func(token, key string) (authsignal.ValidateResponse, error) {
+		return c.ValidateChallenge(ctx, authsignal.ValidateRequest{Token: token, UserID: "u1", Action: "signIn", IdempotencyKey: key})
+	}
+	if v, err := validate(tokens[0], keys[0]); err != nil || !v.IsValid || v.IdempotencyKey != keys[0] {
+		t.Errorf("its own token: got %+v, %v", v, err)
+	}
+	v, err := validate(tokens[0], keys[1])
+	if !errors.Is(err, authsignal.ErrOtherAction) || v != (authsignal.ValidateResponse{}) {
+		t.Errorf("the token of the earlier one: got %+v, %v", v, err)
+	}
+	if strings.Contains(err.Error(), keys[0]) || strings.Contains(err.Error(), keys[1]) {
+		t.Errorf("the error quotes a key: %v", err)
+	}
+	if v, err := validate(tokens[1], keys[0]); !errors.Is(err, authsignal.ErrOtherAction) || v.State != "" {
+		t.Errorf("the token of the later one: got %+v, %v", v, err)
+	}
+	if v, err := validate("no token", keys[1]); err != nil || v.IsValid || v.Error != "Token is invalid." {
+		t.Errorf("a refused token: got %+v, %v", v, err)
+	}
+}
+
+// The API knows no idempotency key in this request, and an answer without one
+// is of another action.
+func TestValidateSendsNoIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{`{"isValid":true,"state":"CHALLENGE_SUCCEEDED"}`, `{"isValid":true,"error":"Token is invalid."}`, `{}`} {
+		var body string
+		c := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+			b, _ := io.ReadAll(r.Body)
+			body = string(b)
+			io.WriteString(w, answer)
+		})
+		v, err := c.ValidateChallenge(t.Context(), authsignal.ValidateRequest{Token: "t", UserID: "u", Action: "a", IdempotencyKey: "k"})
+		if want := `{"token":"t","userId":"u","action":"a"}`; body != want {
+			t.Errorf("sent %s, want %s", body, want)
+		}
+		if !errors.Is(err, authsignal.ErrOtherAction) || v.IsValid {
+			t.Errorf("%s: got %+v, %v", answer, v, err)
+		}
+	}
+}
+
+func TestEndTokens(t *testing.T) {
+	t.Parallel()
+	c := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		if got, want := r.Method+" "+r.URL.EscapedPath(), "DELETE /v1/users/a%2Fb%3F/tokens"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		io.WriteString(w, `{"success":true}`)
+	})
+	if err := c.EndTokens(t.Context(), "a/b?"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -258,7 +334,13 @@ func TestMissingArgumentsSendNothing(t *testing.T) {
 		"Action":         func() error { _, err := c.Track(ctx, authsignal.TrackRequest{UserID: "u"}); return err },
 		"Token":          func() error { _, err := c.ValidateChallenge(ctx, authsignal.ValidateRequest{}); return err },
 		"idempotencyKey": func() error { _, err := c.Action(ctx, "u", "a", ""); return err },
-		"userID":         func() error { _, err := c.User(ctx, ""); return err },
+		"userID": func() error {
+			if err := c.EndTokens(ctx, ""); err == nil {
+				return nil
+			}
+			_, err := c.User(ctx, "")
+			return err
+		},
 		"VerificationMethod": func() error {
 			_, err := c.EnrollVerifiedAuthenticator(ctx, "u", authsignal.EnrollVerifiedRequest{})
 			return err
@@ -301,6 +383,7 @@ func TestRetries(t *testing.T) {
 			return err
 		}, true},
 		{"user", func(ctx context.Context, c *authsignal.Client) error { _, err := c.User(ctx, "u"); return err }, true},
+		{"end tokens", func(ctx context.Context, c *authsignal.Client) error { return c.EndTokens(ctx, "u") }, true},
 		{"query users", func(ctx context.Context, c *authsignal.Client) error {
 			_, err := c.QueryUsers(ctx, authsignal.UserFilter{Email: "e"})
 			return err

@@ -51,9 +51,9 @@ func Example() {
 	fmt.Println(action.State, "enrolled:", action.IsEnrolled)
 
 	// The page calls setToken(action.Token) and totp.enroll or totp.verify,
-	// and brings a token back.
+	// and brings a token back. The session has kept the idempotency key.
 	result, err := client.ValidateChallenge(ctx, authsignal.ValidateRequest{
-		Token: action.Token, UserID: "u1", Action: "signIn",
+		Token: action.Token, UserID: "u1", Action: "signIn", IdempotencyKey: action.IdempotencyKey,
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -62,6 +62,28 @@ func Example() {
 	// Output:
 	// ALLOW enrolled: false
 	// ALLOW valid: false
+}
+
+// A token of an earlier sign-in does not complete this one.
+func ExampleClient_ValidateChallenge() {
+	server, stop := demoServer()
+	defer stop()
+	client := authsignal.New(server.APISecretKey, server.BaseURL)
+	ctx := context.Background()
+
+	earlier, err := client.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: "signIn"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	action, err := client.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: "signIn"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.ValidateChallenge(ctx, authsignal.ValidateRequest{
+		Token: earlier.Token, UserID: "u1", Action: "signIn", IdempotencyKey: action.IdempotencyKey,
+	})
+	fmt.Println(errors.Is(err, authsignal.ErrOtherAction))
+	// Output: true
 }
 
 // Errors of the API carry a status and a stable code.

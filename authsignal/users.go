@@ -26,7 +26,7 @@ type (
 	EnrollVerifiedRequest = api.EnrollVerifiedRequest
 )
 
-// User returns a user. One who was never tracked is returned too: not
+// User returns a user. A user who does not exist is returned too: not
 // enrolled, and without attributes.
 func (c *Client) User(ctx context.Context, userID string) (User, error) {
 	var out User
@@ -56,8 +56,8 @@ func (c *Client) UpdateUser(ctx context.Context, userID string, attributes UserA
 
 // DeleteUser removes a user with all authenticators, and voids all tokens of
 // the user. The history of actions stays; DeleteUserAndActions removes that
-// too. It is not retried: a user of the same id who is made meanwhile would go
-// as well.
+// too. It is not retried: a user who is created meanwhile under the same id
+// would be deleted as well.
 func (c *Client) DeleteUser(ctx context.Context, userID string) error {
 	return c.deleteUser(ctx, "delete user", userID, "")
 }
@@ -73,6 +73,20 @@ func (c *Client) deleteUser(ctx context.Context, name, userID, query string) err
 	}
 	var out api.Success
 	return c.do(ctx, call{name: name, method: http.MethodDelete, path: path("users", userID) + query}, &out)
+}
+
+// EndTokens voids all client tokens of a user, those of completed challenges
+// included; authenticators stay. Call it when the user's sessions are ended,
+// as after a change of the password. A user who does not exist is an *Error
+// with Code "not_found".
+//
+// It is retried: a token that is issued between two tries ends as well.
+func (c *Client) EndTokens(ctx context.Context, userID string) error {
+	if err := need("end tokens", "userID", userID); err != nil {
+		return err
+	}
+	var out api.Success
+	return c.do(ctx, call{name: "end tokens", method: http.MethodDelete, path: path("users", userID, "tokens"), repeatable: true}, &out)
 }
 
 // A UserFilter says which users QueryUsers lists: those of whom all that is
@@ -135,7 +149,8 @@ func (c *Client) Authenticators(ctx context.Context, userID string) ([]UserAuthe
 	return out, err
 }
 
-// DeleteAuthenticator removes an authenticator of a user. It is not retried: a
+// DeleteAuthenticator removes an authenticator of a user and voids all client
+// tokens of the user, as EndTokens does. It is not retried: a
 // second deletion would report not_found for what the first one did.
 func (c *Client) DeleteAuthenticator(ctx context.Context, userID, authenticatorID string) error {
 	if err := need("delete authenticator", "userID", userID, "authenticatorID", authenticatorID); err != nil {

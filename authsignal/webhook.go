@@ -68,7 +68,7 @@ type Event struct {
 	// ID names the event. An event may arrive more than once, and then has the
 	// same ID.
 	ID string
-	// Source is who made the event, a URL.
+	// Source is the URL of the service that made the event.
 	Source string
 	// Time is when it happened. Events may arrive in another order.
 	Time     time.Time

@@ -99,7 +99,7 @@ func (a *app) json(endpoint func(http.ResponseWriter, *http.Request) (any, error
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
 		w.WriteHeader(status)
-		// What fails here is the connection; nobody is left to be told.
+		// An error here is that of the connection: no answer can report it.
 		_ = json.NewEncoder(w).Encode(out)
 	})
 }
@@ -313,14 +313,19 @@ func (a *app) verified(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	result, err := a.api.ValidateChallenge(r.Context(), authsignal.ValidateRequest{
 		Token: or(in.Token, s.token), UserID: s.username, Action: s.action,
+		// The key ties the token to this very sign-in: that of an earlier one
+		// would say "succeeded" too, for as long as it lives.
+		IdempotencyKey: s.idempotencyKey,
 	})
+	if errors.Is(err, authsignal.ErrOtherAction) {
+		a.log.Info("refused a token of another sign-in", "action", s.action)
+		return nil, errNotVerified
+	}
 	if err != nil {
 		return nil, err
 	}
 	a.log.Info("validated", "action", s.action, "state", result.State, "valid", result.IsValid)
-	// The key ties the token to this very sign-in: that of an earlier one
-	// would say "succeeded" too, for as long as it lives.
-	if !result.IsValid || result.IdempotencyKey != s.idempotencyKey {
+	if !result.IsValid {
 		return nil, errNotVerified
 	}
 	s.step, s.token, s.url, s.signedInAt = stepAccount, "", "", a.sessions.now()
@@ -382,13 +387,14 @@ func (a *app) account(_ http.ResponseWriter, r *http.Request) (any, error) {
 		Authenticators []authsignal.UserAuthenticator `json:"authenticators"`
 	}{
 		s.username,
-		"This page came from the backend, which gives it to nobody without a code.",
+		"The backend shows this page only after a code.",
 		s.signedInAt.UTC(), s.action, list,
 	}, nil
 }
 
 // removeAuthenticator takes the protection off. All sessions of the user end:
-// they stand on the authenticator that is gone. An app with something to lose
+// they stand on the authenticator that is gone. The API ends the user's tokens
+// for the same reason. An app with something to lose
 // would ask for a code first, as for any sensitive action.
 func (a *app) removeAuthenticator(w http.ResponseWriter, r *http.Request) (any, error) {
 	s, err := a.signedIn(r)
@@ -403,7 +409,7 @@ func (a *app) removeAuthenticator(w http.ResponseWriter, r *http.Request) (any, 
 		err := a.api.DeleteAuthenticator(r.Context(), s.username, authenticator.UserAuthenticatorID)
 		var refused *authsignal.Error
 		if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
-			continue // somebody else was faster
+			continue // it was removed meanwhile
 		}
 		if err != nil {
 			return nil, err

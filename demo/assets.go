@@ -102,7 +102,7 @@ func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Cache-Control", "no-cache")
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Length", strconv.Itoa(len(a.index)))
-		// What fails here is the connection; nobody is left to be told.
+		// An error here is that of the connection: no answer can report it.
 		_, _ = w.Write(a.index)
 	case strings.HasPrefix(r.URL.Path, "/assets/"):
 		a.files.ServeHTTP(w, r)

@@ -44,7 +44,7 @@ import (
 const (
 	defaultAddr = "127.0.0.1:3000"
 	defaultData = ".demo"
-	// apiPort is where the API server inside listens, if nobody else does.
+	// apiPort is the port of the API server inside, if it is free.
 	apiPort = "4000"
 	// issuer is the name that authenticator apps show.
 	issuer = "Authsignal demo"
@@ -88,7 +88,7 @@ func run(ctx context.Context, getenv func(string) string, stdout, stderr io.Writ
 	return d.wait(ctx)
 }
 
-// A tenant is where the API is and who we are there.
+// A tenant is the address of the API and the credentials of the demo there.
 type tenant struct {
 	apiURL, secretKey, id string
 }

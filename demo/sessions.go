@@ -25,7 +25,7 @@ const (
 type step string
 
 const (
-	stepSignIn    step = "signIn"    // say who one is: there is no session
+	stepSignIn    step = "signIn"    // enter a user name: there is no session
 	stepEnroll    step = "enroll"    // set up an authenticator app
 	stepChallenge step = "challenge" // enter a code
 	stepPrebuilt  step = "prebuilt"  // do either in the pre-built UI
@@ -153,9 +153,9 @@ func setCookie(w http.ResponseWriter, r *http.Request, id string) {
 	http.SetCookie(w, c)
 }
 
-// secure says whether the browser speaks HTTPS. The demo speaks plain HTTP; a
-// proxy before it may speak HTTPS. Whoever makes this header up only restricts
-// their own cookie.
+// secure reports whether the browser speaks HTTPS. The demo speaks plain HTTP; a
+// proxy before it may speak HTTPS. A client that forges this header restricts
+// only its own cookie.
 func secure(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }

@@ -1,5 +1,5 @@
 // The demo's page. It shows what the backend says and does nothing that
-// decides: whoever owns the browser can change all of it.
+// decides: the owner of the browser can change all of it.
 
 import { Authsignal } from "./sdk/index.js";
 
@@ -190,7 +190,7 @@ for (const step of ["enroll", "challenge"]) {
 
 /**
  * Verifies a code and gets in. isVerified is for the screen: only the backend,
- * by its validateChallenge, lets anybody in.
+ * by its validateChallenge, admits a user.
  */
 async function verify(code) {
   const result = await authsignal.totp.verify({ code });

@@ -17,8 +17,8 @@ type AuthenticatorSettings struct {
 	Drift int `json:"drift"`
 	// AllowMultiple lets a user have more than one.
 	AllowMultiple bool `json:"allowMultiple"`
-	// MaxAuthenticators is how many verified authenticators a user may have: 1
-	// to 50.
+	// MaxAuthenticators is how many verified authenticators a user may have
+	// if AllowMultiple is set: 1 to 50.
 	MaxAuthenticators int `json:"maxAuthenticators"`
 	// MaxFailures wrong codes within WindowSeconds block an authenticator
 	// until the window has moved on: 1 to 100, and 1 to 86400 seconds.
@@ -29,8 +29,8 @@ type AuthenticatorSettings struct {
 	MaxFailuresInARow int `json:"maxFailuresInARow"`
 }
 
-// DefaultMaxAuthenticators is how many authenticators a user may have unless
-// the tenant says otherwise.
+// DefaultMaxAuthenticators is how many verified authenticators a user may have
+// unless the tenant says otherwise.
 const DefaultMaxAuthenticators = 10
 
 // DefaultAuthenticatorSettings are those of a new tenant (wire contract,

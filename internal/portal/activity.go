@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -74,7 +73,7 @@ const (
 
 func (p *portal) activity(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
 	v := activityView{
-		User: strings.TrimSpace(r.FormValue("user")), Action: r.FormValue("action"), What: r.FormValue("what"),
+		User: r.FormValue("user"), Action: r.FormValue("action"), What: r.FormValue("what"),
 		From: r.FormValue("from"), Until: r.FormValue("until"), Range: r.FormValue("range"),
 		States: api.States, Kinds: store.AuditKinds,
 	}

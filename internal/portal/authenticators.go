@@ -34,7 +34,7 @@ func (p *portal) setApp(w http.ResponseWriter, r *http.Request, t store.Tenant) 
 		name string
 	}{
 		{&s.Digits, "digits"}, {&s.Period, "period"}, {&s.Drift, "drift"},
-		{&s.MaxFailures, "maxFailures"}, {&s.WindowSeconds, "windowSeconds"}, {&s.MaxFailuresInARow, "maxFailuresInARow"},
+		{&s.MaxAuthenticators, "maxAuthenticators"}, {&s.MaxFailures, "maxFailures"}, {&s.WindowSeconds, "windowSeconds"}, {&s.MaxFailuresInARow, "maxFailuresInARow"},
 	} {
 		v, err := strconv.Atoi(r.PostFormValue(n.name))
 		if err != nil && wrong == nil {
@@ -48,7 +48,7 @@ func (p *portal) setApp(w http.ResponseWriter, r *http.Request, t store.Tenant) 
 	}
 	if wrong == nil {
 		wrong = p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
-			if what == "saved" { // whoever activated or deactivated it meanwhile
+			if what == "saved" { // it may have been activated or deactivated meanwhile
 				current, _, err := tx.Tenant()
 				if err != nil {
 					return err
@@ -72,7 +72,7 @@ func (p *portal) setApp(w http.ResponseWriter, r *http.Request, t store.Tenant) 
 
 func (p *portal) stopForm(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
 	return p.show(w, r, http.StatusOK, t, "confirm", "authenticators", "Deactivate the authenticator app?", confirmView{
-		Text: "Nobody can enroll, and every action that a backend tracks is answered with AUTHENTICATOR_NOT_FOUND, until it is active again. " +
+		Text: "Until it is active again, no user can enroll, and every track by a backend fails with AUTHENTICATOR_NOT_FOUND. " +
 			"Users keep what they have enrolled.",
 		Button: "Deactivate", Action: "/authenticators/stop", Back: "/authenticators",
 	})

@@ -37,7 +37,7 @@ type Config struct {
 	// OnlyLocal refuses requests to other names than this machine's own, so
 	// that a page of another site cannot rebind its name to it.
 	OnlyLocal bool
-	// Address is whom a request comes from.
+	// Address returns the client address of a request.
 	Address func(*http.Request) netip.Addr
 }
 
@@ -49,7 +49,7 @@ type portal struct {
 	secure bool
 	// hashingKnown and hashingStrangers admit as many passwords as may be hashed
 	// at once: each takes much memory, which is the point. Known browsers wait
-	// for a place of their own; a stranger who finds none is refused.
+	// for a place of their own; an unknown browser that finds none is refused.
 	hashingKnown, hashingStrangers chan struct{}
 }
 
@@ -204,8 +204,8 @@ func notFound(http.ResponseWriter, *http.Request) error {
 	return &api.Error{Status: http.StatusNotFound, Description: "The portal has no such page."}
 }
 
-// signedIn serves a page to who is signed in, and sends others to sign in and
-// come back.
+// signedIn serves a page to a browser that is signed in, and redirects any
+// other to the sign-in page and back.
 func (p *portal) signedIn(serve page) http.Handler {
 	return p.open(func(w http.ResponseWriter, r *http.Request) error {
 		ok, err := p.hasSession(r)
@@ -332,8 +332,8 @@ func done(w http.ResponseWriter, r *http.Request, t store.Tenant, path, what str
 	return nil
 }
 
-// deeds are what a page may say was done, by the word in its URL.
-var deeds = map[string]string{
+// doneTexts are what a page may say was done, by the word in its URL.
+var doneTexts = map[string]string{
 	"active":   "The authenticator app is active.",
 	"inactive": "The authenticator app is inactive. Nothing can be tracked until it is active again.",
 	"saved":    "Saved.",
@@ -343,6 +343,7 @@ var deeds = map[string]string{
 	"forgot":   "Nothing is set for the action any more.",
 	"removed":  "The authenticator is removed.",
 	"unlocked": "The authenticator is unlocked.",
+	"ended":    "All tokens of the user have ended.",
 	"gone":     "The user is deleted.",
 	"password": "The password is changed. All other sessions have ended.",
 }

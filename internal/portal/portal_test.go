@@ -686,9 +686,9 @@ func TestActivateAndDeactivate(t *testing.T) {
 		return tenant.Authenticator
 	}
 	form := []string{"issuer", "Shop", "algorithm", "SHA256", "digits", "8", "period", "60", "drift", "0", "maxFailures", "5",
-		"windowSeconds", "60", "maxFailuresInARow", "50", "allowMultiple", "on"}
+		"windowSeconds", "60", "maxFailuresInARow", "50", "allowMultiple", "on", "maxAuthenticators", "3"}
 	b.wants(b.post("/t/t1/authenticators/app", append(form, "do", "save")...), http.StatusSeeOther)
-	want := api.AuthenticatorSettings{Issuer: "Shop", Algorithm: "SHA256", Digits: 8, Period: 60, AllowMultiple: true, MaxFailures: 5, WindowSeconds: 60, MaxFailuresInARow: 50}
+	want := api.AuthenticatorSettings{Issuer: "Shop", Algorithm: "SHA256", Digits: 8, Period: 60, AllowMultiple: true, MaxAuthenticators: 3, MaxFailures: 5, WindowSeconds: 60, MaxFailuresInARow: 50}
 	if got := settings(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -724,7 +724,7 @@ func TestSavingKeepsWhatOthersDid(t *testing.T) {
 	storetest.Exec(t, d.database, `UPDATE tenants SET authenticator = REPLACE(authenticator, '"active":true', '"active":false'),
 		branding = '{"logo":"data:image/svg+xml;base64,PHN2Zy8+"}'`)
 	b.wants(b.post("/t/t1/authenticators/app", "issuer", "Shop", "algorithm", "SHA1", "digits", "6", "period", "30", "drift", "1",
-		"maxFailures", "5", "windowSeconds", "60", "maxFailuresInARow", "50", "do", "save"), http.StatusSeeOther)
+		"maxFailures", "5", "windowSeconds", "60", "maxFailuresInARow", "50", "maxAuthenticators", "10", "do", "save"), http.StatusSeeOther)
 	storetest.Exec(t, d.database, `UPDATE tenants SET branding = '{"logo":"data:image/svg+xml;base64,PHN2Zz48L3N2Zz4="}'`)
 	b.wants(b.post("/t/t1/settings/branding", "name", "Shop"), http.StatusSeeOther)
 	tenant, _, err := d.store.Tenant(t.Context(), "t1")

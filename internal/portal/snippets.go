@@ -21,10 +21,19 @@ const authsignal = new Authsignal({
   apiUrl: %q,
 });
 
-const { state, token } = await authsignal.track({
+const { state, token, idempotencyKey } = await authsignal.track({
   userId: user.id,
   action: "signIn",
-});`, v.APIURL)
+});
+session.idempotencyKey = idempotencyKey;
+
+// With the token that the page brought back:
+const result = await authsignal.validateChallenge({
+  token: tokenOfThePage,
+  userId: user.id,
+  action: "signIn",
+});
+const ok = result.isValid && result.idempotencyKey === session.idempotencyKey;`, v.APIURL)
 }
 
 func browserSnippet(v keysView) string {
@@ -45,7 +54,17 @@ func goSnippet(v keysView) string {
 action, err := client.Track(ctx, authsignal.TrackRequest{
 	UserID: user.ID,
 	Action: "signIn",
-})`, v.APIURL)
+})
+session.IdempotencyKey = action.IdempotencyKey
+
+// With the token that the page brought back:
+result, err := client.ValidateChallenge(ctx, authsignal.ValidateRequest{
+	Token:          tokenOfThePage,
+	UserID:         user.ID,
+	Action:         "signIn",
+	IdempotencyKey: session.IdempotencyKey,
+})
+ok := err == nil && result.IsValid`, v.APIURL)
 }
 
 func wasmSnippet(v keysView) string {

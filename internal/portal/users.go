@@ -117,24 +117,27 @@ func (p *portal) changeForm(w http.ResponseWriter, r *http.Request, t store.Tena
 		return err
 	}
 	known := slices.ContainsFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && a.Verified() })
-	if !found || do != "delete" && !known {
+	if !found || do != "delete" && do != "end" && !known {
 		return notFound(w, r)
 	}
 	v := confirmView{
-		Action: "/users/change", Back: userPath(id),
+		User: id, Action: "/users/change", Back: userPath(id),
 		Hidden: [][2]string{{"id", id}, {"do", do}, {"authenticator", authenticator}},
 	}
 	var title string
 	switch do {
 	case "remove":
 		title, v.Button = "Remove the authenticator?", "Remove"
-		v.Text = "Its codes are refused from now on. If it is the last one of " + id + ", the next sign-in asks for none, until a new one is enrolled."
+		v.Text = "Its codes are refused from now on, and all tokens of the user end. If it is the user's last one, the next sign-in asks for none, until a new one is enrolled."
 	case "unlock":
 		title, v.Button = "Unlock the authenticator?", "Unlock"
-		v.Text = "The wrong codes of " + id + " are forgotten. Make sure that they were the user's own."
+		v.Text = "The wrong codes are forgotten, and all tokens of the user end. Make sure that the codes were the user's own."
+	case "end":
+		title, v.Button = "End all tokens?", "End all tokens"
+		v.Text = "The user's tokens are void from now on, those of completed challenges too. Sign-ins that are under way start again. Authenticators stay, and sessions of your app do not end by this."
 	case "delete":
 		title, v.Button = "Delete the user?", "Delete"
-		v.Text = id + " and all authenticators are deleted, and the user's tokens are void. It cannot be undone."
+		v.Text = "The user and all authenticators are deleted, and the user's tokens are void. It cannot be undone."
 		v.Check, v.CheckLabel = "actions", "Delete the user's actions too"
 	default:
 		return notFound(w, r)
@@ -155,6 +158,9 @@ func (p *portal) changeUser(w http.ResponseWriter, r *http.Request, t store.Tena
 		case "unlock":
 			what = "unlocked"
 			return manage.Unlock(tx, id, authenticator, p.Now())
+		case "end":
+			what = "ended"
+			return manage.EndTokens(tx, id, mfa.ByOperator, p.Now())
 		case "delete":
 			back, what = "/users", "gone"
 			return manage.DeleteUser(tx, t, id, r.PostFormValue("actions") == "on", mfa.ByOperator, p.Now())

@@ -61,6 +61,7 @@ func newViews() (views, *assets.Set, error) {
 		"add":    func(a, b int) int { return a + b },
 		"list":   func(s ...string) []string { return s },
 		"env":    envSnippet, "node": nodeSnippet, "browser": browserSnippet, "golang": goSnippet, "wasm": wasmSnippet,
+		"shown": shown, "lines": shownLines, "plain": plain, "hides": hides,
 	}).ParseFS(files, "page/layout.html")
 	if err != nil {
 		return nil, nil, err
@@ -89,7 +90,7 @@ func newViews() (views, *assets.Set, error) {
 // render writes a page whole, or an error and nothing of it.
 func (p *portal) render(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
 	if v.Done == "" && status == http.StatusOK {
-		v.Done = deeds[r.URL.Query().Get("done")]
+		v.Done = doneTexts[r.URL.Query().Get("done")]
 	}
 	var b bytes.Buffer
 	if err := p.views[name].Execute(&b, v); err != nil {
@@ -99,7 +100,7 @@ func (p *portal) render(w http.ResponseWriter, r *http.Request, status int, name
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	// What fails here is the connection; nobody is left to be told.
+	// An error here is that of the connection: no answer can report it.
 	_, _ = b.WriteTo(w)
 }
 
@@ -115,6 +116,8 @@ func (p *portal) show(w http.ResponseWriter, r *http.Request, status int, t stor
 
 // A confirmView asks whether to do what cannot be undone.
 type confirmView struct {
+	// User is the id of the user that it is about, if any.
+	User string
 	// Text says what will happen; Button does it.
 	Text, Button string
 	// Action is where the form goes, Hidden what it sends besides; Back is
@@ -148,7 +151,7 @@ func tone(s any) string {
 	case string(api.StateBlock), string(api.StateChallengeFailed), string(api.StateReviewFailed),
 		store.AuditCodeRefused, store.AuditCodeUnseen, store.AuditWebhookRefused, store.AuditWebhookDead:
 		return "bad"
-	case string(api.StateReviewRequired), string(api.OutcomeReview), store.AuditAuthenticatorDeleted, store.AuditUserDeleted:
+	case string(api.StateReviewRequired), string(api.OutcomeReview), store.AuditAuthenticatorDeleted, store.AuditUserDeleted, store.AuditTokensEnded:
 		return "warn"
 	case string(api.StateChallengeRequired), string(api.OutcomeChallenge):
 		return "info"

@@ -61,9 +61,9 @@ func TestManageTenants(t *testing.T) {
 	for body, name := range map[string]string{
 		`{"authenticator":{"digits":7}}`: "digits", `{"authenticator":{"period":45}}`: "period", `{"authenticator":{"drift":3}}`: "drift",
 		`{"authenticator":{"algorithm":"MD5"}}`: "algorithm", `{"authenticator":{"issuer":""}}`: "issuer",
-		`{"authenticator":{"maxAuthenticators":0}}`: "maxAuthenticators", `{"authenticator":{"maxAuthenticators":51}}`: "maxAuthenticators",
 		`{"authenticator":{"maxFailures":0}}`: "maxFailures", `{"authenticator":{"windowSeconds":0}}`: "windowSeconds",
-		`{"authenticator":{"maxFailuresInARow":101}}`: "maxFailuresInARow", `{"authenticator":{"active":"yes"}}`: "active",
+		`{"authenticator":{"maxFailuresInARow":101}}`: "maxFailuresInARow", `{"authenticator":{"maxAuthenticators":0}}`: "maxAuthenticators",
+		`{"authenticator":{"maxAuthenticators":51}}`: "maxAuthenticators", `{"authenticator":{"active":"yes"}}`: "active",
 	} {
 		r := p.manage("PUT", "tenants/t9", body)
 		p.fails(r, 400, "invalid_request")

@@ -31,7 +31,7 @@ const (
 	AuditAuthenticatorDeleted = "authenticator.deleted"
 	AuditAuthenticatorUnlock  = "authenticator.unlocked"
 	AuditUserDeleted          = "user.deleted"
-	AuditTokensEnded          = "tokens.ended" // all of a user
+	AuditTokensEnded          = "tokens.ended" // all tokens of a user
 	AuditConfiguration        = "configuration.changed"
 	AuditActionUpdated        = "action.updated"   // by the backend
 	AuditWebhookRefused       = "webhook.refused"  // no consent to a verification

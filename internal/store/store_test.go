@@ -599,6 +599,38 @@ func TestUnlock(t *testing.T) {
 	})
 }
 
+func TestSettingsOfAnEarlierVersionHaveDefaults(t *testing.T) {
+	t.Parallel()
+	database := storetest.Database(t)
+	s := mustOpen(t, database)
+	update(t, s, "t", func(tx *Tx) error {
+		_, err := tx.EnsureTenant(api.DefaultAuthenticatorSettings("Acme"), now)
+		return err
+	})
+	storetest.Exec(t, database, `UPDATE tenants SET authenticator = REPLACE(authenticator, '"maxAuthenticators":10,', '')`)
+	got, _, err := s.Tenant(t.Context(), "t")
+	if want := api.DefaultAuthenticatorSettings("Acme"); err != nil || got.Authenticator != want {
+		t.Errorf("got %+v, %v, want %+v", got.Authenticator, err, want)
+	}
+}
+
+func TestEndTokensBeginsAnEpoch(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	update(t, s, "t", func(tx *Tx) error {
+		if _, err := tx.EnsureUser("u", now); err != nil {
+			return err
+		}
+		for id, want := range map[string]bool{"u": true, "another": false} {
+			epoch, found, err := tx.EndTokens(id)
+			if err != nil || found != want || found && epoch != 1 {
+				t.Errorf("%s: got %v, epoch %d, %v, want %v", id, found, epoch, err, want)
+			}
+		}
+		return nil
+	})
+}
+
 func TestCleanKeepsWhatIsYoung(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))

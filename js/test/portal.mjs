@@ -27,6 +27,9 @@ const rules = [
   { name: "from a data centre", description: "", condition: 'cidr("198.51.100.0/24").containsIP(ip)', outcome: "BLOCK" },
 ];
 
+/** The id of a user that looks like "ada" where it is not escaped: it begins with a zero-width space and turns its end around. */
+export const disguised = "\u200bada\u202enimda";
+
 /** Gives the portal something to show: users, actions in many states, rules, wrong codes. */
 export async function fillPortal(server, page) {
   const { url } = await server.portal();
@@ -50,7 +53,7 @@ export async function fillPortal(server, page) {
       headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
       body: JSON.stringify(body),
     }).then((answer) => answer.json());
-  for (const [i, userId] of ["ada", "grace", "katherine", "a-user-with-a-rather-long-id@subsidiary.example.com"].entries()) {
+  for (const [i, userId] of ["ada", "grace", "katherine", "a-user-with-a-rather-long-id@subsidiary.example.com", disguised, "مدير 7"].entries()) {
     const attributes = { email: `${userId.split("@")[0]}@example.com`, username: userId.slice(0, 12), ipAddress: "203.0.113.7" };
     const { token } = await authsignal.track({ userId, action: "signIn", attributes });
     if (i < 3) {
@@ -99,9 +102,12 @@ export function portalPages(server, url) {
     users: at("/users"),
     "users-found": at("/users?q=kath"),
     user: at("/users/user?id=katherine"),
+    "user-disguised": at(`/users/user?id=${encodeURIComponent(disguised)}`),
+    "confirm-end": at(`/users/change?do=end&id=${encodeURIComponent(disguised)}`),
     "confirm-delete": at("/users/change?do=delete&id=ada"),
     activity: at("/activity?range=week"),
     "activity-blocked": at("/activity?what=BLOCK"),
+    "activity-disguised": at(`/activity?user=${encodeURIComponent(disguised)}`),
     settings: at("/settings"),
     password: (page) => page.goto(`${url}/account`),
     "not-found": (page) => page.goto(`${url}/no-such-page`),

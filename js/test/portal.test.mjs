@@ -126,6 +126,10 @@ test("from an empty database to a blocked action, by keyboard alone", { timeout:
     assert.equal(await page.$$eval("rect.blocked", (bars) => bars.filter((bar) => bar.closest(".plot")).length), 1);
 
     await enter(page, 'main a[href$="/users/user?id=ada"]');
+    await enter(page, 'a[href*="do=end"]');
+    assert.match(await text(page), /End all tokens\?[^]*User: ada/);
+    await enter(page, "main form button");
+    assert.match(await text(page), /All tokens of the user have ended/);
     await enter(page, 'a[href*="do=delete"]');
     await enter(page, "main form button");
     assert.match(await text(page), /The user is deleted/);
