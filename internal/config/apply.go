@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -162,8 +161,8 @@ func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Tim
 		if secret == "" {
 			return nil, fmt.Errorf("the variable %s, which apiSecretKeyEnv names, is empty", t.APISecretKeyEnv)
 		}
-		if strings.Contains(secret, ":") { // it is the user name of Basic authentication
-			return nil, fmt.Errorf("the API secret key in %s, which apiSecretKeyEnv names, must not contain a colon", t.APISecretKeyEnv)
+		if err := manage.CheckKey(secret); err != nil {
+			return nil, fmt.Errorf("the API secret key in %s, which apiSecretKeyEnv names, %w", t.APISecretKeyEnv, err)
 		}
 		made, err := tx.EnsureSecret(secret, now)
 		if err != nil {

@@ -115,13 +115,41 @@ func TestParseKeyErrorsNameTheVariableAndQuoteNothing(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
 		"AUTHSIGNAL_ENCRYPTION_KEY": base64.StdEncoding.EncodeToString([]byte("hunter2hunter2")),
-		"AUTHSIGNAL_API_SECRET_KEY": "hunter2:hunter2",
+		"AUTHSIGNAL_API_SECRET_KEY": "hunter2:" + longName,
+		"AUTHSIGNAL_MANAGEMENT_KEY": longName + ":",
 		"AUTHSIGNAL_TENANT_ID":      "a/b",
 	} {
 		_, err := Parse(nil, env(name, value), io.Discard)
 		if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), value) {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+}
+
+func TestParseRefusesShortKeys(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"AUTHSIGNAL_API_SECRET_KEY", "AUTHSIGNAL_MANAGEMENT_KEY"} {
+		short := longName[:31]
+		_, err := Parse(nil, env(name, short), io.Discard)
+		if err == nil || !strings.HasPrefix(err.Error(), name+" must have 32 characters or more") || !strings.Contains(err.Error(), "openssl rand") ||
+			strings.Contains(err.Error(), short) {
+			t.Errorf("%s of 31 characters: got %v", name, err)
+		}
+		if _, err := Parse(nil, env(name, short+"x"), io.Discard); err != nil {
+			t.Errorf("%s of 32 characters: got %v", name, err)
+		}
+	}
+}
+
+func TestLoadKeysRefusesAShortKeyInTheFile(t *testing.T) {
+	t.Parallel()
+	db := filepath.Join(t.TempDir(), "a.db")
+	if err := os.WriteFile(KeysFile(db), []byte(`{"apiSecretKey":"hunter2"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := LoadKeys(Keys{}, db, true)
+	if err == nil || !strings.Contains(err.Error(), "apiSecretKey in "+KeysFile(db)+" must have 32 characters") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -3,7 +3,10 @@ package manage
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
@@ -14,6 +17,22 @@ const (
 	MaxOverlap     = 90 * 24 * 60 * 60
 	DefaultOverlap = 60 * 60
 )
+
+// MinKey is the least length of an API secret key or a management key, in
+// characters. 32 hexadecimal digits hold 128 bits, the least that NIST SP
+// 800-57 part 1, table 4, accepts after 2030.
+const MinKey = 32
+
+// CheckKey reports what is wrong with an API secret key or a management key
+// that an operator chose. Either is the user name of Basic authentication,
+// which has no colon (RFC 7617, section 2). The text of the error follows the
+// name of the key and does not quote it.
+func CheckKey(key string) error {
+	if utf8.RuneCountInString(key) < MinKey || strings.Contains(key, ":") {
+		return errors.New("must have 32 characters or more and no colon; make one with: openssl rand -hex 32")
+	}
+	return nil
+}
 
 // NewSecret makes an API secret key, which is returned this once. Those before
 // it stay in force for an overlap in seconds, 0 to MaxOverlap.
