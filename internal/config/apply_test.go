@@ -103,7 +103,7 @@ func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = file.Apply(t.Context(), st, env("ACME_KEY", acmeKey), now, func(string) {})
-	if err == nil || !strings.Contains(err.Error(), "tenant other: the API secret key belongs to another tenant") {
+	if err == nil || !strings.Contains(err.Error(), "tenant other: the variable ACME_KEY, which apiSecretKeyEnv names: the API secret key belongs to another tenant") {
 		t.Errorf("got %v", err)
 	}
 	for _, bad := range []string{"hunter2", strings.Repeat("hunter:", 5)} {

@@ -203,7 +203,7 @@ func (c *Config) check(origins, ttl string) error {
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 			return fmt.Errorf("-public-url must be an http or https URL without query, not %q", c.PublicURL)
 		}
-		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+		c.PublicURL = strings.TrimRight(u.String(), "/") // with the scheme in lower case
 	}
 	if c.WebhookURL != "" {
 		if err := webhook.CheckURL(c.WebhookURL); err != nil {
@@ -235,6 +235,27 @@ func parseProxies(list string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// CheckExposure reports what is wrong with a server that listens on an address:
+// pages for operators or developers that a network would see.
+func (c Config) CheckExposure(at net.IP) error {
+	if c.Portal == PortalOn && !c.HTTPS() && !c.local(at) {
+		return errors.New("-portal on: the portal's password and session cookies would cross the network in plain text; put an https proxy before the server and set -public-url to its https URL, or listen on a loopback address (-addr 127.0.0.1:4000)")
+	}
+	if c.Dev && c.PublicURL != "" && (c.HTTPS() || !origin.IsLoopback(origin.Of(c.PublicURL))) {
+		return errors.New("-dev is for one machine: with it -public-url must be an http URL of a loopback address such as http://localhost:4000; for a public server leave -dev out and name the pages by -origins")
+	}
+	return nil
+}
+
+// HTTPS reports whether browsers reach the server over https.
+func (c Config) HTTPS() bool { return strings.HasPrefix(c.PublicURL, "https://") }
+
+// local reports whether only this machine reaches a server that listens on an
+// address.
+func (c Config) local(at net.IP) bool {
+	return at.IsLoopback() && (c.PublicURL == "" || origin.IsLoopback(origin.Of(c.PublicURL)))
+}
+
 // ServesPortal reports whether the portal is on for a server that listens on
 // an address.
 func (c Config) ServesPortal(at net.IP) bool {
@@ -242,7 +263,7 @@ func (c Config) ServesPortal(at net.IP) bool {
 	case PortalOn:
 		return true
 	case PortalAuto:
-		return at.IsLoopback() && (c.PublicURL == "" || origin.IsLoopback(origin.Of(c.PublicURL)))
+		return c.local(at)
 	}
 	return false
 }
