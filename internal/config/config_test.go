@@ -337,6 +337,50 @@ func TestRotateKeysOfTheFile(t *testing.T) {
 	}
 }
 
+func TestCheckExposure(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		portal, publicURL, at string
+		dev                   bool
+		want                  string // what the error begins with; empty is none
+	}{
+		{PortalOn, "", "127.0.0.1", false, ""},
+		{PortalOn, "", "::1", false, ""},
+		{PortalOn, "http://localhost:4000", "127.0.0.1", false, ""},
+		{PortalOn, "https://mfa.example.com", "0.0.0.0", false, ""},
+		{PortalOn, "https://mfa.example.com", "127.0.0.1", false, ""},
+		{PortalOn, "", "0.0.0.0", false, "-portal on"},
+		{PortalOn, "", "", false, "-portal on"}, // every address
+		{PortalOn, "", "192.0.2.1", false, "-portal on"},
+		{PortalOn, "http://localhost:4000", "0.0.0.0", false, "-portal on"},
+		{PortalOn, "http://mfa.example.com", "127.0.0.1", false, "-portal on"},
+		{PortalOn, "http://mfa.example.com", "192.0.2.1", false, "-portal on"},
+		{PortalAuto, "http://mfa.example.com", "0.0.0.0", false, ""},
+		{PortalOff, "http://mfa.example.com", "0.0.0.0", false, ""},
+
+		{PortalAuto, "", "127.0.0.1", true, ""},
+		{PortalAuto, "", "0.0.0.0", true, ""},
+		{PortalAuto, "http://127.0.0.1:4000", "127.0.0.1", true, ""},
+		{PortalAuto, "http://mfa.localhost", "127.0.0.1", true, ""},
+		{PortalAuto, "http://mfa.example.com", "127.0.0.1", true, "-dev"},
+		{PortalAuto, "https://mfa.example.com", "127.0.0.1", true, "-dev"},
+		{PortalAuto, "https://localhost", "127.0.0.1", true, "-dev"},
+	} {
+		err := Config{Portal: tt.portal, PublicURL: tt.publicURL, Dev: tt.dev}.CheckExposure(net.ParseIP(tt.at))
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want) || !strings.Contains(err.Error(), "-public-url")) {
+			t.Errorf("%+v: got %v", tt, err)
+		}
+	}
+}
+
+func TestParseWritesTheSchemeOfThePublicURLInLowerCase(t *testing.T) {
+	t.Parallel()
+	c, err := Parse([]string{"-public-url", "HTTPS://mfa.example.com/mfa/"}, env(), io.Discard)
+	if err != nil || c.PublicURL != "https://mfa.example.com/mfa" || !c.HTTPS() {
+		t.Errorf("got %q, %v", c.PublicURL, err)
+	}
+}
+
 // The portal is on by itself only where no other machine can reach it.
 func TestServesPortal(t *testing.T) {
 	t.Parallel()
