@@ -46,8 +46,9 @@ type Config struct {
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix
 	// RateLimit is how many requests a second one address may send in the long
-	// run, ten times as many at once, to all but the Server and the management
-	// API, and to those with wrong keys; 0 is no limit.
+	// run, ten times as many at once; 0 is no limit. To the Server and the
+	// management API only requests with a wrong key count, but an address over
+	// its limit is refused there too, whatever its key.
 	RateLimit float64
 	// MetricsAddr is where Prometheus finds /metrics, host:port; empty is
 	// nowhere.
@@ -113,13 +114,13 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&c.Issuer, "issuer", or(getenv("AUTHSIGNAL_ISSUER"), DefaultIssuer), "`name` that authenticator apps show (AUTHSIGNAL_ISSUER)")
 	var proxies string
 	f.StringVar(&proxies, "trusted-proxies", getenv("AUTHSIGNAL_TRUSTED_PROXIES"), "comma-separated `networks` of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8 (AUTHSIGNAL_TRUSTED_PROXIES)")
-	limit := f.String("rate-limit", or(getenv("AUTHSIGNAL_RATE_LIMIT"), strconv.Itoa(DefaultRateLimit)), "`requests` a second that one address may send, ten times as many at once; 0 is no limit (AUTHSIGNAL_RATE_LIMIT)")
+	limit := f.String("rate-limit", or(getenv("AUTHSIGNAL_RATE_LIMIT"), strconv.Itoa(DefaultRateLimit)), "`requests` a second that one address may send, ten times as many at once, where those with the right API secret or management key do not count; 0 is no limit (AUTHSIGNAL_RATE_LIMIT)")
 	f.StringVar(&c.MetricsAddr, "metrics-addr", getenv("AUTHSIGNAL_METRICS_ADDR"), "`host:port` of Prometheus /metrics; by default there are none (AUTHSIGNAL_METRICS_ADDR)")
 	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
 	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of 720h (30 days) or more")
 	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
-	f.StringVar(&c.Portal, "portal", or(getenv("AUTHSIGNAL_PORTAL"), PortalAuto), "`when` to serve the operator's portal: on, off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
-	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant")
+	f.StringVar(&c.Portal, "portal", or(getenv("AUTHSIGNAL_PORTAL"), PortalAuto), "`when` to serve the operator's portal: on (which needs a loopback address or an https -public-url), off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
+	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant; not with a -public-url that is https or of another machine")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(usage, help)
