@@ -72,7 +72,7 @@ func TestABodyOfAGibibyteIsRefusedInLittleMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.ContentLength = 1 << 30
-	req.SetBasicAuth("sk", "")
+	req.SetBasicAuth(apiSecretKey, "")
 	// The server may answer and hang up before all is sent.
 	if res, err := http.DefaultTransport.RoundTrip(req); err == nil {
 		if res.StatusCode != http.StatusRequestEntityTooLarge {

@@ -51,7 +51,7 @@ tenants:
 		t.Fatal(err)
 	}
 	cmd := command(t, "-addr", "127.0.0.1:0", "-db", storetest.Empty(t), "-config", file)
-	apiSecret, managementKey := never("api-secret-of-the-log-test"), never("management-key-of-the-log-test")
+	apiSecret, managementKey := never("test-secret-key-of-the-log-test-only"), never("test-management-key-of-the-log-test")
 	encryption := never("CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=")
 	cmd.Env = append(cmd.Env, "AUTHSIGNAL_API_SECRET_KEY="+apiSecret, "AUTHSIGNAL_MANAGEMENT_KEY="+managementKey, "AUTHSIGNAL_ENCRYPTION_KEY="+encryption)
 	p := startCommand(t, cmd)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -32,6 +33,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// apiSecretKey is that of the servers that the tests start.
+const apiSecretKey = "test-secret-key-of-32-characters-1"
+
 // A process is a running server.
 type process struct {
 	t      *testing.T
@@ -44,8 +48,8 @@ type process struct {
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "TEST_RUN_MAIN=1", "AUTHSIGNAL_TENANT_ID=t1", "AUTHSIGNAL_API_SECRET_KEY=sk",
-		"AUTHSIGNAL_PUBLIC_URL=http://mfa.test", "AUTHSIGNAL_ENCRYPTION_KEY=BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")
+	cmd.Env = append(os.Environ(), "TEST_RUN_MAIN=1", "AUTHSIGNAL_TENANT_ID=t1", "AUTHSIGNAL_API_SECRET_KEY="+apiSecretKey,
+		"AUTHSIGNAL_PUBLIC_URL=http://mfa.localhost", "AUTHSIGNAL_ENCRYPTION_KEY=BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")
 	return cmd
 }
 
@@ -73,7 +77,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 		t.Fatalf("no ready line: %v\n%s", err, p.stderr.String())
 	}
 	p.url = strings.TrimSuffix(line, "\n")
-	p.client = authsignal.New("sk", p.url)
+	p.client = authsignal.New(apiSecretKey, p.url)
 	return p
 }
 
@@ -197,7 +201,8 @@ func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 	defer conn.Close()
 	// A request whose body is still to come when the stop begins. The server
 	// has taken it up when it asks for the body.
-	fmt.Fprintf(conn, "POST /v1/validate HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2s6\r\nContent-Length: 13\r\nExpect: 100-continue\r\n\r\n")
+	fmt.Fprintf(conn, "POST /v1/validate HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: 13\r\nExpect: 100-continue\r\n\r\n",
+		base64.StdEncoding.EncodeToString([]byte(apiSecretKey+":")))
 	r := bufio.NewReader(conn)
 	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
 		t.Fatalf("got %q, %v", line, err)

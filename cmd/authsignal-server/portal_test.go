@@ -129,7 +129,9 @@ func TestThePortalIsOffInPublic(t *testing.T) {
 		t.Errorf("at every address: got %d", got)
 	}
 	p.stop(t)
-	named := start(t, storetest.Database(t)) // its public URL is http://mfa.test
+	cmd := command(t, "-addr", "127.0.0.1:0", "-db", storetest.Database(t))
+	cmd.Env = append(cmd.Env, "AUTHSIGNAL_PUBLIC_URL=http://mfa.test")
+	named := startCommand(t, cmd)
 	if got := status(strings.TrimSuffix(named.url, "/v1")); got != http.StatusNotFound {
 		t.Errorf("under another name: got %d", got)
 	}

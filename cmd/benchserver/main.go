@@ -42,7 +42,7 @@ import (
 
 const (
 	tenant    = "bench"
-	apiSecret = "bench-secret"
+	apiSecret = "bench-secret-key-of-32-characters-1"
 	// userSecret is every user's, which makes codes cheap to know.
 	userSecret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 )

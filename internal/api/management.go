@@ -139,6 +139,16 @@ type APISecret struct {
 	ExpiresAt *Time `json:"expiresAt,omitempty"`
 }
 
+// SigningKey is how the management API shows a key that signs client tokens.
+type SigningKey struct {
+	KeyID     string `json:"keyId"`
+	CreatedAt Time   `json:"createdAt"`
+	// SignsFrom is when it begins to sign.
+	SignsFrom Time `json:"signsFrom"`
+	// VerifiesUntil is absent while the key has no successor.
+	VerifiesUntil *Time `json:"verifiesUntil,omitempty"`
+}
+
 // AuditEvent is a line of the audit log.
 type AuditEvent struct {
 	At             Time           `json:"at"`

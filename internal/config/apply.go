@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -162,19 +161,12 @@ func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Tim
 		if secret == "" {
 			return nil, fmt.Errorf("the variable %s, which apiSecretKeyEnv names, is empty", t.APISecretKeyEnv)
 		}
-		if strings.Contains(secret, ":") { // it is the user name of Basic authentication
-			return nil, fmt.Errorf("the API secret key in %s, which apiSecretKeyEnv names, must not contain a colon", t.APISecretKeyEnv)
-		}
-		made, err := tx.EnsureSecret(secret, now)
+		made, err := manage.EnsureSecret(tx, secret, now)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the variable %s, which apiSecretKeyEnv names: %w", t.APISecretKeyEnv, err)
 		}
 		if made {
 			changes = append(changes, "API secret key added")
-			err := tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "API secret made"}})
-			if err != nil {
-				return nil, err
-			}
 		}
 	}
 	for _, action := range slices.Sorted(maps.Keys(t.Actions)) {

@@ -33,6 +33,8 @@ tenants:
   - tenantId: other
 `
 
+const acmeKey = "test-secret-key-of-32-characters-1"
+
 func write(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
@@ -57,7 +59,7 @@ func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		var changes []string
-		err = file.Apply(t.Context(), st, env("ACME_KEY", "sk"), now, func(c string) { changes = append(changes, c) })
+		err = file.Apply(t.Context(), st, env("ACME_KEY", acmeKey), now, func(c string) { changes = append(changes, c) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +81,7 @@ func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 		t.Errorf("changed: got %q, want %q", got, want)
 	}
 
-	tenant, found, err := st.TenantOfSecret(t.Context(), "sk", now)
+	tenant, found, err := st.TenantOfSecret(t.Context(), acmeKey, now)
 	settings := api.DefaultAuthenticatorSettings("Acme")
 	settings.Digits, settings.Drift = 8, 2
 	if err != nil || !found || tenant.ID != "acme" || tenant.Authenticator != settings {
@@ -100,13 +102,16 @@ func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = file.Apply(t.Context(), st, env("ACME_KEY", "sk"), now, func(string) {})
-	if err == nil || !strings.Contains(err.Error(), "tenant other: the API secret key belongs to another tenant") {
+	err = file.Apply(t.Context(), st, env("ACME_KEY", acmeKey), now, func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "tenant other: the variable ACME_KEY, which apiSecretKeyEnv names: the API secret key belongs to another tenant") {
 		t.Errorf("got %v", err)
 	}
-	err = file.Apply(t.Context(), st, env("ACME_KEY", "hunter:2"), now, func(string) {})
-	if err == nil || !strings.Contains(err.Error(), "colon") || strings.Contains(err.Error(), "hunter") {
-		t.Errorf("got %v", err)
+	for _, bad := range []string{"hunter2", strings.Repeat("hunter:", 5)} {
+		err = file.Apply(t.Context(), st, env("ACME_KEY", bad), now, func(string) {})
+		if err == nil || !strings.Contains(err.Error(), "ACME_KEY") || !strings.Contains(err.Error(), "32 characters or more and no colon") ||
+			!strings.Contains(err.Error(), "openssl") || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("got %v", err)
+		}
 	}
 	err = file.Apply(t.Context(), st, env(), now, func(string) {})
 	if err == nil || !strings.Contains(err.Error(), "ACME_KEY") {

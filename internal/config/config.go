@@ -46,8 +46,9 @@ type Config struct {
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix
 	// RateLimit is how many requests a second one address may send in the long
-	// run, ten times as many at once, to all but the Server and the management
-	// API, and to those with wrong keys; 0 is no limit.
+	// run, ten times as many at once; 0 is no limit. To the Server and the
+	// management API only requests with a wrong key count, but an address over
+	// its limit is refused there too, whatever its key.
 	RateLimit float64
 	// MetricsAddr is where Prometheus finds /metrics, host:port; empty is
 	// nowhere.
@@ -113,13 +114,13 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&c.Issuer, "issuer", or(getenv("AUTHSIGNAL_ISSUER"), DefaultIssuer), "`name` that authenticator apps show (AUTHSIGNAL_ISSUER)")
 	var proxies string
 	f.StringVar(&proxies, "trusted-proxies", getenv("AUTHSIGNAL_TRUSTED_PROXIES"), "comma-separated `networks` of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8 (AUTHSIGNAL_TRUSTED_PROXIES)")
-	limit := f.String("rate-limit", or(getenv("AUTHSIGNAL_RATE_LIMIT"), strconv.Itoa(DefaultRateLimit)), "`requests` a second that one address may send, ten times as many at once; 0 is no limit (AUTHSIGNAL_RATE_LIMIT)")
+	limit := f.String("rate-limit", or(getenv("AUTHSIGNAL_RATE_LIMIT"), strconv.Itoa(DefaultRateLimit)), "`requests` a second that one address may send, ten times as many at once, where those with the right API secret or management key do not count; 0 is no limit (AUTHSIGNAL_RATE_LIMIT)")
 	f.StringVar(&c.MetricsAddr, "metrics-addr", getenv("AUTHSIGNAL_METRICS_ADDR"), "`host:port` of Prometheus /metrics; by default there are none (AUTHSIGNAL_METRICS_ADDR)")
 	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
 	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of 720h (30 days) or more")
 	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
-	f.StringVar(&c.Portal, "portal", or(getenv("AUTHSIGNAL_PORTAL"), PortalAuto), "`when` to serve the operator's portal: on, off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
-	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant")
+	f.StringVar(&c.Portal, "portal", or(getenv("AUTHSIGNAL_PORTAL"), PortalAuto), "`when` to serve the operator's portal: on (which needs a loopback address or an https -public-url), off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
+	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant; not with a -public-url that is https or of another machine")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(usage, help)
@@ -166,11 +167,11 @@ Flags:
 `
 
 const helpKeys = `
-Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY,
-AUTHSIGNAL_ENCRYPTION_KEY (32 bytes in base64), and for a rotation
-AUTHSIGNAL_OLD_ENCRYPTION_KEYS; AUTHSIGNAL_MANAGEMENT_KEY (16 characters or
-more) opens the management API. On SQLite what of the first three is not
-given is made on first start and kept beside the database.
+Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY (32
+characters or more), AUTHSIGNAL_ENCRYPTION_KEY (32 bytes in base64), and for a
+rotation AUTHSIGNAL_OLD_ENCRYPTION_KEYS; AUTHSIGNAL_MANAGEMENT_KEY (32
+characters or more) opens the management API. On SQLite what of the first three
+is not given is made on first start and kept beside the database.
 `
 
 func or(s, def string) string {
@@ -203,7 +204,7 @@ func (c *Config) check(origins, ttl string) error {
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 			return fmt.Errorf("-public-url must be an http or https URL without query, not %q", c.PublicURL)
 		}
-		c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+		c.PublicURL = strings.TrimRight(u.String(), "/") // with the scheme in lower case
 	}
 	if c.WebhookURL != "" {
 		if err := webhook.CheckURL(c.WebhookURL); err != nil {
@@ -235,6 +236,27 @@ func parseProxies(list string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// CheckExposure reports what is wrong with a server that listens on an address:
+// pages for operators or developers that a network would see.
+func (c Config) CheckExposure(at net.IP) error {
+	if c.Portal == PortalOn && !c.HTTPS() && !c.local(at) {
+		return errors.New("-portal on: the portal's password and session cookies would cross the network in plain text; put an https proxy before the server and set -public-url to its https URL, or listen on a loopback address (-addr 127.0.0.1:4000)")
+	}
+	if c.Dev && c.PublicURL != "" && (c.HTTPS() || !origin.IsLoopback(origin.Of(c.PublicURL))) {
+		return errors.New("-dev is for one machine: with it -public-url must be an http URL of a loopback address such as http://localhost:4000; for a public server leave -dev out and name the pages by -origins")
+	}
+	return nil
+}
+
+// HTTPS reports whether browsers reach the server over https.
+func (c Config) HTTPS() bool { return strings.HasPrefix(c.PublicURL, "https://") }
+
+// local reports whether only this machine reaches a server that listens on an
+// address.
+func (c Config) local(at net.IP) bool {
+	return at.IsLoopback() && (c.PublicURL == "" || origin.IsLoopback(origin.Of(c.PublicURL)))
+}
+
 // ServesPortal reports whether the portal is on for a server that listens on
 // an address.
 func (c Config) ServesPortal(at net.IP) bool {
@@ -242,7 +264,7 @@ func (c Config) ServesPortal(at net.IP) bool {
 	case PortalOn:
 		return true
 	case PortalAuto:
-		return at.IsLoopback() && (c.PublicURL == "" || origin.IsLoopback(origin.Of(c.PublicURL)))
+		return c.local(at)
 	}
 	return false
 }

@@ -115,13 +115,41 @@ func TestParseKeyErrorsNameTheVariableAndQuoteNothing(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
 		"AUTHSIGNAL_ENCRYPTION_KEY": base64.StdEncoding.EncodeToString([]byte("hunter2hunter2")),
-		"AUTHSIGNAL_API_SECRET_KEY": "hunter2:hunter2",
+		"AUTHSIGNAL_API_SECRET_KEY": "hunter2:" + longName,
+		"AUTHSIGNAL_MANAGEMENT_KEY": longName + ":",
 		"AUTHSIGNAL_TENANT_ID":      "a/b",
 	} {
 		_, err := Parse(nil, env(name, value), io.Discard)
 		if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), value) {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+}
+
+func TestParseRefusesShortKeys(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"AUTHSIGNAL_API_SECRET_KEY", "AUTHSIGNAL_MANAGEMENT_KEY"} {
+		short := longName[:31]
+		_, err := Parse(nil, env(name, short), io.Discard)
+		if err == nil || !strings.HasPrefix(err.Error(), name+" must have 32 characters or more") || !strings.Contains(err.Error(), "openssl rand") ||
+			strings.Contains(err.Error(), short) {
+			t.Errorf("%s of 31 characters: got %v", name, err)
+		}
+		if _, err := Parse(nil, env(name, short+"x"), io.Discard); err != nil {
+			t.Errorf("%s of 32 characters: got %v", name, err)
+		}
+	}
+}
+
+func TestLoadKeysRefusesAShortKeyInTheFile(t *testing.T) {
+	t.Parallel()
+	db := filepath.Join(t.TempDir(), "a.db")
+	if err := os.WriteFile(KeysFile(db), []byte(`{"apiSecretKey":"hunter2"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := LoadKeys(Keys{}, db, true)
+	if err == nil || !strings.Contains(err.Error(), "apiSecretKey in "+KeysFile(db)+" must have 32 characters") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -306,6 +334,50 @@ func TestRotateKeysOfTheFile(t *testing.T) {
 	}
 	if _, err := RotateKeys(Keys{EncryptionKey: before.EncryptionKey}, db); err == nil || !strings.Contains(err.Error(), "AUTHSIGNAL_OLD_ENCRYPTION_KEYS") {
 		t.Errorf("by environment without the old key: got %v", err)
+	}
+}
+
+func TestCheckExposure(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		portal, publicURL, at string
+		dev                   bool
+		want                  string // what the error begins with; empty is none
+	}{
+		{PortalOn, "", "127.0.0.1", false, ""},
+		{PortalOn, "", "::1", false, ""},
+		{PortalOn, "http://localhost:4000", "127.0.0.1", false, ""},
+		{PortalOn, "https://mfa.example.com", "0.0.0.0", false, ""},
+		{PortalOn, "https://mfa.example.com", "127.0.0.1", false, ""},
+		{PortalOn, "", "0.0.0.0", false, "-portal on"},
+		{PortalOn, "", "", false, "-portal on"}, // every address
+		{PortalOn, "", "192.0.2.1", false, "-portal on"},
+		{PortalOn, "http://localhost:4000", "0.0.0.0", false, "-portal on"},
+		{PortalOn, "http://mfa.example.com", "127.0.0.1", false, "-portal on"},
+		{PortalOn, "http://mfa.example.com", "192.0.2.1", false, "-portal on"},
+		{PortalAuto, "http://mfa.example.com", "0.0.0.0", false, ""},
+		{PortalOff, "http://mfa.example.com", "0.0.0.0", false, ""},
+
+		{PortalAuto, "", "127.0.0.1", true, ""},
+		{PortalAuto, "", "0.0.0.0", true, ""},
+		{PortalAuto, "http://127.0.0.1:4000", "127.0.0.1", true, ""},
+		{PortalAuto, "http://mfa.localhost", "127.0.0.1", true, ""},
+		{PortalAuto, "http://mfa.example.com", "127.0.0.1", true, "-dev"},
+		{PortalAuto, "https://mfa.example.com", "127.0.0.1", true, "-dev"},
+		{PortalAuto, "https://localhost", "127.0.0.1", true, "-dev"},
+	} {
+		err := Config{Portal: tt.portal, PublicURL: tt.publicURL, Dev: tt.dev}.CheckExposure(net.ParseIP(tt.at))
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want) || !strings.Contains(err.Error(), "-public-url")) {
+			t.Errorf("%+v: got %v", tt, err)
+		}
+	}
+}
+
+func TestParseWritesTheSchemeOfThePublicURLInLowerCase(t *testing.T) {
+	t.Parallel()
+	c, err := Parse([]string{"-public-url", "HTTPS://mfa.example.com/mfa/"}, env(), io.Discard)
+	if err != nil || c.PublicURL != "https://mfa.example.com/mfa" || !c.HTTPS() {
+		t.Errorf("got %q, %v", c.PublicURL, err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -71,12 +72,12 @@ func keysFromEnv(getenv func(string) string) (Keys, error) {
 	if k.TenantID != "" && !api.IsTenantID(k.TenantID) {
 		return Keys{}, errors.New("AUTHSIGNAL_TENANT_ID must be 1 to 64 letters, digits, dots, dashes and underscores")
 	}
-	// It is the user name of Basic authentication (RFC 7617, section 2).
-	if strings.Contains(k.APISecretKey+k.ManagementKey, ":") {
-		return Keys{}, errors.New("AUTHSIGNAL_API_SECRET_KEY and AUTHSIGNAL_MANAGEMENT_KEY must not contain a colon")
-	}
-	if n := len(k.ManagementKey); n > 0 && n < 16 {
-		return Keys{}, errors.New("AUTHSIGNAL_MANAGEMENT_KEY must have 16 characters or more; make one with: openssl rand -hex 32")
+	for _, name := range []string{"AUTHSIGNAL_API_SECRET_KEY", "AUTHSIGNAL_MANAGEMENT_KEY"} {
+		if key := getenv(name); key != "" {
+			if err := manage.CheckKey(key); err != nil {
+				return Keys{}, fmt.Errorf("%s %w", name, err)
+			}
+		}
 	}
 	return k, nil
 }
@@ -206,6 +207,11 @@ func readKeys(path string) (kept Keys, err error) {
 	// The decoder's error may quote what it read.
 	if json.Unmarshal(b, &kept) != nil {
 		return Keys{}, fmt.Errorf("read keys: %s is damaged; restore it from a backup, the secrets in the database cannot be read without it", path)
+	}
+	if kept.APISecretKey != "" {
+		if err := manage.CheckKey(kept.APISecretKey); err != nil {
+			return Keys{}, fmt.Errorf("read keys: apiSecretKey in %s %w", path, err)
+		}
 	}
 	return kept, nil
 }

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/portal"
 	"github.com/authsignal-wasm/sdk/internal/prebuilt"
@@ -69,6 +71,14 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 			return nil, err
 		}
 	}
+	address, err := net.ResolveTCPAddr("tcp", c.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("-addr: %w", err)
+	}
+	if err := c.CheckExposure(address.IP); err != nil {
+		return nil, err
+	}
+	tighten(c.DB, log)
 	var keys config.Keys
 	st, err := store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
 		var made bool
@@ -99,7 +109,10 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	if err != nil {
 		return err
 	}
-	ring, err := newKeyring(ctx, s.store, time.Now)
+	if err := s.revokeShortSecrets(ctx); err != nil {
+		return err
+	}
+	ring, err := newKeyring(ctx, s.store, c.TokenTTL, time.Now)
 	if err != nil {
 		return err
 	}
@@ -121,7 +134,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		publicURL = address
 	}
 	tokens := &token.Issuer{
-		Keys: func() []token.Key { return *ring.keys.Load() }, BaseURL: publicURL, TTL: c.TokenTTL, Now: time.Now,
+		Keys: ring.current, BaseURL: publicURL, TTL: c.TokenTTL, Now: time.Now,
 	}
 	sdk, err := js.Dist()
 	if err != nil {
@@ -165,13 +178,17 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 			return err
 		}
 	}
-	s.serve(server.Listener(listener), server.New(server.Config{
+	handler := server.New(server.Config{
 		Store: s.store, Tokens: tokens,
-		ManagementKey: keys.ManagementKey, RotateSigningKey: ring.rotate,
+		ManagementKey: keys.ManagementKey, SigningKeys: ring,
 		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: pages, Files: files, ActivateAt: activateAt, Log: s.log,
 		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,
 		Now: time.Now, Random: rand.Reader,
-	}))
+	})
+	if c.HTTPS() {
+		handler = strictTransport(handler)
+	}
+	s.serve(server.Listener(listener), handler)
 	if metrics != nil {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
@@ -182,7 +199,8 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	background, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { ring.watch(background, s.log) })
-	wg.Go(func() { s.clean(background, c.Retention) })
+	wg.Go(func() { s.emptyLog(background) })
+	wg.Go(func() { s.clean(background, c.Retention, ring) })
 	deliverer := &webhook.Deliverer{
 		Outbox: s.store, Sender: webhook.NewSender(webhook.DeliverTimeout), Log: s.log, Now: time.Now, Target: s.target,
 		Metrics: webhook.NewMetrics(registry, s.store.CountEvents),
@@ -210,7 +228,7 @@ func (s *Server) target(ctx context.Context, tenantID string) (webhook.Target, e
 const auditLife = 400 * 24 * time.Hour
 
 // clean deletes, now and every hour, what is older than it need be kept.
-func (s *Server) clean(ctx context.Context, actions time.Duration) {
+func (s *Server) clean(ctx context.Context, actions time.Duration, ring *keyring) {
 	if actions == 0 {
 		actions = config.DefaultRetention
 	}
@@ -221,10 +239,32 @@ func (s *Server) clean(ctx context.Context, actions time.Duration) {
 		} else if n > 0 {
 			s.log.Info("cleaned", "rows", n)
 		}
+		if n, err := ring.clean(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("delete retired signing keys", "error", err)
+		} else if n > 0 {
+			s.log.Info("deleted retired signing keys", "keys", n)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick:
+		}
+	}
+}
+
+// emptyLog empties SQLite's write-ahead log every minute, so that what was
+// deleted is in no file of the database.
+func (s *Server) emptyLog(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := s.store.EmptyLog(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("empty the write-ahead log", "error", err)
+			}
 		}
 	}
 }
@@ -253,36 +293,23 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 	err := s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
 		settings := api.DefaultAuthenticatorSettings(c.Issuer)
 		settings.Active = c.Activate
-		made, err := tx.EnsureTenant(settings, now)
+		made, err := manage.EnsureTenant(tx, settings, now)
 		if err != nil {
 			return err
 		}
 		if made {
 			s.log.Info("made tenant", "tenant", keys.TenantID)
-			err := tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "tenant", "authenticator": settings}})
-			if err != nil {
-				return err
-			}
 		}
 		if c.WebhookURL != "" {
-			changed, err := tx.SetWebhookURL(c.WebhookURL)
-			if err != nil {
+			if _, err := manage.Tenant(tx, manage.TenantChange{WebhookURL: &c.WebhookURL}, now); err != nil {
 				return err
-			}
-			if changed {
-				if err := tx.Audit(webhook.URLChanged(c.WebhookURL, now)); err != nil {
-					return err
-				}
 			}
 		}
 		if keys.APISecretKey == "" {
 			return nil
 		}
-		made, err = tx.EnsureSecret(keys.APISecretKey, now)
-		if err != nil || !made {
-			return err
-		}
-		return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "API secret made"}})
+		_, err = manage.EnsureSecret(tx, keys.APISecretKey, now)
+		return err
 	})
 	if err != nil || keys.APISecretKey == "" {
 		return err
@@ -292,6 +319,45 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 		s.log.Warn("the API secret key that the server is started with was revoked or has expired: it is not let in", "tenant", keys.TenantID)
 	}
 	return err
+}
+
+// revokeShortSecrets takes the API secret keys out of force that a version
+// before this one accepted although they can be guessed.
+func (s *Server) revokeShortSecrets(ctx context.Context) error {
+	tenants, err := s.store.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	short := func(key string) bool { return manage.CheckKey(key) != nil }
+	for _, t := range tenants {
+		active, err := s.store.ActiveSecrets(ctx, t.ID, now)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(active, short) {
+			continue
+		}
+		var n int
+		err = s.store.Update(ctx, t.ID, func(tx *store.Tx) (err error) {
+			n, err = manage.RevokeShortSecrets(tx, now)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		s.log.Warn("revoked API secret keys of fewer than 32 characters; give the tenant's backends a new one", "tenant", t.ID, "keys", n)
+	}
+	return nil
+}
+
+// strictTransport tells browsers to use https alone for a year (RFC 6797,
+// section 6.1). Other hosts of the domain are not this server's to speak for.
+func strictTransport(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // serve answers on a listener in the background.

@@ -61,8 +61,8 @@ func (c *TenantChange) Check() error {
 	return nil
 }
 
-// Tenant changes the transaction's tenant, whom it makes if there is none, and
-// says what changed: nothing when all was so already.
+// Tenant changes the transaction's tenant, which it makes if it does not exist,
+// and returns what changed: nothing when all was so already.
 func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -71,9 +71,18 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 	if err != nil {
 		return nil, err
 	}
-	if !found && c.Authenticator == nil {
+	if !found {
 		settings := api.DefaultAuthenticatorSettings(tx.TenantID())
-		c.Authenticator = &settings
+		if c.Authenticator != nil {
+			settings = *c.Authenticator
+		}
+		made, err := EnsureTenant(tx, settings, now)
+		if err != nil {
+			return nil, err
+		}
+		if made {
+			changes = append(changes, "made")
+		}
 	}
 	note := func(changed bool, err error, change string, e store.AuditEvent) error {
 		if err != nil || !changed {
@@ -86,12 +95,8 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 		return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: detail}
 	}
 	if c.Authenticator != nil {
-		change := "authenticator changed"
-		if !found {
-			change = "made"
-		}
 		changed, err := tx.PutTenant(*c.Authenticator, now)
-		if err := note(changed, err, change, set(map[string]any{"what": "tenant", "authenticator": *c.Authenticator})); err != nil {
+		if err := note(changed, err, "authenticator changed", tenantSet(*c.Authenticator, now)); err != nil {
 			return nil, err
 		}
 	}
@@ -116,6 +121,21 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 		}
 	}
 	return changes, nil
+}
+
+// EnsureTenant makes the transaction's tenant with these settings, unless it
+// exists; made is then false.
+func EnsureTenant(tx *store.Tx, settings api.AuthenticatorSettings, now time.Time) (made bool, err error) {
+	if made, err = tx.EnsureTenant(settings, now); err != nil || !made {
+		return false, err
+	}
+	return true, tx.Audit(tenantSet(settings, now))
+}
+
+// tenantSet is the audit line of a tenant that is made or whose settings
+// change.
+func tenantSet(settings api.AuthenticatorSettings, now time.Time) store.AuditEvent {
+	return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "tenant", "authenticator": settings}}
 }
 
 func invalid(description string) error {

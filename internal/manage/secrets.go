@@ -3,7 +3,11 @@ package manage
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
@@ -15,6 +19,22 @@ const (
 	DefaultOverlap = 60 * 60
 )
 
+// MinKey is the least length of an API secret key or a management key, in
+// characters. 32 hexadecimal digits hold 128 bits, the least that NIST SP
+// 800-57 part 1, table 4, accepts after 2030.
+const MinKey = 32
+
+// CheckKey reports what is wrong with an API secret key or a management key
+// that an operator chose. Either is the user name of Basic authentication,
+// which has no colon (RFC 7617, section 2). The text of the error follows the
+// name of the key and does not quote it.
+func CheckKey(key string) error {
+	if utf8.RuneCountInString(key) < MinKey || strings.Contains(key, ":") {
+		return errors.New("must have 32 characters or more and no colon; make one with: openssl rand -hex 32")
+	}
+	return nil
+}
+
 // NewSecret makes an API secret key, which is returned this once. Those before
 // it stay in force for an overlap in seconds, 0 to MaxOverlap.
 func NewSecret(tx *store.Tx, overlap int64, now time.Time) (made store.APISecret, key string, err error) {
@@ -24,13 +44,51 @@ func NewSecret(tx *store.Tx, overlap int64, now time.Time) (made store.APISecret
 	b := make([]byte, 32)
 	rand.Read(b) // never fails
 	key = base64.RawURLEncoding.EncodeToString(b)
-	made, err = tx.InsertSecret(key, now, now.Add(time.Duration(overlap)*time.Second))
-	if err != nil {
+	if err := tx.ExpireSecrets(now.Add(time.Duration(overlap) * time.Second)); err != nil {
 		return store.APISecret{}, "", err
 	}
-	return made, key, tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{
-		"what": "API secret made", "secretId": made.ID, "overlapSeconds": overlap,
-	}})
+	made, _, err = addSecret(tx, key, map[string]any{"overlapSeconds": overlap}, now)
+	return made, key, err
+}
+
+// EnsureSecret makes an API secret key of one that an operator chose, unless
+// the tenant has it; made is then false. The other keys stay in force.
+func EnsureSecret(tx *store.Tx, key string, now time.Time) (made bool, err error) {
+	if err := CheckKey(key); err != nil {
+		return false, fmt.Errorf("the API secret key %w", err)
+	}
+	_, made, err = addSecret(tx, key, map[string]any{}, now)
+	return made, err
+}
+
+// addSecret stores an API secret key and writes the audit line, with a detail
+// of the caller's.
+func addSecret(tx *store.Tx, key string, detail map[string]any, now time.Time) (s store.APISecret, made bool, err error) {
+	s, made, err = tx.EnsureSecret(key, now)
+	if err != nil || !made {
+		return s, false, err
+	}
+	detail["what"], detail["secretId"] = "API secret made", s.ID
+	return s, true, tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: detail})
+}
+
+// RevokeShortSecrets takes API secret keys that are too short, which a version
+// before this one accepted, out of force. It returns how many there were.
+func RevokeShortSecrets(tx *store.Tx, now time.Time) (n int, err error) {
+	list, err := tx.ActiveSecrets(now)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range list {
+		if CheckKey(s.Key) == nil {
+			continue
+		}
+		if err := RevokeSecret(tx, s.ID, now); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // RevokeSecret takes an API secret key out of force at once and for good.

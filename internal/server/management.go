@@ -25,7 +25,8 @@ func (s *server) managementRoutes() map[string]map[string]endpoint {
 		managementPrefix + "tenants/{tenantId}/users/{userId}/authenticators/{id}/unlock": {"POST": s.managed(s.unlockAuthenticator)},
 		managementPrefix + "tenants/{tenantId}/users/{userId}/tokens":                     {"DELETE": s.managed(s.endManagedTokens)},
 		managementPrefix + "audit":                                                        {"GET": s.listServerAudit},
-		managementPrefix + "signing-keys":                                                 {"POST": s.createSigningKey},
+		managementPrefix + "signing-keys":                                                 {"GET": s.listSigningKeys, "POST": s.createSigningKey},
+		managementPrefix + "signing-keys/{keyId}":                                         {"DELETE": s.withdrawSigningKey},
 	}
 }
 
@@ -266,8 +267,38 @@ func (s *server) listServerAudit(r *http.Request) (out any, err error) {
 	return out, err
 }
 
+// listSigningKeys answers GET /v1/management/signing-keys: the keys in the order in
+// which they sign, without the keys themselves.
+func (s *server) listSigningKeys(r *http.Request) (any, error) {
+	out := []api.SigningKey{}
+	err := s.Store.View(r.Context(), "", func(tx *store.Tx) error {
+		list, err := tx.SigningKeys()
+		for _, k := range list {
+			shown := api.SigningKey{KeyID: k.ID, CreatedAt: api.Time{Time: k.CreatedAt}, SignsFrom: api.Time{Time: k.SignsFrom}}
+			if !k.VerifiesUntil.IsZero() {
+				shown.VerifiesUntil = &api.Time{Time: k.VerifiesUntil}
+			}
+			out = append(out, shown)
+		}
+		return err
+	})
+	return out, err
+}
+
 // createSigningKey answers POST /v1/management/signing-keys: a new key, which
-// signs when every replica has learnt of it. The older ones go on verifying.
+// signs when every replica knows it. Each key before it verifies until its
+// successor has signed for the life of a token.
 func (s *server) createSigningKey(r *http.Request) (any, error) {
-	return api.Success{Success: true}, s.RotateSigningKey(r.Context())
+	return api.Success{Success: true}, s.SigningKeys.Rotate(r.Context())
+}
+
+// withdrawSigningKey answers DELETE /v1/management/signing-keys/{keyId}: the
+// tokens that the key has signed are void at once, and on other replicas when
+// they next reload the keys.
+func (s *server) withdrawSigningKey(r *http.Request) (any, error) {
+	id, err := identifier("keyId", r.PathValue("keyId"))
+	if err != nil {
+		return nil, err
+	}
+	return api.Success{Success: true}, s.SigningKeys.Withdraw(r.Context(), id)
 }

@@ -3,12 +3,12 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -98,7 +98,7 @@ func TestManageSecretsWithAnOverlap(t *testing.T) {
 	}
 	// A revoked one does not come back, whoever starts a server with it.
 	p.ok(p.manage("DELETE", "tenants/t1/secrets/"+made["secretId"].(string), ""))
-	err := p.store.Update(t.Context(), "t1", func(tx *store.Tx) error { _, err := tx.EnsureSecret(fresh, p.clock()); return err })
+	err := p.store.Update(t.Context(), "t1", func(tx *store.Tx) error { _, _, err := tx.EnsureSecret(fresh, p.clock()); return err })
 	if err != nil || with(fresh) != 401 {
 		t.Errorf("a revoked key is in force, %v", err)
 	}
@@ -207,14 +207,64 @@ func TestChangesAreAudited(t *testing.T) {
 	p.fails(p.manage("GET", "tenants/t1/audit?limit=x", ""), 400, "invalid_request")
 }
 
-func TestRotateSigningKey(t *testing.T) {
-	t.Parallel()
-	rotated := 0
-	p := newPeer(t, func(c *Config) {
-		c.ManagementKey = managementKey
-		c.RotateSigningKey = func(context.Context) error { rotated++; return nil }
+// signingKeys are SigningKeys without replicas: a key signs at once.
+type signingKeys struct{ p *peer }
+
+func (k signingKeys) Rotate(ctx context.Context) error {
+	return k.p.store.Update(ctx, "", func(tx *store.Tx) error { return manage.NewSigningKey(tx, 0, time.Minute, k.p.clock()) })
+}
+
+func (k signingKeys) Withdraw(ctx context.Context, id string) error {
+	return k.p.store.Update(ctx, "", func(tx *store.Tx) error {
+		return manage.WithdrawSigningKey(tx, id, time.Minute, k.p.clock())
 	})
-	if r := p.manage("POST", "signing-keys", ""); r.status != http.StatusOK || rotated != 1 {
-		t.Errorf("got %d, rotated %d times", r.status, rotated)
+}
+
+func newSigningKeysPeer(t *testing.T) *peer {
+	t.Helper()
+	var keys signingKeys
+	p := newPeer(t, func(c *Config) { c.ManagementKey, c.SigningKeys = managementKey, &keys })
+	keys.p = p
+	return p
+}
+
+func TestSigningKeysAreListedWithoutTheirSecrets(t *testing.T) {
+	t.Parallel()
+	p := newSigningKeysPeer(t)
+	p.ok(p.manage("POST", "signing-keys", ""))
+	p.advance(time.Second)
+	p.ok(p.manage("POST", "signing-keys", ""))
+	first, second := p.clock().Add(-time.Second), p.clock()
+	list := p.ok(p.manage("GET", "signing-keys", "")).list
+	if len(list) != 2 {
+		t.Fatalf("got %v", list)
 	}
+	text := func(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000Z") }
+	for i, want := range []map[string]any{
+		{"createdAt": text(first), "signsFrom": text(first), "verifiesUntil": text(second.Add(time.Minute))},
+		{"createdAt": text(second), "signsFrom": text(second)},
+	} {
+		got := list[i].(map[string]any)
+		if id, _ := got["keyId"].(string); len(id) != 36 {
+			t.Errorf("%d: got the id %v", i, got["keyId"])
+		}
+		delete(got, "keyId")
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%d: got %v, want %v", i, got, want)
+		}
+	}
+}
+
+func TestWithdrawSigningKey(t *testing.T) {
+	t.Parallel()
+	p := newSigningKeysPeer(t)
+	p.ok(p.manage("POST", "signing-keys", ""))
+	id := p.ok(p.manage("GET", "signing-keys", "")).list[0].(map[string]any)["keyId"].(string)
+	p.ok(p.manage("DELETE", "signing-keys/"+id, ""))
+	list := p.ok(p.manage("GET", "signing-keys", "")).list
+	if len(list) != 1 || list[0].(map[string]any)["keyId"] == id {
+		t.Errorf("got %v", list)
+	}
+	p.fails(p.manage("DELETE", "signing-keys/"+id, ""), 404, "not_found")
+	p.fails(p.do("DELETE", "/v1/management/signing-keys/"+id, basic(testSecret), ""), 401, "unauthorized")
 }

@@ -31,8 +31,9 @@ type Config struct {
 	// ManagementKey authenticates operators; if empty, the management API is
 	// closed.
 	ManagementKey string
-	// RotateSigningKey makes a new key for Tokens.
-	RotateSigningKey func(context.Context) error
+	// SigningKeys changes the keys of Tokens, which are in Store, for the
+	// management API.
+	SigningKeys SigningKeys
 	// PublicURL is where users' browsers reach the server, without /v1.
 	PublicURL string
 	// AllowOrigin says which pages may call the client API, whichever tenant
@@ -62,6 +63,15 @@ type Config struct {
 	// VerifyTimeout bounds an action.verify webhook; 0 means
 	// webhook.VerifyTimeout.
 	VerifyTimeout time.Duration
+}
+
+// SigningKeys changes the keys that sign client tokens.
+type SigningKeys interface {
+	// Rotate makes a new key, which signs when every replica knows it.
+	Rotate(ctx context.Context) error
+	// Withdraw removes a key at once; a key that does not exist is an
+	// *api.Error of status 404.
+	Withdraw(ctx context.Context, keyID string) error
 }
 
 type server struct {

@@ -55,7 +55,7 @@ func newPeer(t testing.TB, change ...func(*Config)) *peer {
 	})
 	p := &peer{t: t, database: database, store: st, log: &logtest.Buffer{}, now: time.Unix(1_700_000_000, 0)}
 	p.settings(func(*api.AuthenticatorSettings) {})
-	err = st.Update(t.Context(), "t1", func(tx *store.Tx) error { _, err := tx.EnsureSecret(testSecret, p.now); return err })
+	err = st.Update(t.Context(), "t1", func(tx *store.Tx) error { _, _, err := tx.EnsureSecret(testSecret, p.now); return err })
 	if err != nil {
 		t.Fatal(err)
 	}

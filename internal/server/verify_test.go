@@ -579,10 +579,10 @@ func TestTenantsAreApart(t *testing.T) {
 		if _, err := tx.PutTenant(settings, p.clock()); err != nil {
 			return err
 		}
-		if _, err := tx.EnsureSecret(testSecret, p.clock()); !errors.Is(err, store.ErrSecretTaken) {
+		if _, _, err := tx.EnsureSecret(testSecret, p.clock()); !errors.Is(err, store.ErrSecretTaken) {
 			t.Errorf("the other tenant's secret: got %v", err)
 		}
-		_, err := tx.EnsureSecret("sk2", p.clock())
+		_, _, err := tx.EnsureSecret("sk2", p.clock())
 		return err
 	})
 	if err != nil {

@@ -112,6 +112,10 @@ func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte,
 	return s, nil
 }
 
+// busyTimeout is how long a statement waits for another process or connection,
+// in milliseconds.
+const busyTimeout = "busy_timeout(5000)"
+
 // maxReaders is how many transactions read a SQLite file at once.
 const maxReaders = 6
 
@@ -145,7 +149,8 @@ func (s *Store) connectSQLite(path string) error {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{
 		// FULL syncs the log at every commit: what was answered survives a
 		// power cut.
-		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)"},
+		// secure_delete overwrites what is deleted; see EmptyLog.
+		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)", busyTimeout},
 		// A transaction that will write says so at its start, or two could
 		// read and then both fail to write.
 		"_txlock": {"immediate"},
@@ -191,5 +196,8 @@ func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, er
 	if s.sealer, err = newSealer(k); err != nil {
 		return err
 	}
-	return s.checkKey(ctx)
+	if err := s.checkKey(ctx); err != nil {
+		return err
+	}
+	return s.sealWebhooks(ctx)
 }

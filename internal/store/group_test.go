@@ -194,7 +194,7 @@ func TestChangesReachTheCache(t *testing.T) {
 	settings := api.DefaultAuthenticatorSettings("Acme")
 	update(t, s, "t", func(tx *Tx) error { _, err := tx.PutTenant(settings, now); return err })
 	var key APISecret
-	update(t, s, "t", func(tx *Tx) (err error) { key, err = tx.InsertSecret("secret", now, now); return err })
+	update(t, s, "t", func(tx *Tx) (err error) { key, _, err = tx.EnsureSecret("secret", now); return err })
 	found := func(s *Store, at time.Time) bool {
 		t.Helper()
 		tenant, found, err := s.TenantOfSecret(t.Context(), "secret", at)
@@ -209,7 +209,13 @@ func TestChangesReachTheCache(t *testing.T) {
 		}
 	}
 	// A new one lets it expire, at its time.
-	update(t, s, "t", func(tx *Tx) error { _, err := tx.InsertSecret("next", now, now.Add(time.Hour)); return err })
+	update(t, s, "t", func(tx *Tx) error {
+		if err := tx.ExpireSecrets(now.Add(time.Hour)); err != nil {
+			return err
+		}
+		_, _, err := tx.EnsureSecret("next", now)
+		return err
+	})
 	if !found(s, now.Add(time.Hour-1)) || found(s, now.Add(time.Hour)) {
 		t.Error("the overlap is not kept")
 	}

@@ -61,16 +61,19 @@ func (t *Tx) keyIDs() ([]string, error) {
 	return ids, rows.Err()
 }
 
-// sealedTables are the tables with a column "secret", and how it is bound to
-// its row: to a constant, if there is one, and to columns, the last of which
-// is unique within what the others name.
-var sealedTables = []struct {
-	name, constant string
-	columns        []string
-}{
-	{"authenticators", "", []string{"tenant_id", "user_id", "user_authenticator_id"}},
-	{"api_secrets", "api secret", []string{"tenant_id", "secret_id"}},
-	{"signing_keys", "signing key", []string{"kid"}},
+// A sealedTable is a table with a sealed column, the column of the sealing
+// key's id, and how the secret is bound to its row: to a constant, if there is
+// one, and to columns, the last of which is unique within what the others name.
+type sealedTable struct {
+	name, sealed, keyID, constant string
+	columns                       []string
+}
+
+var sealedTables = []sealedTable{
+	{"authenticators", "secret", "key_id", "", []string{"tenant_id", "user_id", "user_authenticator_id"}},
+	{"api_secrets", "secret", "key_id", "api secret", []string{"tenant_id", "secret_id"}},
+	{"signing_keys", "secret", "key_id", "signing key", []string{"kid"}},
+	{"tenants", "webhook_sealed", "webhook_key_id", webhookBinding, []string{"tenant_id"}},
 }
 
 // rotateBatch is how many rows one transaction seals anew.
@@ -79,14 +82,15 @@ const rotateBatch = 500
 // RotateKey seals with the first encryption key all that was sealed with
 // another, and forgets the others. It returns how many secrets it sealed. The
 // server may run meanwhile, with the same keys; when it has ended, the other
-// keys are not needed any more.
+// keys are not needed any more, and no file of a SQLite database holds what was
+// sealed with them.
 func (s *Store) RotateKey(ctx context.Context) (int, error) {
 	total := 0
 	for _, table := range sealedTables {
 		for {
 			n := 0
 			err := s.Update(ctx, "", func(tx *Tx) (err error) {
-				n, err = tx.resealBatch(table.name, table.constant, table.columns)
+				n, err = tx.resealBatch(table)
 				return err
 			})
 			if err != nil {
@@ -111,14 +115,16 @@ func (s *Store) RotateKey(ctx context.Context) (int, error) {
 	if err != nil {
 		return total, fmt.Errorf("rotate key: forget the old keys: %w", err)
 	}
+	if err := s.vacuum(ctx); err != nil {
+		return total, fmt.Errorf("rotate key: %w", err)
+	}
 	return total, nil
 }
 
 // resealBatch seals up to rotateBatch rows of a table anew.
-func (t *Tx) resealBatch(table, constant string, columns []string) (int, error) {
-	names := strings.Join(columns, ", ")
-	rows, err := t.query(`SELECT secret, key_id, `+names+` FROM `+table+` WHERE key_id <> ? LIMIT ?`+t.dialect.forUpdate,
-		t.sealer.id, rotateBatch)
+func (t *Tx) resealBatch(table sealedTable) (int, error) {
+	rows, err := t.query(`SELECT `+table.sealed+`, `+table.keyID+`, `+strings.Join(table.columns, ", ")+`
+		FROM `+table.name+` WHERE `+table.keyID+` <> ? LIMIT ?`+t.dialect.forUpdate, t.sealer.id, rotateBatch)
 	if err != nil {
 		return 0, err
 	}
@@ -130,7 +136,7 @@ func (t *Tx) resealBatch(table, constant string, columns []string) (int, error) 
 	}
 	var batch []row
 	for rows.Next() {
-		r := row{values: make([]string, len(columns))}
+		r := row{values: make([]string, len(table.columns))}
 		to := []any{&r.sealed, &r.keyID}
 		for i := range r.values {
 			to = append(to, &r.values[i])
@@ -143,11 +149,11 @@ func (t *Tx) resealBatch(table, constant string, columns []string) (int, error) 
 	if err := rows.Err(); err != nil {
 		return 0, err
 	}
-	where := strings.Join(columns, " = ? AND ") + " = ?"
+	where := strings.Join(table.columns, " = ? AND ") + " = ?"
 	for _, r := range batch {
 		parts := r.values
-		if constant != "" {
-			parts = append([]string{constant}, r.values...)
+		if table.constant != "" {
+			parts = append([]string{table.constant}, r.values...)
 		}
 		secret, err := t.sealer.open(r.keyID, r.sealed, bind(parts...))
 		if err != nil {
@@ -157,7 +163,7 @@ func (t *Tx) resealBatch(table, constant string, columns []string) (int, error) 
 		for _, v := range r.values {
 			args = append(args, v)
 		}
-		if _, err := t.exec(`UPDATE `+table+` SET secret = ?, key_id = ? WHERE `+where, args...); err != nil {
+		if _, err := t.exec(`UPDATE `+table.name+` SET `+table.sealed+` = ?, `+table.keyID+` = ? WHERE `+where, args...); err != nil {
 			return 0, err
 		}
 	}

@@ -2,14 +2,11 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
@@ -138,10 +135,26 @@ func (s APISecret) InForce(now time.Time) bool {
 	return s.ExpiresAt.IsZero() || s.ExpiresAt.After(now)
 }
 
+// apiSecretColumns are what scanAPISecret scans.
+const apiSecretColumns = `secret_id, tenant_id, created_at, expires_at`
+
+func scanAPISecret(row row) (s APISecret, tenantID string, err error) {
+	var created int64
+	var expires sql.NullInt64
+	if err := row.Scan(&s.ID, &tenantID, &created, &expires); err != nil {
+		return APISecret{}, "", err
+	}
+	s.CreatedAt = moment(created)
+	if expires.Valid {
+		s.ExpiresAt = moment(expires.Int64)
+	}
+	return s, tenantID, nil
+}
+
 // APISecrets lists the API secret keys of the tenant, newest first.
 func (t *Tx) APISecrets() ([]APISecret, error) {
 	rows, err := t.query(`
-		SELECT secret_id, created_at, expires_at FROM api_secrets
+		SELECT `+apiSecretColumns+` FROM api_secrets
 		WHERE tenant_id = ? ORDER BY created_at DESC, secret_id`, t.tenant)
 	if err != nil {
 		return nil, fmt.Errorf("read API secrets: %w", err)
@@ -149,15 +162,9 @@ func (t *Tx) APISecrets() ([]APISecret, error) {
 	defer rows.Close()
 	var list []APISecret
 	for rows.Next() {
-		var s APISecret
-		var created int64
-		var expires sql.NullInt64
-		if err := rows.Scan(&s.ID, &created, &expires); err != nil {
+		s, _, err := scanAPISecret(rows)
+		if err != nil {
 			return nil, fmt.Errorf("read API secrets: %w", err)
-		}
-		s.CreatedAt = moment(created)
-		if expires.Valid {
-			s.ExpiresAt = moment(expires.Int64)
 		}
 		list = append(list, s)
 	}
@@ -167,24 +174,16 @@ func (t *Tx) APISecrets() ([]APISecret, error) {
 	return list, nil
 }
 
-// InsertSecret stores a new API secret key, and lets those in force expire at a
-// moment, so that backends can change over; what ends sooner keeps its end.
-func (t *Tx) InsertSecret(secret string, now, othersExpire time.Time) (APISecret, error) {
+// ExpireSecrets lets the API secret keys of the tenant that are in force expire
+// at a moment; a key that ends sooner keeps its end.
+func (t *Tx) ExpireSecrets(at time.Time) error {
 	t.changed = true
 	_, err := t.exec(`UPDATE api_secrets SET expires_at = ? WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at > ?)`,
-		millis(othersExpire), t.tenant, millis(othersExpire))
+		millis(at), t.tenant, millis(at))
 	if err != nil {
-		return APISecret{}, fmt.Errorf("store API secret: %w", err)
+		return fmt.Errorf("expire API secrets: %w", err)
 	}
-	s := APISecret{ID: uuid.NewString(), CreatedAt: now}
-	sum := sha256.Sum256([]byte(secret))
-	_, err = t.exec(`
-		INSERT INTO api_secrets (tenant_id, secret_id, secret_sum, secret, key_id, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
-		t.tenant, s.ID, sum[:], t.sealer.seal(secret, bind("api secret", t.tenant, s.ID)), t.sealer.id, millis(now))
-	if err != nil {
-		return APISecret{}, fmt.Errorf("store API secret: %w", err)
-	}
-	return s, nil
+	return nil
 }
 
 // RevokeSecret takes an API secret key out of force at once; revoked is false

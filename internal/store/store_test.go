@@ -519,14 +519,16 @@ func TestRotateKey(t *testing.T) {
 		if _, err := tx.PutTenant(api.DefaultAuthenticatorSettings("Acme"), now); err != nil {
 			return err
 		}
-		_, err := tx.EnsureSecret("sk", now)
+		if _, err := tx.SetWebhookURL("https://hooks.test/?key=SECRET"); err != nil {
+			return err
+		}
+		_, _, err := tx.EnsureSecret("sk", now)
 		return err
 	})
-	made := func() []byte { return []byte("a signing key of thirty-two bytes") }
-	before, err := s.SigningKeys(t.Context(), made, now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	update(t, s, "", func(tx *Tx) error {
+		return tx.InsertSigningKey(SigningKey{ID: "k", Secret: []byte("a signing key of thirty-two bytes"), CreatedAt: now, SignsFrom: now})
+	})
+	before := signingKeys(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -535,12 +537,12 @@ func TestRotateKey(t *testing.T) {
 	if _, err := open(t, database, other); !errors.Is(err, ErrWrongKey) {
 		t.Errorf("a new key alone: got %v, want %v", err, ErrWrongKey)
 	}
-	s, err = open(t, database, other, key)
+	s, err := open(t, database, other, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.RotateKey(t.Context()); err != nil || n != 3 {
-		t.Errorf("got %d secrets, %v, want 3", n, err)
+	if n, err := s.RotateKey(t.Context()); err != nil || n != 4 {
+		t.Errorf("got %d secrets, %v, want 4", n, err)
 	}
 	if n, err := s.RotateKey(t.Context()); err != nil || n != 0 {
 		t.Errorf("again: got %d secrets, %v, want 0", n, err)
@@ -567,10 +569,24 @@ func TestRotateKey(t *testing.T) {
 		}
 		return nil
 	})
-	after, err := s.SigningKeys(t.Context(), made, now)
-	if err != nil || !reflect.DeepEqual(after, before) {
-		t.Errorf("signing keys: got %d, %v", len(after), err)
+	if after := signingKeys(t, s); len(after) != 1 || !reflect.DeepEqual(after, before) {
+		t.Errorf("signing keys: got %d", len(after))
 	}
+	if got, _, err := s.Tenant(t.Context(), "t"); err != nil || got.WebhookURL != "https://hooks.test/?key=SECRET" {
+		t.Errorf("webhook URL: got %q, %v", got.WebhookURL, err)
+	}
+}
+
+func signingKeys(t *testing.T, s *Store) (keys []SigningKey) {
+	t.Helper()
+	err := s.View(t.Context(), "", func(tx *Tx) (err error) {
+		keys, err = tx.SigningKeys()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 func TestUnlock(t *testing.T) {

@@ -28,13 +28,20 @@ type Tenant struct {
 }
 
 // tenantColumns are what readTenant scans.
-const tenantColumns = `tenants.tenant_id, tenants.authenticator, tenants.webhook_url, tenants.branding, tenants.created_at`
+const tenantColumns = `tenants.tenant_id, tenants.authenticator, tenants.webhook_sealed, tenants.webhook_key_id, tenants.branding, tenants.created_at`
 
-func readTenant(row row) (t Tenant, err error) {
+func (s *sealer) readTenant(row row) (t Tenant, err error) {
 	var authenticator, branding string
+	var webhook []byte
+	var keyID sql.NullString
 	var created int64
-	if err := row.Scan(&t.ID, &authenticator, &t.WebhookURL, &branding, &created); err != nil {
+	if err := row.Scan(&t.ID, &authenticator, &webhook, &keyID, &branding, &created); err != nil {
 		return Tenant{}, err
+	}
+	if webhook != nil {
+		if t.WebhookURL, err = s.open(keyID.String, webhook, bind(webhookBinding, t.ID)); err != nil {
+			return Tenant{}, fmt.Errorf("webhook URL: %w", err)
+		}
 	}
 	t.CreatedAt = moment(created)
 	// What was stored before the setting existed lacks it.
@@ -42,8 +49,12 @@ func readTenant(row row) (t Tenant, err error) {
 	return t, errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
 }
 
-func scanTenant(row row) (t Tenant, found bool, err error) {
-	t, err = readTenant(row)
+// webhookBinding ties the sealed URL of a webhook to its column; the tenant's
+// id follows.
+const webhookBinding = "webhook url"
+
+func (s *sealer) scanTenant(row row) (t Tenant, found bool, err error) {
+	t, err = s.readTenant(row)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Tenant{}, false, nil
 	}
@@ -56,7 +67,7 @@ func scanTenant(row row) (t Tenant, found bool, err error) {
 // Tenant returns a tenant; found is false when there is none.
 func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, err error) {
 	t, err = lookUp(&s.cache, s.cache.generation.Load(), tenantKey(id), func() (t Tenant, keep bool, err error) {
-		t, keep, err = scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
+		t, keep, err = s.sealer.scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
 			SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`), id))
 		return t, keep, err
 	})
@@ -106,7 +117,7 @@ func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 	defer rows.Close()
 	var list []Tenant
 	for rows.Next() {
-		t, err := readTenant(rows)
+		t, err := s.sealer.readTenant(rows)
 		if err != nil {
 			return nil, fmt.Errorf("read tenants: %w", err)
 		}
@@ -121,7 +132,7 @@ func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 // Tenant returns the transaction's own tenant, locked for a change; found is
 // false when there is none.
 func (t *Tx) Tenant() (Tenant, bool, error) {
-	return scanTenant(t.queryRow(`
+	return t.sealer.scanTenant(t.queryRow(`
 		SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`+t.dialect.forUpdate, t.tenant))
 }
 
@@ -157,8 +168,9 @@ func (t *Tx) putTenant(settings api.AuthenticatorSettings, now time.Time, onConf
 var ErrSecretTaken = errors.New("the API secret key belongs to another tenant")
 
 // EnsureSecret stores an API secret key of the transaction's tenant, sealed,
-// unless it is there; made is then false. One that is there keeps its end.
-func (t *Tx) EnsureSecret(secret string, now time.Time) (made bool, err error) {
+// unless the tenant has it; made is then false. A key that the tenant has keeps
+// its end.
+func (t *Tx) EnsureSecret(secret string, now time.Time) (s APISecret, made bool, err error) {
 	t.changed = true
 	sum := sha256.Sum256([]byte(secret))
 	id := uuid.NewString()
@@ -168,27 +180,43 @@ func (t *Tx) EnsureSecret(secret string, now time.Time) (made bool, err error) {
 		ON CONFLICT (secret_sum) DO NOTHING`,
 		t.tenant, id, sum[:], t.sealer.seal(secret, bind("api secret", t.tenant, id)), t.sealer.id, millis(now))
 	if err != nil {
-		return false, fmt.Errorf("store API secret: %w", err)
+		return APISecret{}, false, fmt.Errorf("store API secret: %w", err)
 	}
-	var owner string
-	if err := t.queryRow(`SELECT tenant_id FROM api_secrets WHERE secret_sum = ?`, sum[:]).Scan(&owner); err != nil {
-		return false, fmt.Errorf("store API secret: %w", err)
+	s, owner, err := scanAPISecret(t.queryRow(`SELECT `+apiSecretColumns+` FROM api_secrets WHERE secret_sum = ?`, sum[:]))
+	if err != nil {
+		return APISecret{}, false, fmt.Errorf("store API secret: %w", err)
 	}
 	if owner != t.tenant {
-		return false, ErrSecretTaken
+		return APISecret{}, false, ErrSecretTaken
 	}
-	return n == 1, nil
+	return s, n == 1, nil
 }
 
 // SetWebhookURL sets where the events of the transaction's tenant go; changed
 // is false when it was so already.
 func (t *Tx) SetWebhookURL(url string) (changed bool, err error) {
 	t.changed = true
-	n, err := t.exec(`UPDATE tenants SET webhook_url = ? WHERE tenant_id = ? AND webhook_url <> ?`, url, t.tenant, url)
-	if err != nil {
+	current, found, err := t.Tenant()
+	if err != nil || !found || current.WebhookURL == url {
+		return false, err
+	}
+	if err := t.sealWebhook(t.tenant, url); err != nil {
 		return false, fmt.Errorf("store tenant: %w", err)
 	}
-	return n == 1, nil
+	return true, nil
+}
+
+// sealWebhook stores the webhook URL of a tenant, sealed, or none if it is
+// empty.
+func (t *Tx) sealWebhook(tenantID, url string) error {
+	var sealed []byte
+	var keyID sql.NullString
+	if url != "" {
+		sealed = t.sealer.seal(url, bind(webhookBinding, tenantID))
+		keyID = sql.NullString{String: t.sealer.id, Valid: true}
+	}
+	_, err := t.exec(`UPDATE tenants SET webhook_sealed = ?, webhook_key_id = ?, webhook_url = '' WHERE tenant_id = ?`, sealed, keyID, tenantID)
+	return err
 }
 
 // SetBranding sets how the pre-built UI looks; changed is false when it was so
@@ -210,103 +238,43 @@ func (t *Tx) SetBranding(b api.Branding) (changed bool, err error) {
 // newest first.
 func (s *Store) ActiveSecrets(ctx context.Context, tenantID string, now time.Time) (secrets []string, err error) {
 	err = s.View(ctx, tenantID, func(tx *Tx) error {
-		rows, err := tx.query(`
-			SELECT secret_id, secret, key_id FROM api_secrets
-			WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY created_at DESC, secret_id`, tenantID, millis(now))
-		if err != nil {
-			return err
+		list, err := tx.ActiveSecrets(now)
+		for _, active := range list {
+			secrets = append(secrets, active.Key)
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var id, keyID string
-			var sealed []byte
-			if err := rows.Scan(&id, &sealed, &keyID); err != nil {
-				return err
-			}
-			secret, err := s.sealer.open(keyID, sealed, bind("api secret", tenantID, id))
-			if err != nil {
-				return err
-			}
-			secrets = append(secrets, secret)
-		}
-		return rows.Err()
+		return err
 	})
+	return secrets, err
+}
+
+// An ActiveSecret is an API secret key in force, with the key.
+type ActiveSecret struct{ ID, Key string }
+
+// ActiveSecrets returns the API secret keys of the tenant that are in force,
+// newest first.
+func (t *Tx) ActiveSecrets(now time.Time) ([]ActiveSecret, error) {
+	rows, err := t.query(`
+		SELECT secret_id, secret, key_id FROM api_secrets
+		WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY created_at DESC, secret_id`, t.tenant, millis(now))
 	if err != nil {
 		return nil, fmt.Errorf("read API secrets: %w", err)
 	}
-	return secrets, nil
-}
-
-// A SigningKey signs client tokens.
-type SigningKey struct {
-	ID        string
-	Secret    []byte
-	CreatedAt time.Time
-}
-
-// SigningKeys returns the signing keys, newest first, of the whole server. It
-// makes the first one.
-func (s *Store) SigningKeys(ctx context.Context, fresh func() []byte, now time.Time) ([]SigningKey, error) {
-	var keys []SigningKey
-	read := func(tx *Tx) (err error) {
-		keys, err = tx.signingKeys()
-		return err
-	}
-	// Mostly they are there, and a reader locks nobody out.
-	err := s.View(ctx, "", read)
-	if err != nil {
-		return nil, fmt.Errorf("signing keys: %w", err)
-	}
-	if len(keys) > 0 {
-		return keys, nil
-	}
-	err = s.Update(ctx, "", func(tx *Tx) error {
-		if s.dialect.alone != "" { // of replicas that start together, one makes it
-			if _, err := tx.exec(s.dialect.alone); err != nil {
-				return err
-			}
-		}
-		if err := read(tx); err != nil || len(keys) > 0 {
-			return err
-		}
-		k := SigningKey{ID: uuid.NewString(), Secret: fresh(), CreatedAt: now}
-		keys = []SigningKey{k}
-		return tx.InsertSigningKey(k)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("signing keys: %w", err)
-	}
-	return keys, nil
-}
-
-func (t *Tx) signingKeys() ([]SigningKey, error) {
-	rows, err := t.query(`SELECT kid, secret, key_id, created_at FROM signing_keys ORDER BY created_at DESC, kid`)
-	if err != nil {
-		return nil, err
-	}
 	defer rows.Close()
-	var keys []SigningKey
+	var list []ActiveSecret
 	for rows.Next() {
-		var k SigningKey
-		var sealed []byte
+		var s ActiveSecret
 		var keyID string
-		var created int64
-		if err := rows.Scan(&k.ID, &sealed, &keyID, &created); err != nil {
-			return nil, err
+		var sealed []byte
+		if err := rows.Scan(&s.ID, &sealed, &keyID); err != nil {
+			return nil, fmt.Errorf("read API secrets: %w", err)
 		}
-		secret, err := t.sealer.open(keyID, sealed, bind("signing key", k.ID))
-		if err != nil {
-			return nil, err
+		if s.Key, err = t.sealer.open(keyID, sealed, bind("api secret", t.tenant, s.ID)); err != nil {
+			return nil, fmt.Errorf("read API secrets: %w", err)
 		}
-		k.Secret, k.CreatedAt = []byte(secret), moment(created)
-		keys = append(keys, k)
+		list = append(list, s)
 	}
-	return keys, rows.Err()
-}
-
-// InsertSigningKey stores a signing key, sealed.
-func (t *Tx) InsertSigningKey(k SigningKey) error {
-	_, err := t.exec(`INSERT INTO signing_keys (kid, secret, key_id, created_at) VALUES (?, ?, ?, ?)`,
-		k.ID, t.sealer.seal(string(k.Secret), bind("signing key", k.ID)), t.sealer.id, millis(k.CreatedAt))
-	return err
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read API secrets: %w", err)
+	}
+	return list, nil
 }

@@ -73,7 +73,7 @@ export async function startServer({ store = "SQLite", dev = true, env = {}, args
   const program = await programBuild("./cmd/authsignal-server");
   const dir = await mkdtemp(path.join(temporary, "db-"));
   const tenantId = "tenant-1";
-  const apiSecretKey = "secret-for-tests";
+  const apiSecretKey = "test-secret-key-of-32-characters-1";
   const database = store === "PostgreSQL" ? await postgres() : { url: path.join(dir, "authsignal.db"), drop: async () => {} };
   const child = spawn(program, ["-addr", "127.0.0.1:0", ...(dev ? ["-dev"] : []), "-db", database.url, ...args], {
     cwd: dir,

@@ -8,7 +8,7 @@ import { unlessGone } from "./browsers.mjs";
 import { startServer } from "./harness.mjs";
 
 /** The management key of a server that setTenant is used with. */
-export const managementKey = "management-key-of-the-tests";
+export const managementKey = "test-management-key-of-32-characters";
 
 /** Sets something of the tenant of a server. */
 export async function setTenant(server, change) {

@@ -59,3 +59,35 @@ func TestUpFromEachStep(t *testing.T) {
 		}
 	}
 }
+
+// Signing keys of before step 7 signed a minute after they were made, the first
+// one at once, and never stopped verifying.
+func TestUpGivesSigningKeysTheirTimes(t *testing.T) {
+	t.Parallel()
+	db, dialect := open(t)
+	if err := dialect.UpTo(t.Context(), db, 5); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`INSERT INTO encryption_keys (key_id, created_at) VALUES ('e', 1)`,
+		`INSERT INTO signing_keys (kid, secret, key_id, created_at) VALUES ('a', 's', 'e', 1000), ('b', 's', 'e', 5000), ('c', 's', 'e', 6000)`,
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := migrations.Up(t.Context(), db, dialect); err != nil {
+		t.Fatal(err)
+	}
+	const day = 86_400_000
+	for kid, want := range map[string][2]int64{"a": {1000, 65_000 + day}, "b": {65_000, 66_000 + day}, "c": {66_000, 0}} {
+		var from, until int64
+		query := `SELECT signs_from, COALESCE(verifies_until, 0) FROM signing_keys WHERE kid = '` + kid + `'`
+		if err := db.QueryRowContext(t.Context(), query).Scan(&from, &until); err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]int64{from, until}; got != want {
+			t.Errorf("%s: got %v, want %v", kid, got, want)
+		}
+	}
+}

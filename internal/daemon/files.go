@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+// private is the mode of files that only the server's user reads and writes.
+const private = 0o600
+
+// tighten takes the rights of group and others from the files of a SQLite
+// database and from its keys file.
+func tighten(db string, log *slog.Logger) {
+	if store.IsPostgres(db) {
+		return
+	}
+	keys := config.KeysFile(db)
+	// SQLite's own files are beside the file that a link leads to.
+	if file, err := filepath.EvalSymlinks(db); err == nil {
+		db = file
+	}
+	for _, path := range []string{db, db + "-wal", db + "-shm", db + ".lock", keys} {
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && info.Mode().Perm()&0o077 == 0 {
+			continue
+		}
+		if err == nil {
+			err = os.Chmod(path, private)
+		}
+		if err != nil {
+			log.Warn("group or others may have access to a file with secrets; set its mode to 0600", "file", path, "error", err)
+			continue
+		}
+		log.Info("took the rights of group and others from a file with secrets", "file", path, "mode", info.Mode().Perm().String())
+	}
+}

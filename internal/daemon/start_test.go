@@ -1,0 +1,158 @@
+package daemon
+
+import (
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/logtest"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
+)
+
+func started(t *testing.T, c config.Config, log *logtest.Buffer) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), c, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Stop(10 * time.Second) })
+	return s
+}
+
+// A start that is refused makes nothing: no database, no keys.
+func TestAnExposedPortalDoesNotStart(t *testing.T) {
+	t.Parallel()
+	for _, c := range []config.Config{
+		{Addr: "0.0.0.0:0", Portal: config.PortalOn},
+		{Addr: ":0", Portal: config.PortalOn},
+		{Addr: "127.0.0.1:0", Portal: config.PortalOn, PublicURL: "http://mfa.example.com"},
+		{Addr: "127.0.0.1:0", Dev: true, PublicURL: "https://mfa.example.com"},
+	} {
+		c.DB = filepath.Join(t.TempDir(), "a.db")
+		s, err := Start(t.Context(), c, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), "-public-url") {
+			t.Errorf("%+v: got %v, %v", c, s, err)
+		}
+		if files, err := os.ReadDir(filepath.Dir(c.DB)); err != nil || len(files) != 0 {
+			t.Errorf("%+v: left behind %v, %v", c, files, err)
+		}
+	}
+}
+
+func TestStrictTransportSecurity(t *testing.T) {
+	t.Parallel()
+	for publicURL, want := range map[string]string{"https://mfa.example.com": "max-age=31536000", "http://mfa.example.com": "", "": ""} {
+		s := started(t, config.Config{DB: storetest.Database(t), Addr: "127.0.0.1:0", PublicURL: publicURL, TokenTTL: time.Minute, Given: given()}, &logtest.Buffer{})
+		for _, path := range []string{"/users/u", "/no-such-path", "/../challenge"} {
+			res, err := http.Get(s.BaseURL + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if got := res.Header.Get("Strict-Transport-Security"); got != want {
+				t.Errorf("%q, %s: got %q, want %q", publicURL, path, got, want)
+			}
+		}
+	}
+}
+
+func given() config.Keys {
+	return config.Keys{TenantID: "t1", APISecretKey: "test-secret-key-of-32-characters-1", EncryptionKey: make([]byte, 32)}
+}
+
+func TestTheStartTightensFilesThatOthersMayRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := filepath.Join(dir, "a.db")
+	var log logtest.Buffer
+	c := config.Config{DB: db, Addr: "127.0.0.1:0", TokenTTL: time.Minute}
+	if err := started(t, c, &log).Stop(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(log.String(), "took the rights") {
+		t.Errorf("at the first start: %s", log.String())
+	}
+	files := []string{db, db + ".lock", config.KeysFile(db)}
+	for _, file := range files {
+		if err := os.Chmod(file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// By another name of the database.
+	link := filepath.Join(dir, "link.db")
+	if err := os.Symlink(db, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(config.KeysFile(db), config.KeysFile(link)); err != nil {
+		t.Fatal(err)
+	}
+	c.DB = link
+	started(t, c, &log)
+	for _, file := range append(files, db+"-wal", db+"-shm") {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != 0o600 {
+			t.Errorf("%s: got mode %v", file, got)
+		}
+	}
+	if got := strings.Count(log.String(), "took the rights of group and others"); got != len(files) {
+		t.Errorf("got %d lines in the log, want %d: %s", got, len(files), log.String())
+	}
+}
+
+// A version before accepted short keys, which stay in the database.
+func TestTheStartRevokesShortKeys(t *testing.T) {
+	t.Parallel()
+	var log logtest.Buffer
+	c := config.Config{DB: storetest.Database(t), Addr: "127.0.0.1:0", TokenTTL: time.Minute, Given: given()}
+	s := started(t, c, &log)
+	err := s.store.Update(t.Context(), "t1", func(tx *store.Tx) error {
+		_, _, err := tx.EnsureSecret("k7", time.Now())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stop(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	s = started(t, c, &log)
+	if _, found, err := s.store.TenantOfSecret(t.Context(), "k7", time.Now()); err != nil || found {
+		t.Errorf("the short key: got %v, %v", found, err)
+	}
+	if _, found, err := s.store.TenantOfSecret(t.Context(), c.Given.APISecretKey, time.Now()); err != nil || !found {
+		t.Errorf("the other key: got %v, %v", found, err)
+	}
+	if !strings.Contains(log.String(), "revoked API secret keys of fewer than 32 characters") || strings.Contains(log.String(), "k7") {
+		t.Errorf("the log: %s", log.String())
+	}
+	if got, want := whats(t, s, "t1"), []string{"API secret made", "API secret revoked", "tenant"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// whats are what the lines of the audit log of a tenant say was done.
+func whats(t *testing.T, s *Server, tenant string) (whats []string) {
+	t.Helper()
+	err := s.store.View(t.Context(), tenant, func(tx *store.Tx) error {
+		list, err := tx.AuditEvents("", 100)
+		for _, e := range list {
+			whats = append(whats, e.Detail["what"].(string))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(whats)
+	return whats
+}

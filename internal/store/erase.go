@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// Deleted secrets leave the files of a SQLite database in three steps. The
+// pragma secure_delete overwrites what is deleted with zeros. The write-ahead
+// log still holds the pages as they were: EmptyLog, which the daemon calls
+// every minute, moves it into the database file and cuts it to nothing. When
+// SQLite moves rows between pages, a copy may stay in the unused part of a page
+// that deletion does not reach: vacuum writes the file anew.
+//
+// PostgreSQL keeps deleted rows until it vacuums their table, and its
+// write-ahead log for as long as it is configured to.
+
+// EmptyLog empties the write-ahead log of a SQLite file, unless a transaction
+// is in the way for a fifth of a second. On PostgreSQL it does nothing.
+func (s *Store) EmptyLog(ctx context.Context) error {
+	if s.dialect != sqlite {
+		return nil
+	}
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("empty the write-ahead log: %w", err)
+	}
+	defer conn.Close()
+	// Writers wait meanwhile: not as long as for each other.
+	if _, err := conn.ExecContext(ctx, `PRAGMA busy_timeout(200)`); err != nil {
+		return fmt.Errorf("empty the write-ahead log: %w", err)
+	}
+	defer conn.ExecContext(context.WithoutCancel(ctx), `PRAGMA `+busyTimeout)
+	if _, err := conn.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+		return fmt.Errorf("empty the write-ahead log: %w", err)
+	}
+	return nil
+}
+
+// vacuum writes a SQLite file anew, without what was deleted or replaced. On
+// PostgreSQL it frees the rows of the sealed tables that no transaction sees
+// any more; a role that does not own them gets a warning, not an error.
+func (s *Store) vacuum(ctx context.Context) error {
+	if s.dialect == sqlite {
+		if _, err := s.db.ExecContext(ctx, `VACUUM`); err != nil {
+			return fmt.Errorf("vacuum: %w", err)
+		}
+		return s.EmptyLog(ctx)
+	}
+	for _, table := range sealedTables {
+		if _, err := s.db.ExecContext(ctx, `VACUUM `+table.name); err != nil {
+			return fmt.Errorf("vacuum %s: %w", table.name, err)
+		}
+	}
+	return nil
+}
+
+// sealWebhooks seals the webhook URLs that a version before this one stored in
+// plain text.
+func (s *Store) sealWebhooks(ctx context.Context) error {
+	n := 0
+	err := s.Update(ctx, "", func(tx *Tx) error {
+		plain := map[string]string{} // by tenant
+		rows, err := tx.query(`SELECT tenant_id, webhook_url FROM tenants WHERE webhook_url <> ''` + s.dialect.forUpdate)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var tenantID, url string
+			if err := rows.Scan(&tenantID, &url); err != nil {
+				return err
+			}
+			plain[tenantID] = url
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		n = len(plain)
+		for tenantID, url := range plain {
+			if err := tx.sealWebhook(tenantID, url); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && n > 0 {
+		err = s.vacuum(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("seal webhook URLs: %w", err)
+	}
+	return nil
+}
