@@ -33,6 +33,9 @@ func TestTokensEndWithTheirAuthenticator(t *testing.T) {
 		"an operator unlocks one in the portal": func(u *user, _ page, second string) {
 			desk.post("/t/t1/users/change", "do", "unlock", "id", u.id, "authenticator", second).is(http.StatusSeeOther)
 		},
+		"an operator ends all tokens in the portal": func(u *user, _ page, _ string) {
+			desk.post("/t/t1/users/change", "do", "end", "id", u.id).is(http.StatusSeeOther)
+		},
 		"the backend ends all tokens": func(u *user, _ page, _ string) {
 			s.backend("DELETE", "/users/"+u.id+"/tokens", "").ok()
 		},
@@ -41,6 +44,9 @@ func TestTokensEndWithTheirAuthenticator(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			whole := s.t
+			s.t = t
+			defer func() { s.t = whole }()
 			u := s.enrolledUser()
 			_, second := u.imports()
 			untouched := s.enrolledUser()
@@ -313,7 +319,8 @@ func TestTheAudienceIsAString(t *testing.T) {
 // older makes all signing keys an hour older than they are.
 func older(t *testing.T, database string) {
 	t.Helper()
-	storetest.Exec(t, database, `UPDATE signing_keys SET created_at = created_at - 3600000`)
+	storetest.Exec(t, database, `UPDATE signing_keys
+		SET created_at = created_at - 3600000, signs_from = signs_from - 3600000, verifies_until = verifies_until - 3600000`)
 }
 
 func TestSigningKeysEnd(t *testing.T) {
