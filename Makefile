@@ -35,13 +35,16 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 test: tools wasm js types lint native suite ## check and test it; install what the tests need
 	$(say) "all tests passed"
 
-test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
+test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
 	@$(MAKE) --no-print-directory pages
 	@$(MAKE) --no-print-directory engines
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
 	@AUTHSIGNAL_TEST_KILLS=40 .ci/with-postgres go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
+	$(say) "100,000 random calls beside the model of the flow, on SQLite, and 20,000 on PostgreSQL"
+	@AUTHSIGNAL_TEST_STEPS=100000 go test -count=1 -v -timeout 30m -run Model ./internal/attacks | grep -E '^(ok|FAIL|---)|seed'
+	@AUTHSIGNAL_TEST_STEPS=20000 .ci/with-postgres go test -count=1 -v -timeout 30m -run Model ./internal/attacks | grep -E '^(ok|FAIL|---)|seed'
 	$(say) "the portal's lists among a million users and a million actions, on both stores"
 	@AUTHSIGNAL_TEST_ROWS=1000000 go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
 	@AUTHSIGNAL_TEST_ROWS=1000000 .ci/with-postgres go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
@@ -109,7 +112,7 @@ native: wasm js
 
 # The package by itself and with the server, and a page that has the samples of
 # the product's documentation; then the pages that are made with them.
-suite_tests = $(addprefix js/test/,beyond.test.mjs browser.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
+suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
 	package.test.mjs parity.test.mjs qr.test.mjs react.test.mjs seed.test.mjs webhook.test.mjs wrapper.test.mjs)
 page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 # What runs in every engine, and in none but engines.
@@ -117,8 +120,9 @@ engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs demo.test.
 	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
 
 run_tests = node --test --test-reporter=spec --test-concurrency=2
-# For the programs that the tests start: programBuild in js/test/harness.mjs.
-suite pages engines: export AUTHSIGNAL_TEST_GOFLAGS := $(RACE)
+# For the programs that the tests start: programBuild in js/test/harness.mjs,
+# and internal/attacks.
+native suite pages engines: export AUTHSIGNAL_TEST_GOFLAGS := $(RACE)
 
 suite: wasm js types js/test/official-react/node_modules/.package-lock.json ## run the package's tests in Chromium
 	$(say) "running the package's tests in Chromium; Firefox and WebKit, and the tests of pages, are in make test-all"
