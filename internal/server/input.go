@@ -196,6 +196,8 @@ const (
 	// maxDeviceID is how much of a device id counts, in bytes: it stands in an
 	// index.
 	maxDeviceID = 256
+	// maxLocale is the longest locale, in bytes.
+	maxLocale = 256
 	// maxBody is the longest request body in bytes.
 	maxBody = 1 << 20
 )

@@ -43,18 +43,6 @@ func (s *server) routes() map[string]map[string]endpoint {
 	return routes
 }
 
-// hosted are paths of the hosted API that this server does not have (wire
-// contract, section 11, row 30). The first would else be taken for an update of
-// a user named "authenticators".
-var hosted = []string{
-	"POST /v1/users/authenticators",
-	"/v1/users/{userId}/devices", "/v1/users/{userId}/devices/{rest...}",
-	"/v1/users/{userId}/challenges", "/v1/users/{userId}/sessions",
-	"/v1/challenge", "/v1/verify", "/v1/claim", "/v1/challenges", "/v1/challenges/{rest...}",
-	"/v1/sessions", "/v1/sessions/{rest...}", "/v1/devices", "/v1/devices/{rest...}",
-	"/v1/client/challenge", "/v1/client/challenge/{rest...}", "/v1/client/public/{tenantId}/.well-known/jwks",
-}
-
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for path, methods := range s.routes() {
@@ -62,20 +50,14 @@ func (s *server) handler() http.Handler {
 			mux.Handle(method+" "+path, s.answer(e))
 		}
 	}
-	for _, pattern := range hosted {
-		_, path, found := strings.Cut(pattern, " ")
-		if !found {
-			path = pattern
-		}
-		mux.Handle(pattern, s.answer(func(*http.Request) (any, error) {
-			return nil, api.NotFound("The path " + path + " belongs to the hosted service and is not part of this server.")
-		}))
-	}
+	// The hosted service's batch would else be an update of a user of the id
+	// "authenticators" (wire contract, section 11, row 30).
+	mux.Handle("POST /v1/users/authenticators", s.answer(unknownPath))
 	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
 		if allow := allowed(mux, r); len(allow) > 0 {
 			return nil, methodNotAllowed(r.Method, strings.Join(allow, ", "))
 		}
-		return nil, api.NotFound("The path does not exist.")
+		return unknownPath(r)
 	}))
 	// From the outside in: log everything, answer panics, turn floods away, let
 	// pages read errors too, for which the database is asked, and authenticate
@@ -89,6 +71,15 @@ func (s *server) handler() http.Handler {
 	}
 	return handler
 }
+
+// unknownPath answers that a path, which may be one of the hosted service, is not
+// part of this server.
+func unknownPath(r *http.Request) (any, error) {
+	return nil, api.NotFound("The path " + cut(r.URL.EscapedPath(), maxShownPath) + " is not part of this server.")
+}
+
+// maxShownPath is how much of an unknown path an answer repeats, in bytes.
+const maxShownPath = 200
 
 // allowed are the methods that a path takes, in order. They are asked for one
 // by one: a pattern of all methods for each path would be at odds with one that

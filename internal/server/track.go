@@ -57,8 +57,7 @@ func (s *server) readTracked(r *http.Request) (in tracked, err error) {
 		return in, err
 	}
 	attr.IPAddress = deviceAddress(attr.IPAddress)
-	attr.UserAgent, attr.Locale = cut(attr.UserAgent, maxText), cut(attr.Locale, maxText)
-	attr.DeviceID = cut(attr.DeviceID, maxDeviceID)
+	attr.UserAgent, attr.Locale, attr.DeviceID = cut(attr.UserAgent, maxText), cut(attr.Locale, maxLocale), cut(attr.DeviceID, maxDeviceID)
 	in.at = s.Now().UTC().Truncate(time.Millisecond)
 	return in, nil
 }

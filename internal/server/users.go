@@ -141,7 +141,10 @@ func checkUser(u store.User) error {
 	if err := checkSearched("email", u.Email, "phoneNumber", u.PhoneNumber, "username", u.Username); err != nil {
 		return err
 	}
-	return checkTexts("displayName", u.DisplayName, "locale", u.Locale)
+	if len(u.Locale) > maxLocale {
+		return api.InvalidRequest(fmt.Sprintf("locale must have at most %d bytes.", maxLocale))
+	}
+	return checkTexts("displayName", u.DisplayName)
 }
 
 // deleteUser answers DELETE /v1/users/{userId} (wire contract, 6.6): the user
