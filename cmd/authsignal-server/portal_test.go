@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,6 +112,23 @@ func TestThePortalsPassword(t *testing.T) {
 		t.Errorf("the old password: got %d; the new one: got %d", old, now)
 	}
 	second.stop(t) // it has shown no password
+}
+
+func TestThePortalDoesNotStartOverPlainHTTP(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"-portal", "on", "-addr", "0.0.0.0:0"},
+		{"-portal", "on", "-addr", "127.0.0.1:0", "-public-url", "http://mfa.test"},
+		{"-dev", "-addr", "127.0.0.1:0", "-public-url", "https://mfa.test"},
+	} {
+		db := filepath.Join(t.TempDir(), "a.db")
+		if got := fails(t, command(t, append(args, "-db", db)...)); !strings.Contains(got, args[0]) || !strings.Contains(got, "-public-url") {
+			t.Errorf("%v: got %s", args, got)
+		}
+		if _, err := os.Stat(db); err == nil {
+			t.Errorf("%v: it has made a database", args)
+		}
+	}
 }
 
 // At an address that others reach, and under a name of its own, there is no

@@ -101,7 +101,7 @@ func (k *keyring) Withdraw(ctx context.Context, id string) error {
 // were.
 func (k *keyring) clean(ctx context.Context) (n int, err error) {
 	retired := func(key store.SigningKey) bool { return !key.Verifies(k.now()) }
-	if !slices.ContainsFunc(*k.keys.Load(), retired) { // mostly; it takes no lock
+	if !slices.ContainsFunc(*k.keys.Load(), retired) { // the usual case, which takes no lock
 		return 0, nil
 	}
 	err = k.change(ctx, func(tx *store.Tx) (err error) {

@@ -8,7 +8,7 @@ import (
 // Deleted secrets leave the files of a SQLite database in three steps. The
 // pragma secure_delete overwrites what is deleted with zeros. The write-ahead
 // log still holds the pages as they were: EmptyLog, which the daemon calls
-// every minute, moves it into the database file and cuts it to nothing. When
+// every minute, moves them into the database file and truncates it. When
 // SQLite moves rows between pages, a copy may stay in the unused part of a page
 // that deletion does not reach: vacuum writes the file anew.
 //
