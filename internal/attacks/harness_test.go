@@ -37,25 +37,23 @@ const (
 	allScopes = "read:authenticators add:authenticators update:authenticators remove:authenticators"
 )
 
-// program is the built server.
-var program string
+// programs is where the built server is.
+var programs string
 
-// TestMain builds the server, with the flags that AUTHSIGNAL_TEST_GOFLAGS
-// gives: then it is made of what the tests are compiled from.
+// TestMain makes a folder for the server, which the first test that starts one
+// builds, with the flags that AUTHSIGNAL_TEST_GOFLAGS gives: then it is made of
+// what the tests are compiled from.
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "authsignal-attacks-")
-	if err != nil {
+	var err error
+	if programs, err = os.MkdirTemp("", "authsignal-attacks-"); err != nil {
 		panic(err)
 	}
-	code := 1
-	if program, err = build(dir); err == nil {
-		code = m.Run()
-	} else {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.RemoveAll(dir)
+	code := m.Run()
+	os.RemoveAll(programs)
 	os.Exit(code)
 }
+
+var program = sync.OnceValues(func() (string, error) { return build(programs) })
 
 func build(dir string) (string, error) {
 	const source = "../../cmd/authsignal-server"
@@ -97,7 +95,11 @@ type service struct {
 // given replace those.
 func command(t *testing.T, args []string, variables ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program, args...)
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Dir = t.TempDir()
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir,

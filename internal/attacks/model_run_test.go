@@ -1,0 +1,881 @@
+package attacks
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/authsignal-wasm/sdk/internal/server"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
+	"github.com/authsignal-wasm/sdk/internal/token"
+)
+
+// A world is a server with a clock of its own, two tenants with a few users
+// each, and the model of them. The worlds of a test share a database and run at
+// the same time: what is written together is committed together.
+type world struct {
+	name    string
+	rng     *rand.Rand
+	handler http.Handler
+	tenants []*modelTenant
+	tokens  []*modelToken
+	// secrets are those that were removed or never completed.
+	secrets []string
+	steps   []string // the last ones
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+// number reads a number from the environment.
+func number(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s must be a number from 1", name)
+	}
+	return n
+}
+
+// TestTheServerAgreesWithTheModel makes AUTHSIGNAL_TEST_STEPS random calls, 3,000
+// unless it says otherwise, and compares each answer with the model's.
+// AUTHSIGNAL_TEST_SEED repeats a run.
+func TestTheServerAgreesWithTheModel(t *testing.T) {
+	t.Parallel()
+	const worlds = 8
+	steps := number(t, "AUTHSIGNAL_TEST_STEPS", 3_000)
+	seed := number(t, "AUTHSIGNAL_TEST_SEED", int(time.Now().UnixNano()%1_000_000)+1)
+	t.Logf("AUTHSIGNAL_TEST_SEED=%d", seed)
+	st, err := store.Open(t.Context(), storetest.Database(t),
+		func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	errs := make([]error, worlds)
+	reached := make([]map[string]int, worlds)
+	var wg sync.WaitGroup
+	for i := range worlds {
+		wg.Go(func() {
+			w := newWorld(st, fmt.Sprint("world-", i), uint64(seed), uint64(i))
+			reached[i], errs[i] = w.run(steps / worlds)
+		})
+	}
+	wg.Wait()
+	total := map[string]int{}
+	for i, err := range errs {
+		if err != nil {
+			t.Errorf("AUTHSIGNAL_TEST_SEED=%d: %v", seed, err)
+		}
+		for what, n := range reached[i] {
+			total[what] += n
+		}
+	}
+	for _, what := range sorted(total) {
+		t.Logf("%6d %s", total[what], what)
+	}
+	// A model that agrees because nothing happens would show nothing.
+	if steps >= 3_000 && !t.Failed() {
+		for _, what := range []string{
+			"enroll: 200", "enroll: 400", "enroll: 403", "enroll: 401", "verify: accepted, a factor", "verify: accepted, an enrollment",
+			"verify: CODE_INVALID_OR_EXPIRED", "verify: MAX_ATTEMPTS_EXCEEDED", "verify: 400", "verify: 401", "remove: 200", "remove: 403",
+			"exchange: 200", "validate: true", "validate: false", "validate: void",
+		} {
+			if total[what] == 0 {
+				t.Errorf("no step has come to %q", what)
+			}
+		}
+	}
+}
+
+// lockedSource is the randomness of a server's secrets.
+type lockedSource struct {
+	mu  sync.Mutex
+	rng *rand.ChaCha8
+}
+
+func (s *lockedSource) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rng.Read(p)
+}
+
+func newWorld(st *store.Store, name string, seed, i uint64) *world {
+	var key [32]byte
+	key[0], key[1] = byte(seed), byte(i)
+	w := &world{name: name, rng: rand.New(rand.NewPCG(seed, i)), now: time.Unix(1_700_000_000, 0)}
+	w.handler = server.New(server.Config{
+		Store: st,
+		Tokens: &token.Issuer{
+			Keys:    func() []token.Key { return []token.Key{{ID: "1", Secret: bytes.Repeat([]byte{7}, 32)}} },
+			BaseURL: "http://mfa.test", TTL: tokenLife, Now: w.clock,
+		},
+		ManagementKey: managementKey, PublicURL: "http://mfa.test", AllowOrigin: func(string) bool { return false },
+		Log: slog.New(slog.DiscardHandler), Now: w.clock, Random: &lockedSource{rng: rand.NewChaCha8(key)}, Metrics: prometheus.NewRegistry(),
+	})
+	return w
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now
+}
+
+// actionCodes are the actions of a tenant, with the outcome that each begins
+// with.
+var actionCodes = map[string]string{"signIn": "CHALLENGE", "pay": "CHALLENGE", "read": "ALLOW", "export": "REVIEW", "attack": "BLOCK"}
+
+// setUp makes the tenants.
+func (w *world) setUp() error {
+	for i := range 2 {
+		t := &modelTenant{
+			id: fmt.Sprint(w.name, "-tenant-", i), allowMultiple: true, max: 3, outcomes: map[string]string{}, users: map[string]*modelUser{},
+		}
+		// Each tenant has users of the same ids.
+		for n := range 3 {
+			id := fmt.Sprint("user-", n)
+			t.users[id] = &modelUser{id: id, actions: map[actionName]*modelAction{}}
+		}
+		w.tenants = append(w.tenants, t)
+		if err := w.managed(t, "PUT", "", fmt.Sprintf(
+			`{"authenticator":{"active":true,"drift":1,"maxFailures":%d,"windowSeconds":%d,"maxFailuresInARow":%d,"maxAuthenticators":%d}}`,
+			modelMaxFailures, int(modelWindow.Seconds()), modelMaxInARow, t.max,
+		)); err != nil {
+			return err
+		}
+		r := w.call("POST", "/v1/management/tenants/"+t.id+"/secrets", basic(managementKey), "")
+		if r.status != 200 {
+			return fmt.Errorf("make a key: %d %s", r.status, r.text)
+		}
+		t.key = r.object["apiSecretKey"].(string)
+		for _, code := range sorted(actionCodes) {
+			if err := w.sets(t, code, actionCodes[code]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// managed changes something by the management API.
+func (w *world) managed(t *modelTenant, method, path, body string) error {
+	if r := w.call(method, "/v1/management/tenants/"+t.id+path, basic(managementKey), body); r.status != 200 {
+		return fmt.Errorf("%s %s: %d %s", method, path, r.status, r.text)
+	}
+	return nil
+}
+
+func (w *world) sets(t *modelTenant, code, outcome string) error {
+	t.outcomes[code] = outcome
+	return w.managed(t, "PUT", "/actions/"+code, `{"defaultOutcome":"`+outcome+`","rules":[]}`)
+}
+
+// call asks the server.
+func (w *world) call(method, path, authorization, body string) (r response) {
+	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	req.Header.Set("Authorization", authorization)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, req)
+	r = response{what: method + " " + path, status: rec.Code, text: strings.TrimSpace(rec.Body.String())}
+	var v any
+	if json.Unmarshal(rec.Body.Bytes(), &v) == nil {
+		r.object, _ = v.(map[string]any)
+		r.list, _ = v.([]any)
+	}
+	return r
+}
+
+func (w *world) backend(t *modelTenant, method, path, body string) response {
+	return w.call(method, "/v1"+path, basic(t.key), body)
+}
+
+func (w *world) page(k *modelToken, method, path, body string) response {
+	return w.call(method, "/v1/client/"+path, "Bearer "+k.text, body)
+}
+
+// note remembers what a step does.
+func (w *world) note(format string, args ...any) {
+	w.steps = append(w.steps, w.clock().UTC().Format("01-02 15:04:05 ")+fmt.Sprintf(format, args...))
+	if len(w.steps) > 30 {
+		w.steps = w.steps[1:]
+	}
+}
+
+// run makes steps until one disagrees, and counts what they came to.
+func (w *world) run(steps int) (reached map[string]int, err error) {
+	reached = map[string]int{}
+	if err := w.setUp(); err != nil {
+		return nil, fmt.Errorf("%s: %w", w.name, err)
+	}
+	for i := range steps {
+		what, err := w.step()
+		reached[what]++
+		if err == nil && i%500 == 499 {
+			err = w.sweep()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s, step %d: %w\nthe last steps:\n\t%s", w.name, i, err, strings.Join(w.steps, "\n\t"))
+		}
+	}
+	return reached, nil
+}
+
+func pick[T any](w *world, list []T) T { return list[w.rng.IntN(len(list))] }
+
+func (w *world) anyTenant() *modelTenant { return pick(w, w.tenants) }
+
+func (w *world) anyUser(t *modelTenant) *modelUser {
+	return t.users[fmt.Sprint("user-", w.rng.IntN(len(t.users)))]
+}
+
+func (w *world) anyAction() actionName {
+	return actionName{pick(w, sorted(actionCodes)), fmt.Sprint("key-", w.rng.IntN(2))}
+}
+
+func (w *world) anyScopes() scopeSet {
+	if w.rng.IntN(3) == 0 {
+		return everyScope
+	}
+	return scopeSet(w.rng.IntN(int(everyScope) + 1))
+}
+
+// anyToken is one that was issued, more often a late one.
+func (w *world) anyToken() *modelToken {
+	n := len(w.tokens)
+	if n > 6 && w.rng.IntN(3) > 0 {
+		return w.tokens[n-1-w.rng.IntN(6)]
+	}
+	return pick(w, w.tokens)
+}
+
+// keep adds a token, and forgets an early one if there are many.
+func (w *world) keep(k *modelToken) {
+	if w.tokens = append(w.tokens, k); len(w.tokens) > 60 {
+		i := w.rng.IntN(30)
+		w.tokens = slices.Delete(w.tokens, i, i+1)
+	}
+}
+
+func disagree(r response, want any) error {
+	return fmt.Errorf("%s: got %d %s, want %v", r.what, r.status, r.text, want)
+}
+
+// step makes one call.
+func (w *world) step() (what string, err error) {
+	n := w.rng.IntN(100)
+	if len(w.tokens) == 0 {
+		n = 0
+	}
+	switch {
+	case n < 16:
+		return w.track()
+	case n < 28:
+		return w.enroll()
+	case n < 54:
+		return w.verify()
+	case n < 60:
+		return w.remove()
+	case n < 64:
+		return w.read()
+	case n < 68:
+		return w.exchange()
+	case n < 75:
+		return w.validate()
+	case n < 79:
+		return w.look()
+	case n < 84:
+		return w.patch()
+	case n < 90:
+		return w.imports()
+	case n < 92:
+		return w.deleteAuthenticator()
+	case n < 93:
+		return w.deleteUser()
+	case n < 95:
+		return w.endTokens()
+	case n < 97:
+		return w.unlock()
+	case n < 98:
+		return w.configure()
+	}
+	return w.wait()
+}
+
+func (w *world) track() (what string, err error) {
+	t := w.anyTenant()
+	u, name, scopes := w.anyUser(t), w.anyAction(), scopeRead|w.anyScopes()
+	w.note("track %s %s %s, scope %q", t.id, u.id, name, scopes)
+	r := w.backend(t, "POST", "/users/"+u.id+"/actions/"+name.code, marshal(map[string]string{"idempotencyKey": name.key, "scope": scopes.String()}))
+	a := t.track(u, name)
+	if r.status != 200 || r.object["state"] != a.state || r.object["isEnrolled"] != (len(u.verified()) > 0) {
+		return "", disagree(r, fmt.Sprintf("%s, enrolled %v", a.state, len(u.verified()) > 0))
+	}
+	k := &modelToken{
+		text: r.object["token"].(string), tenant: t, user: u, incarnation: u.incarnation, epoch: u.epoch, action: name,
+		scopes: scopes, expires: w.clock().Add(tokenLife),
+	}
+	link, err := url.Parse(r.object["url"].(string))
+	if err != nil {
+		return "", err
+	}
+	leaked := *k
+	leaked.text = link.Query().Get("token")
+	if a.state == challengeRequired && len(u.apps()) > 0 {
+		leaked.scopes = scopeRead
+	}
+	for _, k := range []*modelToken{k, &leaked} {
+		if err := k.check(); err != nil {
+			return "", err
+		}
+	}
+	w.keep(k)
+	if w.rng.IntN(4) == 0 {
+		w.keep(&leaked)
+	}
+	return "track: " + a.state, nil
+}
+
+// check compares the claims of a token with the model's.
+func (k *modelToken) check() error {
+	parts := strings.Split(k.text, ".")
+	if len(parts) != 3 {
+		return fmt.Errorf("not a token: %q", k.text)
+	}
+	b, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return err
+	}
+	var claims struct {
+		Subject string `json:"sub"`
+		Scope   string `json:"scope"`
+		Expires int64  `json:"exp"`
+		Other   struct {
+			TenantID       string `json:"tenantId"`
+			ActionCode     string `json:"actionCode"`
+			IdempotencyKey string `json:"idempotencyKey"`
+		} `json:"other"`
+	}
+	if err := json.Unmarshal(b, &claims); err != nil {
+		return err
+	}
+	scopes := scopeSet(0)
+	for _, name := range strings.Fields(claims.Scope) {
+		scopes |= 1 << slices.Index(scopeNames, name)
+	}
+	if claims.Subject != k.user.id || scopes != k.scopes || claims.Expires != k.expires.Unix() || claims.Other.TenantID != k.tenant.id ||
+		claims.Other.ActionCode != k.action.code || claims.Other.IdempotencyKey != k.action.key {
+		return fmt.Errorf("a token: got %s, want scope %q until %d for %s %s %s", b, k.scopes, k.expires.Unix(), k.tenant.id, k.user.id, k.action)
+	}
+	return nil
+}
+
+// refusal compares the answer of a call whose token does not count.
+func (w *world) refusal(what string, r response, status int, code string) (string, error) {
+	if r.status != status || r.object["errorCode"] != code {
+		return "", disagree(r, fmt.Sprint(status, " ", code))
+	}
+	return what + ": " + strconv.Itoa(status), nil
+}
+
+// outcome compares an answer with the refusals that the model expects: any of
+// them, or a success if there are none.
+func outcome(what string, r response, refusals []int) (string, error) {
+	want := refusals
+	if len(refusals) == 0 {
+		want = []int{200}
+	}
+	if !slices.Contains(want, r.status) {
+		return "", disagree(r, want)
+	}
+	return what + ": " + strconv.Itoa(r.status), nil
+}
+
+func (w *world) enroll() (string, error) {
+	k := w.anyToken()
+	w.note("enroll %s", k)
+	r := w.page(k, "POST", "user-authenticators/totp", "")
+	if status, code := k.bearer(w.clock()); status != 0 {
+		return w.refusal("enroll", r, status, code)
+	}
+	what, err := outcome("enroll", r, k.mayNotAdd())
+	if err == nil && r.status == 200 {
+		for _, a := range k.user.authenticators {
+			if !a.verified && a.began == k.action {
+				w.secrets = append(w.secrets, a.secret)
+			}
+		}
+		k.begin(r.object["userAuthenticatorId"].(string), r.object["secret"].(string), w.clock())
+	}
+	return what, err
+}
+
+func (k *modelToken) String() string {
+	state := "void"
+	if a := k.subject(); a != nil {
+		state = a.state
+		if a.newcomer {
+			state += " as a newcomer"
+		}
+	}
+	return fmt.Sprintf("%s %s %s (%s, %d apps, scope %q)", k.tenant.id, k.user.id, k.action, state, len(k.user.apps()), k.scopes)
+}
+
+// anyCode is a code for a token: of the user's apps, of what is pending, of
+// somebody else's or a removed one, or none at all.
+func (w *world) anyCode(k *modelToken) (code, of string) {
+	step := w.clock().Unix()/30 + int64(w.rng.IntN(5)) - 2
+	var secrets []string
+	switch n := w.rng.IntN(20); {
+	case n < 7:
+		of = "the user's app"
+		for _, a := range k.user.apps() {
+			secrets = append(secrets, a.secret)
+		}
+	case n < 13:
+		of = "this action's enrollment"
+		for _, a := range k.user.authenticators {
+			if !a.verified && a.began == k.action {
+				secrets = append(secrets, a.secret)
+			}
+		}
+	case n < 15:
+		of = "another enrollment"
+		for _, a := range k.user.authenticators {
+			if !a.verified && a.began != k.action {
+				secrets = append(secrets, a.secret)
+			}
+		}
+	case n < 16:
+		of = "another user's app"
+		for _, a := range w.anyUser(w.anyTenant()).apps() {
+			secrets = append(secrets, a.secret)
+		}
+	case n < 17:
+		of = "a void secret"
+		secrets = w.secrets
+	case n < 18:
+		return pick(w, []string{"", "12345", "1234567", "abcdef", "１２３４５６", "-12345"}), "no code"
+	}
+	if len(secrets) > 0 {
+		return codeOf(pick(w, secrets), step), of
+	}
+	return fmt.Sprintf("%06d", w.rng.IntN(1_000_000)), "a guess"
+}
+
+func (w *world) verify() (string, error) {
+	k := w.anyToken()
+	code, of := w.anyCode(k)
+	w.note("verify %s with %s", k, of)
+	r := w.page(k, "POST", "verify/totp", marshal(map[string]string{"verificationCode": code}))
+	now := w.clock()
+	if status, code := k.bearer(now); status != 0 {
+		return w.refusal("verify", r, status, code)
+	}
+	before := k.subject().state
+	pending := func(a *modelAuthenticator) bool { return a != nil && !a.verified }
+	var wasPending *modelAuthenticator
+	for _, a := range k.user.authenticators {
+		if pending(a) && a.began == k.action {
+			wasPending = a
+		}
+	}
+	v, violation := k.verify(code, now)
+	switch {
+	case violation != "":
+		return "", fmt.Errorf("%s: %s", violation, k)
+	case v.statuses != nil:
+		return outcome("verify", r, v.statuses)
+	case v.accepted == nil:
+		if r.status != 200 || r.object["isVerified"] != false || r.object["failureReason"] != v.reason || r.object["accessToken"] != nil {
+			return "", disagree(r, v.reason)
+		}
+		return "verify: " + v.reason, nil
+	}
+	if r.status != 200 || r.object["isVerified"] != true {
+		return "", disagree(r, "a right code on "+before)
+	}
+	completed := v.accepted == wasPending
+	if (r.object["userAuthenticator"] != nil) != completed {
+		return "", disagree(r, fmt.Sprint("userAuthenticator: ", completed))
+	}
+	earned := *k
+	earned.text, _ = r.object["accessToken"].(string)
+	earned.scopes, earned.expires = everyScope, now.Add(tokenLife)
+	if err := earned.check(); err != nil {
+		return "", err
+	}
+	w.keep(&earned)
+	if completed {
+		return "verify: accepted, an enrollment", nil
+	}
+	return "verify: accepted, a factor", nil
+}
+
+// anyID is the id of an authenticator, of the user's as a rule.
+func (w *world) anyID(u *modelUser) string {
+	if w.rng.IntN(5) == 0 {
+		u = w.anyUser(w.anyTenant())
+	}
+	if len(u.authenticators) == 0 {
+		return "unknown"
+	}
+	return pick(w, u.authenticators).id
+}
+
+func (w *world) remove() (string, error) {
+	k := w.anyToken()
+	id := w.anyID(k.user)
+	w.note("remove %s of %s", id, k)
+	r := w.page(k, "DELETE", "user-authenticators/"+id, "")
+	if status, code := k.bearer(w.clock()); status != 0 {
+		return w.refusal("remove", r, status, code)
+	}
+	what, err := outcome("remove", r, k.mayNotRemove(id))
+	if err != nil || r.status != 200 {
+		return what, err
+	}
+	w.gone(k.user, id)
+	next := *k
+	next.text, _ = r.object["accessToken"].(string)
+	next.epoch = k.user.epoch
+	w.keep(&next)
+	return what, next.check()
+}
+
+// gone removes a verified authenticator from the model.
+func (w *world) gone(u *modelUser, id string) {
+	a := u.find(id)
+	if a.secret != "" {
+		w.secrets = append(w.secrets, a.secret)
+	}
+	u.drop(a)
+	u.epoch++
+}
+
+// read makes a call that only reads with a token.
+func (w *world) read() (string, error) {
+	k := w.anyToken()
+	w.note("read %s", k)
+	r := w.page(k, "GET", "user-authenticators", "")
+	init := w.page(k, "POST", "init", "{}")
+	methods := w.page(k, "GET", "authenticators", "")
+	if status, code := k.bearer(w.clock()); status != 0 {
+		for _, r := range []response{init, methods} {
+			if what, err := w.refusal("read", r, status, code); err != nil {
+				return what, err
+			}
+		}
+		return w.refusal("read", r, status, code)
+	}
+	if r.status != 200 || len(r.list) != len(k.user.verified()) {
+		return "", disagree(r, fmt.Sprint(len(k.user.verified()), " authenticators"))
+	}
+	if init.status != 200 || methods.status != 200 {
+		return "", disagree(init, 200)
+	}
+	return "read: 200", nil
+}
+
+func (w *world) exchange() (string, error) {
+	k := w.anyToken()
+	scopes := w.anyScopes()
+	w.note("exchange %s for %q", k, scopes)
+	r := w.page(k, "POST", "token", marshal(map[string]string{"scope": scopes.String()}))
+	if status, code := k.bearer(w.clock()); status != 0 {
+		return w.refusal("exchange", r, status, code)
+	}
+	var refusals []int
+	if scopes == 0 || !k.has(scopes) {
+		refusals = []int{400, 403}
+	}
+	what, err := outcome("exchange", r, refusals)
+	if err != nil || r.status != 200 {
+		return what, err
+	}
+	less := *k
+	less.text, _ = r.object["accessToken"].(string)
+	less.scopes = scopes
+	w.keep(&less)
+	return what, less.check()
+}
+
+// validate asks as the backend of a tenant, not always of the token's.
+func (w *world) validate() (string, error) {
+	k := w.anyToken()
+	t := k.tenant
+	if w.rng.IntN(10) == 0 {
+		t = w.anyTenant()
+	}
+	w.note("validate %s at %s", k, t.id)
+	r := w.backend(t, "POST", "/validate", marshal(map[string]string{"token": k.text}))
+	if status, _ := k.bearer(w.clock()); status != 0 || t != k.tenant {
+		if r.status != 200 || r.text != `{"isValid":false,"error":"Token is invalid."}` {
+			return "", disagree(r, "Token is invalid.")
+		}
+		return "validate: void", nil
+	}
+	a := k.subject()
+	valid := a.state == challengeSucceeded
+	if r.status != 200 || r.object["isValid"] != valid || r.object["state"] != a.state || r.object["userId"] != k.user.id {
+		return "", disagree(r, fmt.Sprintf("%s, valid %v", a.state, valid))
+	}
+	return fmt.Sprint("validate: ", valid), nil
+}
+
+// look compares what the backend sees of a user and an action.
+func (w *world) look() (string, error) {
+	t := w.anyTenant()
+	u, name := w.anyUser(t), w.anyAction()
+	w.note("look at %s %s %s", t.id, u.id, name)
+	return "look", w.compare(t, u, name)
+}
+
+func (w *world) compare(t *modelTenant, u *modelUser, name actionName) error {
+	if r := w.backend(t, "GET", "/users/"+u.id, ""); r.status != 200 || r.object["isEnrolled"] != (len(u.verified()) > 0) {
+		return disagree(r, fmt.Sprint("enrolled: ", len(u.verified()) > 0))
+	}
+	r := w.backend(t, "GET", "/users/"+u.id+"/authenticators", "")
+	var got, want []string
+	for _, a := range r.list {
+		got = append(got, a.(map[string]any)["userAuthenticatorId"].(string))
+	}
+	for _, a := range u.verified() {
+		want = append(want, a.id)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if r.status != 200 || !slices.Equal(got, want) {
+		return disagree(r, want)
+	}
+	r = w.backend(t, "GET", "/users/"+u.id+"/actions/"+name.code+"/"+name.key, "")
+	a := u.actions[name]
+	if a == nil {
+		if r.status != 404 {
+			return disagree(r, 404)
+		}
+		return nil
+	}
+	if r.status != 200 || r.object["state"] != a.state {
+		return disagree(r, a.state)
+	}
+	// The one that all the rest is for.
+	if a.state == challengeSucceeded && !a.proved {
+		return fmt.Errorf("%s %s %s is CHALLENGE_SUCCEEDED without a code of the user and without the backend's word", t.id, u.id, name)
+	}
+	return nil
+}
+
+// sweep compares all users and actions.
+func (w *world) sweep() error {
+	for _, t := range w.tenants {
+		for _, id := range sorted(t.users) {
+			for _, code := range sorted(actionCodes) {
+				for _, key := range []string{"key-0", "key-1"} {
+					if err := w.compare(t, t.users[id], actionName{code, key}); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (w *world) patch() (string, error) {
+	t := w.anyTenant()
+	u, name, state := w.anyUser(t), w.anyAction(), pick(w, allStates)
+	a := u.actions[name]
+	if a != nil && a.newcomer && state == allow {
+		state = block // whether ALLOW is then the backend's word is nobody's question
+	}
+	w.note("patch %s %s %s to %s", t.id, u.id, name, state)
+	r := w.backend(t, "PATCH", "/users/"+u.id+"/actions/"+name.code+"/"+name.key, `{"state":"`+state+`"}`)
+	if a == nil {
+		return outcome("patch", r, []int{404})
+	}
+	a.patch(state)
+	what, err := outcome("patch", r, nil)
+	if err == nil && r.object["state"] != state {
+		err = disagree(r, state)
+	}
+	return what, err
+}
+
+// imports adds a verified factor: a new app, one that is there, or another
+// method.
+func (w *world) imports() (string, error) {
+	t := w.anyTenant()
+	u := w.anyUser(t)
+	n := w.rng.IntN(10)
+	secret := codeSecret(w.rng)
+	var known *modelAuthenticator
+	body := map[string]string{"verificationMethod": "AUTHENTICATOR_APP"}
+	switch {
+	case n == 0:
+		secret = ""
+		body = map[string]string{"verificationMethod": "SMS", "phoneNumber": fmt.Sprint("+1555", w.rng.IntN(1_000_000_000))}
+	case n == 1 && len(u.authenticators) > 0:
+		if a := pick(w, u.authenticators); a.secret != "" {
+			known, secret = a, a.secret
+		}
+	}
+	if secret != "" {
+		body["otpUri"] = "otpauth://totp/Acme:u?secret=" + secret
+	}
+	w.note("import for %s %s, known %v, app %v", t.id, u.id, known != nil, secret != "")
+	r := w.backend(t, "POST", "/users/"+u.id+"/authenticators", marshal(body))
+	var refusals []int
+	again := known != nil && known.verified
+	if !again && u.exists && len(u.verified()) >= t.max {
+		refusals = []int{400}
+	}
+	what, err := outcome("import", r, refusals)
+	if err != nil || r.status != 200 {
+		return what, err
+	}
+	u.ensure()
+	id := r.object["authenticator"].(map[string]any)["userAuthenticatorId"].(string)
+	switch {
+	case again && id != known.id:
+		return "", disagree(r, known.id)
+	case again:
+		return "import: again", nil
+	case known != nil:
+		u.drop(known) // the pending one of the same secret
+	}
+	u.authenticators = append(u.authenticators, &modelAuthenticator{id: id, secret: secret, verified: true, created: w.clock(), lastStep: -1})
+	return what, nil
+}
+
+// codeSecret is a new secret in base32.
+func codeSecret(rng *rand.Rand) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	b := make([]byte, 32)
+	for i := range b {
+		b[i] = alphabet[rng.IntN(len(alphabet))]
+	}
+	return string(b)
+}
+
+func (w *world) deleteAuthenticator() (string, error) {
+	t := w.anyTenant()
+	u := w.anyUser(t)
+	id := w.anyID(u)
+	w.note("delete %s of %s %s", id, t.id, u.id)
+	r := w.backend(t, "DELETE", "/users/"+u.id+"/authenticators/"+id, "")
+	if a := u.find(id); a == nil || !a.verified {
+		return outcome("delete authenticator", r, []int{404})
+	}
+	w.gone(u, id)
+	return outcome("delete authenticator", r, nil)
+}
+
+func (w *world) deleteUser() (string, error) {
+	t := w.anyTenant()
+	u := w.anyUser(t)
+	actions := w.rng.IntN(2) == 0
+	w.note("delete user %s %s, actions %v", t.id, u.id, actions)
+	r := w.backend(t, "DELETE", fmt.Sprintf("/users/%s?actions=%v", u.id, actions), "")
+	u.delete(actions)
+	return outcome("delete user", r, nil)
+}
+
+func (w *world) endTokens() (string, error) {
+	t := w.anyTenant()
+	u := w.anyUser(t)
+	w.note("end tokens of %s %s", t.id, u.id)
+	var r response
+	if w.rng.IntN(2) == 0 {
+		r = w.backend(t, "DELETE", "/users/"+u.id+"/tokens", "")
+	} else {
+		r = w.call("DELETE", "/v1/management/tenants/"+t.id+"/users/"+u.id+"/tokens", basic(managementKey), "")
+	}
+	if !u.exists {
+		return outcome("end tokens", r, []int{404})
+	}
+	u.epoch++
+	return outcome("end tokens", r, nil)
+}
+
+func (w *world) unlock() (string, error) {
+	t := w.anyTenant()
+	u := w.anyUser(t)
+	id := w.anyID(u)
+	if a := u.find(id); a != nil && !a.verified {
+		id = "unknown"
+	}
+	w.note("unlock %s of %s %s", id, t.id, u.id)
+	r := w.call("POST", "/v1/management/tenants/"+t.id+"/users/"+u.id+"/authenticators/"+id+"/unlock", basic(managementKey), "")
+	a := u.find(id)
+	if a == nil {
+		return outcome("unlock", r, []int{404})
+	}
+	a.inARow, a.failures = 0, nil
+	u.epoch++
+	return outcome("unlock", r, nil)
+}
+
+// configure changes a setting of a tenant or the outcome of an action.
+func (w *world) configure() (string, error) {
+	t := w.anyTenant()
+	switch w.rng.IntN(3) {
+	case 0:
+		t.allowMultiple = w.rng.IntN(4) > 0
+	case 1:
+		t.max = 1 + w.rng.IntN(4)
+	case 2:
+		code, outcome := pick(w, sorted(actionCodes)), pick(w, []string{"ALLOW", "CHALLENGE", "CHALLENGE", "REVIEW", "BLOCK"})
+		w.note("outcome of %s %s: %s", t.id, code, outcome)
+		return "configure", w.sets(t, code, outcome)
+	}
+	w.note("settings of %s: multiple %v, at most %d", t.id, t.allowMultiple, t.max)
+	return "configure", w.managed(t, "PUT", "", fmt.Sprintf(`{"authenticator":{"allowMultiple":%v,"maxAuthenticators":%d}}`, t.allowMultiple, t.max))
+}
+
+// wait moves the clock on: by a code's life, a window's, a token's, a day.
+func (w *world) wait() (string, error) {
+	by := time.Duration(1+w.rng.IntN(40)) * time.Second
+	switch n := w.rng.IntN(40); {
+	case n == 0:
+		by = 25 * time.Hour
+	case n < 3:
+		by = tokenLife + time.Second
+	case n < 6:
+		by = modelWindow + time.Second
+	case n < 8:
+		by = tokenLife // to the second
+	}
+	w.mu.Lock()
+	w.now = w.now.Add(by)
+	w.mu.Unlock()
+	w.note("wait %v", by)
+	return "wait", nil
+}
