@@ -348,9 +348,7 @@ func (w *world) track() (what string, err error) {
 	}
 	leaked := *k
 	leaked.text = link.Query().Get("token")
-	if a.state == challengeRequired && len(u.apps()) > 0 {
-		leaked.scopes = scopeRead
-	}
+	leaked.scopes = a.addressed(u, scopes)
 	for _, k := range []*modelToken{k, &leaked} {
 		if err := k.check(); err != nil {
 			return "", err
@@ -609,11 +607,15 @@ func (w *world) exchange() (string, error) {
 	scopes := w.anyScopes()
 	w.note("exchange %s for %q", k, scopes)
 	r := w.page(k, "POST", "token", marshal(map[string]string{"scope": scopes.String()}))
-	if status, code := k.bearer(w.clock()); status != 0 {
+	status, code := k.bearer(w.clock())
+	if scopes == 0 && code != "expired_token" { // what is missing is told before a void token
+		return w.refusal("exchange", r, 400, "invalid_request")
+	}
+	if status != 0 {
 		return w.refusal("exchange", r, status, code)
 	}
 	var refusals []int
-	if scopes == 0 || !k.has(scopes) {
+	if !k.has(scopes) {
 		refusals = []int{400, 403}
 	}
 	what, err := outcome("exchange", r, refusals)

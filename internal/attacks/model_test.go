@@ -196,10 +196,7 @@ func (t *modelTenant) track(u *modelUser, name actionName) *modelAction {
 
 // patch moves an action by the word of the backend.
 func (a *modelAction) patch(state string) {
-	if a.state != state {
-		a.newcomer = false
-	}
-	a.state = state
+	a.state, a.newcomer = state, false
 	a.proved = state == challengeSucceeded
 	a.word = a.proved || state == allow || state == reviewSucceeded
 }
@@ -233,9 +230,19 @@ func (a *modelAction) asksNothing(u *modelUser) bool {
 	case challengeSucceeded, reviewSucceeded:
 		return true
 	case allow:
-		return !a.newcomer || len(u.apps()) == 0
+		return !a.newcomer || len(u.verified()) == 0
 	}
 	return false
+}
+
+// addressed are the scopes of the token in the url of a tracked action: beside
+// the read scope, those that give a right as things stand.
+func (a *modelAction) addressed(u *modelUser, scopes scopeSet) scopeSet {
+	takesEnrollment := a.asksNothing(u) || a.state == allow || a.state == challengeRequired
+	if len(u.verified()) > 0 && (a.asksNothing(u) || len(u.apps()) == 0 && takesEnrollment) {
+		return scopes
+	}
+	return scopeRead
 }
 
 // mayNotAdd are the statuses of all refusals of an addition; none if it may be.
