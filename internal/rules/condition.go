@@ -10,28 +10,25 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/functions"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/ext"
-	"cel.dev/cel-go/interpreter"
 )
 
-// Limits of a condition.
+// Limits of a condition. See also those of its regular expressions, and the
+// budget of a decision.
 const (
-	// MaxLength is the longest condition, in bytes. It is held before parsing.
+	// MaxLength is the longest condition, in bytes. It is checked before the
+	// condition is parsed.
 	MaxLength = 4096
-	// MaxCost is what one evaluation may cost, in CEL's units: about one for
-	// a variable, a field, a comparison or a call, and one for ten bytes of
-	// text that a call reads. A condition that spends it on arithmetic takes
-	// about 2 ms; the worst regular expressions over the longest text, 100 ms.
-	MaxCost = 20_000
 
 	// maxDepth is how deep parentheses, lists, calls and operators may nest.
 	maxDepth = 64
+	// maxLoops is how deep macros over lists and maps may nest. Each variable
+	// is looked up through all that enclose it.
+	maxLoops = 8
 	// maxNodes is the size of the syntax tree, macros expanded.
 	maxNodes = 10_000
-	// maxRegexp is the size of the program that a regular expression
-	// compiles to, in instructions.
-	maxRegexp = 250
 )
 
 // An Error says why a condition does not compile.
@@ -57,13 +54,22 @@ type Reason string
 
 // The reasons for a Failure.
 const (
-	NotCompiled  Reason = "the condition does not compile"
-	NoSuchKey    Reason = "the input has no such key"
-	WrongType    Reason = "a value has the wrong type"
-	CostExceeded Reason = "the evaluation costs too much"
-	TextTooLong  Reason = "a text of the input is too long"
-	Panicked     Reason = "the evaluation panicked"
-	// EvaluationError is any other, such as a number that does not parse.
+	NotCompiled    Reason = "the condition does not compile"
+	NoSuchKey      Reason = "the input has no such key"
+	WrongType      Reason = "a value has the wrong type"
+	CostExceeded   Reason = "the rules of the action cost too much"
+	MemoryExceeded Reason = "the rules of the action make too many texts and lists"
+	TimeExceeded   Reason = "the rules of the action take too long"
+	TextTooLong    Reason = "a text of the input is too long"
+	ValueTooLong   Reason = "a text that the condition makes is too long"
+	NotParsed      Reason = "a text is not the number, time, duration, address or network that it should be"
+	UnknownZone    Reason = "a time zone does not exist"
+	OutOfRange     Reason = "a position is outside of the text or list"
+	DividedByZero  Reason = "a number is divided by zero"
+	NumberTooLarge Reason = "a number or time is too large"
+	NotWhole       Reason = "a number is not whole"
+	Panicked       Reason = "the evaluation panicked"
+	// EvaluationError is any other.
 	EvaluationError Reason = "the evaluation failed"
 )
 
@@ -71,13 +77,15 @@ const (
 type Condition struct {
 	program cel.Program
 	needs   Lookups
+	// size is the number of nodes of the syntax tree.
+	size int
 }
 
 // environment is what conditions are written in: CEL's standard library with
 // its macros, the string functions and the network functions of cel-go, each
 // at a fixed version, so that an update of the module changes no condition's
-// meaning.
-var environment = sync.OnceValues(func() (*cel.Env, error) {
+// meaning. Of their functions those in functionTable are available.
+var environment = sync.OnceValues(func() (*environ, error) {
 	// cel-go v0.33.2 labels an error with the place where it arose, even the
 	// two errors that all evaluations share, unless it has a label: give them
 	// one before evaluations race for it.
@@ -85,7 +93,9 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 	types.LabelErrNode(-1, types.Int(math.MaxInt64).ConvertToType(types.TimestampType)) // overflow
 
 	tags := types.ParseStructTag("cel")
-	return cel.NewEnv(
+	e := &environ{}
+	var err error
+	e.Env, err = cel.NewEnv(
 		cel.Types(
 			cel.NativeTypeFor[User](tags, cel.NativeTypeAlias("User")),
 			cel.NativeTypeFor[Action](tags, cel.NativeTypeAlias("Action")),
@@ -105,9 +115,27 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.ParserRecursionLimit(maxDepth),
 		cel.ParserExpressionSizeLimit(MaxLength),
 		cel.ExpressionNodeLimit(maxNodes),
-		cel.RegexProgramSizeLimit(maxRegexp),
-		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
+		cel.ASTValidators(
+			replaced("cel.validator.network.ip"),
+			replaced("cel.validator.network.cidr"),
+			cel.ValidateComprehensionNestingLimit(maxLoops),
+			literalValidator{e},
+		),
 	)
+	if err != nil {
+		return nil, err
+	}
+	e.implementations = map[string]*functions.Overload{}
+	for _, f := range e.Functions() {
+		bindings, err := f.Bindings()
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range bindings {
+			e.implementations[o.Operator] = o
+		}
+	}
+	return e, nil
 })
 
 // Compile checks a condition and makes it ready for evaluation: at most
@@ -139,11 +167,16 @@ func Compile(condition string) (c *Condition, err error) {
 	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) {
 		return nil, &Error{Line: 1, Column: 1, Message: fmt.Sprintf("the condition must be a boolean, not %s", cel.FormatCELType(t))}
 	}
-	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(MaxCost))
+	tree := checked.NativeRep()
+	p := &planner{environ: env}
+	if p.patterns, err = compilePatterns(tree); err != nil {
+		return nil, &Error{Message: err.Error()}
+	}
+	program, err := env.Program(checked, cel.CustomDecoratorV2(p.decorate))
 	if err != nil {
 		return nil, &Error{Message: err.Error()}
 	}
-	return &Condition{program: program, needs: lookups(checked.NativeRep().Expr())}, nil
+	return &Condition{program: program, needs: lookups(tree.Expr()), size: len(tree.TypeMap())}, nil
 }
 
 // firstError is the issue that stands first in the text.
@@ -201,10 +234,13 @@ func lookups(e ast.Expr) Lookups {
 	return l
 }
 
-// eval judges a condition; a reason says that it could not.
+// eval evaluates a condition; a reason says that it could not.
 func (c *Condition) eval(vars *activation) (matched bool, reason Reason) {
-	if c == nil {
+	if c == nil || c.program == nil {
 		return false, NotCompiled
+	}
+	if r := vars.budget.exceeded; r != "" {
+		return false, r
 	}
 	defer func() {
 		if recover() != nil {
@@ -212,6 +248,9 @@ func (c *Condition) eval(vars *activation) (matched bool, reason Reason) {
 		}
 	}()
 	value, _, err := c.program.Eval(vars)
+	if r := vars.budget.exceeded; r != "" {
+		return false, r
+	}
 	if err != nil {
 		return false, reasonOf(err)
 	}
@@ -222,22 +261,31 @@ func (c *Condition) eval(vars *activation) (matched bool, reason Reason) {
 	return bool(b), ""
 }
 
-// reasonOf maps what cel-go says to a reason. Its own messages quote values of
-// the input; only their beginnings are fixed.
+// reasonOf returns the reason of an error. The messages of cel-go quote values
+// of the input; only their beginnings are fixed.
 func reasonOf(err error) Reason {
-	var cancelled interpreter.EvalCancelledError
+	var own reasonError
+	if errors.As(err, &own) {
+		return Reason(own)
+	}
 	message := err.Error()
-	switch {
-	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
-		return CostExceeded
-	case errors.Is(err, errTooLong):
-		return TextTooLong
-	case errors.Is(err, errKind), strings.HasPrefix(message, "no such overload"):
-		return WrongType
-	case strings.HasPrefix(message, "no such key"):
-		return NoSuchKey
-	case strings.HasPrefix(message, "internal error"):
-		return Panicked
+	for _, known := range []struct {
+		prefix string
+		reason Reason
+	}{
+		{"no such overload", WrongType},
+		{"no such key", NoSuchKey},
+		{"index out of", OutOfRange},
+		{"invalid substring range", OutOfRange},
+		{"invalid syntax: index", OutOfRange},
+		{"integer overflow", NumberTooLarge},
+		{"unsigned integer overflow", NumberTooLarge},
+		{"timestamp overflow", NumberTooLarge},
+		{"internal error", Panicked},
+	} {
+		if strings.HasPrefix(message, known.prefix) {
+			return known.reason
+		}
 	}
 	return EvaluationError
 }
