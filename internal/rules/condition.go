@@ -11,6 +11,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/functions"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/ext"
 )
@@ -24,9 +25,10 @@ const (
 
 	// maxDepth is how deep parentheses, lists, calls and operators may nest.
 	maxDepth = 64
-	// maxLoops is how deep macros over lists and maps may nest. Each variable
-	// is looked up through all that enclose it.
-	maxLoops = 8
+	// maxLoops is how deep macros such as exists may nest, in their lists too,
+	// and maxLiterals is that of the literals of lists and maps and of calls
+	// of type. Deeper types take the compiler seconds.
+	maxLoops, maxLiterals = 8, 8
 	// maxNodes is the size of the syntax tree, macros expanded.
 	maxNodes = 10_000
 )
@@ -77,8 +79,18 @@ const (
 type Condition struct {
 	program cel.Program
 	needs   Lookups
-	// size is the number of nodes of the syntax tree.
+	// size is the number of nodes of the syntax tree and of instructions of
+	// regular expressions.
 	size int
+}
+
+// nodes returns the size of a condition; that of one that does not compile
+// is 1.
+func (c *Condition) nodes() int {
+	if c == nil {
+		return 1
+	}
+	return c.size
 }
 
 // environment is what conditions are written in: CEL's standard library with
@@ -109,6 +121,11 @@ var environment = sync.OnceValues(func() (*environ, error) {
 		cel.Variable("device", cel.ObjectType("Device")),
 		cel.Variable("custom", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("counts", cel.ObjectType("Counts")),
+		mixed(operators.Add),
+		mixed(operators.Subtract),
+		mixed(operators.Multiply),
+		mixed(operators.Divide),
+		mixed(operators.Modulo),
 		ext.Strings(ext.StringsVersion(5)),
 		ext.Network(ext.NetworkVersion(1)),
 		cel.DefaultUTCTimeZone(true),
@@ -118,8 +135,6 @@ var environment = sync.OnceValues(func() (*environ, error) {
 		cel.ASTValidators(
 			replaced("cel.validator.network.ip"),
 			replaced("cel.validator.network.cidr"),
-			cel.ValidateComprehensionNestingLimit(maxLoops),
-			literalValidator{e},
 		),
 	)
 	if err != nil {
@@ -137,6 +152,22 @@ var environment = sync.OnceValues(func() (*environ, error) {
 	}
 	return e, nil
 })
+
+// mixed declares an operator for a double and an integer, which CEL lacks: the
+// numbers of custom are doubles, and literals such as 1 are integers. Its
+// result is dyn, which all numbers can be compared with.
+func mixed(operator string) cel.EnvOption {
+	var overloads []cel.FunctionOpt
+	for _, integer := range []*cel.Type{cel.IntType, cel.UintType} {
+		overloads = append(overloads,
+			cel.Overload(operator+"double_"+integer.String(), []*cel.Type{cel.DoubleType, integer}, cel.DynType),
+			cel.Overload(operator+integer.String()+"_double", []*cel.Type{integer, cel.DoubleType}, cel.DynType))
+	}
+	if operator == operators.Modulo {
+		overloads = append(overloads, cel.Overload(operator+"double", []*cel.Type{cel.DoubleType, cel.DoubleType}, cel.DynType))
+	}
+	return cel.Function(operator, overloads...)
+}
 
 // Compile checks a condition and makes it ready for evaluation: at most
 // MaxLength bytes of UTF-8, CEL that yields a boolean. Its error is an *Error.
@@ -160,7 +191,14 @@ func Compile(condition string) (c *Condition, err error) {
 	if err != nil {
 		return nil, &Error{Message: err.Error()}
 	}
-	checked, issues := env.Compile(condition)
+	parsed, issues := env.Parse(condition)
+	if issues.Err() != nil {
+		return nil, firstError(issues)
+	}
+	if err := checkNesting(parsed.NativeRep()); err != nil {
+		return nil, err
+	}
+	checked, issues := env.Check(parsed)
 	if issues.Err() != nil {
 		return nil, firstError(issues)
 	}
@@ -169,14 +207,50 @@ func Compile(condition string) (c *Condition, err error) {
 	}
 	tree := checked.NativeRep()
 	p := &planner{environ: env}
-	if p.patterns, err = compilePatterns(tree); err != nil {
-		return nil, &Error{Message: err.Error()}
+	if p.patterns, err = checkCalls(env, tree); err != nil {
+		return nil, err
 	}
 	program, err := env.Program(checked, cel.CustomDecoratorV2(p.decorate))
 	if err != nil {
 		return nil, &Error{Message: err.Error()}
 	}
-	return &Condition{program: program, needs: lookups(tree.Expr()), size: len(tree.TypeMap())}, nil
+	size := len(tree.TypeMap())
+	for _, patterns := range p.patterns {
+		for _, pattern := range patterns {
+			size += pattern.size
+		}
+	}
+	return &Condition{program: program, needs: lookups(tree.Expr()), size: size}, nil
+}
+
+// checkNesting refuses what nests deeper than maxLoops or maxLiterals.
+func checkNesting(a *ast.AST) error {
+	var visit func(e ast.NavigableExpr, loops, literals int) error
+	visit = func(e ast.NavigableExpr, loops, literals int) error {
+		switch e.Kind() {
+		case ast.ComprehensionKind:
+			loops++
+		case ast.CallKind:
+			if e.AsCall().FunctionName() == "type" {
+				literals++
+			}
+		case ast.ListKind, ast.MapKind:
+			literals++
+		}
+		if loops > maxLoops {
+			return errorAt(a, e.ID(), "macros such as exists nest deeper than %d", maxLoops)
+		}
+		if literals > maxLiterals {
+			return errorAt(a, e.ID(), "lists and maps nest deeper than %d", maxLiterals)
+		}
+		for _, child := range e.Children() {
+			if err := visit(child, loops, literals); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return visit(ast.NavigateAST(a), 0, 0)
 }
 
 // firstError is the issue that stands first in the text.

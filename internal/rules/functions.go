@@ -292,34 +292,46 @@ func add(b *budget, do op, args []ref.Val) ref.Val {
 // numbers: 2^53 (ECMAScript's MAX_SAFE_INTEGER and 1).
 const maxWhole = 1 << 53
 
-// arithmetic adds to CEL's arithmetic that of a double and an integer: the
-// numbers of custom are doubles, and literals such as 1 are integers.
+// arithmetic adds to CEL's arithmetic that of a double and an integer.
 func arithmetic(_ *budget, do op, args []ref.Val) ref.Val {
 	l, lok := args[0].(types.Double)
 	r, rok := args[1].(types.Double)
 	if lok == rok {
 		return numberError(do(args))
 	}
-	if !lok {
-		l, lok = toDouble(args[0])
-	} else {
-		r, rok = toDouble(args[1])
+	double, integer := l, args[1]
+	if rok {
+		double, integer = r, args[0]
 	}
-	if !lok || !rok {
+	converted, ok := toDouble(integer)
+	switch {
+	case !ok:
 		return failed(WrongType)
+	case types.IsError(converted):
+		return converted
+	case rok:
+		return do([]ref.Val{converted, double})
+	default:
+		return do([]ref.Val{double, converted})
 	}
-	return do([]ref.Val{l, r})
 }
 
-// toDouble converts an integer that a double holds exactly.
-func toDouble(v ref.Val) (types.Double, bool) {
-	switch v := v.(type) {
+// toDouble converts an integer to a double. It reports whether the value is an
+// integer.
+func toDouble(v ref.Val) (ref.Val, bool) {
+	var exact bool
+	switch i := v.(type) {
 	case types.Int:
-		return types.Double(v), v >= -maxWhole && v <= maxWhole
+		v, exact = types.Double(i), i >= -maxWhole && i <= maxWhole
 	case types.Uint:
-		return types.Double(v), v <= maxWhole
+		v, exact = types.Double(i), i <= maxWhole
+	default:
+		return v, false
 	}
-	return 0, false
+	if !exact {
+		return failed(NumberTooLarge), true
+	}
+	return v, true
 }
 
 // modulo adds to CEL's operator % whole doubles.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"regexp"
 	"regexp/syntax"
 	"strings"
@@ -22,25 +23,20 @@ const (
 	// maxRegexps is that of all of them.
 	maxRegexps = 1000
 	// maxClasses is how many Unicode classes such as \pL they may have. A
-	// range of characters that are not ASCII counts as four: regexp folds its
-	// case one by one, which takes up to 2 ms.
-	maxClasses = 16
+	// range to a character that is not ASCII counts as one too, and as four in
+	// a pattern with flags: with the flag i, to compile a range can take 4 ms.
+	maxClasses = 8
 )
 
-// A literalValidator refuses literals that fail whenever they are evaluated,
-// and functions that conditions cannot call.
-type literalValidator struct{ env *environ }
-
-// Name implements cel.ASTValidator.
-func (literalValidator) Name() string { return "rules.literals" }
-
-// Validate implements cel.ASTValidator.
-func (v literalValidator) Validate(_ *cel.Env, _ cel.ValidatorConfig, a *ast.AST, issues *cel.Issues) {
-	var regexps, classes int
+// checkCalls refuses calls that conditions cannot make, and literals that fail
+// whenever they are evaluated. It returns the condition's regular expressions,
+// by the id of the call of matches.
+func checkCalls(env *environ, a *ast.AST) (map[int64]patterns, error) {
+	all := map[int64]patterns{}
+	regexps, classes := 0, 0
 	for _, e := range ast.MatchDescendants(ast.NavigateAST(a), ast.AllMatcher()) {
 		if e.Kind() == ast.StructKind {
-			issues.ReportErrorAtID(e.ID(), "a condition cannot make values of type %s", e.AsStruct().TypeName())
-			continue
+			return nil, errorAt(a, e.ID(), "a condition cannot make a value of type %s", e.AsStruct().TypeName())
 		}
 		if e.Kind() != ast.CallKind {
 			continue
@@ -48,45 +44,57 @@ func (v literalValidator) Validate(_ *cel.Env, _ cel.ValidatorConfig, a *ast.AST
 		name := e.AsCall().FunctionName()
 		f, ok := functionTable[name]
 		if !ok {
-			issues.ReportErrorAtID(e.ID(), "the function %s is not available in conditions", name)
+			return nil, errorAt(a, e.ID(), "the function %s is not available in conditions", name)
+		}
+		if f.parses == "" && name != overloads.Matches {
 			continue
 		}
-		args := e.Children()
+		args := e.Children() // the receiver first
 		last := args[len(args)-1]
-		switch {
-		case name == overloads.Matches:
-			texts, ok := literals(last)
-			if !ok {
-				issues.ReportErrorAtID(last.ID(), "the pattern of matches must be a literal; join alternatives in one pattern, such as \"curl|wget\"")
+		texts, ok := literals(last)
+		if name != overloads.Matches {
+			for _, text := range texts {
+				if !parses(env, name, text.text) {
+					return nil, errorAt(a, text.id, "invalid %s argument: it must be %s", name, f.parses)
+				}
+			}
+			continue
+		}
+		if !ok {
+			return nil, errorAt(a, last.ID(), `the pattern of matches must be a literal; join alternatives in one pattern, such as "curl|wget"`)
+		}
+		all[e.ID()] = patterns{}
+		for _, text := range texts {
+			if _, ok := all[e.ID()][text.text]; ok {
 				continue
 			}
-			for _, text := range texts {
-				size, wide, err := patternSize(text.text)
-				regexps, classes = regexps+size, classes+wide
-				switch {
-				case classes > maxClasses:
-					issues.ReportErrorAtID(text.id, "invalid matches argument: the condition has too many Unicode classes and ranges; at most %d classes, or %d ranges, are allowed", maxClasses, maxClasses/4)
-				case err != nil:
-					issues.ReportErrorAtID(text.id, "invalid matches argument: it must be a regular expression in the syntax of RE2")
-				case size > maxRegexp:
-					issues.ReportErrorAtID(text.id, "invalid matches argument: its program size exceeds limit of %d; use fewer characters and smaller repetitions", maxRegexp)
-				case regexps > maxRegexps:
-					issues.ReportErrorAtID(text.id, "invalid matches argument: the program size of all regular expressions of the condition exceeds limit of %d", maxRegexps)
-				}
+			if classes += unicodeClasses(text.text); classes > maxClasses {
+				return nil, errorAt(a, text.id, "invalid matches argument: the condition has more than %d Unicode classes and ranges; a range counts as 4 in a pattern with flags", maxClasses)
 			}
-		case f.parses != "":
-			texts, _ := literals(last)
-			for _, text := range texts {
-				if !parses(v.env, name, text.text) {
-					issues.ReportErrorAtID(text.id, "invalid %s argument: it must be %s", name, f.parses)
-				}
+			p, err := compilePattern(text.text)
+			if err != nil {
+				return nil, errorAt(a, text.id, "invalid matches argument: it must be a regular expression in the syntax of RE2")
 			}
+			if p.size > maxRegexp {
+				return nil, errorAt(a, text.id, "invalid matches argument: its program size exceeds limit of %d; use fewer characters and smaller repetitions", maxRegexp)
+			}
+			if regexps += p.size; regexps > maxRegexps {
+				return nil, errorAt(a, text.id, "invalid matches argument: the program size of all regular expressions of the condition exceeds limit of %d", maxRegexps)
+			}
+			all[e.ID()][text.text] = p
 		}
 	}
+	return all, nil
+}
+
+// errorAt returns an error at a node of the syntax tree.
+func errorAt(a *ast.AST, id int64, format string, args ...any) error {
+	at := a.SourceInfo().GetStartLocation(id)
+	return &Error{Line: max(at.Line(), 0), Column: max(at.Column()+1, 1), Message: fmt.Sprintf(format, args...)}
 }
 
 // A replaced is the name of a validator of cel-go that is switched off: its
-// errors quote the literal, and a literalValidator checks the same.
+// errors quote the literal, and checkCalls checks the same.
 type replaced string
 
 // Name implements cel.ASTValidator.
@@ -164,35 +172,40 @@ func parses(env *environ, name, text string) bool {
 	return !types.IsError(bind(name, "", env.implementations[name])([]ref.Val{types.String(text)}))
 }
 
-// patternSize parses a regular expression. It returns the number of its
-// program's instructions, or a larger one, and how many Unicode classes it
-// has. If these are more than maxClasses it is not parsed.
-func patternSize(pattern string) (size, classes int, err error) {
-	classes = strings.Count(pattern, `\p`) + strings.Count(pattern, `\P`)
+// unicodeClasses counts the Unicode classes of a regular expression, and the
+// ranges whose end is not ASCII or is escaped: as maxClasses does.
+func unicodeClasses(pattern string) int {
+	n, weight := strings.Count(pattern, `\p`)+strings.Count(pattern, `\P`), 1
+	if strings.Contains(pattern, "(?") {
+		weight = 4
+	}
 	for rest := pattern; ; {
 		var found bool
 		if _, rest, found = strings.Cut(rest, "-"); !found {
-			break
+			return n
 		}
-		if strings.HasPrefix(rest, `\`) || rest != "" && rest[0] >= utf8.RuneSelf {
-			classes += 4
+		if rest != "" && (rest[0] == '\\' || rest[0] >= utf8.RuneSelf) {
+			n += weight
 		}
 	}
-	if classes > maxClasses {
-		return 0, classes, nil
-	}
-	tree, err := syntax.Parse(pattern, syntax.Perl)
+}
+
+// compilePattern compiles a regular expression, unless its size is more than
+// maxRegexp.
+func compilePattern(text string) (pattern, error) {
+	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return 0, classes, err
+		return pattern{}, err
 	}
-	if size = instructions(tree); size > 4*maxRegexp {
-		return size, classes, nil // too large to compile
+	if n := instructions(tree); n > 4*maxRegexp {
+		return pattern{size: n}, nil // takes too long to compile
 	}
 	program, err := syntax.Compile(tree.Simplify())
-	if err != nil {
-		return 0, classes, err
+	if err != nil || len(program.Inst) > maxRegexp {
+		return pattern{size: len(program.Inst)}, err
 	}
-	return len(program.Inst), classes, nil
+	r, err := regexp.Compile(text)
+	return pattern{r, len(program.Inst)}, err
 }
 
 // instructions estimates the size of the program of a regular expression.
@@ -210,28 +223,4 @@ func instructions(e *syntax.Regexp) int {
 		n *= max(e.Min, e.Max, 1)
 	}
 	return n
-}
-
-// compilePatterns compiles the regular expressions of a condition that the
-// literalValidator has passed.
-func compilePatterns(a *ast.AST) (map[int64]patterns, error) {
-	calls := map[int64]patterns{}
-	for _, e := range ast.MatchDescendants(ast.NavigateAST(a), ast.FunctionMatcher(overloads.Matches)) {
-		args := e.Children()
-		texts, _ := literals(args[len(args)-1])
-		all := patterns{}
-		for _, text := range texts {
-			r, err := regexp.Compile(text.text)
-			if err != nil {
-				return nil, err
-			}
-			size, err := types.RegexProgramSize(text.text)
-			if err != nil {
-				return nil, err
-			}
-			all[text.text] = pattern{r, size}
-		}
-		calls[e.ID()] = all
-	}
-	return calls, nil
 }

@@ -219,7 +219,7 @@ func (c *call) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 		if args[i] = arg.Exec(frame); types.IsUnknownOrError(args[i]) {
 			return args[i]
 		}
-		if c.whole && i > 0 {
+		if c.whole {
 			if d, ok := args[i].(types.Double); ok {
 				if whole, ok := toInt(d); ok {
 					args[i] = whole

@@ -58,9 +58,13 @@ type Failure struct {
 //
 // Needs returns the parts of the input that Decide looks at.
 func Decide(defaultOutcome api.Outcome, rules []CompiledRule, in Input, log func(Failure)) Decision {
+	return decide(newBudget(), defaultOutcome, rules, in, log)
+}
+
+func decide(b *budget, defaultOutcome api.Outcome, rules []CompiledRule, in Input, log func(Failure)) Decision {
 	d := Decision{RuleIDs: []string{}}
 	in.IP = canonicalIP(in.IP)
-	vars := &activation{in: &in, budget: newBudget()}
+	vars := &activation{in: &in, budget: b}
 	decided := false // by a rule that matches
 	for _, r := range rules {
 		matched, reason := r.Condition.eval(vars)
@@ -130,19 +134,24 @@ func canonicalIP(s string) string {
 	return addr.WithZone("").Unmap().String()
 }
 
-// cacheSize is the number of conditions that a Cache holds; one takes some
-// ten kilobytes.
-const cacheSize = 1024
+// Limits of a Cache. A node of a condition takes about 150 bytes.
+const (
+	cacheSize  = 1024
+	cacheNodes = 200_000
+)
 
-// A Cache keeps compiled conditions by their text, at most 1024; when it is
-// full it starts afresh. The zero value is ready, and safe for concurrent use.
+// A Cache keeps compiled conditions by their text: at most 1024, and at most
+// 200,000 nodes of their syntax trees, which are about 30 MB. Conditions that
+// do not compile are among them. To make room it drops conditions at random.
+// The zero value is ready, and safe for concurrent use.
 type Cache struct {
 	mu         sync.Mutex
 	conditions map[string]*Condition
+	nodes      int
 }
 
-// Compile makes the stored rules of an action ready for Decide. A condition
-// that no longer compiles is left nil.
+// Compile makes the stored rules of an action ready for Decide. The Condition
+// of one that no longer compiles is nil.
 func (c *Cache) Compile(rules []api.ActionRule) []CompiledRule {
 	compiled := make([]CompiledRule, len(rules))
 	for i, r := range rules {
@@ -160,13 +169,29 @@ func (c *Cache) condition(text string) *Condition {
 	}
 	condition, err := Compile(text)
 	if err != nil {
-		return nil
+		condition = nil
 	}
+	return c.keep(text, condition)
+}
+
+// keep holds a condition, and returns the one that is held for its text.
+func (c *Cache) keep(text string, condition *Condition) *Condition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.conditions == nil || len(c.conditions) >= cacheSize {
+	if c.conditions == nil {
 		c.conditions = make(map[string]*Condition)
 	}
+	if other, ok := c.conditions[text]; ok {
+		return other
+	}
+	for old, dropped := range c.conditions {
+		if len(c.conditions) < cacheSize && c.nodes+condition.nodes() <= cacheNodes {
+			break
+		}
+		c.nodes -= dropped.nodes()
+		delete(c.conditions, old)
+	}
 	c.conditions[text] = condition
+	c.nodes += condition.nodes()
 	return condition
 }
