@@ -214,19 +214,105 @@ func withoutDeadline() *budget {
 	return b
 }
 
+func TestBudgetIsOfTheDecision(t *testing.T) {
+	t.Parallel()
+	one := compile(t, nested(ten, "all", 3, "v0 + v1 + v2 < 100"))
+	b := withoutDeadline()
+	decide(b, api.OutcomeAllow, []CompiledRule{{"r", api.OutcomeReview, one}}, sample(), nil)
+	spent := MaxCost - b.cost
+	if spent < 1000 || spent > MaxCost/4 {
+		t.Fatalf("one rule costs %d", spent)
+	}
+	var failures []Failure
+	b = withoutDeadline()
+	decide(b, api.OutcomeAllow, rulesOf(one), sample(), func(f Failure) { failures = append(failures, f) })
+	if want := api.MaxRules - int(MaxCost/spent); len(failures) != want {
+		t.Errorf("got %d failures, want %d: all rules that the budget does not suffice for", len(failures), want)
+	}
+	for _, f := range failures {
+		if f.Reason != CostExceeded || !f.Matched {
+			t.Errorf("got %+v, want %q", f, CostExceeded)
+		}
+	}
+	if b.cost != 0 {
+		t.Errorf("%d units are left", b.cost)
+	}
+}
+
+func TestMemoryExceeded(t *testing.T) {
+	t.Parallel()
+	c := compile(t, `userAgent.split("").map(a, userAgent.split("")).size() > 0`)
+	in := worst("a")
+	b := withoutDeadline()
+	b.cost, b.check = 1<<40, 0
+	var got Reason
+	decide(b, api.OutcomeAllow, []CompiledRule{{"r", api.OutcomeReview, c}}, in, func(f Failure) { got = f.Reason })
+	if got != MemoryExceeded {
+		t.Errorf("got %q, want %q", got, MemoryExceeded)
+	}
+}
+
+func TestTimeExceeded(t *testing.T) {
+	t.Parallel()
+	b := newBudget()
+	b.deadline = time.Now().Add(-time.Second)
+	var got []Reason
+	rules := []CompiledRule{{"cheap", api.OutcomeReview, compile(t, "device.isNew")}, {"costly", api.OutcomeReview, compile(t, costly)}, {"next", api.OutcomeReview, compile(t, "true")}}
+	d := decide(b, api.OutcomeAllow, rules, sample(), func(f Failure) { got = append(got, f.Reason) })
+	if want := []Reason{TimeExceeded, TimeExceeded}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if d.Outcome != api.OutcomeReview {
+		t.Errorf("got %s", d.Outcome)
+	}
+}
+
+// Fifty rules of the usual kind have enough.
+func TestBudgetSufficesForUsualRules(t *testing.T) {
+	t.Parallel()
+	networks := make([]string, 100)
+	for i := range networks {
+		networks[i] = fmt.Sprintf(`"192.168.%d.0/24"`, i)
+	}
+	in := sample()
+	in.UserAgent = strings.Repeat("Mozilla/5.0 (X11; Linux x86_64) ", 10)
+	for _, condition := range []string{
+		`["192.168.0.0/16", "10.0.0.0/8", "172.16.0.0/12"].exists(n, cidr(n).containsIP(ip))`,
+		`userAgent.matches("(?i)bot|crawler|spider|curl|wget")`,
+		`user.email.split("@")[1] in ["example.com", "example.org"] && custom.roles.exists(r, r.startsWith("adm"))`,
+		`action.createdAt.getHours("Europe/Berlin") < 6 || action.createdAt.getDayOfWeek("Europe/Berlin") == 0`,
+	} {
+		b := withoutDeadline()
+		decide(b, api.OutcomeAllow, rulesOf(compile(t, condition)), in, func(f Failure) { t.Errorf("%s: %+v", condition, f) })
+		if b.cost < MaxCost/4 {
+			t.Errorf("%s: %d units are left", condition, b.cost)
+		}
+	}
+	b := withoutDeadline()
+	decide(b, api.OutcomeAllow, rulesOf(compile(t, "["+strings.Join(networks, ", ")+"].exists(n, cidr(n).containsIP(ip))"))[:20], in,
+		func(f Failure) { t.Errorf("100 networks: %+v", f) })
+}
+
 // FuzzDecide holds a decision with as many rules as an action may have, on
-// inputs as large as they may be, to its budget.
+// inputs as large as they may be, to its budget. Without a condition it makes
+// one from the seed.
 func FuzzDecide(f *testing.F) {
 	for _, condition := range slices.Concat(hostile, slow) {
-		f.Add(condition, "a", 1.5)
+		f.Add(condition, uint64(0), "a", 1.5)
+	}
+	for seed := range uint64(200) {
+		f.Add("", seed, "é", 3.0)
 	}
 	// Only when fuzzing: a test does not depend on the machine's speed.
 	timed := flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.fuzzworker").Value.String() == "true"
-	f.Fuzz(func(t *testing.T, condition, unit string, number float64) {
+	f.Fuzz(func(t *testing.T, condition string, seed uint64, unit string, number float64) {
+		if condition == "" {
+			condition = generate(seed)
+		}
 		var c *Condition
 		var err error
 		bytes, took := measure(func() { c, err = Compile(condition) })
-		if bytes > 48<<20 || timed && took > 2*time.Second {
+		if bytes > 32<<20 || timed && took > 2*time.Second {
 			t.Errorf("compiling %q allocates %d bytes and takes %v", condition, bytes, took)
 		}
 		if err != nil {

@@ -192,14 +192,14 @@ func Compile(condition string) (c *Condition, err error) {
 		return nil, &Error{Message: err.Error()}
 	}
 	parsed, issues := env.Parse(condition)
-	if issues.Err() != nil {
+	if len(issues.Errors()) > 0 { // Err makes a text of all of them
 		return nil, firstError(issues)
 	}
 	if err := checkNesting(parsed.NativeRep()); err != nil {
 		return nil, err
 	}
 	checked, issues := env.Check(parsed)
-	if issues.Err() != nil {
+	if len(issues.Errors()) > 0 {
 		return nil, firstError(issues)
 	}
 	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) {
@@ -253,7 +253,8 @@ func checkNesting(a *ast.AST) error {
 	return visit(ast.NavigateAST(a), 0, 0)
 }
 
-// firstError is the issue that stands first in the text.
+// firstError returns the issue that stands first in the text. One without a
+// position, such as that there are too many errors, comes last.
 func firstError(issues *cel.Issues) *Error {
 	var first *Error
 	for _, issue := range issues.Errors() {
@@ -265,7 +266,7 @@ func firstError(issues *cel.Issues) *Error {
 		if e.Line == 0 {
 			e.Column = 0
 		}
-		if first == nil || e.Line < first.Line || e.Line == first.Line && e.Column < first.Column {
+		if first == nil || e.Line > 0 && (first.Line == 0 || e.Line < first.Line || e.Line == first.Line && e.Column < first.Column) {
 			first = e
 		}
 	}

@@ -275,7 +275,7 @@ func add(b *budget, do op, args []ref.Val) ref.Val {
 			return failed(WrongType)
 		}
 		n, m := size(l), size(r)
-		b.spend((n+m)/4, 32*(n+m)+64)
+		b.spend((n+m)/2, 32*(n+m)+64)
 		elements := make([]ref.Val, 0, n+m)
 		for i := range n {
 			elements = append(elements, l.Get(types.Int(i)))
