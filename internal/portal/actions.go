@@ -252,8 +252,8 @@ type ruleView struct {
 	// the sample.
 	Error, SampleError string
 	Broken             *brokenCondition
-	// Tried says what the condition made of the sample: Matches, or, when it
-	// could not be evaluated, Reason.
+	// Tried reports whether the condition was evaluated on the sample: Matches
+	// is its result, or Reason why it has none.
 	Tried, Matches bool
 	Reason         rules.Reason
 }
@@ -425,7 +425,7 @@ func newSample(code string, now time.Time) string {
 	s.Action.Code, s.Action.CreatedAt = code, now.UTC().Truncate(time.Second)
 	s.IP, s.UserAgent = "203.0.113.7", "Mozilla/5.0"
 	s.Device.IsNew = true
-	s.Custom = map[string]any{"amount": 100}
+	s.Custom = map[string]any{"amount": 100, "roles": []string{"user"}}
 	b, _ := json.MarshalIndent(s, "", "  ") // it has nothing that JSON lacks
 	return string(b)
 }
@@ -439,6 +439,10 @@ func parseSample(text string) (rules.Input, error) {
 	}
 	if d.More() {
 		return rules.Input{}, badInput("The sample has more than one JSON object.")
+	}
+	// As in a tracked action, null is the same as absent.
+	for _, custom := range []map[string]any{s.Custom, s.User.Custom} {
+		maps.DeleteFunc(custom, func(_ string, v any) bool { return v == nil })
 	}
 	return rules.Input{
 		User: rules.User(s.User), Action: rules.Action(s.Action), IP: s.IP, UserAgent: s.UserAgent,

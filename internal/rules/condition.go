@@ -10,28 +10,27 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/functions"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/ext"
-	"cel.dev/cel-go/interpreter"
 )
 
-// Limits of a condition.
+// Limits of a condition. See also those of its regular expressions, and the
+// budget of a decision.
 const (
-	// MaxLength is the longest condition, in bytes. It is held before parsing.
+	// MaxLength is the longest condition, in bytes. It is checked before the
+	// condition is parsed.
 	MaxLength = 4096
-	// MaxCost is what one evaluation may cost, in CEL's units: about one for
-	// a variable, a field, a comparison or a call, and one for ten bytes of
-	// text that a call reads. A condition that spends it on arithmetic takes
-	// about 2 ms; the worst regular expressions over the longest text, 100 ms.
-	MaxCost = 20_000
 
 	// maxDepth is how deep parentheses, lists, calls and operators may nest.
 	maxDepth = 64
+	// maxLoops is how deep macros such as exists may nest, in their lists too,
+	// and maxLiterals is that of the literals of lists and maps and of calls
+	// of type. Deeper types take the compiler seconds.
+	maxLoops, maxLiterals = 8, 8
 	// maxNodes is the size of the syntax tree, macros expanded.
 	maxNodes = 10_000
-	// maxRegexp is the size of the program that a regular expression
-	// compiles to, in instructions.
-	maxRegexp = 250
 )
 
 // An Error says why a condition does not compile.
@@ -57,13 +56,22 @@ type Reason string
 
 // The reasons for a Failure.
 const (
-	NotCompiled  Reason = "the condition does not compile"
-	NoSuchKey    Reason = "the input has no such key"
-	WrongType    Reason = "a value has the wrong type"
-	CostExceeded Reason = "the evaluation costs too much"
-	TextTooLong  Reason = "a text of the input is too long"
-	Panicked     Reason = "the evaluation panicked"
-	// EvaluationError is any other, such as a number that does not parse.
+	NotCompiled    Reason = "the condition does not compile"
+	NoSuchKey      Reason = "the input has no such key"
+	WrongType      Reason = "a value has the wrong type"
+	CostExceeded   Reason = "the rules of the action cost too much"
+	MemoryExceeded Reason = "the rules of the action make too many texts and lists"
+	TimeExceeded   Reason = "the rules of the action take too long"
+	TextTooLong    Reason = "a text of the input is too long"
+	ValueTooLong   Reason = "a text that the condition makes is too long"
+	NotParsed      Reason = "a text is not the number, time, duration, address or network that it should be"
+	UnknownZone    Reason = "a time zone does not exist"
+	OutOfRange     Reason = "a position is outside of the text or list"
+	DividedByZero  Reason = "a number is divided by zero"
+	NumberTooLarge Reason = "a number or time is too large"
+	NotWhole       Reason = "a number is not whole"
+	Panicked       Reason = "the evaluation panicked"
+	// EvaluationError is any other.
 	EvaluationError Reason = "the evaluation failed"
 )
 
@@ -71,13 +79,25 @@ const (
 type Condition struct {
 	program cel.Program
 	needs   Lookups
+	// size is the number of nodes of the syntax tree and of instructions of
+	// regular expressions.
+	size int
+}
+
+// nodes returns the size of a condition; that of one that does not compile
+// is 1.
+func (c *Condition) nodes() int {
+	if c == nil {
+		return 1
+	}
+	return c.size
 }
 
 // environment is what conditions are written in: CEL's standard library with
 // its macros, the string functions and the network functions of cel-go, each
 // at a fixed version, so that an update of the module changes no condition's
-// meaning.
-var environment = sync.OnceValues(func() (*cel.Env, error) {
+// meaning. Of their functions those in functionTable are available.
+var environment = sync.OnceValues(func() (*environ, error) {
 	// cel-go v0.33.2 labels an error with the place where it arose, even the
 	// two errors that all evaluations share, unless it has a label: give them
 	// one before evaluations race for it.
@@ -85,7 +105,9 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 	types.LabelErrNode(-1, types.Int(math.MaxInt64).ConvertToType(types.TimestampType)) // overflow
 
 	tags := types.ParseStructTag("cel")
-	return cel.NewEnv(
+	e := &environ{}
+	var err error
+	e.Env, err = cel.NewEnv(
 		cel.Types(
 			cel.NativeTypeFor[User](tags, cel.NativeTypeAlias("User")),
 			cel.NativeTypeFor[Action](tags, cel.NativeTypeAlias("Action")),
@@ -99,16 +121,53 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Variable("device", cel.ObjectType("Device")),
 		cel.Variable("custom", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("counts", cel.ObjectType("Counts")),
+		mixed(operators.Add),
+		mixed(operators.Subtract),
+		mixed(operators.Multiply),
+		mixed(operators.Divide),
+		mixed(operators.Modulo),
 		ext.Strings(ext.StringsVersion(5)),
 		ext.Network(ext.NetworkVersion(1)),
 		cel.DefaultUTCTimeZone(true),
 		cel.ParserRecursionLimit(maxDepth),
 		cel.ParserExpressionSizeLimit(MaxLength),
 		cel.ExpressionNodeLimit(maxNodes),
-		cel.RegexProgramSizeLimit(maxRegexp),
-		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
+		cel.ASTValidators(
+			replaced("cel.validator.network.ip"),
+			replaced("cel.validator.network.cidr"),
+		),
 	)
+	if err != nil {
+		return nil, err
+	}
+	e.implementations = map[string]*functions.Overload{}
+	for _, f := range e.Functions() {
+		bindings, err := f.Bindings()
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range bindings {
+			e.implementations[o.Operator] = o
+		}
+	}
+	return e, nil
 })
+
+// mixed declares an operator for a double and an integer, which CEL lacks: the
+// numbers of custom are doubles, and literals such as 1 are integers. Its
+// result is dyn, which all numbers can be compared with.
+func mixed(operator string) cel.EnvOption {
+	var overloads []cel.FunctionOpt
+	for _, integer := range []*cel.Type{cel.IntType, cel.UintType} {
+		overloads = append(overloads,
+			cel.Overload(operator+"double_"+integer.String(), []*cel.Type{cel.DoubleType, integer}, cel.DynType),
+			cel.Overload(operator+integer.String()+"_double", []*cel.Type{integer, cel.DoubleType}, cel.DynType))
+	}
+	if operator == operators.Modulo {
+		overloads = append(overloads, cel.Overload(operator+"double", []*cel.Type{cel.DoubleType, cel.DoubleType}, cel.DynType))
+	}
+	return cel.Function(operator, overloads...)
+}
 
 // Compile checks a condition and makes it ready for evaluation: at most
 // MaxLength bytes of UTF-8, CEL that yields a boolean. Its error is an *Error.
@@ -132,21 +191,70 @@ func Compile(condition string) (c *Condition, err error) {
 	if err != nil {
 		return nil, &Error{Message: err.Error()}
 	}
-	checked, issues := env.Compile(condition)
-	if issues.Err() != nil {
+	parsed, issues := env.Parse(condition)
+	if len(issues.Errors()) > 0 { // Err makes a text of all of them
+		return nil, firstError(issues)
+	}
+	if err := checkNesting(parsed.NativeRep()); err != nil {
+		return nil, err
+	}
+	checked, issues := env.Check(parsed)
+	if len(issues.Errors()) > 0 {
 		return nil, firstError(issues)
 	}
 	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) {
 		return nil, &Error{Line: 1, Column: 1, Message: fmt.Sprintf("the condition must be a boolean, not %s", cel.FormatCELType(t))}
 	}
-	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(MaxCost))
+	tree := checked.NativeRep()
+	p := &planner{environ: env}
+	if p.patterns, err = checkCalls(env, tree); err != nil {
+		return nil, err
+	}
+	program, err := env.Program(checked, cel.CustomDecoratorV2(p.decorate))
 	if err != nil {
 		return nil, &Error{Message: err.Error()}
 	}
-	return &Condition{program: program, needs: lookups(checked.NativeRep().Expr())}, nil
+	size := len(tree.TypeMap())
+	for _, patterns := range p.patterns {
+		for _, pattern := range patterns {
+			size += pattern.size
+		}
+	}
+	return &Condition{program: program, needs: lookups(tree.Expr()), size: size}, nil
 }
 
-// firstError is the issue that stands first in the text.
+// checkNesting refuses what nests deeper than maxLoops or maxLiterals.
+func checkNesting(a *ast.AST) error {
+	var visit func(e ast.NavigableExpr, loops, literals int) error
+	visit = func(e ast.NavigableExpr, loops, literals int) error {
+		switch e.Kind() {
+		case ast.ComprehensionKind:
+			loops++
+		case ast.CallKind:
+			if e.AsCall().FunctionName() == "type" {
+				literals++
+			}
+		case ast.ListKind, ast.MapKind:
+			literals++
+		}
+		if loops > maxLoops {
+			return errorAt(a, e.ID(), "macros such as exists nest deeper than %d", maxLoops)
+		}
+		if literals > maxLiterals {
+			return errorAt(a, e.ID(), "lists and maps nest deeper than %d", maxLiterals)
+		}
+		for _, child := range e.Children() {
+			if err := visit(child, loops, literals); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return visit(ast.NavigateAST(a), 0, 0)
+}
+
+// firstError returns the issue that stands first in the text. One without a
+// position, such as that there are too many errors, comes last.
 func firstError(issues *cel.Issues) *Error {
 	var first *Error
 	for _, issue := range issues.Errors() {
@@ -158,7 +266,7 @@ func firstError(issues *cel.Issues) *Error {
 		if e.Line == 0 {
 			e.Column = 0
 		}
-		if first == nil || e.Line < first.Line || e.Line == first.Line && e.Column < first.Column {
+		if first == nil || e.Line > 0 && (first.Line == 0 || e.Line < first.Line || e.Line == first.Line && e.Column < first.Column) {
 			first = e
 		}
 	}
@@ -201,10 +309,13 @@ func lookups(e ast.Expr) Lookups {
 	return l
 }
 
-// eval judges a condition; a reason says that it could not.
+// eval evaluates a condition; a reason says that it could not.
 func (c *Condition) eval(vars *activation) (matched bool, reason Reason) {
-	if c == nil {
+	if c == nil || c.program == nil {
 		return false, NotCompiled
+	}
+	if r := vars.budget.exceeded; r != "" {
+		return false, r
 	}
 	defer func() {
 		if recover() != nil {
@@ -212,6 +323,9 @@ func (c *Condition) eval(vars *activation) (matched bool, reason Reason) {
 		}
 	}()
 	value, _, err := c.program.Eval(vars)
+	if r := vars.budget.exceeded; r != "" {
+		return false, r
+	}
 	if err != nil {
 		return false, reasonOf(err)
 	}
@@ -222,22 +336,31 @@ func (c *Condition) eval(vars *activation) (matched bool, reason Reason) {
 	return bool(b), ""
 }
 
-// reasonOf maps what cel-go says to a reason. Its own messages quote values of
-// the input; only their beginnings are fixed.
+// reasonOf returns the reason of an error. The messages of cel-go quote values
+// of the input; only their beginnings are fixed.
 func reasonOf(err error) Reason {
-	var cancelled interpreter.EvalCancelledError
+	var own reasonError
+	if errors.As(err, &own) {
+		return Reason(own)
+	}
 	message := err.Error()
-	switch {
-	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
-		return CostExceeded
-	case errors.Is(err, errTooLong):
-		return TextTooLong
-	case errors.Is(err, errKind), strings.HasPrefix(message, "no such overload"):
-		return WrongType
-	case strings.HasPrefix(message, "no such key"):
-		return NoSuchKey
-	case strings.HasPrefix(message, "internal error"):
-		return Panicked
+	for _, known := range []struct {
+		prefix string
+		reason Reason
+	}{
+		{"no such overload", WrongType},
+		{"no such key", NoSuchKey},
+		{"index out of", OutOfRange},
+		{"invalid substring range", OutOfRange},
+		{"invalid syntax: index", OutOfRange},
+		{"integer overflow", NumberTooLarge},
+		{"unsigned integer overflow", NumberTooLarge},
+		{"timestamp overflow", NumberTooLarge},
+		{"internal error", Panicked},
+	} {
+		if strings.HasPrefix(message, known.prefix) {
+			return known.reason
+		}
 	}
 	return EvaluationError
 }

@@ -1,17 +1,15 @@
 package rules
 
 import (
-	"errors"
+	"maps"
 	"time"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/types"
 )
 
 // MaxText is the longest text of an Input that a condition may read, in
-// bytes. A condition that reads a variable with a longer one fails to
-// evaluate: what a step of CEL costs is known only after it, so its input has
-// to be small. E-mail addresses end at 254 bytes (RFC 5321, section 4.5.3.1.3),
+// bytes. A condition that reads a variable with a longer one, or an attribute
+// of custom with one, fails. E-mail addresses end at 254 bytes (RFC 5321, section 4.5.3.1.3),
 // and user agents seldom pass 500.
 const MaxText = 2048
 
@@ -31,8 +29,8 @@ type Input struct {
 	// Device is the variable device.
 	Device Device
 	// Custom is the variable custom: the custom attributes of the tracked
-	// action. Values are string, float64 or bool; a condition that reads
-	// custom fails to evaluate where there is another.
+	// action. Values are string, float64, bool, or a []any of these; a
+	// condition that reads another one fails.
 	Custom map[string]any
 	// Counts is the variable counts.
 	Counts Counts
@@ -104,15 +102,11 @@ type Lookups struct {
 	FailureCounts bool
 }
 
-var (
-	errTooLong = errors.New("a text is too long")
-	errKind    = errors.New("a custom value is neither string, number nor boolean")
-)
-
 // An activation gives CEL the variables of one Input, and an error in the
-// place of one that it must not work on.
+// place of one that it must not work on. It serves one decision.
 type activation struct {
-	in *Input
+	in     *Input
+	budget *budget
 	// user and custom are checked when first resolved; nil until then.
 	user, custom any
 }
@@ -120,27 +114,34 @@ type activation struct {
 // ResolveName implements cel.Activation.
 func (a *activation) ResolveName(name string) (any, bool) {
 	switch name {
+	case budgetName:
+		return a.budget, true
 	case "user":
 		if a.user == nil {
-			u := &a.in.User
-			err := checkTexts(u.ID, u.Email, u.PhoneNumber, u.Username, u.DisplayName, u.Locale)
-			if err == nil {
-				err = checkCustom(u.Custom)
+			u := a.in.User
+			custom, reason := checkCustom(u.Custom)
+			u.Custom = custom
+			a.user = checkTexts(&u, u.ID, u.Email, u.PhoneNumber, u.Username, u.DisplayName, u.Locale)
+			if reason != "" {
+				a.user = failed(reason)
 			}
-			a.user = valueOr(err, u)
 		}
 		return a.user, true
 	case "action":
-		return valueOr(checkTexts(a.in.Action.Code), &a.in.Action), true
+		return checkTexts(&a.in.Action, a.in.Action.Code), true
 	case "ip":
-		return valueOr(checkTexts(a.in.IP), a.in.IP), true
+		return checkTexts(a.in.IP, a.in.IP), true
 	case "userAgent":
-		return valueOr(checkTexts(a.in.UserAgent), a.in.UserAgent), true
+		return checkTexts(a.in.UserAgent, a.in.UserAgent), true
 	case "device":
-		return valueOr(checkTexts(a.in.Device.ID), &a.in.Device), true
+		return checkTexts(&a.in.Device, a.in.Device.ID), true
 	case "custom":
 		if a.custom == nil {
-			a.custom = valueOr(checkCustom(a.in.Custom), a.in.Custom)
+			custom, reason := checkCustom(a.in.Custom)
+			a.custom = custom
+			if reason != "" {
+				a.custom = failed(reason)
+			}
 		}
 		return a.custom, true
 	case "counts":
@@ -152,36 +153,55 @@ func (a *activation) ResolveName(name string) (any, bool) {
 // Parent implements cel.Activation.
 func (*activation) Parent() cel.Activation { return nil }
 
-func valueOr(err error, value any) any {
-	if err != nil {
-		// A new one each time: CEL writes into it.
-		return types.WrapErr(err)
+// checkTexts returns value, or an error value if one of its texts is too long.
+func checkTexts(value any, texts ...string) any {
+	for _, s := range texts {
+		if len(s) > MaxText {
+			return failed(TextTooLong)
+		}
 	}
 	return value
 }
 
-func checkTexts(texts ...string) error {
-	for _, s := range texts {
-		if len(s) > MaxText {
-			return errTooLong
+// checkCustom returns custom with error values in the place of those that a
+// condition must not work on. It returns a reason if custom as a whole is one
+// of these, because a key is too long.
+func checkCustom(custom map[string]any) (map[string]any, Reason) {
+	checked, copied := custom, false
+	for key, value := range custom {
+		if len(key) > MaxText {
+			return nil, TextTooLong
+		}
+		if reason := checkValue(value, true); reason != "" {
+			if !copied {
+				checked, copied = maps.Clone(custom), true
+			}
+			checked[key] = failed(reason)
 		}
 	}
-	return nil
+	return checked, ""
 }
 
-func checkCustom(custom map[string]any) error {
-	for key, value := range custom {
-		text := ""
-		switch v := value.(type) {
-		case string:
-			text = v
-		case float64, bool:
-		default:
-			return errKind
+// checkValue returns why conditions must not work on a value of custom.
+func checkValue(value any, list bool) Reason {
+	switch v := value.(type) {
+	case string:
+		if len(v) > MaxText {
+			return TextTooLong
 		}
-		if err := checkTexts(key, text); err != nil {
-			return err
+		return ""
+	case float64, bool:
+		return ""
+	case []any:
+		if !list {
+			return WrongType
 		}
+		for _, element := range v {
+			if r := checkValue(element, false); r != "" {
+				return r
+			}
+		}
+		return ""
 	}
-	return nil
+	return WrongType
 }

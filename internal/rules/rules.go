@@ -1,9 +1,11 @@
-// Package rules decides what an action's rules make of it: ALLOW, CHALLENGE,
-// REVIEW or BLOCK. A rule is a condition in CEL (https://cel.dev) over what is
-// known of the user, the action and the device, and an outcome.
+// Package rules decides the outcome of an action: ALLOW, CHALLENGE, REVIEW or
+// BLOCK. A rule is a condition in CEL (https://cel.dev) over what is known of
+// the user, the action and the device, and an outcome. Rules fail closed, and
+// all rules of an action together have one budget of time and memory.
 //
-// It is pure: it knows no store, no HTTP and no clock. The server gathers the
-// Input and calls Decide; the management API calls Compile before it saves.
+// It is pure: it has no store and no HTTP, and uses the clock only to end a
+// decision that takes too long. The server gathers the Input and calls Decide;
+// the management API calls Check before it saves.
 package rules
 
 import (
@@ -24,12 +26,12 @@ type CompiledRule struct {
 
 // A Decision is what the rules make of an action.
 type Decision struct {
-	// Outcome is that of the first rule that matches, else the default.
 	Outcome api.Outcome
-	// RuleIDs are all rules that match, in the order of the rules: the first
-	// of them has decided, the others say what else would have. Never nil.
+	// RuleIDs are the rules that match and the failed rules that count as
+	// matched, in the order of the rules. Never nil.
 	RuleIDs []string
-	// PriorityRuleID is the rule that has decided; empty when none matches.
+	// PriorityRuleID is the rule that Outcome is of: the first of those that
+	// Decide compares. It is empty if Outcome is the default and of no rule.
 	PriorityRuleID string
 }
 
@@ -38,21 +40,32 @@ type Decision struct {
 type Failure struct {
 	RuleID string
 	Reason Reason
-	// Matched says whether the rule counts as matched all the same.
+	// Matched reports whether the rule counts as matched nevertheless.
 	Matched bool
 }
 
-// Decide judges every rule. The first that matches decides; when none does,
-// the outcome is defaultOutcome.
+// Decide evaluates every rule. If none fails, the outcome is that of the first
+// rule that matches, or defaultOutcome if none does.
 //
-// A rule that cannot be evaluated must not open a door: it counts as matched,
-// unless its outcome is ALLOW. Each is reported to log, which may be nil.
+// Rules fail closed: the outcome is the strictest of that outcome and those of
+// all rules that cannot be evaluated, in the order ALLOW, CHALLENGE, REVIEW,
+// BLOCK. So a rule that fails never hides a stricter one. A failed rule whose
+// outcome is ALLOW does not count. Each failure is reported to log, which may
+// be nil.
 //
-// Needs says which parts of the input Decide will look at.
+// All conditions together have one budget: MaxCost, MaxBytes and MaxTime. The
+// rules that it does not suffice for fail.
+//
+// Needs returns the parts of the input that Decide looks at.
 func Decide(defaultOutcome api.Outcome, rules []CompiledRule, in Input, log func(Failure)) Decision {
-	d := Decision{Outcome: defaultOutcome, RuleIDs: []string{}}
+	return decide(newBudget(), defaultOutcome, rules, in, log)
+}
+
+func decide(b *budget, defaultOutcome api.Outcome, rules []CompiledRule, in Input, log func(Failure)) Decision {
+	d := Decision{RuleIDs: []string{}}
 	in.IP = canonicalIP(in.IP)
-	vars := &activation{in: &in}
+	vars := &activation{in: &in, budget: b}
+	decided := false // by a rule that matches
 	for _, r := range rules {
 		matched, reason := r.Condition.eval(vars)
 		if reason != "" {
@@ -64,15 +77,39 @@ func Decide(defaultOutcome api.Outcome, rules []CompiledRule, in Input, log func
 		if !matched {
 			continue
 		}
-		if len(d.RuleIDs) == 0 {
+		d.RuleIDs = append(d.RuleIDs, r.ID)
+		if reason == "" {
+			if decided {
+				continue
+			}
+			decided = true
+		}
+		if len(d.RuleIDs) == 1 || strictness(r.Outcome) > strictness(d.Outcome) {
 			d.Outcome, d.PriorityRuleID = r.Outcome, r.ID
 		}
-		d.RuleIDs = append(d.RuleIDs, r.ID)
+	}
+	if len(d.RuleIDs) == 0 || !decided && strictness(defaultOutcome) > strictness(d.Outcome) {
+		d.Outcome, d.PriorityRuleID = defaultOutcome, ""
 	}
 	return d
 }
 
-// Needs says which look-ups the conditions of rules mention. The caller may
+// strictness orders the outcomes. An unknown one is the strictest.
+func strictness(o api.Outcome) int {
+	switch o {
+	case api.OutcomeAllow:
+		return 0
+	case api.OutcomeChallenge:
+		return 1
+	case api.OutcomeReview:
+		return 2
+	case api.OutcomeBlock:
+		return 3
+	}
+	return 4
+}
+
+// Needs returns the look-ups that the conditions of rules mention. The caller may
 // leave the others out of the Input.
 func Needs(rules []CompiledRule) Lookups {
 	var l Lookups
@@ -97,19 +134,24 @@ func canonicalIP(s string) string {
 	return addr.WithZone("").Unmap().String()
 }
 
-// cacheSize is the number of conditions that a Cache holds; one takes some
-// ten kilobytes.
-const cacheSize = 1024
+// Limits of a Cache. A node of a condition takes about 150 bytes.
+const (
+	cacheSize  = 1024
+	cacheNodes = 200_000
+)
 
-// A Cache keeps compiled conditions by their text, at most 1024; when it is
-// full it starts afresh. The zero value is ready, and safe for concurrent use.
+// A Cache keeps compiled conditions by their text: at most 1024, and at most
+// 200,000 nodes of their syntax trees, which are about 30 MB. Conditions that
+// do not compile are among them. To make room it drops conditions at random.
+// The zero value is ready, and safe for concurrent use.
 type Cache struct {
 	mu         sync.Mutex
 	conditions map[string]*Condition
+	nodes      int
 }
 
-// Compile makes the stored rules of an action ready for Decide. A condition
-// that no longer compiles is left nil.
+// Compile makes the stored rules of an action ready for Decide. The Condition
+// of one that no longer compiles is nil.
 func (c *Cache) Compile(rules []api.ActionRule) []CompiledRule {
 	compiled := make([]CompiledRule, len(rules))
 	for i, r := range rules {
@@ -127,13 +169,29 @@ func (c *Cache) condition(text string) *Condition {
 	}
 	condition, err := Compile(text)
 	if err != nil {
-		return nil
+		condition = nil
 	}
+	return c.keep(text, condition)
+}
+
+// keep holds a condition, and returns the one that is held for its text.
+func (c *Cache) keep(text string, condition *Condition) *Condition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.conditions == nil || len(c.conditions) >= cacheSize {
+	if c.conditions == nil {
 		c.conditions = make(map[string]*Condition)
 	}
+	if other, ok := c.conditions[text]; ok {
+		return other
+	}
+	for old, dropped := range c.conditions {
+		if len(c.conditions) < cacheSize && c.nodes+condition.nodes() <= cacheNodes {
+			break
+		}
+		c.nodes -= dropped.nodes()
+		delete(c.conditions, old)
+	}
 	c.conditions[text] = condition
+	c.nodes += condition.nodes()
 	return condition
 }
