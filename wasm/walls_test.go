@@ -147,7 +147,8 @@ var rooms = map[string][]string{
 	"cmd/buildsdk":              {"internal/assets"},
 	"cmd/benchserver":           {"authsignal", "internal/api", "internal/config", "internal/daemon", "internal/store", "internal/totp"},
 	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "js"},
-	// What tests share.
+	// What tests share, and tests alone.
+	"internal/attacks":         {},
 	"internal/logtest":         {},
 	"internal/store/storetest": {"internal/store/migrations"},
 }
