@@ -5,6 +5,7 @@
 // prints a table and writes an SVG chart.
 //
 //	go run ./cmd/benchserver [-seconds N] [-users N] [-o chart.svg]
+//	go run ./cmd/benchserver -neighbours
 //
 // It builds and starts the true binary on a SQLite file, and on PostgreSQL when
 // AUTHSIGNAL_TEST_POSTGRES has the URL of one (.ci/with-postgres). All traffic
@@ -58,8 +59,9 @@ func main() {
 	seconds := flag.Float64("seconds", 3, "length of a measurement")
 	users := flag.Int("users", 1_000_000, "users of the large database")
 	chart := flag.String("o", "bench-server.svg", "write the chart here")
+	beside := flag.Bool("neighbours", false, "measure what the rules of a tenant cost another one, and nothing else")
 	flag.Parse()
-	if err := run(ctx, time.Duration(*seconds*float64(time.Second)), *users, *chart); err != nil {
+	if err := run(ctx, time.Duration(*seconds*float64(time.Second)), *users, *chart, *beside); err != nil {
 		fmt.Fprintln(os.Stderr, "benchserver:", err)
 		os.Exit(1)
 	}
@@ -76,7 +78,7 @@ type result struct {
 	count         int
 }
 
-func run(ctx context.Context, length time.Duration, users int, chart string) error {
+func run(ctx context.Context, length time.Duration, users int, chart string, beside bool) error {
 	dir, err := os.MkdirTemp("", "benchserver")
 	if err != nil {
 		return err
@@ -96,11 +98,22 @@ func run(ctx context.Context, length time.Duration, users int, chart string) err
 				continue
 			}
 		}
+		if beside {
+			text, err := b.neighbours()
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			fmt.Println(text)
+			continue
+		}
 		got, grown, err := b.all(users)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		results, growth = append(results, got...), append(growth, grown)
+	}
+	if beside {
+		return nil
 	}
 	fmt.Printf("\n%-11s %-8s %5s %10s %9s %9s %9s %9s %9s\n", "store", "what", "conns", "a second", "p50 ms", "p95 ms", "p99 ms", "CPU µs", "MiB")
 	for _, r := range results {
@@ -344,7 +357,7 @@ type server struct {
 func (b *bench) start(database string) (*server, error) {
 	cmd := exec.CommandContext(b.ctx, b.binary, "-addr", "127.0.0.1:0", "-db", database, "-dev", "-rate-limit", "0")
 	cmd.Env = append(os.Environ(), "AUTHSIGNAL_TENANT_ID="+tenant, "AUTHSIGNAL_API_SECRET_KEY="+apiSecret,
-		"AUTHSIGNAL_ENCRYPTION_KEY="+base64.StdEncoding.EncodeToString(encryptionKey))
+		"AUTHSIGNAL_ENCRYPTION_KEY="+base64.StdEncoding.EncodeToString(encryptionKey), "AUTHSIGNAL_MANAGEMENT_KEY="+managementKey)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

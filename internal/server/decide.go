@@ -89,8 +89,18 @@ type (
 	tenantTurn string
 )
 
+const (
+	// costly is how long a decision may take without a rest after it. Rules of
+	// the usual kind take less than a tenth.
+	costly = time.Millisecond
+	// rest is how many times as long as a costly decision a tenant waits for its
+	// next one.
+	rest = 3
+)
+
 // evaluate makes a decision on its facts, unless it is made. A tenant evaluates
-// one at a time: its rules, however costly, leave a processor to others.
+// one at a time, and rests after one that was costly: its rules leave the
+// processors to others.
 func (s *server) evaluate(ctx context.Context, tenantID, action string, d *decision) error {
 	if d.made {
 		return nil
@@ -104,7 +114,14 @@ func (s *server) evaluate(ctx context.Context, tenantID, action string, d *decis
 	if err != nil {
 		return fmt.Errorf("wait for other decisions of the tenant: %w", err)
 	}
-	defer release()
+	began := time.Now()
+	defer func() {
+		if took := time.Since(began); took >= costly {
+			time.AfterFunc(rest*took, release)
+		} else {
+			release()
+		}
+	}()
 	decided := rules.Decide(settings.DefaultOutcome, s.conditions.Compile(settings.Rules), d.facts.input, func(f rules.Failure) {
 		s.Log.WarnContext(ctx, "a rule could not be evaluated", "tenant", tenantID, "action", action,
 			"rule", f.RuleID, "reason", f.Reason, "matched", f.Matched)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
@@ -85,6 +86,7 @@ func (s *server) writeJSON(w http.ResponseWriter, r *http.Request, status int, v
 	h := w.Header()
 	// Without a charset: the official Python SDK compares it for equality.
 	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
