@@ -216,10 +216,8 @@ func equal(b *budget, do op, args []ref.Val) ref.Val {
 		b.walk(l)
 	case types.String, types.Bytes:
 		b.spend(min(length(l), length(r))/32, 0)
-	case types.Bool, types.Int, types.Uint, types.Double, types.Timestamp, types.Duration, types.Null, *types.Type:
 	default:
-		// A variable as a whole: user and action have texts, and user.custom.
-		b.spend(2_000, 0)
+		b.scalar(l)
 	}
 	return do(args)
 }
@@ -235,6 +233,7 @@ func contained(b *budget, do op, args []ref.Val) ref.Val {
 			b.walk(args[0])
 			b.spend(n*int(before-b.cost), 0)
 		default:
+			b.scalar(args[0])
 			b.spend(n/2+n*length(args[0])/32, 0)
 		}
 	case mapper:
