@@ -271,7 +271,7 @@ func TestTimeExceeded(t *testing.T) {
 	}
 }
 
-// Fifty rules of the usual kind have enough.
+// Fifty usual rules stay within the budget.
 func TestBudgetSufficesForUsualRules(t *testing.T) {
 	t.Parallel()
 	networks := make([]string, 100)
