@@ -304,6 +304,9 @@ func FuzzDecide(f *testing.F) {
 	for _, condition := range slices.Concat(hostile, slow) {
 		f.Add(condition, uint64(0), "a", 1.5)
 	}
+	for _, condition := range []string{`strings.quote(userAgent) != ""`, `userAgent.lowerAscii() != ""`, `userAgent.reverse() != ""`} {
+		f.Add(nested(ten, "all", 4, condition), uint64(0), "\xcc", 1.5)
+	}
 	for seed := range uint64(200) {
 		f.Add("", seed, "é", 3.0)
 	}

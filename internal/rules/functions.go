@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
+
 	// The zone files of the host may be missing.
 	_ "time/tzdata"
 
@@ -165,10 +167,14 @@ func search(b *budget, do op, args []ref.Val) ref.Val {
 	return do(args)
 }
 
-// runes is for functions that convert a text to code points and back.
+// runes is for functions that convert a text to code points and back. A byte
+// that is not UTF-8 becomes U+FFFD, which has three.
 func runes(b *budget, do op, args []ref.Val) ref.Val {
 	n := length(args[0])
-	b.spend(n/8, 6*n)
+	if s, ok := args[0].(types.String); ok && 3*n > maxMade && !utf8.ValidString(string(s)) {
+		return failed(ValueTooLong)
+	}
+	b.spend(n/8, 8*n)
 	return do(args)
 }
 
@@ -180,10 +186,11 @@ func copied(b *budget, do op, args []ref.Val) ref.Val {
 
 func quote(b *budget, do op, args []ref.Val) ref.Val {
 	n := length(args[0])
-	if 2*n+2 > maxMade {
+	if 3*n+2 > maxMade {
 		return failed(ValueTooLong)
 	}
-	b.spend(n/8, 8*n)
+	// Two texts grow by doubling, and the result is copied.
+	b.spend(n/4, 20*n)
 	return do(args)
 }
 
