@@ -5,6 +5,7 @@ import (
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
 	"cel.dev/cel-go/interpreter"
 )
@@ -78,12 +79,12 @@ func (b *budget) exceed(r Reason) {
 func (b *budget) walk(v ref.Val) {
 	b.spend(1+length(v)/32, 0)
 	switch v := v.(type) {
-	case lister:
+	case traits.Lister:
 		n := size(v)
 		for i := range n {
 			b.walk(v.Get(types.Int(i)))
 		}
-	case mapper:
+	case traits.Mapper:
 		it := v.Iterator()
 		for it.HasNext() == types.True {
 			key := it.Next()

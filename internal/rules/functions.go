@@ -17,11 +17,6 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 )
 
-type (
-	lister = traits.Lister
-	mapper = traits.Mapper
-)
-
 // An op is the implementation of a function.
 type op func(args []ref.Val) ref.Val
 
@@ -219,7 +214,7 @@ func parse(b *budget, do op, args []ref.Val) ref.Val {
 func equal(b *budget, do op, args []ref.Val) ref.Val {
 	l, r := args[0], args[1]
 	switch l.(type) {
-	case lister, mapper:
+	case traits.Lister, traits.Mapper:
 		b.walk(l)
 	case types.String, types.Bytes:
 		b.spend(min(length(l), length(r))/32, 0)
@@ -232,10 +227,10 @@ func equal(b *budget, do op, args []ref.Val) ref.Val {
 // contained is for the operator in.
 func contained(b *budget, do op, args []ref.Val) ref.Val {
 	switch c := args[1].(type) {
-	case lister:
+	case traits.Lister:
 		n := size(c)
 		switch args[0].(type) {
-		case lister, mapper:
+		case traits.Lister, traits.Mapper:
 			before := b.cost
 			b.walk(args[0])
 			b.spend(n*int(before-b.cost), 0)
@@ -243,7 +238,7 @@ func contained(b *budget, do op, args []ref.Val) ref.Val {
 			b.scalar(args[0])
 			b.spend(n/2+n*length(args[0])/32, 0)
 		}
-	case mapper:
+	case traits.Mapper:
 		if !isKey(args[0]) {
 			return failed(WrongType)
 		}
@@ -275,8 +270,8 @@ func add(b *budget, do op, args []ref.Val) ref.Val {
 	case traits.MutableLister:
 		// The list that a macro such as map makes; it grows by doubling.
 		b.spend(0, 64)
-	case lister:
-		r, ok := r.(lister)
+	case traits.Lister:
+		r, ok := r.(traits.Lister)
 		if !ok {
 			return failed(WrongType)
 		}
@@ -379,7 +374,7 @@ func numberError(v ref.Val) ref.Val {
 }
 
 func join(b *budget, do op, args []ref.Val) ref.Val {
-	l, ok := args[0].(lister)
+	l, ok := args[0].(traits.Lister)
 	if !ok {
 		return failed(WrongType)
 	}
