@@ -828,7 +828,7 @@ func TestRules(t *testing.T) {
 	for _, name := range []string{"one", "two", "three"} {
 		b.wants(b.post("/t/t1/actions/pay/rule", "name", name, "condition", "true", "outcome", "BLOCK", "do", "save"), http.StatusSeeOther)
 	}
-	if r := b.wants(b.post("/t/t1/actions/pay/rule", "name", "one", "condition", "true", "outcome", "BLOCK", "do", "save"), http.StatusBadRequest); !strings.Contains(r.text, "stands there twice") {
+	if r := b.wants(b.post("/t/t1/actions/pay/rule", "name", "one", "condition", "true", "outcome", "BLOCK", "do", "save"), http.StatusBadRequest); !strings.Contains(r.text, "is used by another rule") {
 		t.Errorf("got %s", r.text)
 	}
 	ids := regexp.MustCompile(`name="rule" value="([^"]+)"`).FindAllStringSubmatch(b.get("/t/t1/actions/pay").text, -1)

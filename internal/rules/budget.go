@@ -5,6 +5,8 @@ import (
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+	"cel.dev/cel-go/ext"
 	"cel.dev/cel-go/interpreter"
 )
 
@@ -77,12 +79,12 @@ func (b *budget) exceed(r Reason) {
 func (b *budget) walk(v ref.Val) {
 	b.spend(1+length(v)/32, 0)
 	switch v := v.(type) {
-	case lister:
+	case traits.Lister:
 		n := size(v)
 		for i := range n {
 			b.walk(v.Get(types.Int(i)))
 		}
-	case mapper:
+	case traits.Mapper:
 		it := v.Iterator()
 		for it.HasNext() == types.True {
 			key := it.Next()
@@ -91,10 +93,19 @@ func (b *budget) walk(v ref.Val) {
 				b.walk(value)
 			}
 		}
-	case types.Bool, types.Int, types.Uint, types.Double, types.String, types.Bytes, types.Timestamp, types.Duration, types.Null, *types.Type:
 	default:
-		// A variable as a whole, an address or a network.
-		b.spend(20, 0)
+		b.scalar(v)
+	}
+}
+
+// scalar spends what it takes to compare a value that is no list or map, in
+// addition to a unit.
+func (b *budget) scalar(v ref.Val) {
+	switch v.(type) {
+	case types.Bool, types.Int, types.Uint, types.Double, types.String, types.Bytes, types.Timestamp, types.Duration, types.Null, *types.Type, ext.IP, ext.CIDR:
+	default:
+		// A variable as a whole: user has texts, and user.custom.
+		b.spend(2_000, 0)
 	}
 }
 

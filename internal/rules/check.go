@@ -29,7 +29,7 @@ func Check(s api.ActionSettings) (api.ActionSettings, error) {
 		case strings.TrimSpace(r.Name) == "" || len(r.Name) > api.MaxRuleName:
 			return s, fmt.Errorf("rules[%d]: name must be 1 to %d bytes", i, api.MaxRuleName)
 		case names[r.Name]:
-			return s, fmt.Errorf("rules[%d]: the name %q stands there twice", i, r.Name)
+			return s, fmt.Errorf("rules[%d]: the name is used by another rule; give each rule its own", i)
 		case len(r.Description) > api.MaxRuleDescription:
 			return s, fmt.Errorf("rules[%d]: description must be at most %d bytes", i, api.MaxRuleDescription)
 		case len(r.RuleID) > 64:
@@ -44,7 +44,7 @@ func Check(s api.ActionSettings) (api.ActionSettings, error) {
 			r.RuleID = uuid.NewSHA1(ruleSpace, []byte(r.Name)).String()
 		}
 		if ids[r.RuleID] {
-			return s, fmt.Errorf("rules[%d]: the ruleId stands there twice", i)
+			return s, fmt.Errorf("rules[%d]: the ruleId is used by another rule; leave it out or give each rule its own", i)
 		}
 		names[r.Name], ids[r.RuleID] = true, true
 		checked = append(checked, r)

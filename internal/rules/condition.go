@@ -38,7 +38,7 @@ type Error struct {
 	// Line and Column are where: from 1, the column in characters (Unicode
 	// code points). Both are 0 when it concerns the condition as a whole.
 	Line, Column int
-	// Message is a sentence for whoever wrote the condition.
+	// Message says what is wrong, and what to write instead.
 	Message string
 }
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
+
 	// The zone files of the host may be missing.
 	_ "time/tzdata"
 
@@ -13,11 +15,6 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
-)
-
-type (
-	lister = traits.Lister
-	mapper = traits.Mapper
 )
 
 // An op is the implementation of a function.
@@ -165,10 +162,14 @@ func search(b *budget, do op, args []ref.Val) ref.Val {
 	return do(args)
 }
 
-// runes is for functions that convert a text to code points and back.
+// runes is for functions that convert a text to code points and back. A byte
+// that is not UTF-8 becomes U+FFFD, which has three.
 func runes(b *budget, do op, args []ref.Val) ref.Val {
 	n := length(args[0])
-	b.spend(n/8, 6*n)
+	if s, ok := args[0].(types.String); ok && 3*n > maxMade && !utf8.ValidString(string(s)) {
+		return failed(ValueTooLong)
+	}
+	b.spend(n/8, 8*n)
 	return do(args)
 }
 
@@ -180,10 +181,11 @@ func copied(b *budget, do op, args []ref.Val) ref.Val {
 
 func quote(b *budget, do op, args []ref.Val) ref.Val {
 	n := length(args[0])
-	if 2*n+2 > maxMade {
+	if 3*n+2 > maxMade {
 		return failed(ValueTooLong)
 	}
-	b.spend(n/8, 8*n)
+	// Two texts grow by doubling, and the result is copied.
+	b.spend(n/4, 20*n)
 	return do(args)
 }
 
@@ -212,14 +214,12 @@ func parse(b *budget, do op, args []ref.Val) ref.Val {
 func equal(b *budget, do op, args []ref.Val) ref.Val {
 	l, r := args[0], args[1]
 	switch l.(type) {
-	case lister, mapper:
+	case traits.Lister, traits.Mapper:
 		b.walk(l)
 	case types.String, types.Bytes:
 		b.spend(min(length(l), length(r))/32, 0)
-	case types.Bool, types.Int, types.Uint, types.Double, types.Timestamp, types.Duration, types.Null, *types.Type:
 	default:
-		// A variable as a whole: user and action have texts, and user.custom.
-		b.spend(2_000, 0)
+		b.scalar(l)
 	}
 	return do(args)
 }
@@ -227,17 +227,18 @@ func equal(b *budget, do op, args []ref.Val) ref.Val {
 // contained is for the operator in.
 func contained(b *budget, do op, args []ref.Val) ref.Val {
 	switch c := args[1].(type) {
-	case lister:
+	case traits.Lister:
 		n := size(c)
 		switch args[0].(type) {
-		case lister, mapper:
+		case traits.Lister, traits.Mapper:
 			before := b.cost
 			b.walk(args[0])
 			b.spend(n*int(before-b.cost), 0)
 		default:
+			b.scalar(args[0])
 			b.spend(n/2+n*length(args[0])/32, 0)
 		}
-	case mapper:
+	case traits.Mapper:
 		if !isKey(args[0]) {
 			return failed(WrongType)
 		}
@@ -269,8 +270,8 @@ func add(b *budget, do op, args []ref.Val) ref.Val {
 	case traits.MutableLister:
 		// The list that a macro such as map makes; it grows by doubling.
 		b.spend(0, 64)
-	case lister:
-		r, ok := r.(lister)
+	case traits.Lister:
+		r, ok := r.(traits.Lister)
 		if !ok {
 			return failed(WrongType)
 		}
@@ -373,7 +374,7 @@ func numberError(v ref.Val) ref.Val {
 }
 
 func join(b *budget, do op, args []ref.Val) ref.Val {
-	l, ok := args[0].(lister)
+	l, ok := args[0].(traits.Lister)
 	if !ok {
 		return failed(WrongType)
 	}

@@ -36,7 +36,7 @@ type Input struct {
 	Counts Counts
 }
 
-// A User is whoever does the action, as described after this track's
+// A User is the user of the action, as described after this track's
 // attributes have been stored.
 type User struct {
 	ID                  string `cel:"id"`
@@ -49,7 +49,7 @@ type User struct {
 	Locale              string `cel:"locale"`
 	// IsEnrolled says whether there is a verified authenticator.
 	IsEnrolled bool `cel:"isEnrolled"`
-	// CreatedAt is when the server first heard of the user.
+	// CreatedAt is when the user was created on the server.
 	CreatedAt time.Time `cel:"createdAt"`
 	// Custom holds the custom attributes of the user, of the same kinds as
 	// Input.Custom.

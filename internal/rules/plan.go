@@ -9,6 +9,7 @@ import (
 	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/interpreter"
 )
 
@@ -289,7 +290,7 @@ type membership struct {
 // newMembership returns nil if the list has an element that is neither text,
 // number nor boolean.
 func newMembership(id int64, element interpreter.InterpretableV2, list ref.Val) *membership {
-	l, ok := list.(lister)
+	l, ok := list.(traits.Lister)
 	if !ok {
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// A CompiledRule is a rule that Decide can judge.
+// A CompiledRule is a rule that Decide can evaluate.
 type CompiledRule struct {
 	ID      string
 	Outcome api.Outcome
@@ -109,8 +109,8 @@ func strictness(o api.Outcome) int {
 	return 4
 }
 
-// Needs returns the look-ups that the conditions of rules mention. The caller may
-// leave the others out of the Input.
+// Needs returns the look-ups that the conditions of rules mention. The caller
+// may leave the others out of the Input.
 func Needs(rules []CompiledRule) Lookups {
 	var l Lookups
 	for _, r := range rules {

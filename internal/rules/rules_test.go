@@ -40,7 +40,7 @@ func compile(t testing.TB, condition string) *Condition {
 	return c
 }
 
-// judge decides a single blocking rule, and gives the reason if it fails.
+// judge evaluates a single rule, and returns the reason if it fails.
 func judge(t testing.TB, condition string, in Input) (matched bool, reason Reason) {
 	t.Helper()
 	rules := []CompiledRule{{ID: "r", Outcome: api.OutcomeBlock, Condition: compile(t, condition)}}
@@ -505,7 +505,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// The race detector judges. All evaluations of a condition start at once,
+// For the race detector. All evaluations of a condition start at once,
 // because what cel-go shares between them is written by the first.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
@@ -533,7 +533,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-// BenchmarkDecide judges ten rules of the usual kind, of which the last
+// BenchmarkDecide evaluates ten usual rules, of which the last
 // matches.
 func BenchmarkDecide(b *testing.B) {
 	var rules []CompiledRule
