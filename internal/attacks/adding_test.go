@@ -125,6 +125,7 @@ func TestAPendingEnrollmentEndsWhenTheUserEnrolls(t *testing.T) {
 		tr := victim.track("signIn", with(scope))
 		evil := tr.begins()
 		second := victim.track("other", with(scope))
+		second.verify(evil.code()).denied() // it is of the other action
 		alsoEvil := second.begins()
 
 		// The victim enrolls by another action.

@@ -27,6 +27,8 @@
 //   - A code is guessed, used twice or valid for too long:
 //     TestACodeCountsOnce, TestGuessingCodesIsLimited, TestAuthenticatorsAreCounted,
 //     TestImportedPeriodsAreBounded
+//   - Something changes while a webhook is asked for its consent:
+//     TestALateConsentMovesNothing
 //   - Factors that cannot be challenged: TestUsersOfOtherFactorsNeedTheScope
 //   - A rule that fails hides a stricter one: TestAFailingRuleHidesNoStricterOne,
 //     TestAFailingRuleNeverAllows, TestDeviceTextsAreNeverRefused
@@ -42,6 +44,7 @@
 //     TestDevIsNotForHTTPS, TestHTTPSIsKept
 //   - The files of the database: TestFilesAreTightened, TestDeletedSecretsAreGone,
 //     TestWebhookURLsAreSealed
+//   - A path that two parts of the server read differently: TestEveryPathAsksForItsOwnKey
 //   - Malformed HTTP: TestARawPercentIsAnsweredInJSON, TestABodyThatNeverEndsIsAnswered
 //   - Paths of the hosted API: TestPathsThatAreNotHereAreNamed, TestUsersCarryTheirID
 package attacks

@@ -110,6 +110,59 @@ func TestABodyThatNeverEndsIsAnswered(t *testing.T) {
 	tr.verify(u.code()).verified(s)
 }
 
+// However a path is written, what answers it has asked for the right key: that
+// of a backend opens nothing of the management API, nor a token anything of
+// either.
+func TestEveryPathAsksForItsOwnKey(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	u := s.enrolledUser()
+	tr := u.track("signIn", with(allScopes))
+	bearer := "Bearer " + tr.token
+	for _, tt := range []struct {
+		names map[string]string // who is refused
+		paths []string
+	}{
+		{
+			map[string]string{"a backend": basic(secretKey), "a page": bearer, "a stranger": "", "a backend, as a token": "Bearer " + secretKey},
+			[]string{
+				"/v1/management/tenants", "/v1//management/tenants", "//v1/management/tenants", "/v1/management//tenants", "/v1/%6danagement/tenants",
+				"/v1/management%2Ftenants", "/v1%2Fmanagement/tenants", "/%76%31/management/tenants", "/v1/client/../management/tenants",
+				"/v1/client/%2e%2e/management/tenants", "/v1/users/../management/tenants", "/v1/./management/tenants", "/v1/Management/tenants",
+				"/v1/management/tenants/", "/v1/management;/tenants", "/v1/management/tenants?x=/v1/users", "/v1/client/%2F..%2Fmanagement/tenants",
+			},
+		},
+		{
+			map[string]string{"a page": bearer, "an operator": basic(managementKey), "a stranger": "", "a page, as a key": basic(tr.token)},
+			[]string{
+				"/v1/users/" + u.id + "/authenticators", "/v1//users/" + u.id + "/authenticators", "//v1/users/" + u.id + "/authenticators",
+				"/v1/%75sers/" + u.id + "/authenticators", "/v1/client/../users/" + u.id + "/authenticators", "/v1/client/%2e%2e/users/" + u.id + "/authenticators",
+				"/v1/management/../users/" + u.id + "/authenticators", "/v1/users/" + u.id + "/authenticators/", "/v1/users%2F" + u.id + "/authenticators",
+			},
+		},
+		{
+			map[string]string{"a backend": basic(secretKey), "an operator": basic(managementKey), "a stranger": ""},
+			[]string{
+				"/v1/client/user-authenticators", "/v1//client/user-authenticators", "/v1/%63lient/user-authenticators", "/v1/client%2Fuser-authenticators",
+				"/v1/users/../client/user-authenticators",
+			},
+		},
+	} {
+		for name, authorization := range tt.names {
+			for _, path := range tt.paths {
+				r, _ := s.raw("GET " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + authorization + "\r\n\r\n")
+				if r.status < 400 || r.status >= 500 || r.object["errorCode"] == nil {
+					t.Errorf("%s: GET %s: got %d %s, want a refusal in JSON", name, path, r.status, r.text)
+				}
+			}
+		}
+	}
+	s.operator("GET", "/tenants", "").ok()
+	s.do("GET", "/v1//management//tenants", basic(managementKey), "").ok()
+	s.backend("GET", "/users/"+u.id+"/authenticators", "").ok()
+	tr.list().ok()
+}
+
 func TestPathsThatAreNotHereAreNamed(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -139,6 +139,16 @@ func (u *modelUser) apps() (list []*modelAuthenticator) {
 	return list
 }
 
+// pending is the authenticator that an action has begun, nil if there is none.
+func (u *modelUser) pending(name actionName) *modelAuthenticator {
+	for _, a := range u.authenticators {
+		if !a.verified && a.began == name {
+			return a
+		}
+	}
+	return nil
+}
+
 func (u *modelUser) find(id string) *modelAuthenticator {
 	for _, a := range u.authenticators {
 		if a.id == id {
@@ -302,20 +312,16 @@ func (k *modelToken) verify(code string, now time.Time) (v modelVerdict, violati
 		return modelVerdict{statuses: []int{400}}, ""
 	}
 	refusals := k.mayNotAdd()
-	held := false
-	for _, a := range u.authenticators {
-		if !a.verified && a.began == k.action {
-			if held = len(refusals) > 0; !held {
-				candidates = append(candidates, a)
-			}
-		}
+	pending := u.pending(k.action)
+	if pending != nil && len(refusals) == 0 {
+		candidates = append(candidates, pending)
 	}
 	if action.state != reviewSucceeded {
 		candidates = append(candidates, u.apps()...)
 	}
 	if len(candidates) == 0 {
 		v.statuses = []int{400}
-		if held { // it may also say why it is not completed
+		if pending != nil { // it may also say why it is not completed
 			v.statuses = append(v.statuses, refusals...)
 		}
 		return v, ""

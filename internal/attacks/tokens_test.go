@@ -92,6 +92,9 @@ func TestTokensEndWithTheirUser(t *testing.T) {
 		u.phone, u.authenticator = u.imports() // of the same id
 		tr.isVoid()
 		full.isVoid()
+		// Nor does the same action of the new user bring them back.
+		u.track("signIn", marshal(map[string]string{"idempotencyKey": tr.key})).is("CHALLENGE_REQUIRED")
+		tr.isVoid()
 		u.has(u.authenticator)
 		u.signsIn()
 	}
