@@ -42,9 +42,9 @@ test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## w
 	@AUTHSIGNAL_TEST_KILLS=40 go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
 	@AUTHSIGNAL_TEST_KILLS=40 .ci/with-postgres go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
-	$(say) "100,000 random calls beside the model of the flow, on SQLite, and 20,000 on PostgreSQL"
+	$(say) "100,000 random calls beside the model of the flow, on both stores"
 	@AUTHSIGNAL_TEST_STEPS=100000 go test -count=1 -timeout 30m -run Model ./internal/attacks
-	@AUTHSIGNAL_TEST_STEPS=20000 .ci/with-postgres go test -count=1 -timeout 30m -run Model ./internal/attacks
+	@AUTHSIGNAL_TEST_STEPS=100000 .ci/with-postgres go test -count=1 -timeout 30m -run Model ./internal/attacks
 	$(say) "the portal's lists among a million users and a million actions, on both stores"
 	@AUTHSIGNAL_TEST_ROWS=1000000 go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'
 	@AUTHSIGNAL_TEST_ROWS=1000000 .ci/with-postgres go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall' ./internal/store ./internal/portal | grep -E '^(ok|FAIL|---)|rows in|among'

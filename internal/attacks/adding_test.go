@@ -52,7 +52,7 @@ func TestAddingNeedsTheChallenge(t *testing.T) {
 	}
 }
 
-// So do other ways to the backend's word: an action that it moves.
+// A success is that of one action and one idempotency key.
 func TestTheChallengeOfAnotherActionDoesNotCount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -191,7 +191,8 @@ func TestOneOfTwoFirstEnrollmentsWins(t *testing.T) {
 	}
 }
 
-// The ALLOW of a user who was not enrolled says nothing once there is a factor.
+// An ALLOW that was given because there was no factor does not count once there
+// is one.
 func TestAnAllowedNewcomerMayNotAddLater(t *testing.T) {
 	t.Parallel()
 	s := start(t)

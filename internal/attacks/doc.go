@@ -1,9 +1,9 @@
-// Package attacks attacks a running server as somebody would who has only the
-// first factor, a page of another site, or a guess. It has tests and nothing
-// else: each starts the real program, speaks HTTP with it, and shows that the
-// attack fails and that the honest flow beside it passes.
+// Package attacks attacks a running server with only the first factor, with a
+// page of another site, or by guessing. It contains only tests: each starts the
+// real program, sends it HTTP requests, and shows that the attack fails and that
+// the honest flow beside it passes. No package imports it.
 //
-// The model in model_test.go covers what no list of attacks does: random
+// The model in model_test.go covers what a list of attacks does not: random
 // sequences of calls, each answer compared with what the wire contract says.
 //
 // Threats and the tests that show what holds against them:

@@ -347,8 +347,7 @@ func marshal(v any) string {
 	return string(b)
 }
 
-// A page is what holds a client token: that of a user, or of somebody who has
-// got hold of it.
+// A page holds a client token, honestly or not.
 type page struct {
 	s     *service
 	token string

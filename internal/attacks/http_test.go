@@ -120,11 +120,11 @@ func TestEveryPathAsksForItsOwnKey(t *testing.T) {
 	tr := u.track("signIn", with(allScopes))
 	bearer := "Bearer " + tr.token
 	for _, tt := range []struct {
-		names map[string]string // who is refused
+		names map[string]string // the callers that are refused
 		paths []string
 	}{
 		{
-			map[string]string{"a backend": basic(secretKey), "a page": bearer, "a stranger": "", "a backend, as a token": "Bearer " + secretKey},
+			map[string]string{"a backend": basic(secretKey), "a page": bearer, "a caller without a key": "", "a backend, as a token": "Bearer " + secretKey},
 			[]string{
 				"/v1/management/tenants", "/v1//management/tenants", "//v1/management/tenants", "/v1/management//tenants", "/v1/%6danagement/tenants",
 				"/v1/management%2Ftenants", "/v1%2Fmanagement/tenants", "/%76%31/management/tenants", "/v1/client/../management/tenants",
@@ -133,7 +133,7 @@ func TestEveryPathAsksForItsOwnKey(t *testing.T) {
 			},
 		},
 		{
-			map[string]string{"a page": bearer, "an operator": basic(managementKey), "a stranger": "", "a page, as a key": basic(tr.token)},
+			map[string]string{"a page": bearer, "an operator": basic(managementKey), "a caller without a key": "", "a page, as a key": basic(tr.token)},
 			[]string{
 				"/v1/users/" + u.id + "/authenticators", "/v1//users/" + u.id + "/authenticators", "//v1/users/" + u.id + "/authenticators",
 				"/v1/%75sers/" + u.id + "/authenticators", "/v1/client/../users/" + u.id + "/authenticators", "/v1/client/%2e%2e/users/" + u.id + "/authenticators",
@@ -141,7 +141,7 @@ func TestEveryPathAsksForItsOwnKey(t *testing.T) {
 			},
 		},
 		{
-			map[string]string{"a backend": basic(secretKey), "an operator": basic(managementKey), "a stranger": ""},
+			map[string]string{"a backend": basic(secretKey), "an operator": basic(managementKey), "a caller without a key": ""},
 			[]string{
 				"/v1/client/user-authenticators", "/v1//client/user-authenticators", "/v1/%63lient/user-authenticators", "/v1/client%2Fuser-authenticators",
 				"/v1/users/../client/user-authenticators",

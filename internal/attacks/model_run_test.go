@@ -476,7 +476,7 @@ func (k *modelToken) String() string {
 }
 
 // anyCode is a code for a token: of the user's apps, of what is pending, of
-// somebody else's or a removed one, or none at all.
+// another user's or a removed one, or none at all.
 func (w *world) anyCode(k *modelToken) (code, of string) {
 	step := w.clock().Unix()/30 + int64(w.rng.IntN(3)) - 1
 	if w.rng.IntN(8) == 0 {

@@ -104,8 +104,8 @@ type modelAction struct {
 	incarnation int // of the user
 	// newcomer: it is ALLOW only because the user was not enrolled.
 	newcomer bool
-	// proved: somebody has shown a code of the user, or the user had none to
-	// show, or the backend has said so. word: the backend has let the user
+	// proved: a right code of the user was given, or the user had no factor to
+	// give one of, or the backend has said so. word: the backend has let the user
 	// pass. Both are what the invariant asks for, and decide nothing.
 	proved, word bool
 }

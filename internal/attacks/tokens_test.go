@@ -120,7 +120,7 @@ func TestExpiredTokensDoNothing(t *testing.T) {
 		if p.validate().object["isValid"] != false {
 			t.Error("an expired token validates")
 		}
-		pending.last = 0
+		pending.last = 0 // none of its codes was accepted
 	}
 	u.has(u.authenticator)
 	u.track("signIn", "").verify(u.code()).verified(s)

@@ -1,6 +1,6 @@
-// Attacks on the pages, in Chromium: what somebody does who has the address of
-// a page, a token out of one, or a name that misleads. Each attack fails, and
-// the honest flow beside it passes. Those over HTTP are in internal/attacks.
+// Attacks on the pages, in Chromium, with the address of a page, a token from
+// it, or a misleading name. Each attack fails, and the honest flow beside it
+// passes. Those over HTTP are in internal/attacks.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -62,7 +62,7 @@ const claims = (token) => JSON.parse(Buffer.from(token.split(".")[1], "base64url
 const scopesOf = (token) => claims(token).scope.split(" ").sort().join(" ");
 const sorted = (scopes) => scopes.split(" ").sort().join(" ");
 
-/** Calls the client API as somebody who has the token. */
+/** Calls the client API with a token, without a page. */
 async function call(token, method, path, body) {
   const response = await fetch(`${api.baseUrl}/client/${path}`, { method, headers: { Authorization: `Bearer ${token}` }, body });
   return { status: response.status, body: await response.json() };
@@ -170,7 +170,7 @@ for (const journey of ["challenge", "enroll", "settings"]) {
       const token = await back(page);
       assert.equal(scopesOf(token), read);
       assert.equal((await backend.validateChallenge({ token, userId: user, action: "signIn" })).isValid, true);
-      // What somebody can do who has read it in an access log.
+      // What it allows when it is read from an access log.
       const [id] = await authenticators(user);
       assert.equal((await call(token, "POST", "user-authenticators/totp")).status, 403);
       assert.equal((await call(token, "DELETE", `user-authenticators/${id}`)).status, 403);
