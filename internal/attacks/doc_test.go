@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,33 +12,50 @@ import (
 	"testing"
 )
 
-// The table in the package's comment names every test, and no other.
-func TestTheTableOfThreatsIsWhole(t *testing.T) {
-	files, err := filepath.Glob("*.go")
+// The page about security names every test of this package, and each that it
+// names exists.
+func TestTheThreatsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/security.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var listed, written []string
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var written []string
 	for _, name := range files {
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name == "doc.go" {
-			listed = regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(f.Doc.Text(), -1)
-		}
-		if name == "doc_test.go" || strings.HasPrefix(name, "model_") {
-			continue
-		}
 		for _, d := range f.Decls {
-			if fn, ok := d.(*ast.FuncDecl); ok && strings.HasPrefix(fn.Name.Name, "Test") && fn.Name.Name != "TestMain" {
+			if fn, ok := d.(*ast.FuncDecl); ok && strings.HasPrefix(fn.Name.Name, "Test") && fn.Name.Name != "TestMain" && name != "doc_test.go" {
 				written = append(written, fn.Name.Name)
 			}
 		}
 	}
+	named := regexp.MustCompile("`(Test[A-Z]\\w+)`").FindAllStringSubmatch(string(page), -1)
+	var listed []string
+	for _, m := range named {
+		listed = append(listed, m[1])
+	}
 	slices.Sort(listed)
 	slices.Sort(written)
-	if !slices.Equal(listed, written) {
-		t.Errorf("the table lists\n%v\nand the tests are\n%v", listed, written)
+	if listed = slices.Compact(listed); !slices.Equal(listed, written) {
+		t.Errorf("the page names\n%v\nand the tests are\n%v", listed, written)
+	}
+	script, err := os.ReadFile("../../js/test/attacks.test.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	titles := regexp.MustCompile(`\*([a-z][^*|]{20,})\*`).FindAllStringSubmatch(string(page), -1)
+	if len(titles) < 5 {
+		t.Fatalf("the page names %d tests in a browser", len(titles))
+	}
+	for _, m := range titles {
+		if !strings.Contains(string(script), m[1]) {
+			t.Errorf("the page names %q, which is no test in a browser", m[1])
+		}
 	}
 }
