@@ -13,8 +13,9 @@ func (t Time) MarshalJSON() ([]byte, error) {
 }
 
 // Attributes describe an action when it is tracked. All are optional; in JSON
-// a null counts as absent. Texts have at most 2048 characters; those that
-// users are found by have at most 256.
+// a null counts as absent. Email, PhoneNumber and Username have at most 256
+// characters, RedirectURL 2,048 bytes. Texts about the device are cut at their
+// limit and never refused for their length (wire contract, section 11, row 32).
 type Attributes struct {
 	// IdempotencyKey names this instance of the action: 1 to 256 characters.
 	// Tracking it again returns the stored action.
@@ -24,18 +25,24 @@ type Attributes struct {
 	// RedirectToSettings opens the settings of the pre-built UI: the url that
 	// track answers then has QuerySettings.
 	RedirectToSettings *bool `json:"redirectToSettings,omitempty"`
-	// Email, PhoneNumber, Username and Locale are stored with the user.
+	// Email, PhoneNumber, Username and Locale are stored with the user; of Locale
+	// the first 256 bytes.
 	Email       string `json:"email,omitempty"`
 	PhoneNumber string `json:"phoneNumber,omitempty"`
 	Username    string `json:"username,omitempty"`
 	Locale      string `json:"locale,omitempty"`
-	// IPAddress, UserAgent and DeviceID describe the user's device.
+	// IPAddress, UserAgent and DeviceID describe the user's device. IPAddress may
+	// have a port, brackets or a zone, and of a list the first address counts;
+	// one that is no address counts as absent. Of UserAgent the first 2,048 bytes
+	// count, of DeviceID 256.
 	IPAddress string `json:"ipAddress,omitempty"`
 	UserAgent string `json:"userAgent,omitempty"`
 	DeviceID  string `json:"deviceId,omitempty"`
 	// Scope adds rights to the token: Scope values with spaces between them.
 	Scope string `json:"scope,omitempty"`
-	// Custom holds strings, numbers and booleans for rules.
+	// Custom holds strings, numbers, booleans and lists of these for rules: at
+	// most 256 keys and 64 KiB of JSON. A whole number of 2^53 or more is
+	// refused; send it as a string.
 	Custom map[string]any `json:"custom,omitempty"`
 }
 
@@ -153,8 +160,8 @@ type User struct {
 // out and stays as it is; an empty text or, in JSON, a null clears. Custom
 // replaces the whole object; an empty one clears it.
 type UserAttributes struct {
-	// Email, PhoneNumber and Username have at most 256 characters,
-	// DisplayName and Locale 2048.
+	// Email, PhoneNumber and Username have at most 256 characters, DisplayName
+	// 2,048 bytes, Locale 256 bytes.
 	Email               *string `json:"email,omitempty"`
 	EmailVerified       *bool   `json:"emailVerified,omitempty"`
 	PhoneNumber         *string `json:"phoneNumber,omitempty"`
@@ -165,7 +172,7 @@ type UserAttributes struct {
 	// DefaultVerificationMethod is the one that the user prefers. It counts
 	// as long as the user is enrolled with it.
 	DefaultVerificationMethod *VerificationMethod `json:"defaultVerificationMethod,omitempty"`
-	// Custom holds strings, numbers and booleans.
+	// Custom holds the same as that of Attributes.
 	Custom map[string]any `json:"custom,omitzero"`
 }
 
