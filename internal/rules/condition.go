@@ -10,7 +10,6 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
-	"cel.dev/cel-go/common/functions"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/ext"
@@ -140,17 +139,8 @@ var environment = sync.OnceValues(func() (*environ, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.implementations = map[string]*functions.Overload{}
-	for _, f := range e.Functions() {
-		bindings, err := f.Bindings()
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range bindings {
-			e.implementations[o.Operator] = o
-		}
-	}
-	return e, nil
+	e.implementations, err = implementationsOf(e.Env)
+	return e, err
 })
 
 // mixed declares an operator for a double and an integer, which CEL lacks: the
