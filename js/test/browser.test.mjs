@@ -274,11 +274,16 @@ describe(`on ${store}`, () => {
       const refused = await call("enroll");
       assert.deepEqual([refused.keys, refused.errorCode], [["error", "errorCode", "errorDescription"], "unauthorized"]);
       assert.match(refused.errorDescription, /add:authenticators/);
-      for (const token of [(await track(userId, { scope: "add:authenticators" })).token, verified.data.token]) {
-        await setToken(token);
+      // The scope alone does not spare the code of an enrolled user (contract 4.2).
+      const { token, idempotencyKey } = await track(userId, { scope: "add:authenticators" });
+      await setToken(token);
+      assert.equal((await call("enroll")).errorCode, "unauthorized");
+      await backend.updateAction({ userId, action: "signIn", idempotencyKey, attributes: { state: "ALLOW" } });
+      for (const allowed of [token, verified.data.token]) {
+        await setToken(allowed);
         assert.ok((await call("enroll")).data?.secret);
       }
-      assert.deepEqual(statuses(problems), ["403"]);
+      assert.deepEqual(statuses(problems), ["403", "403"]);
     }));
 
   test("30: an expired token", async () => {

@@ -122,6 +122,19 @@ describe(`on ${store}`, () => {
     assert.deepEqual(results[2], results[0]);
   });
 
+  test("the journey of the Keycloak provider, which sends groups and roles as lists with every sign-in", async () => {
+    const { userId, code } = await enrolled();
+    const custom = { groups: ["/staff", "/staff/it"], roles: ["admin"], realm: "main", attempts: 2, remembered: false };
+    const attributes = { custom, ipAddress: "192.0.2.1", userAgent: "Mozilla/5.0", username: "jane", redirectUrl: "https://idp.test/back" };
+    const { token, idempotencyKey } = await backend.track({ userId, action: "signIn", attributes });
+    assert.deepEqual((await backend.getAction({ userId, action: "signIn", idempotencyKey })).output.custom, custom);
+    await backend.updateUser({ userId, attributes: { custom } });
+    assert.deepEqual((await backend.getUser({ userId })).custom, custom);
+    const { accessToken } = await verify(token, code(1));
+    const result = await backend.validateChallenge({ token: accessToken, userId, action: "signIn" });
+    assert.deepEqual([result.isValid, result.idempotencyKey], [true, idempotencyKey]);
+  });
+
   test("7: getAction", async () => {
     const userId = newUser();
     const { idempotencyKey } = await backend.track({ userId, action: "signIn" });
