@@ -158,7 +158,7 @@ fmt: ## format the Go code
 # that a failure.
 fuzz: ## fuzz what parses, some ten seconds a target
 	@for target in internal/totp:FuzzParseURI:400000 internal/totp:FuzzMatch:400000 internal/token:FuzzParse:300000 \
-		internal/rules:FuzzCompile:40000 internal/server:FuzzBodies:3000 authsignal:FuzzVerifyWebhook:10000; do \
+		internal/rules:FuzzCompile:40000 internal/rules:FuzzDecide:5000 internal/server:FuzzBodies:3000 authsignal:FuzzVerifyWebhook:10000; do \
 		IFS=: read -r dir name count <<<"$$target"; \
 		go test -run '^$$' -fuzz "^$$name$$" -fuzztime "$${count}x" -fuzzminimizetime 10x ./$$dir; \
 	done

@@ -123,9 +123,16 @@ func (t FileTenant) over(s api.AuthenticatorSettings) (api.AuthenticatorSettings
 // reports each change. Run again it changes nothing.
 func (f File) Apply(ctx context.Context, st *store.Store, getenv func(string) string, now time.Time, report func(change string)) error {
 	for _, t := range f.Tenants {
+		checked := map[string]manage.CheckedAction{}
+		for action, settings := range t.Actions {
+			var err error
+			if checked[action], err = manage.CheckAction(action, settings); err != nil {
+				return fmt.Errorf("configuration: tenant %s: action %s: %w", t.TenantID, action, err)
+			}
+		}
 		var changes []string
 		err := st.Update(ctx, t.TenantID, func(tx *store.Tx) (err error) {
-			changes, err = t.apply(tx, getenv, now)
+			changes, err = t.apply(tx, checked, getenv, now)
 			return err
 		})
 		if err != nil {
@@ -138,7 +145,7 @@ func (f File) Apply(ctx context.Context, st *store.Store, getenv func(string) st
 	return nil
 }
 
-func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Time) (changes []string, err error) {
+func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction, getenv func(string) string, now time.Time) (changes []string, err error) {
 	current, found, err := tx.Tenant()
 	if err != nil {
 		return nil, err
@@ -170,7 +177,7 @@ func (t FileTenant) apply(tx *store.Tx, getenv func(string) string, now time.Tim
 		}
 	}
 	for _, action := range slices.Sorted(maps.Keys(t.Actions)) {
-		_, changed, err := manage.SetAction(tx, action, t.Actions[action], now)
+		changed, err := manage.SetAction(tx, checked[action], now)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,8 @@ package manage
 
 import (
 	"context"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -21,12 +23,6 @@ func ReadActionSettings(ctx context.Context, st *store.Store, tenantID, action s
 	return orDefault(st.ActionSettings(ctx, tenantID, action))
 }
 
-// ActionSettingsForChange is ActionSettings for one who is going to change
-// them; see store.Tx.ActionSettingsForChange.
-func ActionSettingsForChange(tx *store.Tx, action string) (api.ActionSettings, error) {
-	return orDefault(tx.ActionSettingsForChange(action))
-}
-
 func orDefault(settings api.ActionSettings, found bool, err error) (api.ActionSettings, error) {
 	if err == nil && !found {
 		settings = api.ActionSettings{DefaultOutcome: api.OutcomeChallenge, Rules: []api.ActionRule{}}
@@ -34,22 +30,85 @@ func orDefault(settings api.ActionSettings, found bool, err error) (api.ActionSe
 	return settings, err
 }
 
-// SetAction sets an action whole and gives the settings with the ids of their
-// rules; changed is false when they were so already.
-func SetAction(tx *store.Tx, action string, settings api.ActionSettings, now time.Time) (checked api.ActionSettings, changed bool, err error) {
+// A CheckedAction is an action and settings that it may have.
+type CheckedAction struct {
+	action   string
+	settings api.ActionSettings
+}
+
+// Settings are the settings, with the ids of their rules.
+func (c CheckedAction) Settings() api.ActionSettings { return c.settings }
+
+// CheckAction checks the settings of an action. It compiles their conditions,
+// which may take a second: no transaction is to be open meanwhile.
+func CheckAction(action string, settings api.ActionSettings) (c CheckedAction, err error) {
 	if err := checkAction(action); err != nil {
-		return settings, false, err
+		return c, err
 	}
-	if checked, err = rules.Check(settings); err != nil {
-		return settings, false, invalid(err.Error())
+	if settings, err = rules.Check(settings); err != nil {
+		return c, invalid(err.Error())
 	}
-	if changed, err = tx.PutActionSettings(action, checked); err != nil || !changed {
-		return checked, false, err
+	return CheckedAction{action, settings}, nil
+}
+
+// SetAction sets an action whole; changed is false when it was so already.
+func SetAction(tx *store.Tx, c CheckedAction, now time.Time) (changed bool, err error) {
+	if changed, err = tx.PutActionSettings(c.action, c.settings); err != nil || !changed {
+		return false, err
 	}
-	return checked, true, tx.Audit(store.AuditEvent{
-		At: now, Kind: store.AuditConfiguration, ActionID: store.ActionID{Action: action},
-		Detail: map[string]any{"what": "action", "settings": checked},
+	return true, tx.Audit(store.AuditEvent{
+		At: now, Kind: store.AuditConfiguration, ActionID: store.ActionID{Action: c.action},
+		Detail: map[string]any{"what": "action", "settings": c.settings},
 	})
+}
+
+// maxChanges is how often ChangeAction begins again.
+const maxChanges = 8
+
+// ChangeAction changes the settings of an action of a tenant. The change is made
+// and checked outside of the transaction that stores it, and again on the new
+// settings if they were changed meanwhile.
+func ChangeAction(ctx context.Context, st *store.Store, tenantID, action string, now time.Time, change func(*api.ActionSettings) error) error {
+	if err := checkAction(action); err != nil {
+		return err
+	}
+	read := func(tx *store.Tx) (api.ActionSettings, error) { return orDefault(tx.ActionSettingsForChange(action)) }
+	for range maxChanges {
+		var before api.ActionSettings
+		err := st.View(ctx, tenantID, func(tx *store.Tx) (err error) {
+			before, err = read(tx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		after := before
+		after.Rules = slices.Clone(before.Rules)
+		if err := change(&after); err != nil {
+			return err
+		}
+		checked, err := CheckAction(action, after)
+		if err != nil {
+			return err
+		}
+		same := false
+		err = st.Update(ctx, tenantID, func(tx *store.Tx) error {
+			// The tenant's row keeps other changes off meanwhile.
+			if _, _, err := tx.Tenant(); err != nil {
+				return err
+			}
+			current, err := read(tx)
+			if same = reflect.DeepEqual(current, before); err != nil || !same {
+				return err
+			}
+			_, err = SetAction(tx, checked, now)
+			return err
+		})
+		if err != nil || same {
+			return err
+		}
+	}
+	return &api.Error{Status: 409, Code: api.CodeInvalidRequest, Description: "The action is being changed by others. Try again."}
 }
 
 func checkAction(action string) error {

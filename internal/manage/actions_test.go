@@ -14,7 +14,7 @@ func TestActionsHaveCodes(t *testing.T) {
 	t.Parallel()
 	for _, action := range []string{"", "a b", "a/b", "\x00", "\xff", strings.Repeat("a", 65)} {
 		// Refused before a transaction is looked at.
-		_, _, set := SetAction(nil, action, api.ActionSettings{DefaultOutcome: api.OutcomeAllow}, time.Time{})
+		_, set := CheckAction(action, api.ActionSettings{DefaultOutcome: api.OutcomeAllow})
 		for _, err := range []error{set, DeleteAction(nil, action, time.Time{})} {
 			var refused *api.Error
 			if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.HasPrefix(refused.Description, "action ") {

@@ -137,21 +137,7 @@ func (p *portal) changeAction(r *http.Request, t store.Tenant, change func(*api.
 	if code, err = actionCode(r); err != nil {
 		return code, err
 	}
-	return code, p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
-		// The tenant's row keeps others off meanwhile.
-		if _, _, err := tx.Tenant(); err != nil {
-			return err
-		}
-		s, err := manage.ActionSettingsForChange(tx, code)
-		if err != nil {
-			return err
-		}
-		if err := change(&s); err != nil {
-			return err
-		}
-		_, _, err = manage.SetAction(tx, code, s, p.Now())
-		return err
-	})
+	return code, manage.ChangeAction(r.Context(), p.Store, t.ID, code, p.Now(), change)
 }
 
 func (p *portal) setOutcome(w http.ResponseWriter, r *http.Request, t store.Tenant) error {

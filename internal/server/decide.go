@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -16,10 +17,13 @@ import (
 
 // A decision is what the rules of an action make of facts.
 type decision struct {
-	facts   facts
-	made    bool
-	outcome api.Outcome
-	rules   []api.Rule // that matched
+	facts facts
+	// needs are the look-ups that the conditions mention; gathered reports that
+	// they are known and the facts read, made that the rules were evaluated.
+	needs          rules.Lookups
+	gathered, made bool
+	outcome        api.Outcome
+	rules          []api.Rule // that matched
 }
 
 // facts are what a decision is made on.
@@ -36,42 +40,25 @@ var errUndecided = errors.New("the rules have not been evaluated on what the dat
 const maxTries = 16
 
 // decide runs fn in a writing transaction with a decision on an action. The
-// rules are evaluated outside of it, so that other writers do not wait for them,
-// on facts that were read before. When fn finds other facts, it keeps them in
-// the decision and fails with errUndecided; the transaction is then undone and
-// tried again.
+// rules are compiled and evaluated outside of it, so that other writers do not
+// wait for them, on facts that were read before. When fn finds other facts, it
+// keeps them in the decision and fails with errUndecided; the transaction is
+// then undone and tried again.
 func (s *server) decide(ctx context.Context, t store.Tenant, in tracked, fn func(*store.Tx, *decision) error) error {
 	settings, err := manage.ReadActionSettings(ctx, s.Store, t.ID, in.id.Action)
 	if err != nil {
 		return err
 	}
 	d := &decision{facts: facts{settings: settings}}
-	if len(settings.Rules) > 0 {
-		if rules.Needs(s.conditions.Compile(settings.Rules)) != (rules.Lookups{}) {
-			// What is looked up changes with every request for the user.
-			release, err := s.turns.take(ctx, userTurn{t.ID, in.id.UserID})
-			if err != nil {
-				return fmt.Errorf("wait for other requests for the user: %w", err)
-			}
-			defer release()
-		}
-		err := s.Store.View(ctx, t.ID, func(tx *store.Tx) error {
-			standing, err := tx.Standing(in.id)
-			if err != nil {
+	release := func() {}
+	defer func() { release() }()
+	for range maxTries {
+		if !d.gathered {
+			release()
+			if release, err = s.begin(ctx, t.ID, in, d); err != nil {
 				return err
 			}
-			if !standing.HasUser {
-				standing.User = store.User{ID: in.id.UserID, Custom: map[string]any{}, CreatedAt: in.at}
-			}
-			describe(&standing.User, in.attr)
-			d.facts, err = s.gather(tx, in, standing)
-			return err
-		})
-		if err != nil {
-			return err
 		}
-	}
-	for range maxTries {
 		if err := s.evaluate(ctx, t.ID, in.id.Action, d); err != nil {
 			return err
 		}
@@ -81,6 +68,61 @@ func (s *server) decide(ctx context.Context, t store.Tenant, in tracked, fn func
 		}
 	}
 	return fmt.Errorf("track: %w, in %d tries", errUndecided, maxTries)
+}
+
+// begin compiles the rules of a decision and gathers its facts. The caller calls
+// release when the decision is made and kept, also after an error.
+func (s *server) begin(ctx context.Context, tenantID string, in tracked, d *decision) (release func(), err error) {
+	release = func() {}
+	rulesOf := d.facts.settings.Rules
+	*d = decision{facts: facts{settings: d.facts.settings}, gathered: true}
+	if len(rulesOf) == 0 {
+		return release, nil
+	}
+	d.needs = rules.Needs(s.conditions.Compile(rulesOf))
+	if d.needs != (rules.Lookups{}) {
+		// What is looked up changes with every request for the user.
+		if release, err = s.turns.take(ctx, userTurn{tenantID, in.id.UserID}); err != nil {
+			return func() {}, fmt.Errorf("wait for other requests for the user: %w", err)
+		}
+	}
+	return release, s.Store.View(ctx, tenantID, func(tx *store.Tx) error {
+		standing, err := tx.Standing(in.id)
+		if err != nil {
+			return err
+		}
+		if !standing.HasUser {
+			standing.User = store.User{ID: in.id.UserID, Custom: map[string]any{}, CreatedAt: in.at}
+		}
+		describe(&standing.User, in.attr)
+		d.facts.input, err = gather(tx, in, standing, d.needs)
+		return err
+	})
+}
+
+// holds reports whether a decision was made on the facts that a transaction
+// finds. If not, it keeps them for another one.
+func (d *decision) holds(tx *store.Tx, in tracked, standing store.Standing) (bool, error) {
+	settings, err := manage.ActionSettings(tx, in.id.Action)
+	if err != nil {
+		return false, err
+	}
+	if !reflect.DeepEqual(settings, d.facts.settings) {
+		*d = decision{facts: facts{settings: settings}}
+		return false, nil
+	}
+	if len(settings.Rules) == 0 {
+		return true, nil
+	}
+	input, err := gather(tx, in, standing, d.needs)
+	if err != nil {
+		return false, err
+	}
+	if reflect.DeepEqual(input, d.facts.input) {
+		return true, nil
+	}
+	d.facts.input, d.made = input, false
+	return false, nil
 }
 
 // The keys of turns.
@@ -135,14 +177,11 @@ func (s *server) evaluate(ctx context.Context, tenantID, action string, d *decis
 	return nil
 }
 
-// gather reads the facts of a decision. What conditions do not mention is not
-// looked up.
-func (s *server) gather(tx *store.Tx, in tracked, standing store.Standing) (f facts, err error) {
-	if f.settings, err = manage.ActionSettings(tx, in.id.Action); err != nil || len(f.settings.Rules) == 0 {
-		return f, err
-	}
+// gather reads what the rules of an action are evaluated on. What conditions do
+// not mention is not looked up.
+func gather(tx *store.Tx, in tracked, standing store.Standing, needs rules.Lookups) (rules.Input, error) {
 	user := standing.User
-	f.input = rules.Input{
+	input := rules.Input{
 		User: rules.User{
 			ID: user.ID, Email: user.Email, EmailVerified: user.EmailVerified,
 			PhoneNumber: user.PhoneNumber, PhoneNumberVerified: user.PhoneNumberVerified,
@@ -154,7 +193,7 @@ func (s *server) gather(tx *store.Tx, in tracked, standing store.Standing) (f fa
 		Device: rules.Device{ID: in.attr.DeviceID, IsNew: true},
 		Custom: in.attr.Custom,
 	}
-	return f, lookUp(tx, &f.input, rules.Needs(s.conditions.Compile(f.settings.Rules)), in)
+	return input, lookUp(tx, &input, needs, in)
 }
 
 // lookUp fills in what takes a query.

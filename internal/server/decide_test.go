@@ -1,10 +1,19 @@
 package server
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
 	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 // rulesOf sets the rules of an action, each as name, condition, outcome.
@@ -151,5 +160,103 @@ func TestEverythingIsAudited(t *testing.T) {
 		if strings.Contains(r.text, s) {
 			t.Error("the audit log holds a secret, a code or a token")
 		}
+	}
+}
+
+// Rules that count are evaluated outside of transactions, and yet see each
+// action that was tracked before: of any number at once, three are let through.
+func TestCountsHoldForTracksAtOnce(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	p.ok(p.manage("PUT", "tenants/t1/actions/pay", `{"defaultOutcome":"ALLOW","rules":[
+		{"name":"many","condition":"counts.actionsLastHour >= 3","outcome":"BLOCK"}]}`))
+	var allowed atomic.Int32
+	var wg sync.WaitGroup
+	for range 24 {
+		wg.Go(func() {
+			if p.track("u1", "pay", "")["state"] == "ALLOW" {
+				allowed.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if got := allowed.Load(); got != 3 {
+		t.Errorf("%d were let through, want 3", got)
+	}
+}
+
+// What a decision was made on may have changed when it is kept: then it is made
+// again.
+func TestADecisionIsMadeOnWhatTheDatabaseHas(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	p.ok(p.api("PATCH", "/v1/users/u1", `{"email":"u1@example.com"}`))
+	p.rulesOf("pay", "ALLOW", [3]string{"r", `user.email == "u1@example.com"`, "BLOCK"})
+	tenant, _, err := p.store.Tenant(t.Context(), "t1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{Config: Config{Store: p.store, Log: slog.New(slog.DiscardHandler), Now: p.clock}}
+	for name, stale := range map[string]func(*decision){
+		"of the user": func(d *decision) { d.facts.input.User.Email, d.outcome = "before@example.com", api.OutcomeAllow },
+		"of the settings": func(d *decision) {
+			d.facts.settings, d.outcome = api.ActionSettings{DefaultOutcome: api.OutcomeAllow, Rules: []api.ActionRule{}}, api.OutcomeAllow
+		},
+	} {
+		in := tracked{id: store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: name}, at: p.clock().UTC()}
+		tries := 0
+		err := s.decide(t.Context(), tenant, in, func(tx *store.Tx, d *decision) error {
+			if tries++; tries == 1 {
+				stale(d)
+			}
+			_, err := track(tx, in, d)
+			return err
+		})
+		if got := p.state("u1", "pay", url.PathEscape(name)); err != nil || tries != 2 || got != "BLOCK" {
+			t.Errorf("facts %s: got %s after %d tries, %v", name, got, tries, err)
+		}
+	}
+	// Facts that never hold are no reason to decide on others.
+	in := tracked{id: store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "never"}, at: p.clock().UTC()}
+	err = s.decide(t.Context(), tenant, in, func(tx *store.Tx, d *decision) error {
+		d.facts.input.User.Email = "before@example.com"
+		_, err := track(tx, in, d)
+		return err
+	})
+	if !errors.Is(err, errUndecided) {
+		t.Errorf("got %v", err)
+	}
+	p.fails(p.api("GET", "/v1/users/u1/actions/pay/never", ""), 404, "not_found")
+}
+
+func TestTurnsAdmitOneAtATime(t *testing.T) {
+	t.Parallel()
+	var all turns
+	release, err := all.take(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := all.take(t.Context(), "b") // another key waits for no one
+	if err != nil {
+		t.Fatal(err)
+	}
+	other()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := all.take(gone, "a"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	admitted := make(chan struct{})
+	go func() {
+		defer close(admitted)
+		if next, err := all.take(t.Context(), "a"); err == nil {
+			next()
+		}
+	}()
+	release()
+	release() // does nothing
+	<-admitted
+	if len(all.held) != 0 {
+		t.Errorf("%d keys are kept", len(all.held))
 	}
 }

@@ -20,7 +20,7 @@ func (s *server) managementRoutes() map[string]map[string]endpoint {
 		managementPrefix + "tenants/{tenantId}/secrets":                                   {"GET": s.managed(s.listSecrets), "POST": s.managed(s.createSecret)},
 		managementPrefix + "tenants/{tenantId}/secrets/{id}":                              {"DELETE": s.managed(s.revokeSecret)},
 		managementPrefix + "tenants/{tenantId}/actions":                                   {"GET": s.managed(s.listActionSettings)},
-		managementPrefix + "tenants/{tenantId}/actions/{action}":                          {"GET": s.managed(s.getActionSettings), "PUT": s.managed(s.putActionSettings), "DELETE": s.managed(s.deleteActionSettings)},
+		managementPrefix + "tenants/{tenantId}/actions/{action}":                          {"GET": s.managed(s.getActionSettings), "PUT": s.putActionSettings, "DELETE": s.managed(s.deleteActionSettings)},
 		managementPrefix + "tenants/{tenantId}/audit":                                     {"GET": s.managed(s.listAudit)},
 		managementPrefix + "tenants/{tenantId}/users/{userId}/authenticators/{id}/unlock": {"POST": s.managed(s.unlockAuthenticator)},
 		managementPrefix + "tenants/{tenantId}/users/{userId}/tokens":                     {"DELETE": s.managed(s.endManagedTokens)},
@@ -184,7 +184,7 @@ func (s *server) getActionSettings(r *http.Request, tx *store.Tx) (any, error) {
 
 // putActionSettings answers PUT
 // /v1/management/tenants/{tenantId}/actions/{action}: it sets the action whole.
-func (s *server) putActionSettings(r *http.Request, tx *store.Tx) (any, error) {
+func (s *server) putActionSettings(r *http.Request) (any, error) {
 	action, err := pathAction(r)
 	if err != nil {
 		return nil, err
@@ -193,8 +193,14 @@ func (s *server) putActionSettings(r *http.Request, tx *store.Tx) (any, error) {
 	if err := readJSON(r, &settings); err != nil {
 		return nil, err
 	}
-	settings, _, err = manage.SetAction(tx, action, settings, s.Now())
-	return settings, err
+	checked, err := manage.CheckAction(action, settings)
+	if err != nil {
+		return nil, err
+	}
+	return s.managed(func(_ *http.Request, tx *store.Tx) (any, error) {
+		_, err := manage.SetAction(tx, checked, s.Now())
+		return checked.Settings(), err
+	})(r)
 }
 
 // deleteActionSettings answers DELETE

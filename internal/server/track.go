@@ -3,7 +3,6 @@ package server
 import (
 	"net/http"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -81,7 +80,7 @@ func (s *server) trackAction(r *http.Request) (any, error) {
 	}
 	var standing store.Standing
 	err = s.decide(r.Context(), t, in, func(tx *store.Tx, d *decision) (err error) {
-		standing, err = s.track(tx, in, d)
+		standing, err = track(tx, in, d)
 		return err
 	})
 	if err != nil {
@@ -94,7 +93,7 @@ func (s *server) trackAction(r *http.Request) (any, error) {
 // the action with the decision on it. A known key names the stored action: no
 // state is ever reset, and of concurrent first tracks one makes it. But an action
 // of a deleted user of the same id is another one, and begins anew.
-func (s *server) track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
+func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
 	standing, err := tx.EnsureStanding(in.id, in.at)
 	if err != nil {
 		return standing, err
@@ -102,12 +101,11 @@ func (s *server) track(tx *store.Tx, in tracked, d *decision) (store.Standing, e
 	described := describe(&standing.User, in.attr)
 	known := standing.HasAction && mfa.Current(standing.Action, standing.User)
 	if !known {
-		now, err := s.gather(tx, in, standing)
+		holds, err := d.holds(tx, in, standing)
 		if err != nil {
 			return standing, err
 		}
-		if !reflect.DeepEqual(d.facts, now) {
-			*d = decision{facts: now}
+		if !holds {
 			return standing, errUndecided
 		}
 	}
