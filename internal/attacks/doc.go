@@ -17,15 +17,19 @@
 //   - An action that was decided against the user is reopened by an enrollment:
 //     TestRefusedActionsTakeNoEnrollment, TestAReviewedActionTakesEnrollmentsOnly
 //   - An action is tracked again under a known idempotency key:
-//     TestTrackingAgainResetsNothing, TestAnActionOfAnEarlierUserNeverValidates
+//     TestTrackingAgainResetsNothing, TestAnActionOfAnEarlierUserNeverValidates,
+//     TestANewcomerTrackedAgainIsChallenged, TestASuccessEndsWithItsTokens
+//   - The webhook consents to what was changed meanwhile: TestAConsentDoesNotOutliveAnUpdate
+//   - A deleted user's devices are known: TestADeviceOfAnEarlierUserIsNew
 //   - Tokens outlive what earned them: TestTokensEndWithTheirAuthenticator,
 //     TestTokensEndWithTheirUser, TestExpiredTokensDoNothing, TestSigningKeysEnd
 //   - Tokens are forged, widened or taken to another tenant:
 //     TestForgedTokensAreRefused, TestATokenIsNeverWidened,
+//     TestAnExchangedTokenNamesAScopeOnce,
 //     TestTokensOfAnotherTenantAreRefused, TestTokensOfAnotherUserOpenNothing,
 //     TestTheAudienceIsAString
 //   - A code is guessed, used twice or valid for too long:
-//     TestACodeCountsOnce, TestGuessingCodesIsLimited, TestAuthenticatorsAreCounted,
+//     TestACodeCountsOnce, TestGuessingCodesIsLimited, TestAnAbandonedGuessCounts, TestAuthenticatorsAreCounted,
 //     TestImportedPeriodsAreBounded
 //   - Factors that cannot be challenged: TestUsersOfOtherFactorsNeedTheScope
 //   - A rule that fails hides a stricter one: TestAFailingRuleHidesNoStricterOne,
@@ -42,6 +46,7 @@
 //     TestDevIsNotForHTTPS, TestHTTPSIsKept
 //   - The files of the database: TestFilesAreTightened, TestDeletedSecretsAreGone,
 //     TestWebhookURLsAreSealed
-//   - Malformed HTTP: TestARawPercentIsAnsweredInJSON, TestABodyThatNeverEndsIsAnswered
+//   - Malformed HTTP: TestARawPercentIsAnsweredInJSON, TestABodyThatNeverEndsIsAnswered,
+//     TestABodyThatIsNotReadIsAnswered
 //   - Paths of the hosted API: TestPathsThatAreNotHereAreNamed, TestUsersCarryTheirID
 package attacks
