@@ -41,7 +41,8 @@
 //   - Custom data that changes or grows: TestCustomLists, TestCustomDataIsBounded,
 //     TestLargeNumbersAreNotChanged
 //   - Keys are guessed: TestShortKeysDoNotStart, TestGuessingKeysIsLimited
-//   - A page of another site uses a key: TestCrossSiteCallsAreRefused
+//   - A page of another site uses a key: TestCrossSiteCallsAreRefused,
+//     TestCrossSiteFloodsAreLimited, TestFloodsOfFilesDoNotFillTheLog
 //   - The portal or the server in the clear: TestThePortalNeedsHTTPS,
 //     TestDevIsNotForHTTPS, TestHTTPSIsKept
 //   - The files of the database: TestFilesAreTightened, TestDeletedSecretsAreGone,
