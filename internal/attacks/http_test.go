@@ -203,3 +203,22 @@ func TestUsersCarryTheirID(t *testing.T) {
 		}
 	}
 }
+
+// Not all requests are read to their end before they are answered.
+func TestABodyThatIsNotReadIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	u := s.enrolledUser()
+	tr := u.track("signIn", "")
+	for _, request := range []string{
+		"POST /v1/validate HTTP/1.1\r\nAuthorization: " + basic("wrong"),
+		"POST /v1/client/verify/totp HTTP/1.1\r\nAuthorization: Bearer wrong",
+		"POST /v1/client/user-authenticators/totp HTTP/1.1\r\nAuthorization: Bearer " + tr.token,
+		"POST /v1/no-such-path HTTP/1.1\r\nAuthorization: " + basic(secretKey),
+	} {
+		r, took := s.raw(request + "\r\nHost: x\r\nContent-Length: 40\r\n\r\n{")
+		if took > 5*time.Second || r.status < 400 || r.status >= 500 {
+			t.Errorf("%s: got %d after %v, want a refusal within 5 s", r.what, r.status, took)
+		}
+	}
+}

@@ -213,3 +213,32 @@ func TestCrossSiteCallsAreRefused(t *testing.T) {
 		t.Errorf("an allowed page: got Access-Control-Allow-Origin %q", got)
 	}
 }
+
+// What is refused before a key is looked at counts too, or it fills the log.
+func TestCrossSiteFloodsAreLimited(t *testing.T) {
+	t.Parallel()
+	s := start(t, "-rate-limit", "1")
+	limited := false
+	for range 30 {
+		limited = limited || s.do("GET", "/v1/users/u", "", "", "Sec-Fetch-Site", "cross-site").status == http.StatusTooManyRequests
+	}
+	if !limited {
+		t.Error("30 requests from pages of other sites at a limit of 10 at once: got no 429")
+	}
+	if got := strings.Count(s.log.String(), `"status":403`); got > 15 {
+		t.Errorf("got %d lines in the log, want at most those within the limit", got)
+	}
+}
+
+// A page's files are not limited, since a browser asks for many at once, and so
+// must not write a line each.
+func TestFloodsOfFilesDoNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	s := start(t, "-rate-limit", "1")
+	for i := range 100 {
+		s.do("GET", fmt.Sprint("/assets/no-such-file-", i), "", "").is(http.StatusNotFound)
+	}
+	if got := strings.Count(s.log.String(), "/assets/"); got > 50 {
+		t.Errorf("100 requests for files at a limit of 10 at once: got %d lines in the log", got)
+	}
+}

@@ -414,7 +414,8 @@ func TestCustomDataIsBounded(t *testing.T) {
 func TestLargeNumbersAreNotChanged(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for _, number := range []string{"9007199254740993", "-9007199254740993", "18446744073709551616", "1234567890123456789", "1e400"} {
+	for _, number := range []string{"9007199254740993", "-9007199254740993", "18446744073709551616", "1234567890123456789", "1e400",
+		"9007199254740993.0", "9007199254740993e0", "900719925474099.3e1"} {
 		for _, custom := range []string{`{"id":` + number + `}`, `{"ids":[1,` + number + `]}`} {
 			for _, r := range s.onBoth(custom) {
 				r.refused(http.StatusBadRequest, "invalid_request").says("custom")

@@ -245,6 +245,16 @@ func TestATokenIsNeverWidened(t *testing.T) {
 	full.enroll().ok()
 }
 
+func TestAnExchangedTokenNamesAScopeOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	p := s.enrolledUser().track("signIn", "")
+	r := p.exchange(strings.Repeat("read:authenticators ", 1000)).ok()
+	if got := s.page(r.object["accessToken"].(string)).scope(); got != "read:authenticators" {
+		t.Errorf("got a scope of %d bytes, want read:authenticators", len(got))
+	}
+}
+
 func TestTokensOfAnotherTenantAreRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
