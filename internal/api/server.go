@@ -41,8 +41,8 @@ type Attributes struct {
 	// Scope adds rights to the token: Scope values with spaces between them.
 	Scope string `json:"scope,omitempty"`
 	// Custom holds strings, numbers, booleans and lists of these for rules: at
-	// most 256 keys and 64 KiB of JSON. A whole number of 2^53 or more is
-	// refused; send it as a string.
+	// most 256 keys and 64 KiB of JSON. A number of 2^53 or more is refused;
+	// send it as a string.
 	Custom map[string]any `json:"custom,omitempty"`
 }
 

@@ -592,6 +592,7 @@ func (w *world) remove() (string, error) {
 		return what, err
 	}
 	w.gone(k.user, id)
+	k.user.actions[k.action].epoch = k.user.epoch // the user's own doing
 	next := *k
 	next.text, _ = r.object["accessToken"].(string)
 	next.epoch = k.user.epoch
@@ -745,15 +746,12 @@ func (w *world) patch() (string, error) {
 	t := w.anyTenant()
 	u, name, state := w.anyUser(t), w.anyAction(), pick(w, append([]string{challengeRequired, challengeRequired, allow, allow, reviewSucceeded, reviewSucceeded}, allStates...))
 	a := u.actions[name]
-	if a != nil && a.newcomer && state == allow {
-		state = block // whether ALLOW is then the backend's word is not decided
-	}
 	w.note("patch %s %s %s to %s", t.id, u.id, name, state)
 	r := w.backend(t, "PATCH", "/users/"+u.id+"/actions/"+name.code+"/"+name.key, `{"state":"`+state+`"}`)
 	if a == nil {
 		return outcome("patch", r, []int{404})
 	}
-	a.patch(state)
+	a.patch(state, u.epoch)
 	what, err := outcome("patch", r, nil)
 	if err == nil && r.object["state"] != state {
 		err = disagree(r, state)

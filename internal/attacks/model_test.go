@@ -102,6 +102,8 @@ type actionName struct{ code, key string }
 type modelAction struct {
 	state       string
 	incarnation int // of the user
+	// epoch is that of the user's tokens when the action came to its state.
+	epoch int
 	// newcomer: it is ALLOW only because the user was not enrolled.
 	newcomer bool
 	// proved: a right code of the user was given, or the user had no factor to
@@ -181,14 +183,18 @@ func (u *modelUser) delete(actions bool) {
 }
 
 // track returns the action after a track: the stored one if the idempotency key
-// is known to this user.
+// is known to this user and nothing that its state rested on has ended.
 func (t *modelTenant) track(u *modelUser, name actionName) *modelAction {
 	u.ensure()
+	outcome := t.outcomes[name.code]
 	if a := u.actions[name]; a != nil && a.incarnation == u.incarnation {
-		return a
+		if !(a.newcomer && a.state == allow && len(u.verified()) > 0) && !(a.state == challengeSucceeded && a.epoch != u.epoch) {
+			return a
+		}
+		outcome = "CHALLENGE" // what the state rested on has ended
 	}
-	a := &modelAction{incarnation: u.incarnation}
-	switch t.outcomes[name.code] {
+	a := &modelAction{incarnation: u.incarnation, epoch: u.epoch}
+	switch outcome {
 	case "ALLOW":
 		a.state, a.word = allow, true
 	case "BLOCK":
@@ -205,8 +211,8 @@ func (t *modelTenant) track(u *modelUser, name actionName) *modelAction {
 }
 
 // patch moves an action by the word of the backend.
-func (a *modelAction) patch(state string) {
-	a.state, a.newcomer = state, false
+func (a *modelAction) patch(state string, epoch int) {
+	a.state, a.newcomer, a.epoch = state, false, epoch
 	a.proved = state == challengeSucceeded
 	a.word = a.proved || state == allow || state == reviewSucceeded
 }
@@ -369,7 +375,7 @@ func (k *modelToken) accept(a *modelAuthenticator, step int64) (v modelVerdict, 
 	}
 	a.lastStep, a.inARow, a.failures, a.verified = step, 0, nil, true
 	if action.state == allow || action.state == challengeRequired {
-		action.state = challengeSucceeded
+		action.state, action.epoch = challengeSucceeded, u.epoch
 	}
 	if action.state == challengeSucceeded && !action.proved {
 		violation = "an enrolled user's action is CHALLENGE_SUCCEEDED without a code and without the backend's word"

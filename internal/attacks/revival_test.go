@@ -175,7 +175,6 @@ func TestAnAbandonedGuessCounts(t *testing.T) {
 	if _, err := held.ExecContext(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(300 * time.Millisecond)
 	if got := tr.verify(u.code()).object["failureReason"]; got != "MAX_ATTEMPTS_EXCEEDED" {
 		t.Errorf("after a wrong code whose client has gone, with one failure allowed: got %v, want MAX_ATTEMPTS_EXCEEDED", got)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/token"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
@@ -175,6 +176,22 @@ func Remove(tx *store.Tx, t store.Tenant, userID, authenticatorID, by string, no
 		At: now, Kind: store.AuditAuthenticatorDeleted, ActionID: store.ActionID{UserID: userID},
 		Detail: map[string]any{"userAuthenticatorId": authenticatorID, "by": by},
 	})
+}
+
+// RemoveOwn is Remove by the user with a token, which is void then. It returns
+// the claims of the token that takes its place, and takes the token's action
+// along: what completed it is the user's own doing.
+func (s Subject) RemoveOwn(tx *store.Tx, authenticatorID string, now time.Time) (token.Claims, error) {
+	if err := s.MayRemove(); err != nil {
+		return token.Claims{}, err
+	}
+	epoch, err := Remove(tx, s.Tenant, s.User.ID, authenticatorID, ByUser, now)
+	if err != nil {
+		return token.Claims{}, err
+	}
+	claims := s.Claims
+	claims.Epoch = epoch
+	return claims, tx.CarryAction(s.Action.ActionID, epoch)
 }
 
 // created tells the tenant's webhook of an enrollment that was completed.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 // An event is what can happen to an action.
@@ -86,6 +87,20 @@ func next(from api.State, on event) (to api.State, ok bool) {
 func takes(state api.State, on event) bool {
 	_, ok := next(state, on)
 	return ok
+}
+
+// TrackedAgain is what becomes of a known action that is tracked again: nothing
+// (wire contract, section 11, row 6), unless what its state rests on has ended.
+// A newcomer's ALLOW rests on there being no factor, and a success on tokens of
+// the user that were not ended since. Such an action begins anew, with the
+// challenge.
+func TrackedAgain(a store.Action, u store.User, f Factors) (again store.Action, changed bool) {
+	if !(a.State == api.StateAllow && !settled(a, f)) && !(Succeeded(a) && a.Epoch != u.Epoch) {
+		return a, false
+	}
+	a.State, a.Newcomer = TrackedState(api.OutcomeChallenge, f)
+	a.Epoch, a.VerificationMethod, a.AuthenticatorID = u.Epoch, "", ""
+	return a, true
 }
 
 // TrackedState is the state in which an action begins. A user without a factor

@@ -50,7 +50,7 @@ func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authentica
 	if to, _ := next(s.Action.State, on); to != s.Action.State {
 		if s.Tenant.WebhookURL != "" {
 			consent = &Consent{Subject: s, Authenticator: a, VerifiedAt: now, on: on}
-		} else if err := tx.CompleteAction(s.Action.ActionID, s.Action.State, a.ID, now); err != nil {
+		} else if err := tx.CompleteAction(s.Action.ActionID, s.Action.State, a.ID, s.User.Epoch, now); err != nil {
 			return api.VerifyTOTPResponse{}, nil, err
 		}
 	}
@@ -100,20 +100,20 @@ func (c Consent) Question() api.ActionVerify {
 	}
 }
 
-// Complete moves the action, if it still can, in a transaction after the
-// webhook's consent. It fails with store.ErrActionMoved, here or at the end of
-// the transaction, when the action was changed meanwhile.
+// Complete moves the action in a transaction after the webhook's consent. It
+// fails with store.ErrActionMoved, here or at the end of the transaction, when
+// the action is not as it was when the webhook was asked.
 func (c Consent) Complete(tx *store.Tx, now time.Time) error {
 	s, err := LockSubject(tx, c.Subject.Tenant, c.Subject.Claims)
 	if err != nil {
 		return err
 	}
-	to, ok := next(s.Action.State, c.on)
-	switch {
-	case !ok:
-		return notVerifiable(s.Action.State)
-	case to == s.Action.State:
+	asked := c.Subject.Action
+	switch to, _ := next(asked.State, c.on); {
+	case s.Action.State == to: // by another right code
 		return nil
+	case s.Action.State != asked.State || !s.Action.StateUpdatedAt.Equal(asked.StateUpdatedAt):
+		return store.ErrActionMoved
 	}
-	return tx.CompleteAction(s.Action.ActionID, s.Action.State, c.Authenticator.ID, now)
+	return tx.CompleteAction(s.Action.ActionID, s.Action.State, c.Authenticator.ID, s.User.Epoch, now)
 }

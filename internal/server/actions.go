@@ -57,11 +57,12 @@ func (s *server) updateAction(r *http.Request) (any, error) {
 	var a store.Action
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		// A user that does not exist any more keeps its actions, and needs no lock.
-		if _, _, err := tx.LockUser(id.UserID); err != nil {
+		user, _, err := tx.LockUser(id.UserID)
+		if err != nil {
 			return err
 		}
 		now := s.Now()
-		moved, err := tx.SetState(id, in.State, now)
+		moved, err := tx.SetState(id, in.State, user.Epoch, now)
 		if err != nil {
 			return err
 		}

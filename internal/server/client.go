@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -54,11 +55,8 @@ func (s *server) removeClientUserAuthenticator(r *http.Request) (any, error) {
 	}
 	out := api.RemovedResponse{Success: true}
 	err = s.updateSubject(r, func(tx *store.Tx, subject mfa.Subject) error {
-		if err := subject.MayRemove(); err != nil {
-			return err
-		}
-		next := subject.Claims
-		if next.Epoch, err = mfa.Remove(tx, subject.Tenant, subject.User.ID, id, mfa.ByUser, s.Now()); err != nil {
+		next, err := subject.RemoveOwn(tx, id, s.Now())
+		if err != nil {
 			return err
 		}
 		// Before the commit: the page must not be left without a token.
@@ -80,6 +78,8 @@ func (s *server) narrowToken(r *http.Request) (any, error) {
 		return nil, err
 	}
 	scopes := strings.Fields(in.Scope)
+	slices.Sort(scopes)
+	scopes = slices.Compact(scopes)
 	if len(scopes) == 0 {
 		return nil, api.InvalidRequest("scope is required: some of the token's scopes, with spaces between them.")
 	}

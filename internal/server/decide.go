@@ -193,14 +193,14 @@ func gather(tx *store.Tx, in tracked, standing store.Standing, needs rules.Looku
 		Device: rules.Device{ID: in.attr.DeviceID, IsNew: true},
 		Custom: in.attr.Custom,
 	}
-	return input, lookUp(tx, &input, needs, in)
+	return input, lookUp(tx, &input, needs, in, user.Incarnation)
 }
 
 // lookUp fills in what takes a query.
-func lookUp(tx *store.Tx, in *rules.Input, need rules.Lookups, t tracked) (err error) {
+func lookUp(tx *store.Tx, in *rules.Input, need rules.Lookups, t tracked, incarnation string) (err error) {
 	user := t.id.UserID
 	if need.DeviceIsNew && t.attr.DeviceID != "" {
-		known, err := tx.DeviceKnown(user, t.attr.DeviceID)
+		known, err := tx.DeviceKnown(user, incarnation, t.attr.DeviceID)
 		if err != nil {
 			return err
 		}

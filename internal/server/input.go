@@ -58,6 +58,9 @@ func decodeJSON(b []byte, v any) error {
 	if text[0] != '{' {
 		return api.InvalidRequest("The request body must be a JSON object.")
 	}
+	if !utf8.Valid(b) { // the decoder would make different texts one
+		return api.InvalidRequest("The request body is not UTF-8.")
+	}
 	// A number of custom data stays as it was written until it is checked.
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
@@ -253,8 +256,8 @@ const (
 	// bytes of its JSON.
 	maxCustomKeys = 256
 	maxCustomSize = 64 << 10
-	// maxWhole is the largest whole number that a double holds with all those
-	// below it (RFC 8259, section 6).
+	// maxWhole is where the numbers begin of which doubles hold some and not the
+	// ones between them (RFC 8259, section 6).
 	maxWhole = 1 << 53
 )
 
@@ -299,8 +302,8 @@ func customValue(key string, value any) (any, error) {
 		if err != nil {
 			return nil, api.InvalidRequest(fmt.Sprintf("custom: the number %.64q is too large for a double.", key))
 		}
-		if !strings.ContainsAny(v.String(), ".eE") && math.Abs(f) >= maxWhole {
-			return nil, api.InvalidRequest(fmt.Sprintf("custom: the whole number %.64q is 2^53 or larger, where doubles are not exact; send it as a string.", key))
+		if math.Abs(f) >= maxWhole {
+			return nil, api.InvalidRequest(fmt.Sprintf("custom: the number %.64q is 2^53 or larger, where doubles are not exact; send it as a string.", key))
 		}
 		return f, nil
 	}

@@ -73,6 +73,10 @@ const (
 func (s *server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body := &boundedBody{ReadCloser: r.Body, connection: http.NewResponseController(w), end: time.Now().Add(bodyTime)}
+		if r.ContentLength != 0 {
+			// What the handler does not read, net/http does before it answers.
+			body.wait()
+		}
 		r.Body = http.MaxBytesReader(w, body, maxBody)
 		next.ServeHTTP(w, r)
 	})
@@ -85,13 +89,18 @@ type boundedBody struct {
 	end        time.Time
 }
 
-func (b *boundedBody) Read(p []byte) (int, error) {
+// wait gives the client bodyPause for the next part of the body.
+func (b *boundedBody) wait() {
 	deadline := time.Now().Add(bodyPause)
 	if deadline.After(b.end) {
 		deadline = b.end
 	}
 	// A connection without deadlines, such as a test's, has no pauses either.
 	_ = b.connection.SetReadDeadline(deadline)
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	b.wait()
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
 		// From here on the connection is read to notice that the client goes.
@@ -102,12 +111,15 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 
 // paged lets the pages answer their own paths, within the limit of an address.
 // Their files cost nothing, and a browser asks for many at once: they are not
-// limited. Unknown paths fall through to the API, whose callers expect JSON.
+// limited, but over a limit of their own not logged. Unknown paths fall through to the API, whose callers expect JSON.
 func (s *server) paged(next http.Handler) http.Handler {
 	pages, files := mux(s.Pages), mux(s.Files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := files.Handler(r); pattern != "" {
 			named(r, pattern)
+			if d, _ := s.files.wait(s.client(r)); d > 0 {
+				unlogged(r)
+			}
 			files.ServeHTTP(w, r)
 			return
 		}
@@ -200,6 +212,9 @@ func (s *server) sameSite(next http.Handler) http.Handler {
 		if realmOf(r.URL.Path).forBackends() && !isPreflight(r) {
 			site := r.Header.Get("Sec-Fetch-Site")
 			if site != "" && site != "same-origin" && site != "none" || crossOrigin.Check(r) != nil {
+				if s.overLimit(s.limiter, w, r) {
+					return
+				}
 				s.writeError(w, r, api.Forbidden("The Server API and the management API do not take requests from pages of other sites. Call them from a backend."))
 				return
 			}
@@ -245,7 +260,8 @@ func (s *server) allowOrigin(r *http.Request, origin string) (bool, []string) {
 // authenticated lets a request pass with the credentials of its path's realm.
 // Guessing at keys is limited by address, apart from the client API, which was
 // limited before: over the limit nothing is compared, so that a guess that is
-// right is refused like the others.
+// right is refused like the others. A request without a key guesses nothing, and
+// counts like those to other paths.
 func (s *server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		of := realmOf(r.URL.Path)
@@ -267,7 +283,13 @@ func (s *server) authenticated(next http.Handler) http.Handler {
 		var refused *api.Error
 		if errors.As(err, &refused) {
 			if of.forBackends() {
-				s.keyRefused(r, of)
+				if r.Header.Get("Authorization") == "" { // nothing was guessed
+					if s.overLimit(s.limiter, w, r) {
+						return
+					}
+				} else {
+					s.keyRefused(r, of)
+				}
 			}
 			w.Header().Set("WWW-Authenticate", of.challenge())
 		}

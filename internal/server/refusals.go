@@ -34,6 +34,10 @@ func (s *server) keyRefused(r *http.Request, of realm) {
 	}
 }
 
+// maxRefusals is how many lines about wrong keys the audit log gets a minute; the
+// metrics count on.
+const maxRefusals = 10
+
 // A refusal is what wrong keys are counted by.
 type refusal struct {
 	realm   realm
@@ -43,7 +47,7 @@ type refusal struct {
 // refusals coalesces wrong keys: the first of an address is told at once, those
 // that follow within a minute are told together with the next one after it. So
 // a stranger writes to the audit log once a minute and address, and at most
-// maxTold times a minute in all. The zero value is ready.
+// maxRefusals times a minute in all. The zero value is ready.
 type refusals struct {
 	mu    sync.Mutex
 	since map[refusal]*refused
@@ -67,20 +71,20 @@ func (r *refusals) add(of refusal, now time.Time) (keys int) {
 				delete(r.since, key)
 			}
 		}
-		if r.since == nil || len(r.since) > maxTold*maxTold {
+		if r.since == nil || len(r.since) > 1000 {
 			r.since = map[refusal]*refused{}
 		}
 	}
 	f := r.since[of]
 	if f == nil {
-		if r.told >= maxTold {
+		if r.told >= maxRefusals {
 			return 0
 		}
 		f = &refused{}
 		r.since[of] = f
 	}
 	f.keys++
-	if now.Sub(f.told) < generation || r.told >= maxTold {
+	if now.Sub(f.told) < generation || r.told >= maxRefusals {
 		return 0
 	}
 	keys, f.keys, f.told = f.keys, 0, now

@@ -81,6 +81,8 @@ type server struct {
 	limiter *limiter
 	// preflights has a limit of its own, or a page would count double.
 	preflights *limiter
+	// files limits how many requests for files are logged.
+	files *limiter
 	// wrongKeys limits guessing at keys; refusals coalesces what is told of it.
 	wrongKeys  *limiter
 	refusals   refusals
@@ -99,7 +101,7 @@ func New(c Config) http.Handler {
 	}
 	s := &server{
 		Config: c, sender: webhook.NewSender(c.VerifyTimeout),
-		limiter: newLimiter(c.RateLimit, c.Now), preflights: newLimiter(c.RateLimit, c.Now), wrongKeys: newLimiter(c.RateLimit, c.Now),
+		limiter: newLimiter(c.RateLimit, c.Now), preflights: newLimiter(c.RateLimit, c.Now), wrongKeys: newLimiter(c.RateLimit, c.Now), files: newLimiter(c.RateLimit, c.Now),
 		metrics: newMetrics(c.Metrics),
 	}
 	return s.handler()

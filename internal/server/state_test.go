@@ -119,8 +119,16 @@ func TestStateMachine(t *testing.T) {
 				p.t.Errorf("got %v", got)
 			}
 		}, "ALLOW"},
-		{"section 11, row 6: track again", func(p *peer) {
+		{"section 11, row 6: track a newcomer again who has enrolled since", func(p *peer) {
 			p.track("u1", "signIn", key) // not enrolled: ALLOW
+			p.enrolled("u1")
+			if got := p.track("u1", "signIn", key); got["state"] != "CHALLENGE_REQUIRED" || got["isEnrolled"] != true {
+				p.t.Errorf("got %v", got)
+			}
+		}, "CHALLENGE_REQUIRED"},
+		{"section 11, row 6: track again what the backend allowed", func(p *peer) {
+			p.track("u1", "signIn", key)
+			p.put("u1", "signIn", "k", "ALLOW")
 			p.enrolled("u1")
 			if got := p.track("u1", "signIn", key); got["state"] != "ALLOW" || got["isEnrolled"] != true {
 				p.t.Errorf("got %v", got)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -42,6 +43,11 @@ func (s *server) readTracked(r *http.Request) (in tracked, err error) {
 	}
 	if in.id.IdempotencyKey = attr.IdempotencyKey; in.id.IdempotencyKey == "" {
 		in.id.IdempotencyKey = uuid.NewString()
+	}
+	if strings.ContainsRune(attr.IdempotencyKey, utf8.RuneError) {
+		// The decoder puts it in the place of half a surrogate pair, so that
+		// different keys would be one.
+		return in, api.InvalidRequest("idempotencyKey must be valid Unicode.")
 	}
 	if _, err := identifier("idempotencyKey", in.id.IdempotencyKey); err != nil {
 		return in, err
@@ -90,9 +96,9 @@ func (s *server) trackAction(r *http.Request) (any, error) {
 }
 
 // track stores the user's attributes and, unless its idempotency key is known,
-// the action with the decision on it. A known key names the stored action: no
-// state is ever reset, and of concurrent first tracks one makes it. But an action
-// of a deleted user of the same id is another one, and begins anew.
+// the action with the decision on it. A known key names the stored action, and
+// of concurrent first tracks one makes it; see mfa.TrackedAgain. But an action of
+// a deleted user of the same id is another one, and begins anew.
 func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
 	standing, err := tx.EnsureStanding(in.id, in.at)
 	if err != nil {
@@ -115,7 +121,18 @@ func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
 		}
 	}
 	if known {
-		return standing, nil
+		again, changed := mfa.TrackedAgain(standing.Action, standing.User, mfa.FactorsOf(standing.Authenticators))
+		if !changed {
+			return standing, nil
+		}
+		again.StateUpdatedAt = in.at
+		standing.Action = again
+		if err := tx.ReopenAction(again, in.at); err != nil {
+			return standing, err
+		}
+		return standing, tx.Audit(store.AuditEvent{
+			At: in.at, Kind: store.AuditActionUpdated, ActionID: in.id, Detail: map[string]any{"state": again.State, "by": "track"},
+		})
 	}
 	if standing.HasAction {
 		if err := tx.DeleteAction(in.id); err != nil {
@@ -126,7 +143,7 @@ func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
 		ActionID: in.id, CreatedAt: in.at, StateUpdatedAt: in.at,
 		IPAddress: in.attr.IPAddress, UserAgent: in.attr.UserAgent, DeviceID: in.attr.DeviceID,
 		RedirectURL: in.attr.RedirectURL, Custom: in.attr.Custom,
-		Outcome: d.outcome, Rules: d.rules, Incarnation: standing.User.Incarnation,
+		Outcome: d.outcome, Rules: d.rules, Incarnation: standing.User.Incarnation, Epoch: standing.User.Epoch,
 	}
 	a.State, a.Newcomer = mfa.TrackedState(a.Outcome, mfa.FactorsOf(standing.Authenticators))
 	standing.Action, standing.HasAction = a, true

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -22,6 +23,10 @@ func (s *server) verifyTOTP(r *http.Request) (any, error) {
 		return nil, api.InvalidRequest("verificationCode is required and must be a string.")
 	}
 	code := strings.Trim(*in.VerificationCode, " ")
+	// A guess counts, also if its client does not wait for the answer.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), settling)
+	defer cancel()
+	r = r.WithContext(ctx)
 	// One transaction reads, judges and writes. Only where a webhook has to
 	// consent, a second one moves the action.
 	var out api.VerifyTOTPResponse

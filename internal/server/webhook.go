@@ -12,7 +12,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
-// settling bounds the second transaction of a verification.
+// settling bounds each transaction of a verification.
 const settling = 10 * time.Second
 
 // consentOf names how a webhook was asked: "consented", "refused" by its status,

@@ -34,6 +34,8 @@ type Action struct {
 	Rules   []api.Rule
 	// Incarnation is that of the user that the action was tracked for.
 	Incarnation string
+	// Epoch is that of the user's tokens when the action came to its state.
+	Epoch int64
 	// Newcomer reports that the state is ALLOW, instead of CHALLENGE_REQUIRED,
 	// only because the user was not enrolled. A state that the backend sets
 	// stands by itself.
@@ -41,13 +43,13 @@ type Action struct {
 }
 
 const actionColumns = `user_id, action, idempotency_key, state, created_at, state_updated_at,
-	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, newcomer`
+	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer`
 
 func scanAction(row interface{ Scan(...any) error }) (a Action, err error) {
 	var created, updated int64
 	var custom, rules string
 	err = row.Scan(&a.UserID, &a.Action, &a.IdempotencyKey, &a.State, &created, &updated,
-		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom, &a.Outcome, &rules, &a.Incarnation, &a.Newcomer)
+		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom, &a.Outcome, &rules, &a.Incarnation, &a.Epoch, &a.Newcomer)
 	if err != nil {
 		return Action{}, err
 	}
@@ -135,10 +137,10 @@ func (t *Tx) InsertAction(a Action) error {
 	}
 	err = t.later(write{query: `
 		INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, created_at, state_updated_at,
-			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, newcomer)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		args: []any{t.tenant, a.UserID, a.Action, a.IdempotencyKey, a.State, millis(a.CreatedAt), millis(a.StateUpdatedAt),
-			a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules), a.Incarnation, a.Newcomer}})
+			a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules), a.Incarnation, a.Epoch, a.Newcomer}})
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
@@ -149,13 +151,14 @@ func (t *Tx) InsertAction(a Action) error {
 var ErrActionMoved = errors.New("the action was changed meanwhile")
 
 // CompleteAction moves an action from a state to CHALLENGE_SUCCEEDED and
-// records what completed it: one write, guarded by the state. If the action has
+// records what completed it, in which epoch of the user's tokens: one write,
+// guarded by the state. If the action has
 // left it, the transaction fails with ErrActionMoved, here or at its end.
-func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string, at time.Time) error {
+func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string, epoch int64, at time.Time) error {
 	err := t.later(write{`
-		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = ?, user_authenticator_id = ?
+		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = ?, user_authenticator_id = ?, epoch = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state = ?`,
-		[]any{api.StateChallengeSucceeded, millis(at), api.AuthenticatorApp, authenticatorID,
+		[]any{api.StateChallengeSucceeded, millis(at), api.AuthenticatorApp, authenticatorID, epoch,
 			t.tenant, id.UserID, id.Action, id.IdempotencyKey, from},
 		func(rows int64) error {
 			if rows == 0 {
@@ -170,13 +173,13 @@ func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string,
 }
 
 // SetState moves an action to a state, which then stands by itself and not
-// because the user was not enrolled; moved is false when that is so already, or
+// because the user was not enrolled, in an epoch of the user's tokens; moved is false when that is so already, or
 // the action does not exist.
-func (t *Tx) SetState(id ActionID, state api.State, at time.Time) (moved bool, err error) {
+func (t *Tx) SetState(id ActionID, state api.State, epoch int64, at time.Time) (moved bool, err error) {
 	n, err := t.exec(`
-		UPDATE actions SET state = ?, state_updated_at = ?, newcomer = FALSE
+		UPDATE actions SET state = ?, state_updated_at = ?, epoch = ?, newcomer = FALSE
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state <> ?`,
-		state, millis(at), t.tenant, id.UserID, id.Action, id.IdempotencyKey, state)
+		state, millis(at), epoch, t.tenant, id.UserID, id.Action, id.IdempotencyKey, state)
 	if err != nil {
 		return false, fmt.Errorf("set state of action: %w", err)
 	}
@@ -184,13 +187,36 @@ func (t *Tx) SetState(id ActionID, state api.State, at time.Time) (moved bool, e
 		return true, t.countState(id.Action, state, at)
 	}
 	n, err = t.exec(`
-		UPDATE actions SET state_updated_at = ?, newcomer = FALSE
-		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND newcomer`,
-		millis(at), t.tenant, id.UserID, id.Action, id.IdempotencyKey)
+		UPDATE actions SET state_updated_at = ?, epoch = ?, newcomer = FALSE
+		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND (newcomer OR epoch <> ?)`,
+		millis(at), epoch, t.tenant, id.UserID, id.Action, id.IdempotencyKey, epoch)
 	if err != nil {
 		return false, fmt.Errorf("set state of action: %w", err)
 	}
 	return n == 1, nil
+}
+
+// ReopenAction moves an action to a state in which it could begin, as if nothing
+// had completed it.
+func (t *Tx) ReopenAction(a Action, at time.Time) error {
+	err := t.later(write{query: `
+		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = '', user_authenticator_id = '', epoch = ?, newcomer = ?
+		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
+		args: []any{a.State, millis(at), a.Epoch, a.Newcomer, t.tenant, a.UserID, a.Action, a.IdempotencyKey}})
+	if err != nil {
+		return fmt.Errorf("reopen action: %w", err)
+	}
+	return t.countState(a.Action, a.State, at)
+}
+
+// CarryAction takes an action along into an epoch of its user's tokens.
+func (t *Tx) CarryAction(id ActionID, epoch int64) error {
+	_, err := t.exec(`UPDATE actions SET epoch = ? WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
+		epoch, t.tenant, id.UserID, id.Action, id.IdempotencyKey)
+	if err != nil {
+		return fmt.Errorf("carry action: %w", err)
+	}
+	return nil
 }
 
 // DeleteAction removes an action.
@@ -223,11 +249,12 @@ func (t *Tx) CountActions(userID, action string, after time.Time) (n int64, err 
 	return n, nil
 }
 
-// DeviceKnown reports whether the user has completed a challenge on a device.
-func (t *Tx) DeviceKnown(userID, deviceID string) (known bool, err error) {
+// DeviceKnown reports whether an incarnation of a user has completed a challenge
+// on a device.
+func (t *Tx) DeviceKnown(userID, incarnation, deviceID string) (known bool, err error) {
 	err = t.queryRow(`
-		SELECT EXISTS (SELECT 1 FROM actions WHERE tenant_id = ? AND user_id = ? AND device_id = ? AND state = ?)`,
-		t.tenant, userID, deviceID, api.StateChallengeSucceeded).Scan(&known)
+		SELECT EXISTS (SELECT 1 FROM actions WHERE tenant_id = ? AND user_id = ? AND device_id = ? AND state = ? AND incarnation = ?)`,
+		t.tenant, userID, deviceID, api.StateChallengeSucceeded, incarnation).Scan(&known)
 	if err != nil {
 		return false, fmt.Errorf("look for device: %w", err)
 	}

@@ -204,8 +204,8 @@ func (t *Tx) Fail(a Authenticator, at time.Time) error {
 	return nil
 }
 
-// Unlock forgets the failures of a verified authenticator; found is false when
-// the user has none of that id.
+// Unlock forgets the failures of an authenticator; found is false when the user
+// has none of that id.
 func (t *Tx) Unlock(userID, id string) (found bool, err error) {
 	n, err := t.exec(`
 		UPDATE authenticators SET failures = 0

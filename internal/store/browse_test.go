@@ -292,11 +292,11 @@ func TestStatesAreCounted(t *testing.T) {
 			}
 		}
 		id := ActionID{"u", "pay", "0"}
-		if err := tx.CompleteAction(id, api.StateChallengeRequired, "a", at.Add(time.Hour)); err != nil {
+		if err := tx.CompleteAction(id, api.StateChallengeRequired, "a", 0, at.Add(time.Hour)); err != nil {
 			return err
 		}
 		for range 2 { // the second time it is there
-			if _, err := tx.SetState(id, api.StateBlock, at.Add(time.Hour)); err != nil {
+			if _, err := tx.SetState(id, api.StateBlock, 0, at.Add(time.Hour)); err != nil {
 				return err
 			}
 		}

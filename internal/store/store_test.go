@@ -211,7 +211,7 @@ func TestActionRoundTrip(t *testing.T) {
 		from api.State
 		want error
 	}{{api.StateBlock, ErrActionMoved}, {api.StateAllow, nil}, {api.StateAllow, ErrActionMoved}} {
-		err := s.Update(t.Context(), "t", func(tx *Tx) error { return tx.CompleteAction(want.ActionID, tt.from, "a", later) })
+		err := s.Update(t.Context(), "t", func(tx *Tx) error { return tx.CompleteAction(want.ActionID, tt.from, "a", 0, later) })
 		if !errors.Is(err, tt.want) {
 			t.Errorf("complete from %s: got %v, want %v", tt.from, err, tt.want)
 		}
@@ -423,7 +423,7 @@ func TestNoTransactionStaysOpen(t *testing.T) {
 			return stop
 		}, false},
 		"the last writes fail": {func(tx *Tx, _ context.CancelFunc) error {
-			return tx.CompleteAction(ActionID{UserID: "there", Action: "a", IdempotencyKey: "none"}, api.StateAllow, "", now)
+			return tx.CompleteAction(ActionID{UserID: "there", Action: "a", IdempotencyKey: "none"}, api.StateAllow, "", 0, now)
 		}, false},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())

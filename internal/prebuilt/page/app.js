@@ -86,7 +86,8 @@ const canQuit = Boolean(opened || data.return);
 /**
  * Goes back with a token, whatever the outcome: the backend asks. Histories and
  * access logs keep addresses, so that the token has the scope to read and no
- * other. One that is void or has expired has no rights to lose.
+ * other. If the API does not take the present one any more, the one that the
+ * page's own address had goes back.
  */
 async function goBack() {
   const result = await call("POST", "token", { scope: "read:authenticators" });
@@ -94,7 +95,7 @@ async function goBack() {
     return fail(pauses[result.errorCode] ?? "internal", goBack);
   }
   const url = new URL(data.return);
-  url.searchParams.set("token", result.data?.accessToken ?? token);
+  url.searchParams.set("token", result.data?.accessToken ?? startToken);
   location.replace(url);
 }
 

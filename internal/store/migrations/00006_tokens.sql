@@ -12,6 +12,10 @@ UPDATE actions SET incarnation = COALESCE((
     SELECT u.incarnation FROM users u
     WHERE u.tenant_id = actions.tenant_id AND u.user_id = actions.user_id AND u.created_at <= actions.created_at), '');
 
+-- The epoch of the user's tokens in which the action came to its state: a
+-- success ends with the tokens of its epoch.
+ALTER TABLE actions ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
+
 -- Whether the action is ALLOW, instead of CHALLENGE_REQUIRED, only because the
 -- user was not enrolled.
 ALTER TABLE actions ADD COLUMN newcomer BOOLEAN NOT NULL DEFAULT FALSE;
