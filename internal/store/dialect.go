@@ -26,6 +26,9 @@ type dialect struct {
 	// forUpdate makes a SELECT lock its rows until the end of a writing
 	// transaction. SQLite has one writer and needs none.
 	forUpdate string
+	// snapshot makes a transaction that only reads see one moment. SQLite's
+	// always do.
+	snapshot sql.IsolationLevel
 	// alone keeps other processes from starting on the database until the end
 	// of the transaction; SQLite's process lock does.
 	alone string
@@ -55,6 +58,7 @@ var sqlite = &dialect{
 var postgres = &dialect{
 	migrations: migrations.Postgres,
 	forUpdate:  " FOR UPDATE",
+	snapshot:   sql.LevelRepeatableRead,
 	alone:      `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
 	binary:     ` COLLATE "C"`,
 	indexedBy:  func(string) string { return "" },

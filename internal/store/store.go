@@ -110,7 +110,8 @@ func (s *Store) Update(ctx context.Context, tenantID string, fn func(*Tx) error)
 	return s.updateGrouped(ctx, tenantID, fn)
 }
 
-// View runs fn in a transaction that only reads.
+// View runs fn in a transaction that only reads, the database as it was at one
+// moment.
 func (s *Store) View(ctx context.Context, tenantID string, fn func(*Tx) error) error {
 	if s.readers != nil {
 		select {
@@ -121,7 +122,7 @@ func (s *Store) View(ctx context.Context, tenantID string, fn func(*Tx) error) e
 		}
 	}
 	generation := s.cache.generation.Load()
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: s.dialect.snapshot})
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,4 +202,65 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("accepted a token that was never issued: %q", forged)
 		}
 	})
+}
+
+// A token that takes the place of another one lives no longer.
+func TestIssueKeepsAnEarlierEnd(t *testing.T) {
+	i := issuer(t, start, oldKey)
+	for _, tt := range []struct{ end, want time.Time }{
+		{time.Time{}, start.Add(10 * time.Minute)},
+		{start.Add(time.Minute), start.Add(time.Minute)},
+		{start.Add(time.Hour), start.Add(10 * time.Minute)},
+	} {
+		c := claims
+		c.ExpiresAt = tt.end
+		s, err := i.Issue(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := i.Parse(s); err != nil || !got.ExpiresAt.Equal(tt.want) {
+			t.Errorf("%v: got %v, %v, want %v", tt.end, got.ExpiresAt, err, tt.want)
+		}
+	}
+}
+
+func TestNarrowedGivesNoScopeMore(t *testing.T) {
+	for _, scopes := range [][]string{{api.ScopeRead}, {api.ScopeRead, api.ScopeAdd}, {}} {
+		if got, err := claims.Narrowed(scopes...); err != nil || !slices.Equal(got.Scopes, scopes) || !got.ExpiresAt.Equal(claims.ExpiresAt) {
+			t.Errorf("%v: got %+v, %v", scopes, got, err)
+		}
+	}
+	for _, scopes := range [][]string{{api.ScopeRemove}, {api.ScopeRead, api.ScopeUpdate}, {""}} {
+		if got, err := claims.Narrowed(scopes...); !errors.Is(err, ErrScope) {
+			t.Errorf("%v: got %+v, %v", scopes, got, err)
+		}
+	}
+}
+
+// Tokens that were issued before an update have a list of one audience.
+func TestParseTakesAListOfOneAudience(t *testing.T) {
+	i := issuer(t, start, oldKey)
+	party := i.party("t1")
+	for name, tt := range map[string]struct {
+		audience any
+		want     error
+	}{
+		"a text": {party, nil}, "a list of one": {[]string{party}, nil},
+		"another": {party + "x", ErrInvalid}, "a list of two": {[]string{party, party}, ErrInvalid}, "an empty list": {[]string{}, ErrInvalid},
+		"a number": {1, ErrInvalid}, "none": {nil, ErrInvalid},
+	} {
+		c := jwt.MapClaims{
+			"iat": start.Unix(), "exp": start.Unix() + 600, "iss": party, "sub": "u1", "aud": tt.audience,
+			"other": map[string]any{"tenantId": "t1", "userId": "u1"},
+		}
+		token := jwt.NewWithClaims(jwt.SigningMethodHS256, c)
+		token.Header["kid"] = oldKey.ID
+		s, err := token.SignedString(oldKey.Secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.Parse(s); !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %v, want %v", name, err, tt.want)
+		}
+	}
 }
