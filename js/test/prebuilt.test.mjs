@@ -190,8 +190,8 @@ for (const name of Object.keys(tags)) {
 
       await page.waitForSelector("iframe[name=authsignal]", { hidden: true });
       await arrive(await launch(page, (await track(user)).url, "popup"), "challenge");
-      // Beside the frame.
-      await page.waitForFunction(() => globalThis.heard.some(([, data]) => String(data).includes("READY")));
+      // Beside the frame, when the second one is ready too.
+      await page.waitForFunction(() => globalThis.heard.filter(([, data]) => String(data).includes("READY")).length === 2);
       await page.mouse.click(5, 5);
       assert.deepEqual(await ended(page), {});
     });
