@@ -11,9 +11,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// ActionSettings gives the settings of an action, or those of one that nobody
-// has set up: the default outcome CHALLENGE (wire contract, section 11, row
-// 18).
+// ActionSettings returns the settings of an action; without any, the default
+// outcome is CHALLENGE (wire contract, section 11, row 18).
 func ActionSettings(tx *store.Tx, action string) (api.ActionSettings, error) {
 	return orDefault(tx.ActionSettings(action))
 }
@@ -118,7 +117,7 @@ func checkAction(action string) error {
 	return nil
 }
 
-// DeleteAction makes an action one that nobody has set up.
+// DeleteAction deletes the settings of an action.
 func DeleteAction(tx *store.Tx, action string, now time.Time) error {
 	if err := checkAction(action); err != nil {
 		return err

@@ -17,8 +17,8 @@ import (
 
 // A limiter bounds the requests of each client address: rate a second in the
 // long run, ten times as many at once. It is for the client API and the pages,
-// which strangers reach, and for wrong keys elsewhere; a tenant's backends are
-// many users behind one address.
+// which every browser reaches, and for wrong keys elsewhere; a tenant's backends
+// are many users behind one address.
 type limiter struct {
 	rate rate.Limit
 	now  func() time.Time
@@ -145,13 +145,13 @@ func (l *limiter) bucket(key netip.Prefix, now time.Time) *bucket {
 
 // overLimit takes a request of the client's address and answers it if it is
 // one too many: 429 with Retry-After in whole seconds (RFC 9110, section
-// 10.2.3). Pages of every origin may read that, since it says nothing of
-// anybody, and whose origin it is would be a question for the database.
+// 10.2.3). Pages of every origin may read that: it reveals nothing about a user,
+// and to look the origin up would ask the database.
 //
 // What is refused is counted in the metrics. It has no line of its own in the
 // log: once a minute and address, a warning names the address, for at most
 // maxTold addresses. Only that once is the token looked at: if it is good, its
-// tenant and user get a line in the audit log too. A stranger without a token
+// tenant and user get a line in the audit log too. A client without a token
 // writes nothing to the database, and one with a token a row a minute.
 func (s *server) overLimit(l *limiter, w http.ResponseWriter, r *http.Request) bool {
 	address := s.client(r)

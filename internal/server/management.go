@@ -173,7 +173,7 @@ func (s *server) listActionSettings(_ *http.Request, tx *store.Tx) (any, error) 
 }
 
 // getActionSettings answers GET /v1/management/tenants/{tenantId}/actions/{action}.
-// An action that nobody has set up has the default outcome CHALLENGE.
+// An action without settings has the default outcome CHALLENGE.
 func (s *server) getActionSettings(r *http.Request, tx *store.Tx) (any, error) {
 	action, err := pathAction(r)
 	if err != nil {
