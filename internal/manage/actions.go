@@ -11,8 +11,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// ActionSettings returns the settings of an action; without any, the default
-// outcome is CHALLENGE (wire contract, section 11, row 18).
+// ActionSettings returns the settings of an action, or those of one without
+// settings: the default outcome CHALLENGE (wire contract, section 11, row 18).
 func ActionSettings(tx *store.Tx, action string) (api.ActionSettings, error) {
 	return orDefault(tx.ActionSettings(action))
 }
@@ -45,7 +45,7 @@ func CheckAction(action string, settings api.ActionSettings) (c CheckedAction, e
 		return c, err
 	}
 	if settings, err = rules.Check(settings); err != nil {
-		return c, invalid(err.Error())
+		return c, api.InvalidRequest(err.Error())
 	}
 	return CheckedAction{action, settings}, nil
 }
@@ -112,19 +112,19 @@ func ChangeAction(ctx context.Context, st *store.Store, tenantID, action string,
 
 func checkAction(action string) error {
 	if !api.IsActionCode(action) {
-		return invalid("action must be 1 to 64 letters, digits, dashes and underscores.")
+		return api.InvalidRequest("action must be 1 to 64 letters, digits, dashes and underscores.")
 	}
 	return nil
 }
 
-// DeleteAction deletes the settings of an action.
+// DeleteAction removes the settings of an action.
 func DeleteAction(tx *store.Tx, action string, now time.Time) error {
 	if err := checkAction(action); err != nil {
 		return err
 	}
 	deleted, err := tx.DeleteActionSettings(action)
 	if err == nil && !deleted {
-		err = notFound("Nothing is set for this action.")
+		err = api.NotFound("Nothing is set for this action.")
 	}
 	if err != nil {
 		return err

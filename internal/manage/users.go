@@ -9,8 +9,8 @@ import (
 )
 
 // Unlock forgets the failures of an authenticator: the only way past the hard
-// stop. The user's tokens are void from then on: the client that caused the
-// failures may hold one.
+// stop. The user's tokens are void from then on: the one that the failures came
+// with may not be the user's.
 func Unlock(tx *store.Tx, userID, authenticatorID string, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return err

@@ -145,8 +145,8 @@ func (l *limiter) bucket(key netip.Prefix, now time.Time) *bucket {
 
 // overLimit takes a request of the client's address and answers it if it is
 // one too many: 429 with Retry-After in whole seconds (RFC 9110, section
-// 10.2.3). Pages of every origin may read that: it reveals nothing about a user,
-// and to look the origin up would ask the database.
+// 10.2.3). Pages of every origin may read that: it says nothing of any user, and
+// to look the origin up would be a question for the database.
 //
 // What is refused is counted in the metrics. It has no line of its own in the
 // log: once a minute and address, a warning names the address, for at most
