@@ -144,8 +144,8 @@ var rooms = map[string][]string{
 	"js":                        {},
 	"authsignal":                {"internal/api"},
 	"cmd/authsignal-server":     {"internal/config", "internal/daemon", "internal/store", "internal/totp"},
-	"cmd/buildsdk":              {"internal/assets"},
-	"cmd/benchserver":           {"authsignal", "internal/api", "internal/config", "internal/daemon", "internal/store", "internal/totp"},
+	"cmd/buildsdk":              {},
+	"cmd/benchserver":           {"internal/api", "internal/store", "internal/totp"},
 	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "js"},
 	// What tests share, and tests alone.
 	"internal/attacks":         {},

@@ -38,7 +38,8 @@ type File struct {
 	Tenants []FileTenant `json:"tenants"`
 }
 
-// A FileTenant is what a file sets for a tenant, who is made if there is none.
+// A FileTenant is what a file sets for a tenant, which is made if it does not
+// exist.
 type FileTenant struct {
 	TenantID string `json:"tenantId"`
 	// APISecretKeyEnv names the variable that holds an API secret key; the

@@ -43,7 +43,7 @@ type Config struct {
 	TokenTTL time.Duration
 	// Issuer is the name that authenticator apps show.
 	Issuer string
-	// TrustedProxies may say in X-Forwarded-For whom they speak for.
+	// TrustedProxies are believed about clients' addresses in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
 	// RateLimit is how many requests a second one address may send in the long
 	// run, ten times as many at once; 0 is no limit. To the Server and the

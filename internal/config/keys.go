@@ -99,7 +99,7 @@ func KeysFile(db string) string { return db + ".keys.json" }
 //
 // Keys are made for a fresh database only. For another one a new encryption key
 // would open nothing, and a new tenant would have no users: all would be let in
-// as if nobody had enrolled. There the encryption key must be found, and the
+// as if no user had enrolled. There the encryption key must be found, and the
 // tenant and secret stay empty, for the caller to find in the database.
 //
 // PostgreSQL has no file beside it, and its replicas must agree: there the

@@ -40,6 +40,6 @@ func tighten(db string, log *slog.Logger) {
 			log.Warn("group or others may have access to a file with secrets; set its mode to 0600", "file", path, "error", err)
 			continue
 		}
-		log.Info("took the rights of group and others from a file with secrets", "file", path, "mode", info.Mode().Perm().String())
+		log.Info("took the rights of group and others from a file with secrets", "file", path, "was", info.Mode().Perm().String())
 	}
 }

@@ -45,7 +45,7 @@ func CheckAction(action string, settings api.ActionSettings) (c CheckedAction, e
 		return c, err
 	}
 	if settings, err = rules.Check(settings); err != nil {
-		return c, invalid(err.Error())
+		return c, api.InvalidRequest(err.Error())
 	}
 	return CheckedAction{action, settings}, nil
 }
@@ -112,7 +112,7 @@ func ChangeAction(ctx context.Context, st *store.Store, tenantID, action string,
 
 func checkAction(action string) error {
 	if !api.IsActionCode(action) {
-		return invalid("action must be 1 to 64 letters, digits, dashes and underscores.")
+		return api.InvalidRequest("action must be 1 to 64 letters, digits, dashes and underscores.")
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func DeleteAction(tx *store.Tx, action string, now time.Time) error {
 	}
 	deleted, err := tx.DeleteActionSettings(action)
 	if err == nil && !deleted {
-		err = notFound("Nothing is set for this action.")
+		err = api.NotFound("Nothing is set for this action.")
 	}
 	if err != nil {
 		return err

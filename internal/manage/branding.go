@@ -12,11 +12,11 @@ import (
 func CheckBranding(b api.Branding) error {
 	switch {
 	case len(b.Name) > 100 || strings.ContainsFunc(b.Name, unicode.IsControl):
-		return invalid("branding.name must be at most 100 bytes without control characters.")
+		return api.InvalidRequest("branding.name must be at most 100 bytes without control characters.")
 	case b.Color != "" && !isColor(b.Color):
-		return invalid("branding.color must be like #1a6b54.")
+		return api.InvalidRequest("branding.color must be like #1a6b54.")
 	case b.Logo != "" && !isLogo(b.Logo):
-		return invalid("branding.logo must be a PNG, JPEG, WebP or SVG image as data:image/...;base64,... of at most 65536 bytes.")
+		return api.InvalidRequest("branding.logo must be a PNG, JPEG, WebP or SVG image as data:image/...;base64,... of at most 65536 bytes.")
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (c *TenantChange) Check() error {
 	}
 	if c.WebhookURL != nil && *c.WebhookURL != "" {
 		if err := webhook.CheckURL(*c.WebhookURL); err != nil {
-			return invalid("webhookUrl: " + err.Error())
+			return api.InvalidRequest("webhookUrl: " + err.Error())
 		}
 	}
 	if c.Branding != nil {
@@ -48,13 +48,13 @@ func (c *TenantChange) Check() error {
 		return nil
 	}
 	if len(*c.Origins) > api.MaxOrigins {
-		return invalid("origins must be at most 100.")
+		return api.InvalidRequest("origins must be at most 100.")
 	}
 	origins := make([]string, len(*c.Origins))
 	for i, o := range *c.Origins {
 		var err error
 		if origins[i], err = origin.Parse(o); err != nil {
-			return invalid("origins: " + err.Error())
+			return api.InvalidRequest("origins: " + err.Error())
 		}
 	}
 	c.Origins = &origins
@@ -136,14 +136,6 @@ func EnsureTenant(tx *store.Tx, settings api.AuthenticatorSettings, now time.Tim
 // change.
 func tenantSet(settings api.AuthenticatorSettings, now time.Time) store.AuditEvent {
 	return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "tenant", "authenticator": settings}}
-}
-
-func invalid(description string) error {
-	return &api.Error{Status: 400, Code: api.CodeInvalidRequest, Description: description}
-}
-
-func notFound(description string) error {
-	return &api.Error{Status: 404, Code: api.CodeNotFound, Description: description}
 }
 
 // Text is the sentence for a person of an error of this package, without

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -39,7 +40,7 @@ func CheckKey(key string) error {
 // it stay in force for an overlap in seconds, 0 to MaxOverlap.
 func NewSecret(tx *store.Tx, overlap int64, now time.Time) (made store.APISecret, key string, err error) {
 	if overlap < 0 || overlap > MaxOverlap {
-		return store.APISecret{}, "", invalid("overlapSeconds must be 0 to 7776000 (90 days).")
+		return store.APISecret{}, "", api.InvalidRequest("overlapSeconds must be 0 to 7776000 (90 days).")
 	}
 	b := make([]byte, 32)
 	rand.Read(b) // never fails
@@ -95,7 +96,7 @@ func RevokeShortSecrets(tx *store.Tx, now time.Time) (n int, err error) {
 func RevokeSecret(tx *store.Tx, id string, now time.Time) error {
 	revoked, err := tx.RevokeSecret(id, now)
 	if err == nil && !revoked {
-		err = notFound("The tenant has no such API secret key in force.")
+		err = api.NotFound("The tenant has no such API secret key in force.")
 	}
 	if err != nil {
 		return err

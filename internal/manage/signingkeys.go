@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -57,7 +58,7 @@ func WithdrawSigningKey(tx *store.Tx, id string, life time.Duration, now time.Ti
 	}
 	i := slices.IndexFunc(keys, func(k store.SigningKey) bool { return k.ID == id })
 	if i < 0 {
-		return notFound("There is no such signing key.")
+		return api.NotFound("There is no such signing key.")
 	}
 	if err := deleteSigningKey(tx, id, "signing key withdrawn", now); err != nil {
 		return err

@@ -54,7 +54,7 @@ func account(u store.User) string {
 }
 
 // Import stores an authenticator that a backend has verified, with its secret
-// if it is an authenticator app, for a user whom it creates if there is none.
+// if it is an authenticator app. The user is created if it does not exist.
 // One that is enrolled already is returned and not doubled: official SDKs send
 // a request again when its answer is lost, and of two authenticators with one
 // secret each would accept the same code.

@@ -107,7 +107,7 @@ func (p *ui) asset(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/css; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "public, max-age=86400")
-	// What fails here is the connection; nobody is left to be told.
+	// An error here is that of the connection: no answer can report it.
 	_, _ = w.Write([]byte(accentStyle(m[1])))
 }
 
@@ -268,7 +268,7 @@ func (p *ui) send(w http.ResponseWriter, r *http.Request, s screen, status int) 
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// What fails here is the connection; nobody is left to be told.
+	// An error here is that of the connection: no answer can report it.
 	_, _ = w.Write(body.Bytes())
 }
 

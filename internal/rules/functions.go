@@ -70,7 +70,7 @@ var functionTable = map[string]function{
 	"uint":                     {call: parse, parses: "a whole number that is not negative"},
 	"contains":                 {call: search},
 	"endsWith":                 {call: search},
-	"matches":                  {}, // see newMatch
+	"matches":                  {}, // see match
 	"startsWith":               {call: search},
 	"getDate":                  {call: inZone, parses: zoneHelp},
 	"getDayOfMonth":            {call: inZone, parses: zoneHelp},

@@ -22,8 +22,10 @@ type decision struct {
 	// they are known and the facts read, made that the rules were evaluated.
 	needs          rules.Lookups
 	gathered, made bool
-	outcome        api.Outcome
-	rules          []api.Rule // that matched
+	// known reports that the action was stored before: nothing is decided.
+	known   bool
+	outcome api.Outcome
+	rules   []api.Rule // that matched
 }
 
 // facts are what a decision is made on.
@@ -91,6 +93,9 @@ func (s *server) begin(ctx context.Context, tenantID string, in tracked, d *deci
 		if err != nil {
 			return err
 		}
+		if d.known = isKnown(standing); d.known {
+			return nil
+		}
 		if !standing.HasUser {
 			standing.User = store.User{ID: in.id.UserID, Custom: map[string]any{}, CreatedAt: in.at}
 		}
@@ -107,7 +112,7 @@ func (d *decision) holds(tx *store.Tx, in tracked, standing store.Standing) (boo
 	if err != nil {
 		return false, err
 	}
-	if !reflect.DeepEqual(settings, d.facts.settings) {
+	if d.known || !reflect.DeepEqual(settings, d.facts.settings) { // it was known, and is not now
 		*d = decision{facts: facts{settings: settings}}
 		return false, nil
 	}
@@ -140,11 +145,11 @@ const (
 	rest = 3
 )
 
-// evaluate makes a decision on its facts, unless it is made. A tenant evaluates
-// one at a time, and rests after one that was costly: its rules leave the
-// processors to others.
+// evaluate makes a decision on its facts, unless it is made or the action is
+// known. A tenant evaluates one at a time, and rests after one that was costly:
+// its rules leave the processors to others.
 func (s *server) evaluate(ctx context.Context, tenantID, action string, d *decision) error {
-	if d.made {
+	if d.made || d.known {
 		return nil
 	}
 	settings := d.facts.settings

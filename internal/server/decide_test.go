@@ -202,6 +202,7 @@ func TestADecisionIsMadeOnWhatTheDatabaseHas(t *testing.T) {
 		"of the settings": func(d *decision) {
 			d.facts.settings, d.outcome = api.ActionSettings{DefaultOutcome: api.OutcomeAllow, Rules: []api.ActionRule{}}, api.OutcomeAllow
 		},
+		"of the action": func(d *decision) { d.known, d.outcome = true, api.OutcomeAllow }, // it was known, and is gone
 	} {
 		in := tracked{id: store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: name}, at: p.clock().UTC()}
 		tries := 0
@@ -227,6 +228,23 @@ func TestADecisionIsMadeOnWhatTheDatabaseHas(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	p.fails(p.api("GET", "/v1/users/u1/actions/pay/never", ""), 404, "not_found")
+}
+
+// A known idempotency key names the stored action, and no rule is evaluated again
+// (wire contract, section 11, row 6).
+func TestAKnownActionIsNotDecidedAgain(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	p.rulesOf("pay", "ALLOW", [3]string{"fails", `custom.missing == 1`, "BLOCK"})
+	failures := func() int { return strings.Count(p.log.String(), "a rule could not be evaluated") }
+	for range 3 {
+		if got := p.track("u1", "pay", `{"idempotencyKey":"k"}`)["state"]; got != "BLOCK" {
+			t.Errorf("got %v", got)
+		}
+	}
+	if got := failures(); got != 1 {
+		t.Errorf("the rule was evaluated %d times, want 1", got)
+	}
 }
 
 func TestTurnsAdmitOneAtATime(t *testing.T) {

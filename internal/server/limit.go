@@ -17,8 +17,8 @@ import (
 
 // A limiter bounds the requests of each client address: rate a second in the
 // long run, ten times as many at once. It is for the client API and the pages,
-// which strangers reach, and for wrong keys elsewhere; a tenant's backends are
-// many users behind one address.
+// which every browser reaches, and for wrong keys elsewhere; a tenant's backends
+// are many users behind one address.
 type limiter struct {
 	rate rate.Limit
 	now  func() time.Time
@@ -151,7 +151,7 @@ func (l *limiter) bucket(key netip.Prefix, now time.Time) *bucket {
 // What is refused is counted in the metrics. It has no line of its own in the
 // log: once a minute and address, a warning names the address, for at most
 // maxTold addresses. Only that once is the token looked at: if it is good, its
-// tenant and user get a line in the audit log too. A stranger without a token
+// tenant and user get a line in the audit log too. A client without a token
 // writes nothing to the database, and one with a token a row a minute.
 func (s *server) overLimit(l *limiter, w http.ResponseWriter, r *http.Request) bool {
 	address := s.client(r)

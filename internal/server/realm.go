@@ -22,8 +22,8 @@ const (
 )
 
 // realmOf is the realm of a path, whether or not there is a route for it:
-// authentication comes before routing, so that an answer does not tell a
-// stranger which paths exist.
+// authentication comes before routing, so that without a key no answer tells
+// which paths exist.
 func realmOf(path string) realm {
 	switch path += "/"; { // /v1/client itself belongs to its realm
 	case strings.HasPrefix(path, clientPrefix):

@@ -59,10 +59,11 @@ func (s *server) handler() http.Handler {
 		}
 		return unknownPath(r)
 	}))
-	// From the outside in: log everything, answer panics, turn floods away, let
-	// pages read errors too, for which the database is asked, and authenticate
-	// before routing, so that an answer does not tell a stranger which paths
-	// exist.
+	// From the inside out. A request is logged first; panics are answered, its
+	// body is bounded, and the pages take their own paths. The API's paths are
+	// normalised before their realm is looked at. Floods are refused before the
+	// database is asked for allowed origins, and authentication comes before
+	// routing: see realmOf.
 	handler := http.Handler(mux)
 	for _, wrap := range []func(http.Handler) http.Handler{
 		s.authenticated, s.crossOrigin, s.sameSite, s.limited, s.normalised, s.paged, s.bounded, s.recovered, s.logged,

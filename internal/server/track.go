@@ -105,7 +105,7 @@ func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
 		return standing, err
 	}
 	described := describe(&standing.User, in.attr)
-	known := standing.HasAction && mfa.Current(standing.Action, standing.User)
+	known := isKnown(standing)
 	if !known {
 		holds, err := d.holds(tx, in, standing)
 		if err != nil {
@@ -149,6 +149,10 @@ func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
 	standing.Action, standing.HasAction = a, true
 	return standing, tx.InsertAction(a)
 }
+
+// isKnown reports whether an action was tracked before, for the same incarnation of
+// its user.
+func isKnown(s store.Standing) bool { return s.HasAction && mfa.Current(s.Action, s.User) }
 
 // trackResponse issues the token of a tracked action.
 func (s *server) trackResponse(t store.Tenant, in tracked, standing store.Standing) (out api.TrackResponse, err error) {

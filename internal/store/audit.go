@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// An AuditEvent is a line of the audit log: who did what to whom, and how it
-// ended. It holds no secret, code or token.
+// An AuditEvent is a line of the audit log: what was done, to which user or
+// action, and by what. It holds no secret, code or token.
 type AuditEvent struct {
 	ID string
 	At time.Time

@@ -41,8 +41,8 @@ func (s *Store) ActionSettings(ctx context.Context, tenantID, action string) (se
 
 const selectSettings = `SELECT settings FROM action_settings WHERE tenant_id = ? AND action = ?`
 
-// ActionSettingsForChange is ActionSettings for one who is going to change
-// them: as they are in the database now, not as the cache remembers them, and
+// ActionSettingsForChange is ActionSettings for a caller that will change them:
+// as they are in the database now, not as the cache remembers them, and
 // the caller's own. On PostgreSQL the tenant's row (Tenant) or the like has to
 // keep other writers off meanwhile.
 func (t *Tx) ActionSettingsForChange(action string) (s api.ActionSettings, found bool, err error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// A User is whoever an action was tracked for. An empty attribute is absent.
+// A User is the user of tracked actions. An empty attribute is absent.
 type User struct {
 	ID                  string
 	Email               string

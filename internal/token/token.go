@@ -208,7 +208,7 @@ func (i *Issuer) key(t *jwt.Token) (any, error) {
 	return nil, ErrInvalid
 }
 
-// party is who issues a tenant's tokens and whom they are for.
+// party is both the issuer and the audience of a tenant's tokens.
 func (i *Issuer) party(tenantID string) string { return i.BaseURL + "/" + tenantID }
 
 // AllScopes are the rights that a completed challenge gives.

@@ -107,7 +107,7 @@ function finish() {
   else if (data.return) goBack();
 }
 
-/** The user gives up. Whoever dismisses a popup brings back no token. */
+/** The user gives up. A popup that is dismissed brings back no token. */
 function quit() {
   if (opened) tell("AUTHSIGNAL_CLOSE_POPUP");
   else if (data.return) goBack();

@@ -91,3 +91,46 @@ func TestUpGivesSigningKeysTheirTimes(t *testing.T) {
 		}
 	}
 }
+
+// Actions of before step 6 belong to the user of their id, unless that one is
+// younger: then they were tracked for a deleted one. Those that are ALLOW
+// although their outcome was CHALLENGE had no factor to ask for.
+func TestUpGivesActionsTheirUser(t *testing.T) {
+	t.Parallel()
+	db, dialect := open(t)
+	if err := dialect.UpTo(t.Context(), db, 5); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`INSERT INTO users (tenant_id, user_id, incarnation, created_at) VALUES ('t', 'u', 'i', 1000), ('other', 'gone', 'j', 1000)`,
+		`INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, outcome, created_at, state_updated_at) VALUES
+			('t', 'u', 'signIn', 'earlier', 'CHALLENGE_SUCCEEDED', 'CHALLENGE', 999, 999),
+			('t', 'u', 'signIn', 'first', 'ALLOW', 'CHALLENGE', 1000, 1000),
+			('t', 'u', 'signIn', 'allowed', 'ALLOW', 'ALLOW', 2000, 2000),
+			('t', 'u', 'signIn', 'later', 'CHALLENGE_SUCCEEDED', 'CHALLENGE', 2000, 2000),
+			('t', 'gone', 'signIn', 'k', 'CHALLENGE_SUCCEEDED', 'CHALLENGE', 2000, 2000)`,
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := migrations.Up(t.Context(), db, dialect); err != nil {
+		t.Fatal(err)
+	}
+	type action struct {
+		incarnation string
+		newcomer    bool
+	}
+	for key, want := range map[string]action{
+		"earlier": {"", false}, "first": {"i", true}, "allowed": {"i", false}, "later": {"i", false}, "k": {"", false},
+	} {
+		var got action
+		query := `SELECT incarnation, newcomer FROM actions WHERE idempotency_key = '` + key + `'`
+		if err := db.QueryRowContext(t.Context(), query).Scan(&got.incarnation, &got.newcomer); err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("%s: got %+v, want %+v", key, got, want)
+		}
+	}
+}
