@@ -211,7 +211,7 @@ func TestRightsAreDecidedInOneRoom(t *testing.T) {
 		}
 		for _, word := range []string{
 			".Has(", "ScopeAdd", "ScopeRemove", "MaxFailures", ".Failures >", "Incarnation ==", "Incarnation !=", "Epoch ==", "Epoch !=",
-			"totp.Match", "AcceptStep", ".Fail(", "CompleteAction", "InsertPending", "InsertVerified", ".DeleteAuthenticator(", "StateChallengeSucceeded {",
+			"AllowMultiple", "MaxAuthenticators", "totp.Match", "AcceptStep", ".Fail(", "CompleteAction", "InsertPending", "InsertVerified", ".DeleteAuthenticator(", "StateChallengeSucceeded {",
 		} {
 			if at := strings.Index(s.text, word); at >= 0 && !excused[s.path+" "+word] {
 				t.Errorf("%s has %q: internal/mfa decides about rights", s.path, word)
@@ -222,8 +222,12 @@ func TestRightsAreDecidedInOneRoom(t *testing.T) {
 
 // excused are uses of those words that decide about no right.
 var excused = map[string]bool{
-	// The form of the settings, which sets limits.
-	"internal/portal/authenticators.go MaxFailures": true,
+	// What the settings offer, and the forms that set limits.
+	"internal/prebuilt/prebuilt.go AllowMultiple":         true,
+	"internal/prebuilt/prebuilt.go MaxAuthenticators":     true,
+	"internal/portal/authenticators.go AllowMultiple":     true,
+	"internal/portal/authenticators.go MaxAuthenticators": true,
+	"internal/portal/authenticators.go MaxFailures":       true,
 }
 
 // TestWordsOfTheWireHaveNoCodec: the browser module links internal/api.

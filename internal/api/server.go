@@ -98,7 +98,8 @@ type Action struct {
 	VerificationMethod VerificationMethod `json:"verificationMethod,omitempty"`
 	RuleIDs            []string           `json:"ruleIds"`
 	Rules              []Rule             `json:"rules"`
-	// PriorityRuleID is the rule that decided, the first of Rules.
+	// PriorityRuleID is the rule whose outcome was taken; absent when the default
+	// decided.
 	PriorityRuleID string `json:"priorityRuleId,omitempty"`
 	// Output is never null: the official Go and Python suites demand it.
 	Output ActionOutput `json:"output"`

@@ -96,8 +96,8 @@ func Import(tx *store.Tx, t store.Tenant, a store.Authenticator, secret string, 
 }
 
 func insertVerified(tx *store.Tx, t store.Tenant, f Factors, a store.Authenticator, secret string, now time.Time) error {
-	if err := checkNumber(t.Authenticator, f); err != nil {
-		return err
+	if full(t.Authenticator, f) {
+		return tooMany(t.Authenticator)
 	}
 	if err := tx.InsertVerified(a, secret); err != nil {
 		return err

@@ -25,16 +25,28 @@ func settled(a store.Action, f Factors) bool {
 }
 
 // MayAdd reports why the subject may not begin or complete an enrollment; nil
-// means that it may. A user without a factor needs no scope. Others need
-// api.ScopeAdd and, if they can be challenged here, an action that asks for
-// nothing more: a first factor and a generous scope do not replace the second
-// factor (wire contract, section 4.2).
+// means that it may.
 func (s Subject) MayAdd() error {
-	if err := s.mayHoldAnother(); err != nil {
-		return err
+	switch s.Limit() {
+	case NotActive:
+		return &api.Error{Status: 400, Code: api.CodeInvalidConfiguration, Description: "The tenant's authenticator app is not active."}
+	case OnlyOne:
+		return api.InvalidRequest("The user already has an authenticator, and the tenant allows one.")
+	case TooMany:
+		return tooMany(s.Tenant.Authenticator)
 	}
+	return s.RightToAdd()
+}
+
+// RightToAdd is MayAdd without the limits of the tenant. A user without a factor
+// needs no scope. Others need api.ScopeAdd and, if they can be challenged here,
+// an action that asks for nothing more: a first factor and a generous scope do
+// not replace the second factor (wire contract, section 4.2).
+func (s Subject) RightToAdd() error {
 	f := s.Factors()
 	switch {
+	case !takes(s.Action.State, enrollmentBegun):
+		return api.InvalidRequest("The action is " + string(s.Action.State) + " and takes no enrollment.")
 	case !f.Enrolled():
 		return nil
 	case !s.Claims.Has(api.ScopeAdd):
@@ -57,30 +69,45 @@ func (s Subject) MayAddVerified() error {
 	return s.MayAdd()
 }
 
-// mayHoldAnother reports why the user may not have another authenticator,
-// whatever the token's rights.
-func (s Subject) mayHoldAnother() error {
+// A Limit is why a user may not have another authenticator, whatever the rights
+// of a token.
+type Limit int
+
+const (
+	// NoLimit: the user may.
+	NoLimit Limit = iota
+	// NotActive: the tenant's authenticator app is not active.
+	NotActive
+	// OnlyOne: the user has one, and the tenant allows one.
+	OnlyOne
+	// TooMany: the user has as many as the tenant allows.
+	TooMany
+)
+
+// Limit is that of the subject's user.
+func (s Subject) Limit() Limit {
 	settings, f := s.Tenant.Authenticator, s.Factors()
 	switch {
 	case !settings.Active:
-		return &api.Error{Status: 400, Code: api.CodeInvalidConfiguration, Description: "The tenant's authenticator app is not active."}
-	case !takes(s.Action.State, enrollmentBegun):
-		return api.InvalidRequest("The action is " + string(s.Action.State) + " and takes no enrollment.")
+		return NotActive
 	case f.Enrolled() && !settings.AllowMultiple:
-		return api.InvalidRequest("The user already has an authenticator, and the tenant allows one.")
+		return OnlyOne
+	case full(settings, f):
+		return TooMany
 	}
-	return checkNumber(settings, f)
+	return NoLimit
 }
 
-// checkNumber reports whether a user with some factors may have another. The
-// number is limited, because each authenticator app is one more code that is
-// right at the same time.
-func checkNumber(settings api.AuthenticatorSettings, f Factors) error {
-	if len(f) >= settings.MaxAuthenticators {
-		return api.InvalidRequest(fmt.Sprintf("The user has as many authenticators as the tenant allows (%d). Remove one first, or raise the tenant's maxAuthenticators.",
-			settings.MaxAuthenticators))
-	}
-	return nil
+// full reports whether a user with some factors has as many as the tenant
+// allows. The number is limited, because each authenticator app is one more code
+// that is right at the same time.
+func full(settings api.AuthenticatorSettings, f Factors) bool {
+	return len(f) >= settings.MaxAuthenticators
+}
+
+func tooMany(settings api.AuthenticatorSettings) error {
+	return api.InvalidRequest(fmt.Sprintf("The user has as many authenticators as the tenant allows (%d). Remove one first, or raise the tenant's maxAuthenticators.",
+		settings.MaxAuthenticators))
 }
 
 // MayRemove reports why the subject may not remove authenticators; nil means

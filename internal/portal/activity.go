@@ -34,7 +34,7 @@ type entry struct {
 	// State is of an action, Kind of a line.
 	State api.State
 	Kind  string
-	// Rules are those that matched the action; the first one decided.
+	// Rules are those that matched the action.
 	Rules []api.Rule
 	// Detail is that of the line, as JSON.
 	Detail, Key, Method string

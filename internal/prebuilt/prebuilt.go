@@ -229,7 +229,7 @@ func (p *ui) present(ctx context.Context, s *screen, a asked) {
 		s.Return = a.subject.Action.RedirectURL
 	}
 	s.Enrolled, s.MayVerify = a.subject.Factors().Enrolled(), a.subject.MayVerify()
-	s.MayAdd, s.MayRemove = a.subject.MayAdd() == nil, a.subject.MayRemove() == nil
+	s.MayAdd, s.MayRemove = a.subject.RightToAdd() == nil, a.subject.MayRemove() == nil
 	s.Most = 1
 	if a.tenant.Authenticator.AllowMultiple {
 		s.Most = a.tenant.Authenticator.MaxAuthenticators

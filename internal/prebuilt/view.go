@@ -25,7 +25,7 @@ func viewOf(s mfa.Subject, settings, forceEnrollment bool) view {
 	case api.StateChallengeSucceeded, api.StateReviewSucceeded:
 		settled = true
 	}
-	f, a := s.Factors(), s.Tenant.Authenticator
+	f, limit := s.Factors(), s.Limit()
 	switch {
 	case settings && s.Owed():
 		return view{start: "challenge", then: "settings"}
@@ -35,11 +35,11 @@ func viewOf(s mfa.Subject, settings, forceEnrollment bool) view {
 		return view{start: "done"}
 	case f.Challengeable() && !forceEnrollment:
 		return view{start: "challenge", then: "finish"}
-	case !a.Active:
+	case limit == mfa.NotActive:
 		return view{failure: "unavailable"}
-	case f.Challengeable() && !a.AllowMultiple:
+	case f.Challengeable() && limit == mfa.OnlyOne:
 		return view{failure: "single"}
-	case f.Challengeable() && len(f) >= a.MaxAuthenticators:
+	case f.Challengeable() && limit == mfa.TooMany:
 		return view{failure: "full"}
 	case s.MayAdd() == nil:
 		return view{start: "enroll", then: "finish"}

@@ -17,7 +17,7 @@ const (
 	// server of 2024: a step of an evaluation (a variable with its fields, an
 	// operator, a call), 32 bytes of a text that is searched, or 16 bytes of a
 	// text times instructions of a regular expression. The worst decisions
-	// that fuzzing has found spend all of it in 6 ms.
+	// that fuzzing has found spend all of it in 7 ms.
 	MaxCost = 50_000
 	// MaxBytes is the memory of the texts and lists that a decision makes.
 	// What the steps themselves allocate comes on top, a few dozen bytes a

@@ -92,19 +92,16 @@ func readAction(tx *store.Tx, id store.ActionID) (store.Action, error) {
 
 // shownAction is how the API shows an action.
 func shownAction(a store.Action) api.Action {
-	out := api.Action{
+	return api.Action{
 		State:              a.State,
 		CreatedAt:          api.Time{Time: a.CreatedAt},
 		StateUpdatedAt:     api.Time{Time: a.StateUpdatedAt},
 		VerificationMethod: a.VerificationMethod,
 		RuleIDs:            ruleIDs(a),
 		Rules:              a.Rules,
+		PriorityRuleID:     a.PriorityRuleID,
 		Output:             api.ActionOutput{Custom: a.Custom},
 	}
-	if len(a.Rules) > 0 {
-		out.PriorityRuleID = a.Rules[0].RuleID
-	}
-	return out
 }
 
 // ruleIDs are those of the rules that matched, never nil.

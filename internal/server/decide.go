@@ -23,9 +23,10 @@ type decision struct {
 	needs          rules.Lookups
 	gathered, made bool
 	// known reports that the action was stored before: nothing is decided.
-	known   bool
-	outcome api.Outcome
-	rules   []api.Rule // that matched
+	known    bool
+	outcome  api.Outcome
+	rules    []api.Rule // that matched
+	priority string     // the id of the rule whose outcome was taken
 }
 
 // facts are what a decision is made on.
@@ -173,7 +174,7 @@ func (s *server) evaluate(ctx context.Context, tenantID, action string, d *decis
 		s.Log.WarnContext(ctx, "a rule could not be evaluated", "tenant", tenantID, "action", action,
 			"rule", f.RuleID, "reason", f.Reason, "matched", f.Matched)
 	})
-	d.outcome = decided.Outcome
+	d.outcome, d.priority = decided.Outcome, decided.PriorityRuleID
 	for _, id := range decided.RuleIDs {
 		i := slices.IndexFunc(settings.Rules, func(r api.ActionRule) bool { return r.RuleID == id })
 		r := settings.Rules[i]

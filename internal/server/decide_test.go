@@ -163,6 +163,24 @@ func TestEverythingIsAudited(t *testing.T) {
 	}
 }
 
+// The rule that is named first is the one whose outcome was taken, which may be
+// one that failed.
+func TestThePriorityRuleIsTheOneWhoseOutcomeWasTaken(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	p.enrolled("u1")
+	p.rulesOf("pay", "ALLOW", [3]string{"first", "true", "CHALLENGE"}, [3]string{"fails", `custom.missing == 1`, "BLOCK"})
+	p.rulesOf("strict", "BLOCK", [3]string{"fails", `custom.missing == 1`, "REVIEW"})
+	for action, want := range map[string]any{"pay": "fails", "strict": nil} {
+		if got := p.track("u1", action, `{"idempotencyKey":"k"}`)["state"]; got != "BLOCK" {
+			t.Errorf("%s: got %v", action, got)
+		}
+		if got := p.ok(p.api("GET", "/v1/users/u1/actions/"+action+"/k", "")).object["priorityRuleId"]; got != want {
+			t.Errorf("%s: got %v, want %v", action, got, want)
+		}
+	}
+}
+
 // Rules that count are evaluated outside of transactions, and yet see each
 // action that was tracked before: of any number at once, three are let through.
 func TestCountsHoldForTracksAtOnce(t *testing.T) {

@@ -111,7 +111,8 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 
 // paged lets the pages answer their own paths, within the limit of an address.
 // Their files cost nothing, and a browser asks for many at once: they are not
-// limited, but over a limit of their own not logged. Unknown paths fall through to the API, whose callers expect JSON.
+// limited, but over a limit of their own not logged. Unknown paths fall through
+// to the API, whose callers expect JSON.
 func (s *server) paged(next http.Handler) http.Handler {
 	pages, files := mux(s.Pages), mux(s.Files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

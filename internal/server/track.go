@@ -143,7 +143,7 @@ func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
 		ActionID: in.id, CreatedAt: in.at, StateUpdatedAt: in.at,
 		IPAddress: in.attr.IPAddress, UserAgent: in.attr.UserAgent, DeviceID: in.attr.DeviceID,
 		RedirectURL: in.attr.RedirectURL, Custom: in.attr.Custom,
-		Outcome: d.outcome, Rules: d.rules, Incarnation: standing.User.Incarnation, Epoch: standing.User.Epoch,
+		Outcome: d.outcome, Rules: d.rules, PriorityRuleID: d.priority, Incarnation: standing.User.Incarnation, Epoch: standing.User.Epoch,
 	}
 	a.State, a.Newcomer = mfa.TrackedState(a.Outcome, mfa.FactorsOf(standing.Authenticators))
 	standing.Action, standing.HasAction = a, true

@@ -2,7 +2,11 @@ package server
 
 import (
 	"context"
+	"net/http"
 	"sync"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
 // turns admit one holder of a key at a time; the others wait in turn. The zero
@@ -18,8 +22,17 @@ type turn struct {
 	users int
 }
 
-// take waits for the turn of a key. The caller calls release, which may be
-// called again, when it has what it needs.
+// maxWait bounds how long a turn is waited for.
+const maxWait = 5 * time.Second
+
+// errBusy: the requests before it take too long.
+var errBusy error = &api.Error{
+	Status: http.StatusServiceUnavailable, Code: api.CodeInternalError,
+	Description: "The server is busy with other requests that rules are evaluated for. Nothing was changed; try again.",
+}
+
+// take waits for the turn of a key, for at most maxWait. The caller calls
+// release, which may be called again, when it has what it needs.
 func (t *turns) take(ctx context.Context, key any) (release func(), err error) {
 	t.mu.Lock()
 	if t.held == nil {
@@ -40,6 +53,8 @@ func (t *turns) take(ctx context.Context, key any) (release func(), err error) {
 			delete(t.held, key)
 		}
 	}
+	wait := time.NewTimer(maxWait)
+	defer wait.Stop()
 	select {
 	case <-of.free:
 		return sync.OnceFunc(func() {
@@ -49,5 +64,8 @@ func (t *turns) take(ctx context.Context, key any) (release func(), err error) {
 	case <-ctx.Done():
 		leave()
 		return nil, ctx.Err()
+	case <-wait.C:
+		leave()
+		return nil, errBusy
 	}
 }

@@ -29,9 +29,12 @@ type Action struct {
 	IPAddress, UserAgent, DeviceID, RedirectURL string
 	Custom                                      map[string]any
 	// Outcome is what the rules decided. Rules are those that matched, as
-	// they were then; the first one decided.
+	// they were then.
 	Outcome api.Outcome
 	Rules   []api.Rule
+	// PriorityRuleID is the rule whose outcome was taken; empty when the default
+	// decided.
+	PriorityRuleID string
 	// Incarnation is that of the user that the action was tracked for.
 	Incarnation string
 	// Epoch is that of the user's tokens when the action came to its state.
@@ -43,13 +46,14 @@ type Action struct {
 }
 
 const actionColumns = `user_id, action, idempotency_key, state, created_at, state_updated_at,
-	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer`
+	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer, priority_rule_id`
 
 func scanAction(row interface{ Scan(...any) error }) (a Action, err error) {
 	var created, updated int64
 	var custom, rules string
+	var priority sql.NullString
 	err = row.Scan(&a.UserID, &a.Action, &a.IdempotencyKey, &a.State, &created, &updated,
-		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom, &a.Outcome, &rules, &a.Incarnation, &a.Epoch, &a.Newcomer)
+		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom, &a.Outcome, &rules, &a.Incarnation, &a.Epoch, &a.Newcomer, &priority)
 	if err != nil {
 		return Action{}, err
 	}
@@ -58,6 +62,9 @@ func scanAction(row interface{ Scan(...any) error }) (a Action, err error) {
 	}
 	if err := json.Unmarshal([]byte(rules), &a.Rules); err != nil {
 		return Action{}, fmt.Errorf("rules: %w", err)
+	}
+	if a.PriorityRuleID = priority.String; !priority.Valid && len(a.Rules) > 0 {
+		a.PriorityRuleID = a.Rules[0].RuleID
 	}
 	a.CreatedAt, a.StateUpdatedAt = moment(created), moment(updated)
 	return a, nil
@@ -137,10 +144,10 @@ func (t *Tx) InsertAction(a Action) error {
 	}
 	err = t.later(write{query: `
 		INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, created_at, state_updated_at,
-			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer, priority_rule_id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		args: []any{t.tenant, a.UserID, a.Action, a.IdempotencyKey, a.State, millis(a.CreatedAt), millis(a.StateUpdatedAt),
-			a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules), a.Incarnation, a.Epoch, a.Newcomer}})
+			a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules), a.Incarnation, a.Epoch, a.Newcomer, a.PriorityRuleID}})
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}

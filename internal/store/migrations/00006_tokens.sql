@@ -16,6 +16,10 @@ UPDATE actions SET incarnation = COALESCE((
 -- success ends with the tokens of its epoch.
 ALTER TABLE actions ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
 
+-- The rule whose outcome was taken; empty for the default, null where it was not
+-- recorded: then it is the first of the rules.
+ALTER TABLE actions ADD COLUMN priority_rule_id TEXT;
+
 -- Whether the action is ALLOW, instead of CHALLENGE_REQUIRED, only because the
 -- user was not enrolled.
 ALTER TABLE actions ADD COLUMN newcomer BOOLEAN NOT NULL DEFAULT FALSE;
