@@ -119,7 +119,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
 	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of 720h (30 days) or more")
 	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
-	f.StringVar(&c.Portal, "portal", or(getenv("AUTHSIGNAL_PORTAL"), PortalAuto), "`when` to serve the operator's portal: on (which needs a loopback address or an https -public-url), off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
+	f.StringVar(&c.Portal, "portal", or(getenv("AUTHSIGNAL_PORTAL"), PortalAuto), "`when` to serve the operator's portal: on (which needs an https -public-url, or a loopback address without a -public-url of another machine), off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant; not with a -public-url that is https or of another machine")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -240,7 +240,7 @@ func parseProxies(list string) ([]netip.Prefix, error) {
 // pages for operators or developers that a network would see.
 func (c Config) CheckExposure(at net.IP) error {
 	if c.Portal == PortalOn && !c.HTTPS() && !c.local(at) {
-		return errors.New("-portal on: the portal's password and session cookies would cross the network in plain text; put an https proxy before the server and set -public-url to its https URL, or listen on a loopback address (-addr 127.0.0.1:4000)")
+		return errors.New("-portal on: the portal's password and session cookies would cross the network in plain text; put an https proxy before the server and set -public-url to its https URL, or listen on a loopback address (-addr 127.0.0.1:4000) without a -public-url of another machine")
 	}
 	if c.Dev && c.PublicURL != "" && (c.HTTPS() || !origin.IsLoopback(origin.Of(c.PublicURL))) {
 		return errors.New("-dev is for one machine: with it -public-url must be an http URL of a loopback address such as http://localhost:4000; for a public server leave -dev out and name the pages by -origins")

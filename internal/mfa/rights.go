@@ -90,7 +90,7 @@ func (s Subject) Limit() Limit {
 	switch {
 	case !settings.Active:
 		return NotActive
-	case f.Enrolled() && !settings.AllowMultiple:
+	case f.Enrolled() && (!settings.AllowMultiple || settings.MaxAuthenticators == 1):
 		return OnlyOne
 	case full(settings, f):
 		return TooMany

@@ -182,7 +182,9 @@ func TestWhatIsShown(t *testing.T) {
 	required, allow := api.StateChallengeRequired, api.StateAllow
 	inactive := func(a *api.AuthenticatorSettings) { a.Active = false }
 	single := func(a *api.AuthenticatorSettings) { a.AllowMultiple = false }
-	full := func(a *api.AuthenticatorSettings) { a.MaxAuthenticators = 1 }
+	full := func(a *api.AuthenticatorSettings) { a.MaxAuthenticators = 2 }
+	most := func(a *api.AuthenticatorSettings) { a.MaxAuthenticators = 1 }
+	both := []api.VerificationMethod{api.AuthenticatorApp, api.SMS}
 	for _, tt := range []struct {
 		name     string
 		state    api.State
@@ -199,7 +201,8 @@ func TestWhatIsShown(t *testing.T) {
 		{"forced, with the scope", required, app, []string{api.ScopeAdd}, "&force_enrollment=true", nil, "challenge>enroll"},
 		{"forced and allowed", allow, app, nil, "&force_enrollment=true", nil, "challenge>enroll"},
 		{"forced and allowed, with the scope", allow, app, []string{api.ScopeAdd}, "&force_enrollment=true", nil, "enroll>finish"},
-		{"forced, with as many as are allowed", required, app, nil, "&force_enrollment=true", full, "full"},
+		{"forced, with as many as are allowed", required, both, nil, "&force_enrollment=true", full, "full"},
+		{"forced, with one that is as many as are allowed", required, app, nil, "&force_enrollment=true", most, "single"},
 		{"forced, for a newcomer", allow, nil, nil, "&force_enrollment=true", nil, "enroll>finish"},
 		{"forced, where one is allowed", required, app, nil, "&force_enrollment=true", single, "single"},
 		{"other factors only", required, sms, nil, "", nil, "unavailable"},

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -27,15 +28,28 @@ func (s *server) keyRefused(r *http.Request, of realm) {
 	s.metrics.keysRefused.WithLabelValues(of.String()).Inc()
 	address := s.client(r)
 	s.wrongKeys.charge(address)
-	if n := s.refusals.add(refusal{of, address}, s.Now()); n > 0 {
-		s.audit(r.Context(), "", store.AuditEvent{At: s.Now(), Kind: store.AuditKeysRefused, Detail: map[string]any{
-			"realm": of.String(), "address": address.String(), "keys": n,
-		}})
+	n, first := s.refusals.add(refusal{of, address}, s.Now())
+	s.auditRefused(r.Context(), refusal{of, address}, n)
+	if first {
+		// Those that follow are told, whether or not the guessing goes on.
+		time.AfterFunc(generation, func() {
+			s.auditRefused(context.Background(), refusal{of, address}, s.refusals.take(refusal{of, address}))
+		})
 	}
 }
 
-// maxRefusals is how many lines about wrong keys the audit log gets a minute; the
-// metrics count on.
+// auditRefused writes a line about n wrong keys, if there are any.
+func (s *server) auditRefused(ctx context.Context, of refusal, n int) {
+	if n == 0 {
+		return
+	}
+	s.audit(ctx, "", store.AuditEvent{At: s.Now(), Kind: store.AuditKeysRefused, Detail: map[string]any{
+		"realm": of.realm.String(), "address": of.address.String(), "keys": n,
+	}})
+}
+
+// maxRefusals is how many addresses with wrong keys the audit log names in a
+// minute; the metrics count on.
 const maxRefusals = 10
 
 // A refusal is what wrong keys are counted by.
@@ -45,49 +59,46 @@ type refusal struct {
 }
 
 // refusals coalesces wrong keys: the first of an address is told at once, those
-// that follow within a minute are told together with the next one after it. So
-// a stranger writes to the audit log once a minute and address, and at most
-// maxRefusals times a minute in all. The zero value is ready.
+// that follow together a minute later. So a stranger writes to the audit log
+// twice a minute and address, and for at most maxRefusals addresses a minute.
+// The zero value is ready.
 type refusals struct {
-	mu    sync.Mutex
-	since map[refusal]*refused
-	from  time.Time
-	told  int
+	mu sync.Mutex
+	// untold are the keys of the addresses that are to be told a minute after
+	// their first.
+	untold map[refusal]int
+	from   time.Time
+	told   int
 }
 
-type refused struct {
-	keys int // not told yet
-	told time.Time
-}
-
-// add counts a wrong key and returns how many are to be told now.
-func (r *refusals) add(of refusal, now time.Time) (keys int) {
+// add counts a wrong key and returns how many are to be told now. first reports
+// that the caller is to take those that follow a minute later.
+func (r *refusals) add(of refusal, now time.Time) (keys int, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.since == nil || now.Sub(r.from) >= generation {
+	if _, counting := r.untold[of]; counting {
+		r.untold[of]++
+		return 0, false
+	}
+	if now.Sub(r.from) >= generation {
 		r.from, r.told = now, 0
-		for key, f := range r.since { // those without an open count
-			if f.keys == 0 && now.Sub(f.told) >= generation {
-				delete(r.since, key)
-			}
-		}
-		if r.since == nil || len(r.since) > 1000 {
-			r.since = map[refusal]*refused{}
-		}
 	}
-	f := r.since[of]
-	if f == nil {
-		if r.told >= maxRefusals {
-			return 0
-		}
-		f = &refused{}
-		r.since[of] = f
+	if r.told >= maxRefusals {
+		return 0, false
 	}
-	f.keys++
-	if now.Sub(f.told) < generation || r.told >= maxRefusals {
-		return 0
-	}
-	keys, f.keys, f.told = f.keys, 0, now
 	r.told++
+	if r.untold == nil {
+		r.untold = map[refusal]int{}
+	}
+	r.untold[of] = 0
+	return 1, true
+}
+
+// take returns how many keys followed, and forgets the address.
+func (r *refusals) take(of refusal) (keys int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	keys = r.untold[of]
+	delete(r.untold, of)
 	return keys
 }
