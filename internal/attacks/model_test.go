@@ -160,29 +160,37 @@ func (r modelRule) holds(u *modelUser, in modelTrack) (matches, fails bool) {
 // strictness are the outcomes, the strictest one last.
 var strictness = []string{"ALLOW", "CHALLENGE", "REVIEW", "BLOCK"}
 
-// decide is the outcome of a new action, and the rules that match: the first one
-// decides, and one that fails can only make it stricter.
-func (t *modelTenant) decide(u *modelUser, code string, in modelTrack) (outcome string, matched []string) {
+// decide is the outcome of a new action: the first rule that matches decides,
+// and one that fails can only make it stricter. listed are the rules that match,
+// and those that fail and are not of ALLOW.
+func (t *modelTenant) decide(u *modelUser, code string, in modelTrack) (outcome string, listed []string) {
 	settings, set := t.settings[code]
 	if !set {
 		settings.outcome = "CHALLENGE"
 	}
-	outcome = settings.outcome
-	failed := ""
+	decided, failed := "", "ALLOW"
 	for _, r := range settings.rules {
-		switch matches, fails := r.holds(u, in); {
-		case fails && slices.Index(strictness, r.outcome) > slices.Index(strictness, failed):
-			failed = r.outcome
+		matches, fails := r.holds(u, in)
+		switch {
+		case fails && r.outcome != "ALLOW":
+			failed = stricter(failed, r.outcome)
 		case matches && !fails:
-			if matched = append(matched, r.id); len(matched) == 1 {
-				outcome = r.outcome
+			if decided == "" {
+				decided = r.outcome
 			}
+		default:
+			continue
 		}
+		listed = append(listed, r.id)
 	}
-	if slices.Index(strictness, failed) > slices.Index(strictness, outcome) {
-		outcome = failed
+	if decided == "" {
+		decided = settings.outcome
 	}
-	return outcome, matched
+	return stricter(decided, failed), listed
+}
+
+func stricter(a, b string) string {
+	return strictness[max(slices.Index(strictness, a), slices.Index(strictness, b))]
 }
 
 type modelUser struct {
@@ -218,7 +226,7 @@ type modelAction struct {
 	changes int
 	created time.Time
 	device  string   // that it was tracked from
-	rules   []string // that matched
+	rules   []string // that it was decided by
 	// newcomer: it is ALLOW only because the user was not enrolled.
 	newcomer bool
 	// proved: a right code of the user was given, or the user had no factor to
