@@ -303,7 +303,8 @@ func (u *modelUser) defaultMethod() string {
 	return methods[0] // there is one other method in the model
 }
 
-// knows reports whether the user has completed a challenge on a device.
+// knows reports whether an action that was tracked from a device is a success of
+// the user now. One that was, and has been moved since, does not count.
 func (u *modelUser) knows(device string) bool {
 	for _, a := range u.actions {
 		if device != "" && a.device == device && a.incarnation == u.incarnation && a.state == challengeSucceeded {
@@ -407,7 +408,7 @@ func (a *modelAction) patch(state string, epoch int) {
 // bearer returns the refusal of a token by the client API, "" if it counts.
 func (k *modelToken) bearer(now time.Time) string {
 	switch {
-	case k.signer.withdrawn: // it is as good as forged
+	case k.signer.withdrawn: // then its claims, such as the expiry, count for nothing
 		return unauthorized
 	case !now.Before(k.expires):
 		return expiredToken
