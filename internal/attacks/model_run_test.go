@@ -38,6 +38,11 @@ type world struct {
 	// secrets are those that were removed or never completed.
 	secrets []string
 	steps   []string // the last ones
+	keys    *signingKeys
+	signers map[string]*modelSigner
+	hook    *receiver
+	// asking reports that a webhook is being asked for consent.
+	asking bool
 
 	mu  sync.Mutex
 	now time.Time
@@ -82,6 +87,7 @@ func TestTheServerAgreesWithTheModel(t *testing.T) {
 	for i := range worlds {
 		wg.Go(func() {
 			w := newWorld(st, fmt.Sprint("world-", i), uint64(seed), uint64(i))
+			defer w.hook.server.Close()
 			reached[i], errs[i] = w.run(steps / worlds)
 		})
 	}
@@ -101,9 +107,15 @@ func TestTheServerAgreesWithTheModel(t *testing.T) {
 	// A model that agrees because nothing happens would show nothing.
 	if steps >= 20_000 && !t.Failed() {
 		for _, what := range []string{
-			"enroll: 200", "enroll: 400", "enroll: 403", "enroll: 401", "verify: accepted, a factor", "verify: accepted, an enrollment",
-			"verify: CODE_INVALID_OR_EXPIRED", "verify: MAX_ATTEMPTS_EXCEEDED", "verify: 400", "verify: 401", "remove: 200", "remove: 403",
-			"verify: accepted, another authenticator", "exchange: 200", "validate: true", "validate: false", "validate: void",
+			"enroll: 200", "enroll: " + invalidRequest, "enroll: " + invalidConfiguration, "enroll: " + forbidden,
+			"enroll: " + unauthorized, "enroll: " + expiredToken,
+			"verify: accepted, a factor", "verify: accepted, an enrollment", "verify: accepted, another authenticator",
+			"verify: CODE_INVALID_OR_EXPIRED", "verify: MAX_ATTEMPTS_EXCEEDED", "verify: " + invalidRequest, "verify: " + unauthorized,
+			"verify: consent given", "verify: consent given, 400 invalid_request", "verify: consent given, 401 unauthorized", "verify: consent refused",
+			"remove: 200", "remove: " + forbidden, "exchange: 200", "validate: true", "validate: false", "validate: void",
+			"track: " + noAuthenticator, "track: by a rule", "track: by a rule that fails", "read: 200", "update user", "find by token: the user",
+			"find by token: none", "find by e-mail", "list actions", "key made", "key revoked", "wrong key: " + unauthorized,
+			"signing key made", "signing key withdrawn", "malformed",
 		} {
 			if total[what] == 0 {
 				t.Errorf("no step has come to %q", what)
@@ -127,14 +139,15 @@ func (s *lockedSource) Read(p []byte) (int, error) {
 func newWorld(st *store.Store, name string, seed, i uint64) *world {
 	var key [32]byte
 	key[0], key[1] = byte(seed), byte(i)
-	w := &world{name: name, rng: rand.New(rand.NewPCG(seed, i)), now: time.Unix(1_700_000_000, 0)}
+	w := &world{
+		name: name, rng: rand.New(rand.NewPCG(seed, i)), now: time.Unix(1_700_000_000, 0),
+		keys: newSigningKeys(), signers: map[string]*modelSigner{}, hook: newReceiver(),
+	}
 	w.handler = server.New(server.Config{
-		Store: st,
-		Tokens: &token.Issuer{
-			Keys:    func() []token.Key { return []token.Key{{ID: "1", Secret: bytes.Repeat([]byte{7}, 32)}} },
-			BaseURL: "http://mfa.test", TTL: tokenLife, Now: w.clock,
-		},
-		ManagementKey: managementKey, PublicURL: "http://mfa.test", AllowOrigin: func(string) bool { return false },
+		Store:       st,
+		Tokens:      &token.Issuer{Keys: w.keys.list, BaseURL: "http://mfa.test", TTL: tokenLife, Now: w.clock},
+		SigningKeys: w.keys, ManagementKey: managementKey,
+		PublicURL: "http://mfa.test", AllowOrigin: func(string) bool { return false }, VerifyTimeout: time.Minute,
 		Log: slog.New(slog.DiscardHandler), Now: w.clock, Random: &lockedSource{rng: rand.NewChaCha8(key)}, Metrics: prometheus.NewRegistry(),
 	})
 	return w
@@ -154,7 +167,8 @@ var actionCodes = map[string]string{"signIn": "CHALLENGE", "pay": "CHALLENGE", "
 func (w *world) setUp() error {
 	for i := range 2 {
 		t := &modelTenant{
-			id: fmt.Sprint(w.name, "-tenant-", i), allowMultiple: true, max: 4, outcomes: map[string]string{}, users: map[string]*modelUser{},
+			id: fmt.Sprint(w.name, "-tenant-", i), active: true, allowMultiple: true, max: 4,
+			settings: map[string]modelSettings{}, users: map[string]*modelUser{},
 		}
 		// Each tenant has users of the same ids.
 		for n := range 3 {
@@ -168,13 +182,11 @@ func (w *world) setUp() error {
 		)); err != nil {
 			return err
 		}
-		r := w.call("POST", "/v1/management/tenants/"+t.id+"/secrets", basic(managementKey), "")
-		if r.status != 200 {
-			return fmt.Errorf("make a key: %d %s", r.status, r.text)
+		if err := w.makeKey(t, 0); err != nil {
+			return err
 		}
-		t.key = r.object["apiSecretKey"].(string)
 		for _, code := range sorted(actionCodes) {
-			if err := w.sets(t, code, actionCodes[code]); err != nil {
+			if err := w.sets(t, code, modelSettings{outcome: actionCodes[code]}); err != nil {
 				return err
 			}
 		}
@@ -184,15 +196,15 @@ func (w *world) setUp() error {
 
 // managed changes something by the management API.
 func (w *world) managed(t *modelTenant, method, path, body string) error {
-	if r := w.call(method, "/v1/management/tenants/"+t.id+path, basic(managementKey), body); r.status != 200 {
-		return fmt.Errorf("%s %s: %d %s", method, path, r.status, r.text)
+	if r := w.operator(t, method, path, body); r.status != 200 {
+		return disagree(r, 200)
 	}
 	return nil
 }
 
-func (w *world) sets(t *modelTenant, code, outcome string) error {
-	t.outcomes[code] = outcome
-	return w.managed(t, "PUT", "/actions/"+code, `{"defaultOutcome":"`+outcome+`","rules":[]}`)
+// operator calls the management API for a tenant.
+func (w *world) operator(t *modelTenant, method, path, body string) response {
+	return w.call(method, "/v1/management/tenants/"+t.id+path, basic(managementKey), body)
 }
 
 // call asks the server.
@@ -214,7 +226,7 @@ func (w *world) call(method, path, authorization, body string) (r response) {
 }
 
 func (w *world) backend(t *modelTenant, method, path, body string) response {
-	return w.call(method, "/v1"+path, basic(t.key), body)
+	return w.call(method, "/v1"+path, basic(pick(w, t.inForce(w.clock())).text), body)
 }
 
 func (w *world) page(k *modelToken, method, path, body string) response {
@@ -304,58 +316,90 @@ func disagree(r response, want any) error {
 
 // step makes one call.
 func (w *world) step() (what string, err error) {
-	n := w.rng.IntN(100)
+	n := w.rng.IntN(1000)
 	if len(w.tokens) == 0 {
 		n = 0
 	}
+	if w.asking {
+		n %= 885 // what one user and a backend do
+	}
 	switch {
-	case n < 16:
+	case n < 150:
 		return w.track()
-	case n < 28:
+	case n < 260:
 		return w.enroll()
-	case n < 54:
+	case n < 510:
 		return w.verify()
-	case n < 60:
+	case n < 570:
 		return w.remove()
-	case n < 64:
+	case n < 605:
 		return w.read()
-	case n < 68:
+	case n < 640:
 		return w.exchange()
-	case n < 75:
+	case n < 705:
 		return w.validate()
-	case n < 79:
+	case n < 735:
 		return w.look()
-	case n < 84:
+	case n < 780:
 		return w.patch()
-	case n < 88:
+	case n < 815:
 		return w.imports()
-	case n < 92:
+	case n < 850:
 		return w.deleteAuthenticator()
-	case n < 93:
+	case n < 857:
 		return w.deleteUser()
-	case n < 94:
+	case n < 866:
 		return w.endTokens()
-	case n < 96:
+	case n < 885:
 		return w.unlock()
-	case n < 97:
+	case n < 900:
+		return w.updateUser()
+	case n < 915:
+		return w.find()
+	case n < 920:
+		return w.listActions()
+	case n < 935:
 		return w.configure()
+	case n < 942:
+		return w.changeKeys()
+	case n < 950:
+		return w.wrongKey()
+	case n < 953:
+		return w.changeSigningKeys()
+	case n < 956:
+		return w.audit()
+	case n < 972:
+		return w.malformed()
 	}
 	return w.wait()
 }
 
 func (w *world) track() (what string, err error) {
 	t := w.anyTenant()
-	u, name, scopes := w.anyUser(t), w.anyAction(), scopeRead|w.anyScopes()
-	w.note("track %s %s %s, scope %q", t.id, u.id, name, scopes)
-	r := w.backend(t, "POST", "/users/"+u.id+"/actions/"+name.code, marshal(map[string]string{"idempotencyKey": name.key, "scope": scopes.String()}))
-	a := t.track(u, name)
-	if r.status != 200 || r.object["state"] != a.state || r.object["isEnrolled"] != (len(u.verified()) > 0) {
-		return "", disagree(r, fmt.Sprintf("%s, enrolled %v", a.state, len(u.verified()) > 0))
+	u, name, scopes, in := w.anyUser(t), w.anyAction(), scopeRead|w.anyScopes(), w.anyTrack()
+	w.note("track %s %s %s, scope %q, %+v", t.id, u.id, name, scopes, in)
+	body := map[string]any{"idempotencyKey": name.key, "scope": scopes.String()}
+	if in.device != "" {
+		body["deviceId"] = in.device
 	}
-	k := &modelToken{
-		text: r.object["token"].(string), tenant: t, user: u, incarnation: u.incarnation, epoch: u.epoch, action: name,
-		scopes: scopes, expires: w.clock().Add(tokenLife),
+	if in.email != "" {
+		body["email"] = in.email
 	}
+	if in.x != 0 {
+		body["custom"] = map[string]int{"x": in.x}
+	}
+	r := w.backend(t, "POST", "/users/"+u.id+"/actions/"+name.code, marshal(body))
+	before := u.actions[name]
+	a := t.track(u, name, in, w.clock())
+	if a == nil {
+		return outcome("track", r, []string{noAuthenticator})
+	}
+	if r.status != 200 || r.object["state"] != a.state || r.object["isEnrolled"] != (len(u.verified()) > 0) || !sameTexts(r.object["ruleIds"], a.rules) {
+		return "", disagree(r, fmt.Sprintf("%s, enrolled %v, rules %q", a.state, len(u.verified()) > 0, a.rules))
+	}
+	k := w.issued(modelToken{
+		tenant: t, user: u, incarnation: u.incarnation, epoch: u.epoch, action: name, scopes: scopes, expires: w.clock().Add(tokenLife),
+	}, r.object["token"])
 	link, err := url.Parse(r.object["url"].(string))
 	if err != nil {
 		return "", err
@@ -374,11 +418,47 @@ func (w *world) track() (what string, err error) {
 	if w.rng.IntN(4) == 0 {
 		w.keep(&leaked)
 	}
+	if before == nil && len(a.rules) > 0 {
+		for _, r := range t.settings[name.code].rules {
+			if _, fails := r.holds(u, in); fails && slices.Contains(a.rules, r.id) {
+				return "track: by a rule that fails", nil
+			}
+		}
+		return "track: by a rule", nil
+	}
 	return "track: " + a.state, nil
+}
+
+// anyTrack is what a track says of the device and the action.
+func (w *world) anyTrack() (in modelTrack) {
+	in.x = w.rng.IntN(3)
+	if n := w.rng.IntN(4); n > 0 {
+		in.device = fmt.Sprint("device-", n)
+	}
+	if w.rng.IntN(5) == 0 {
+		in.email = w.anyEmail()
+	}
+	return in
+}
+
+func (w *world) anyEmail() string { return fmt.Sprintf("mail-%d@example.com", w.rng.IntN(3)) }
+
+// sameTexts compares a list of an answer; one that is left out is empty.
+func sameTexts(got any, want []string) bool {
+	list, _ := got.([]any)
+	return slices.EqualFunc(list, want, func(got any, want string) bool { return got == want })
+}
+
+// issued is a token that the server issues now.
+func (w *world) issued(k modelToken, text any) *modelToken {
+	k.text, _ = text.(string)
+	k.signer = w.signer()
+	return &k
 }
 
 // tokenClaims are the claims that the model knows of.
 type tokenClaims struct {
+	KeyID   string `json:"kid"` // in the header
 	Subject string `json:"sub"`
 	Scope   string `json:"scope"`
 	Expires int64  `json:"exp"`
@@ -394,11 +474,16 @@ func (k *modelToken) claims() (c tokenClaims, err error) {
 	if len(parts) != 3 {
 		return c, fmt.Errorf("not a token: %q", k.text)
 	}
-	b, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err == nil {
-		err = json.Unmarshal(b, &c)
+	for _, part := range parts[:2] {
+		b, err := base64.RawURLEncoding.DecodeString(part)
+		if err == nil {
+			err = json.Unmarshal(b, &c)
+		}
+		if err != nil {
+			return c, err
+		}
 	}
-	return c, err
+	return c, nil
 }
 
 // scopes are those of the claims; an unknown one counts as all.
@@ -420,39 +505,40 @@ func (k *modelToken) check() error {
 		return err
 	}
 	if c.Subject != k.user.id || c.scopes() != k.scopes || c.Expires != k.expires.Unix() || c.Other.TenantID != k.tenant.id ||
-		c.Other.ActionCode != k.action.code || c.Other.IdempotencyKey != k.action.key {
-		return fmt.Errorf("a token: got %+v, want scope %q until %d for %s %s %s", c, k.scopes, k.expires.Unix(), k.tenant.id, k.user.id, k.action)
+		c.Other.ActionCode != k.action.code || c.Other.IdempotencyKey != k.action.key || c.KeyID != k.signer.id {
+		return fmt.Errorf("a token: got %+v, want scope %q until %d for %s %s %s by %s",
+			c, k.scopes, k.expires.Unix(), k.tenant.id, k.user.id, k.action, k.signer.id)
 	}
 	return nil
 }
 
-// refusal compares the answer of a call whose token does not count.
-func (w *world) refusal(what string, r response, status int, code string) (string, error) {
-	if r.status != status || r.object["errorCode"] != code {
-		return "", disagree(r, fmt.Sprint(status, " ", code))
+// answered is the status of an answer, and the code of an error.
+func answered(r response) string {
+	if r.status == 200 {
+		return "200"
 	}
-	return what + ": " + strconv.Itoa(status), nil
+	return fmt.Sprint(r.status, " ", r.object["errorCode"])
 }
 
 // outcome compares an answer with the refusals that the model expects: any of
 // them, or a success if there are none.
-func outcome(what string, r response, refusals []int) (string, error) {
-	want := refusals
+func outcome(what string, r response, refusals []string) (string, error) {
 	if len(refusals) == 0 {
-		want = []int{200}
+		refusals = []string{"200"}
 	}
-	if !slices.Contains(want, r.status) {
-		return "", disagree(r, want)
+	got := answered(r)
+	if !slices.Contains(refusals, got) {
+		return "", disagree(r, refusals)
 	}
-	return what + ": " + strconv.Itoa(r.status), nil
+	return what + ": " + got, nil
 }
 
 func (w *world) enroll() (string, error) {
 	k := w.anyToken()
 	w.note("enroll %s", k)
 	r := w.page(k, "POST", "user-authenticators/totp", "")
-	if status, code := k.bearer(w.clock()); status != 0 {
-		return w.refusal("enroll", r, status, code)
+	if refusal := k.bearer(w.clock()); refusal != "" {
+		return outcome("enroll", r, []string{refusal})
 	}
 	what, err := outcome("enroll", r, k.mayNotAdd())
 	if err == nil && r.status == 200 {
@@ -525,41 +611,57 @@ func (w *world) verify() (string, error) {
 	}
 	code, of := w.anyCode(k)
 	w.note("verify %s with %s", k, of)
-	r := w.page(k, "POST", "verify/totp", marshal(map[string]string{"verificationCode": code}))
-	now := w.clock()
-	if status, code := k.bearer(now); status != 0 {
-		return w.refusal("verify", r, status, code)
+	body, now := marshal(map[string]string{"verificationCode": code}), w.clock()
+	if refusal := k.bearer(now); refusal != "" {
+		return outcome("verify", w.page(k, "POST", "verify/totp", body), []string{refusal})
 	}
-	before := k.subject().state
-	pending := k.user.pending(k.action)
-	enrolled := len(k.user.apps()) > 0
+	pending, enrolled := k.user.pending(k.action), len(k.user.apps()) > 0
+	earned := *k
+	earned.scopes, earned.expires, earned.signer = everyScope, now.Add(tokenLife), w.signer()
 	v, violation := k.verify(code, now)
-	switch {
-	case violation != "":
+	if violation != "" {
 		return "", fmt.Errorf("%s: %s", violation, k)
-	case v.statuses != nil:
-		return outcome("verify", r, v.statuses)
+	}
+	var r response
+	consent, refusals := "", v.refusals
+	if k.tenant.webhook {
+		var err error
+		if r, consent, refusals, err = w.asked(k, body, v); err != nil {
+			return "", err
+		}
+	} else {
+		r = w.page(k, "POST", "verify/totp", body)
+	}
+	switch {
+	case refusals != nil && r.status != 200:
+		what, err := outcome("verify", r, refusals)
+		if consent != "" && err == nil {
+			what = "verify: " + consent
+			if consent == consentGiven {
+				what += ", " + answered(r)
+			}
+		}
+		return what, err
 	case v.accepted == nil:
-		if r.status != 200 || r.object["isVerified"] != false || r.object["failureReason"] != v.reason || r.object["accessToken"] != nil {
+		if r.status != 200 || v.reason == "" || r.object["isVerified"] != false || r.object["failureReason"] != v.reason || r.object["accessToken"] != nil {
 			return "", disagree(r, v.reason)
 		}
 		return "verify: " + v.reason, nil
-	}
-	if r.status != 200 || r.object["isVerified"] != true {
-		return "", disagree(r, "a right code on "+before)
+	case refusals != nil && !slices.Contains(refusals, "200"), r.status != 200, r.object["isVerified"] != true:
+		return "", disagree(r, fmt.Sprint("a right code, ", refusals))
 	}
 	completed := v.accepted == pending
 	if (r.object["userAuthenticator"] != nil) != completed {
 		return "", disagree(r, fmt.Sprint("userAuthenticator: ", completed))
 	}
-	earned := *k
 	earned.text, _ = r.object["accessToken"].(string)
-	earned.scopes, earned.expires = everyScope, now.Add(tokenLife)
 	if err := earned.check(); err != nil {
 		return "", err
 	}
 	w.keep(&earned)
 	switch {
+	case consent != "":
+		return "verify: " + consent, nil
 	case completed && enrolled:
 		return "verify: accepted, another authenticator", nil
 	case completed:
@@ -584,8 +686,8 @@ func (w *world) remove() (string, error) {
 	id := w.anyID(k.user)
 	w.note("remove %s of %s", id, k)
 	r := w.page(k, "DELETE", "user-authenticators/"+id, "")
-	if status, code := k.bearer(w.clock()); status != 0 {
-		return w.refusal("remove", r, status, code)
+	if refusal := k.bearer(w.clock()); refusal != "" {
+		return outcome("remove", r, []string{refusal})
 	}
 	what, err := outcome("remove", r, k.mayNotRemove(id))
 	if err != nil || r.status != 200 {
@@ -593,10 +695,9 @@ func (w *world) remove() (string, error) {
 	}
 	w.gone(k.user, id)
 	k.user.actions[k.action].epoch = k.user.epoch // the user's own doing
-	next := *k
-	next.text, _ = r.object["accessToken"].(string)
+	next := w.issued(*k, r.object["accessToken"])
 	next.epoch = k.user.epoch
-	w.keep(&next)
+	w.keep(next)
 	return what, next.check()
 }
 
@@ -610,53 +711,31 @@ func (w *world) gone(u *modelUser, id string) {
 	u.epoch++
 }
 
-// read makes a call that only reads with a token.
-func (w *world) read() (string, error) {
-	k := w.anyToken()
-	w.note("read %s", k)
-	r := w.page(k, "GET", "user-authenticators", "")
-	init := w.page(k, "POST", "init", "{}")
-	methods := w.page(k, "GET", "authenticators", "")
-	if status, code := k.bearer(w.clock()); status != 0 {
-		for _, r := range []response{init, methods} {
-			if what, err := w.refusal("read", r, status, code); err != nil {
-				return what, err
-			}
-		}
-		return w.refusal("read", r, status, code)
-	}
-	if r.status != 200 || len(r.list) != len(k.user.verified()) {
-		return "", disagree(r, fmt.Sprint(len(k.user.verified()), " authenticators"))
-	}
-	if init.status != 200 || methods.status != 200 {
-		return "", disagree(init, 200)
-	}
-	return "read: 200", nil
-}
-
 func (w *world) exchange() (string, error) {
 	k := w.anyToken()
 	scopes := w.anyScopes()
 	w.note("exchange %s for %q", k, scopes)
 	r := w.page(k, "POST", "token", marshal(map[string]string{"scope": scopes.String()}))
-	if status, code := k.bearer(w.clock()); status != 0 {
-		if scopes == 0 && code == "unauthorized" && r.status == 400 {
-			return "exchange: 400", nil // the body is read before the user
+	refusals := []string{k.bearer(w.clock())}
+	switch {
+	case refusals[0] != "":
+		if scopes == 0 && !k.signer.withdrawn && refusals[0] == unauthorized {
+			refusals = append(refusals, invalidRequest) // the body is read before the user
 		}
-		return w.refusal("exchange", r, status, code)
-	}
-	var refusals []int
-	if scopes == 0 || !k.has(scopes) {
-		refusals = []int{400, 403}
+	case scopes == 0:
+		refusals = []string{invalidRequest}
+	case !k.has(scopes):
+		refusals = []string{invalidRequest, forbidden}
+	default:
+		refusals = nil
 	}
 	what, err := outcome("exchange", r, refusals)
 	if err != nil || r.status != 200 {
 		return what, err
 	}
-	less := *k
-	less.text, _ = r.object["accessToken"].(string)
+	less := w.issued(*k, r.object["accessToken"])
 	less.scopes = scopes
-	w.keep(&less)
+	w.keep(less)
 	return what, less.check()
 }
 
@@ -669,7 +748,7 @@ func (w *world) validate() (string, error) {
 	}
 	w.note("validate %s at %s", k, t.id)
 	r := w.backend(t, "POST", "/validate", marshal(map[string]string{"token": k.text}))
-	if status, _ := k.bearer(w.clock()); status != 0 || t != k.tenant {
+	if k.bearer(w.clock()) != "" || t != k.tenant {
 		if r.status != 200 || r.text != `{"isValid":false,"error":"Token is invalid."}` {
 			return "", disagree(r, "Token is invalid.")
 		}
@@ -691,33 +770,71 @@ func (w *world) look() (string, error) {
 	return "look", w.compare(t, u, name)
 }
 
+// compare compares what the backend sees of a user and an action.
 func (w *world) compare(t *modelTenant, u *modelUser, name actionName) error {
-	if r := w.backend(t, "GET", "/users/"+u.id, ""); r.status != 200 || r.object["isEnrolled"] != (len(u.verified()) > 0) {
-		return disagree(r, fmt.Sprint("enrolled: ", len(u.verified()) > 0))
+	if err := w.compareUser(t, u); err != nil {
+		return err
 	}
-	r := w.backend(t, "GET", "/users/"+u.id+"/authenticators", "")
+	return w.compareAction(t, u, name)
+}
+
+func (w *world) compareUser(t *modelTenant, u *modelUser) error {
+	r := w.backend(t, "GET", "/users/"+u.id, "")
+	text := func(key string) string { s, _ := r.object[key].(string); return s }
+	if r.status != 200 || r.object["userId"] != u.id || r.object["isEnrolled"] != (len(u.verified()) > 0) ||
+		text("email") != u.email || text("displayName") != u.displayName || text("defaultVerificationMethod") != u.defaultMethod() ||
+		!sameTexts(r.object["allowedVerificationMethods"], []string{"AUTHENTICATOR_APP"}) ||
+		!slices.Equal(texts(r.object["enrolledVerificationMethods"]), u.methods()) {
+		return disagree(r, fmt.Sprintf("%+v, enrolled with %q, default %q", *u, u.methods(), u.defaultMethod()))
+	}
+	return u.compareAuthenticators(w.backend(t, "GET", "/users/"+u.id+"/authenticators", ""))
+}
+
+// texts is a list of an answer, sorted.
+func texts(v any) (list []string) {
+	items, _ := v.([]any)
+	for _, item := range items {
+		list = append(list, item.(string))
+	}
+	slices.Sort(list)
+	return list
+}
+
+// compareAuthenticators compares a list of authenticators: the verified ones, of
+// which one is the default.
+func (u *modelUser) compareAuthenticators(r response) error {
 	var got, want []string
-	for _, a := range r.list {
-		got = append(got, a.(map[string]any)["userAuthenticatorId"].(string))
+	for _, item := range r.list {
+		a := item.(map[string]any)
+		line := fmt.Sprint(a["userAuthenticatorId"], " ", a["verificationMethod"])
+		if a["isDefault"] == true {
+			got = append(got, fmt.Sprint("default ", a["verificationMethod"]))
+		}
+		got = append(got, line)
 	}
 	for _, a := range u.verified() {
-		want = append(want, a.id)
+		want = append(want, a.id+" "+a.method())
+	}
+	if len(want) > 0 {
+		want = append(want, "default "+u.defaultMethod())
 	}
 	slices.Sort(got)
 	slices.Sort(want)
-	if r.status != 200 || !slices.Equal(got, want) {
+	if r.status != 200 || r.list == nil || !slices.Equal(got, want) {
 		return disagree(r, want)
 	}
-	r = w.backend(t, "GET", "/users/"+u.id+"/actions/"+name.code+"/"+name.key, "")
+	return nil
+}
+
+func (w *world) compareAction(t *modelTenant, u *modelUser, name actionName) error {
+	r := w.backend(t, "GET", "/users/"+u.id+"/actions/"+name.code+"/"+name.key, "")
 	a := u.actions[name]
 	if a == nil {
-		if r.status != 404 {
-			return disagree(r, 404)
-		}
-		return nil
+		_, err := outcome("", r, []string{notFound})
+		return err
 	}
-	if r.status != 200 || r.object["state"] != a.state {
-		return disagree(r, a.state)
+	if r.status != 200 || r.object["state"] != a.state || !sameTexts(r.object["ruleIds"], a.rules) {
+		return disagree(r, fmt.Sprintf("%s, rules %q", a.state, a.rules))
 	}
 	// The one that all the rest is for.
 	if a.state == challengeSucceeded && !a.proved {
@@ -730,9 +847,12 @@ func (w *world) compare(t *modelTenant, u *modelUser, name actionName) error {
 func (w *world) sweep() error {
 	for _, t := range w.tenants {
 		for _, id := range sorted(t.users) {
+			if err := w.compareUser(t, t.users[id]); err != nil {
+				return err
+			}
 			for _, code := range sorted(actionCodes) {
 				for _, key := range []string{"key-0", "key-1"} {
-					if err := w.compare(t, t.users[id], actionName{code, key}); err != nil {
+					if err := w.compareAction(t, t.users[id], actionName{code, key}); err != nil {
 						return err
 					}
 				}
@@ -744,12 +864,17 @@ func (w *world) sweep() error {
 
 func (w *world) patch() (string, error) {
 	t := w.anyTenant()
-	u, name, state := w.anyUser(t), w.anyAction(), pick(w, append([]string{challengeRequired, challengeRequired, allow, allow, reviewSucceeded, reviewSucceeded}, allStates...))
+	return w.move(t, w.anyUser(t), w.anyAction(),
+		pick(w, append([]string{challengeRequired, challengeRequired, allow, allow, reviewSucceeded, reviewSucceeded}, allStates...)))
+}
+
+// move moves an action by the word of the backend.
+func (w *world) move(t *modelTenant, u *modelUser, name actionName, state string) (string, error) {
 	a := u.actions[name]
 	w.note("patch %s %s %s to %s", t.id, u.id, name, state)
 	r := w.backend(t, "PATCH", "/users/"+u.id+"/actions/"+name.code+"/"+name.key, `{"state":"`+state+`"}`)
 	if a == nil {
-		return outcome("patch", r, []int{404})
+		return outcome("patch", r, []string{notFound})
 	}
 	a.patch(state, u.epoch)
 	what, err := outcome("patch", r, nil)
@@ -767,11 +892,12 @@ func (w *world) imports() (string, error) {
 	n := w.rng.IntN(10)
 	secret := codeSecret(w.rng)
 	var known *modelAuthenticator
-	body := map[string]string{"verificationMethod": "AUTHENTICATOR_APP"}
+	body := map[string]any{"verificationMethod": "AUTHENTICATOR_APP"}
+	isDefault := w.rng.IntN(4) == 0
 	switch {
 	case n == 0:
 		secret = ""
-		body = map[string]string{"verificationMethod": "SMS", "phoneNumber": fmt.Sprint("+1555", w.rng.IntN(1_000_000_000))}
+		body = map[string]any{"verificationMethod": "SMS", "phoneNumber": fmt.Sprint("+1555", w.rng.IntN(1_000_000_000))}
 	case n == 1 && len(u.authenticators) > 0:
 		if a := pick(w, u.authenticators); a.secret != "" {
 			known, secret = a, a.secret
@@ -780,18 +906,24 @@ func (w *world) imports() (string, error) {
 	if secret != "" {
 		body["otpUri"] = "otpauth://totp/Acme:u?secret=" + secret
 	}
+	if isDefault {
+		body["isDefault"] = true
+	}
 	w.note("import for %s %s, known %v, app %v", t.id, u.id, known != nil, secret != "")
 	r := w.backend(t, "POST", "/users/"+u.id+"/authenticators", marshal(body))
-	var refusals []int
+	var refusals []string
 	again := known != nil && known.verified
 	if !again && u.exists && len(u.verified()) >= t.max {
-		refusals = []int{400}
+		refusals = []string{invalidRequest}
 	}
 	what, err := outcome("import", r, refusals)
 	if err != nil || r.status != 200 {
 		return what, err
 	}
 	u.ensure()
+	if isDefault {
+		u.prefers, _ = body["verificationMethod"].(string)
+	}
 	id := r.object["authenticator"].(map[string]any)["userAuthenticatorId"].(string)
 	switch {
 	case again && id != known.id:
@@ -822,7 +954,7 @@ func (w *world) deleteAuthenticator() (string, error) {
 	w.note("delete %s of %s %s", id, t.id, u.id)
 	r := w.backend(t, "DELETE", "/users/"+u.id+"/authenticators/"+id, "")
 	if a := u.find(id); a == nil || !a.verified {
-		return outcome("delete authenticator", r, []int{404})
+		return outcome("delete authenticator", r, []string{notFound})
 	}
 	w.gone(u, id)
 	return outcome("delete authenticator", r, nil)
@@ -846,10 +978,10 @@ func (w *world) endTokens() (string, error) {
 	if w.rng.IntN(2) == 0 {
 		r = w.backend(t, "DELETE", "/users/"+u.id+"/tokens", "")
 	} else {
-		r = w.call("DELETE", "/v1/management/tenants/"+t.id+"/users/"+u.id+"/tokens", basic(managementKey), "")
+		r = w.operator(t, "DELETE", "/users/"+u.id+"/tokens", "")
 	}
 	if !u.exists {
-		return outcome("end tokens", r, []int{404})
+		return outcome("end tokens", r, []string{notFound})
 	}
 	u.epoch++
 	return outcome("end tokens", r, nil)
@@ -863,31 +995,14 @@ func (w *world) unlock() (string, error) {
 		id = "unknown"
 	}
 	w.note("unlock %s of %s %s", id, t.id, u.id)
-	r := w.call("POST", "/v1/management/tenants/"+t.id+"/users/"+u.id+"/authenticators/"+id+"/unlock", basic(managementKey), "")
+	r := w.operator(t, "POST", "/users/"+u.id+"/authenticators/"+id+"/unlock", "")
 	a := u.find(id)
 	if a == nil {
-		return outcome("unlock", r, []int{404})
+		return outcome("unlock", r, []string{notFound})
 	}
 	a.inARow, a.failures = 0, nil
 	u.epoch++
 	return outcome("unlock", r, nil)
-}
-
-// configure changes a setting of a tenant or the outcome of an action.
-func (w *world) configure() (string, error) {
-	t := w.anyTenant()
-	switch w.rng.IntN(3) {
-	case 0:
-		t.allowMultiple = w.rng.IntN(4) > 0
-	case 1:
-		t.max = 1 + w.rng.IntN(4)
-	case 2:
-		code, outcome := pick(w, sorted(actionCodes)), pick(w, []string{"ALLOW", "CHALLENGE", "CHALLENGE", "REVIEW", "BLOCK"})
-		w.note("outcome of %s %s: %s", t.id, code, outcome)
-		return "configure", w.sets(t, code, outcome)
-	}
-	w.note("settings of %s: multiple %v, at most %d", t.id, t.allowMultiple, t.max)
-	return "configure", w.managed(t, "PUT", "", fmt.Sprintf(`{"authenticator":{"allowMultiple":%v,"maxAuthenticators":%d}}`, t.allowMultiple, t.max))
 }
 
 // wait moves the clock on: by a code's life, a window's, a token's, a day.

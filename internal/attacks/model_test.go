@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// The model says what a tenant's users, actions, authenticators and tokens
-// become of a call, and how it is answered. It is written from the wire contract
-// and shares nothing with the server. It has no time zones, names, texts or
-// webhooks, and one kind of authenticator app: SHA1, six digits, 30 seconds and
-// a drift of one step.
+// The model says what a tenant's keys, settings, users, actions, authenticators
+// and tokens become of a call, and how it is answered. It is written from the
+// wire contract and the README and shares nothing with the server. Of the texts
+// it has two attributes of a user, of the rules four conditions, and one kind of
+// authenticator app: SHA1, six digits, 30 seconds and a drift of one step.
 
 // The states of an action (wire contract, section 9).
 const (
@@ -69,13 +69,128 @@ const (
 	pendingLife = 24 * time.Hour
 )
 
+// Refusals, as a status and a code.
+const (
+	invalidRequest       = "400 invalid_request"
+	invalidConfiguration = "400 invalid_configuration"
+	noAuthenticator      = "400 AUTHENTICATOR_NOT_FOUND"
+	unauthorized         = "401 unauthorized"
+	expiredToken         = "401 expired_token"
+	forbidden            = "403 unauthorized"
+	notFound             = "404 not_found"
+)
+
 type modelTenant struct {
-	id, key       string
+	id            string
+	keys          []*modelKey
+	active        bool
 	allowMultiple bool
 	max           int
-	// outcomes are those that are set, by action.
-	outcomes map[string]string
+	// webhook reports that an action.verify webhook is set.
+	webhook bool
+	// settings are those that are set, by action.
+	settings map[string]modelSettings
 	users    map[string]*modelUser
+}
+
+// A modelKey is an API secret key.
+type modelKey struct {
+	id, text string
+	// ends is when it goes out of force; the zero time is never.
+	ends time.Time
+}
+
+func (k *modelKey) inForce(now time.Time) bool { return k.ends.IsZero() || now.Before(k.ends) }
+
+// end takes a key out of force at a moment, unless that is sooner already.
+func (k *modelKey) end(at time.Time) {
+	if k.inForce(at) {
+		k.ends = at
+	}
+}
+
+// inForce are the keys that the Server API takes, and that sign webhooks.
+func (t *modelTenant) inForce(now time.Time) (list []*modelKey) {
+	for _, k := range t.keys {
+		if k.inForce(now) {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// modelSettings are those of an action.
+type modelSettings struct {
+	outcome string
+	rules   []modelRule
+}
+
+type modelRule struct{ id, condition, outcome string }
+
+// The conditions of rules.
+const (
+	ifNewDevice = "device.isNew"
+	ifEnrolled  = "user.isEnrolled"
+	ifOne       = "custom.x == 1"
+	ifMore      = "custom.x > 1"
+)
+
+// A modelTrack is what a track says of the device and the action. A device of
+// "" and an x of 0 are left out.
+type modelTrack struct {
+	device, email string
+	x             int
+}
+
+// holds reports whether a rule matches, and whether it cannot be evaluated.
+func (r modelRule) holds(u *modelUser, in modelTrack) (matches, fails bool) {
+	switch r.condition {
+	case ifNewDevice:
+		return !u.knows(in.device), false
+	case ifEnrolled:
+		return len(u.verified()) > 0, false
+	case ifOne:
+		return in.x == 1, in.x == 0
+	case ifMore:
+		return in.x > 1, in.x == 0
+	}
+	panic("a condition that the model does not have")
+}
+
+// strictness are the outcomes, the strictest one last.
+var strictness = []string{"ALLOW", "CHALLENGE", "REVIEW", "BLOCK"}
+
+// decide is the outcome of a new action: the first rule that matches decides,
+// and one that fails can only make it stricter. listed are the rules that match,
+// and those that fail and are not of ALLOW.
+func (t *modelTenant) decide(u *modelUser, code string, in modelTrack) (outcome string, listed []string) {
+	settings, set := t.settings[code]
+	if !set {
+		settings.outcome = "CHALLENGE"
+	}
+	decided, failed := "", "ALLOW"
+	for _, r := range settings.rules {
+		matches, fails := r.holds(u, in)
+		switch {
+		case fails && r.outcome != "ALLOW":
+			failed = stricter(failed, r.outcome)
+		case matches && !fails:
+			if decided == "" {
+				decided = r.outcome
+			}
+		default:
+			continue
+		}
+		listed = append(listed, r.id)
+	}
+	if decided == "" {
+		decided = settings.outcome
+	}
+	return stricter(decided, failed), listed
+}
+
+func stricter(a, b string) string {
+	return strictness[max(slices.Index(strictness, a), slices.Index(strictness, b))]
 }
 
 type modelUser struct {
@@ -84,10 +199,13 @@ type modelUser struct {
 	incarnation, epoch int
 	authenticators     []*modelAuthenticator
 	actions            map[actionName]*modelAction
+	email, displayName string
+	// prefers is the verification method that the user prefers.
+	prefers string
 }
 
 type modelAuthenticator struct {
-	id, secret string // without a secret it is a factor that is not challenged here
+	id, secret string // without a secret it is an SMS factor, which is not challenged here
 	verified   bool
 	began      actionName // of one that is pending
 	created    time.Time
@@ -104,6 +222,11 @@ type modelAction struct {
 	incarnation int // of the user
 	// epoch is that of the user's tokens when the action came to its state.
 	epoch int
+	// changes is how often it came to a state.
+	changes int
+	created time.Time
+	device  string   // that it was tracked from
+	rules   []string // that it was decided by
 	// newcomer: it is ALLOW only because the user was not enrolled.
 	newcomer bool
 	// proved: a right code of the user was given, or the user had no factor to
@@ -120,6 +243,13 @@ type modelToken struct {
 	action             actionName
 	scopes             scopeSet
 	expires            time.Time
+	signer             *modelSigner
+}
+
+// A modelSigner is a key that signs tokens.
+type modelSigner struct {
+	id        string
+	withdrawn bool
 }
 
 func (u *modelUser) verified() (list []*modelAuthenticator) {
@@ -139,6 +269,49 @@ func (u *modelUser) apps() (list []*modelAuthenticator) {
 		}
 	}
 	return list
+}
+
+func (a *modelAuthenticator) method() string {
+	if a.secret == "" {
+		return "SMS"
+	}
+	return "AUTHENTICATOR_APP"
+}
+
+// methods are those of the verified authenticators, sorted.
+func (u *modelUser) methods() (list []string) {
+	for _, a := range u.verified() {
+		list = append(list, a.method())
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// defaultMethod is the method of the default authenticator, "" without one: that
+// which the user prefers, or else an app.
+func (u *modelUser) defaultMethod() string {
+	methods := u.methods()
+	switch {
+	case len(methods) == 0 || slices.Contains(methods, u.prefers):
+		if len(methods) > 0 {
+			return u.prefers
+		}
+		return ""
+	case len(u.apps()) > 0:
+		return "AUTHENTICATOR_APP"
+	}
+	return methods[0] // there is one other method in the model
+}
+
+// knows reports whether an action that was tracked from a device is a success of
+// the user now. One that was, and has been moved since, does not count.
+func (u *modelUser) knows(device string) bool {
+	for _, a := range u.actions {
+		if device != "" && a.device == device && a.incarnation == u.incarnation && a.state == challengeSucceeded {
+			return u.exists
+		}
+	}
+	return false
 }
 
 // pending is the authenticator that an action has begun, nil if there is none.
@@ -176,24 +349,38 @@ func (u *modelUser) drop(a *modelAuthenticator) {
 
 // delete removes the user and, if so said, the actions.
 func (u *modelUser) delete(actions bool) {
-	u.exists, u.authenticators = false, nil
+	u.exists, u.authenticators, u.email, u.displayName, u.prefers = false, nil, "", "", ""
 	if actions {
 		clear(u.actions)
 	}
 }
 
-// track returns the action after a track: the stored one if the idempotency key
-// is known to this user and nothing that its state rested on has ended.
-func (t *modelTenant) track(u *modelUser, name actionName) *modelAction {
-	u.ensure()
-	outcome := t.outcomes[name.code]
-	if a := u.actions[name]; a != nil && a.incarnation == u.incarnation {
-		if !(a.newcomer && a.state == allow && len(u.verified()) > 0) && !(a.state == challengeSucceeded && a.epoch != u.epoch) {
-			return a
-		}
-		outcome = "CHALLENGE" // what the state rested on has ended
+// track returns the action after a track, nil if the tenant takes none: the
+// stored one if the idempotency key is known to this user and nothing that its
+// state rested on has ended.
+func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now time.Time) *modelAction {
+	if !t.active {
+		return nil
 	}
-	a := &modelAction{incarnation: u.incarnation, epoch: u.epoch}
+	known := u.actions[name]
+	if known != nil && (!u.exists || known.incarnation != u.incarnation) {
+		known = nil
+	}
+	a := &modelAction{created: now, device: in.device}
+	outcome := "CHALLENGE" // if what the state rested on has ended
+	if known == nil {
+		outcome, a.rules = t.decide(u, name.code, in)
+	} else {
+		a.created, a.device, a.rules = known.created, known.device, known.rules
+	}
+	u.ensure()
+	if in.email != "" {
+		u.email = in.email
+	}
+	if known != nil && !(known.newcomer && known.state == allow && len(u.verified()) > 0) && !(known.state == challengeSucceeded && known.epoch != u.epoch) {
+		return known
+	}
+	a.incarnation, a.epoch = u.incarnation, u.epoch
 	switch outcome {
 	case "ALLOW":
 		a.state, a.word = allow, true
@@ -201,7 +388,7 @@ func (t *modelTenant) track(u *modelUser, name actionName) *modelAction {
 		a.state = block
 	case "REVIEW":
 		a.state = reviewRequired
-	default: // CHALLENGE, set or not
+	case "CHALLENGE":
 		if a.state = challengeRequired; len(u.verified()) == 0 {
 			a.state, a.newcomer = allow, true
 		}
@@ -213,19 +400,22 @@ func (t *modelTenant) track(u *modelUser, name actionName) *modelAction {
 // patch moves an action by the word of the backend.
 func (a *modelAction) patch(state string, epoch int) {
 	a.state, a.newcomer, a.epoch = state, false, epoch
+	a.changes++
 	a.proved = state == challengeSucceeded
 	a.word = a.proved || state == allow || state == reviewSucceeded
 }
 
-// bearer returns the refusal of a token by the client API, 0 if it counts.
-func (k *modelToken) bearer(now time.Time) (status int, code string) {
-	if !now.Before(k.expires) {
-		return 401, "expired_token"
+// bearer returns the refusal of a token by the client API, "" if it counts.
+func (k *modelToken) bearer(now time.Time) string {
+	switch {
+	case k.signer.withdrawn: // then its claims, such as the expiry, count for nothing
+		return unauthorized
+	case !now.Before(k.expires):
+		return expiredToken
+	case k.subject() == nil:
+		return unauthorized
 	}
-	if k.subject() == nil {
-		return 401, "unauthorized"
-	}
-	return 0, ""
+	return ""
 }
 
 // subject is the action of a token, nil if the token is void.
@@ -261,33 +451,36 @@ func (a *modelAction) addressed(u *modelUser, scopes scopeSet) scopeSet {
 	return scopeRead
 }
 
-// mayNotAdd are the statuses of all refusals of an addition; none if it may be.
-func (k *modelToken) mayNotAdd() (statuses []int) {
+// mayNotAdd are all refusals of an addition; none if it may be.
+func (k *modelToken) mayNotAdd() (refusals []string) {
 	u, a := k.user, k.subject()
+	if !k.tenant.active {
+		refusals = append(refusals, invalidConfiguration)
+	}
 	switch a.state {
 	case block, reviewRequired, challengeFailed, reviewFailed:
-		statuses = append(statuses, 400)
+		refusals = append(refusals, invalidRequest)
 	}
 	n := len(u.verified())
 	if n > 0 && !k.tenant.allowMultiple || n >= k.tenant.max {
-		statuses = append(statuses, 400)
+		refusals = append(refusals, invalidRequest)
 	}
 	if n > 0 && !k.has(scopeAdd) || len(u.apps()) > 0 && !a.asksNothing(u) {
-		statuses = append(statuses, 403)
+		refusals = append(refusals, forbidden)
 	}
-	return statuses
+	return refusals
 }
 
 // mayNotRemove is the same of a removal.
-func (k *modelToken) mayNotRemove(id string) (statuses []int) {
+func (k *modelToken) mayNotRemove(id string) (refusals []string) {
 	u, a := k.user, k.subject()
 	if !k.has(scopeRemove) || !a.asksNothing(u) {
-		statuses = append(statuses, 403)
+		refusals = append(refusals, forbidden)
 	}
 	if b := u.find(id); b == nil || !b.verified {
-		statuses = append(statuses, 404)
+		refusals = append(refusals, notFound)
 	}
-	return statuses
+	return refusals
 }
 
 // begin makes a pending authenticator, in the place of an earlier one of the
@@ -302,10 +495,46 @@ func (k *modelToken) begin(id, secret string, now time.Time) {
 
 // A modelVerdict is what a verification comes to.
 type modelVerdict struct {
-	// statuses are those of a refusal; none for an answer of 200.
-	statuses []int
+	// refusals are those that the answer may be; none for an answer of 200.
+	refusals []string
 	accepted *modelAuthenticator
 	reason   string
+	// consent is what the webhook is asked for, nil if it is not asked.
+	consent *modelConsent
+}
+
+// A modelConsent is an action whose code was right, and which has not moved yet.
+type modelConsent struct {
+	token   *modelToken
+	action  *modelAction
+	state   string
+	changes int
+}
+
+// complete moves the action after the webhook's consent, if it is as it was, and
+// returns the answers that there may be. "200" among others: the contract does
+// not say whether a word of the backend that changes nothing counts.
+func (c *modelConsent) complete() (answers []string) {
+	switch a := c.token.subject(); {
+	case a == nil:
+		return []string{unauthorized}
+	case a.state == challengeSucceeded: // by another code, or the backend's word
+		return []string{"200"}
+	case a != c.action || a.state != c.state:
+		return []string{invalidRequest}
+	case a.changes != c.changes:
+		return []string{"200", invalidRequest}
+	}
+	c.succeed()
+	return []string{"200"}
+}
+
+func (c *modelConsent) succeed() { c.action.succeed(c.token.user) }
+
+// succeed moves an action for which a right code was given.
+func (a *modelAction) succeed(u *modelUser) {
+	a.state, a.epoch, a.proved = challengeSucceeded, u.epoch, true
+	a.changes++
 }
 
 // verify judges a code, and changes what it changes.
@@ -315,7 +544,7 @@ func (k *modelToken) verify(code string, now time.Time) (v modelVerdict, violati
 	switch action.state {
 	case allow, challengeRequired, challengeSucceeded, reviewSucceeded:
 	default:
-		return modelVerdict{statuses: []int{400}}, ""
+		return modelVerdict{refusals: []string{invalidRequest}}, ""
 	}
 	refusals := k.mayNotAdd()
 	pending := u.pending(k.action)
@@ -326,9 +555,9 @@ func (k *modelToken) verify(code string, now time.Time) (v modelVerdict, violati
 		candidates = append(candidates, u.apps()...)
 	}
 	if len(candidates) == 0 {
-		v.statuses = []int{400}
+		v.refusals = []string{invalidRequest}
 		if pending != nil { // it may also say why it is not completed
-			v.statuses = append(v.statuses, refusals...)
+			v.refusals = append(v.refusals, refusals...)
 		}
 		return v, ""
 	}
@@ -359,28 +588,27 @@ func (k *modelToken) verify(code string, now time.Time) (v modelVerdict, violati
 	return v, ""
 }
 
-// accept spends a step and moves the action.
+// accept spends a step and moves the action, unless the webhook has to consent
+// first.
 func (k *modelToken) accept(a *modelAuthenticator, step int64) (v modelVerdict, violation string) {
 	u, action := k.user, k.subject()
-	switch {
-	case a.verified:
-		action.proved = true
-	case len(u.apps()) == 0:
-		// There was nothing that the user could have been asked for.
-		action.proved = true
-	case !action.proved && !action.word:
-		violation = "an authenticator was added for an enrolled user without a code and without the backend's word"
+	// Without an app there was nothing that the user could have been asked for.
+	if !a.verified && len(u.apps()) > 0 && !action.proved && !action.word {
+		return v, "an authenticator was added for an enrolled user without a code and without the backend's word"
+	}
+	v.accepted = a
+	a.lastStep, a.inARow, a.failures, a.verified = step, 0, nil, true
+	switch moves := action.state == allow || action.state == challengeRequired; {
+	case moves && k.tenant.webhook:
+		v.consent = &modelConsent{token: k, action: action, state: action.state, changes: action.changes}
+	case moves:
+		action.succeed(u)
+	case action.state == challengeSucceeded && !action.proved:
+		violation = "an enrolled user's action is CHALLENGE_SUCCEEDED without a code and without the backend's word"
 	default:
 		action.proved = true
 	}
-	a.lastStep, a.inARow, a.failures, a.verified = step, 0, nil, true
-	if action.state == allow || action.state == challengeRequired {
-		action.state, action.epoch = challengeSucceeded, u.epoch
-	}
-	if action.state == challengeSucceeded && !action.proved {
-		violation = "an enrolled user's action is CHALLENGE_SUCCEEDED without a code and without the backend's word"
-	}
-	return modelVerdict{accepted: a}, violation
+	return v, violation
 }
 
 func (a *modelAuthenticator) blocked(now time.Time) bool {
