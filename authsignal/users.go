@@ -56,7 +56,7 @@ func (c *Client) UpdateUser(ctx context.Context, userID string, attributes UserA
 
 // DeleteUser removes a user with all authenticators, and voids all tokens of
 // the user. The history of actions stays; DeleteUserAndActions removes that
-// too. It is not retried: a user who is created meanwhile under the same id
+// too. It is not retried: a user that is created meanwhile under the same id
 // would be deleted as well.
 func (c *Client) DeleteUser(ctx context.Context, userID string) error {
 	return c.deleteUser(ctx, "delete user", userID, "")

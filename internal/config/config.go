@@ -170,8 +170,8 @@ const helpKeys = `
 Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY (32
 characters or more), AUTHSIGNAL_ENCRYPTION_KEY (32 bytes in base64), and for a
 rotation AUTHSIGNAL_OLD_ENCRYPTION_KEYS; AUTHSIGNAL_MANAGEMENT_KEY (32
-characters or more) opens the management API. On SQLite what of the first three
-is not given is made on first start and kept beside the database.
+characters or more) opens the management API. On SQLite, any of the first three
+that is missing is made on first start and kept beside the database.
 `
 
 func or(s, def string) string {

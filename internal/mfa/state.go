@@ -36,8 +36,8 @@ const (
 
 // transitions is the state machine of an action: wire contract, section 9,
 // with section 4.2 and section 11, rows 6, 7, 17 and 26. What is not in it is
-// refused. Tokens that expire, validate, get and query change nothing and are
-// no events.
+// refused; TrackedAgain has the two exceptions to row 6. Tokens that expire,
+// validate, get and query change nothing and are no events.
 //
 // A user is enrolled with any verified factor, also one that is never
 // challenged here: such a user gets CHALLENGE_REQUIRED, not ALLOW, and only the

@@ -272,7 +272,7 @@ func TestTurnsAdmitOneAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := all.take(t.Context(), "b") // another key waits for no one
+	other, err := all.take(t.Context(), "b") // another key does not wait
 	if err != nil {
 		t.Fatal(err)
 	}

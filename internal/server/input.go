@@ -226,9 +226,9 @@ func checkTexts(texts ...string) error {
 	return nil
 }
 
-// cut shortens a text about the user's device to a number of bytes, on the
-// boundary of a character: it comes from the user's browser, and its length is
-// no reason to refuse what the user does (wire contract, section 11, row 32).
+// cut shortens a text to a number of bytes, on the boundary of a character. Texts
+// about the user's device are cut and not refused for their length: they come
+// from the user's browser (wire contract, section 11, row 32).
 func cut(text string, bytes int) string {
 	if len(text) <= bytes {
 		return text
