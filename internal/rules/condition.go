@@ -102,7 +102,10 @@ var environment = sync.OnceValues(func() (*environ, error) {
 	// one before evaluations race for it.
 	types.LabelErrNode(-1, types.NoSuchOverloadErr())
 	types.LabelErrNode(-1, types.Int(math.MaxInt64).ConvertToType(types.TimestampType)) // overflow
+	return newEnvironment()
+})
 
+func newEnvironment() (*environ, error) {
 	tags := types.ParseStructTag("cel")
 	e := &environ{}
 	var err error
@@ -139,9 +142,17 @@ var environment = sync.OnceValues(func() (*environ, error) {
 	if err != nil {
 		return nil, err
 	}
+	// cel-go v0.33.2 makes its catalog of names, which it suggests in place of
+	// an unknown one, at the first unknown name, and without a lock against the
+	// checks that then begin a comprehension: have it made before there are any.
+	parsed, issues := e.Parse("unknown")
+	if issues.Err() != nil {
+		return nil, issues.Err()
+	}
+	e.Check(parsed)
 	e.implementations, err = implementationsOf(e.Env)
 	return e, err
-})
+}
 
 // mixed declares an operator for a double and an integer, which CEL lacks: the
 // numbers of custom are doubles, and literals such as 1 are integers. Its

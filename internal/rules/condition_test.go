@@ -6,6 +6,7 @@ import (
 	"go/build"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -203,4 +204,33 @@ func FuzzCompile(f *testing.F) {
 			t.Errorf("%q failed and let the action through", condition)
 		}
 	})
+}
+
+// In a new environment, which is when cel-go makes what is shared: the race
+// detector is the judge.
+func TestChecksAtOnceInANewEnvironment(t *testing.T) {
+	t.Parallel()
+	if _, err := environment(); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		env, err := newEnvironment()
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := make(chan struct{})
+		var done sync.WaitGroup
+		for _, condition := range []string{"unknown", "[1].exists(x, x == 1)", "usr.isEnrolled", "[[1]].all(x, x.all(y, y > 0))"} {
+			parsed, issues := env.Parse(condition)
+			if issues.Err() != nil {
+				t.Fatal(issues.Err())
+			}
+			done.Go(func() {
+				<-start
+				env.Check(parsed)
+			})
+		}
+		close(start)
+		done.Wait()
+	}
 }
