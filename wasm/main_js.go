@@ -1,8 +1,8 @@
 //go:build js && wasm
 
 // Command wasm is the browser module: enrollment and verification of
-// authenticator apps for a page or Node 20 that loads it with wasm_exec.js. It
-// publishes one global, before go.run first yields:
+// authenticator apps for a page or Node 20 that starts it with the wasm_exec.js
+// beside it. It publishes one global, before go.run first yields:
 //
 //	authsignal.Authsignal      the class:
 //	    new Authsignal({tenantId, baseUrl, onTokenExpired, enableLogging})
@@ -18,16 +18,32 @@
 // {dark, light}, title}. What is all DOM is not here but in the wrapper
 // (js/src): launch, the cookie with the anonymous ID, canvases.
 //
-// It runs in Chrome and Edge from 96, Firefox from 79 and Safari from 15 on:
-// the first with WebAssembly's reference types (see bridge.ThrowingFunc) and
-// the bulk memory operations that Go needs. What is younger, such as
-// Object.hasOwn, is not used, or not relied on.
-//
 // This package converts between JavaScript and Go; what the SDK does is decided
-// in internal/client and internal/qr.
+// in internal/client and internal/qr. Nothing in it waits: no goroutine, no
+// channel, no recover. So Go and TinyGo compile the same sources, and a call
+// pays for no scheduler.
 package main
 
-func main() {
-	publish()
-	select {}
+import (
+	"syscall/js"
+
+	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
+)
+
+// publish sets globalThis.authsignal, where the loader has put its guard.
+func publish() {
+	if !bridge.Init(js.Global().Get("authsignal")) {
+		js.Global().Get("console").Call("error", "authsignal.wasm: start it with the wasm_exec.js of the same package, not with the compiler's own")
+		return
+	}
+	lookUpPage()
+	calls := newHandlers()
+	js.Global().Set("authsignal", bridge.Object(
+		"Authsignal", newClass(calls),
+		"qr", bridge.Object(
+			"toSVG", bridge.Promising(2, toSVG),
+			"toDataURL", bridge.Promising(2, toDataURL),
+			"matrix", bridge.Promising(2, matrix),
+		),
+	))
 }

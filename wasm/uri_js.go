@@ -9,17 +9,13 @@ import (
 	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
 )
 
-// upperCase stands in for strings.ToUpper, which brings 3 kB of Unicode's
-// tables into the compressed module.
-var upperCase = js.Global().Get("String").Get("prototype").Get("toUpperCase")
-
 // describe sets on data what an otpauth:// URI says, as an authenticator app
 // shows it: issuer, account, digits, period (seconds) and algorithm. Its form is
 // Google Authenticator's "Key URI Format": what is left out has the default
 // that is given there. A key that the server has sent stays as it is, and what
 // cannot be read is left out.
 func describe(data js.Value, uri string) {
-	url, err := bridge.Try(func() js.Value { return js.Global().Get("URL").New(uri) })
+	url, err := bridge.Call(page.construct, js.Undefined(), page.url, []any{uri})
 	if err != nil || url.Get("protocol").String() != "otpauth:" {
 		return
 	}
@@ -38,34 +34,39 @@ func describe(data js.Value, uri string) {
 	// Where the browser splits off the host, the path is "/label"; where it
 	// does not, which is what Chrome before 130 and Firefox before 132 do with
 	// schemes that they do not know, it is "//totp/label".
-	label := url.Get("pathname").String()
-	if after, ok := strings.CutPrefix(label, "//"); ok {
-		_, label, _ = strings.Cut(after, "/")
+	path := url.Get("pathname").String()
+	if after, ok := strings.CutPrefix(path, "//"); ok {
+		_, path, _ = strings.Cut(after, "/")
 	}
-	label, err = decode(strings.TrimPrefix(label, "/"))
+	label, err := bridge.Call(page.decodeURIComponent, js.Undefined(), strings.TrimPrefix(path, "/"))
 	if err == nil {
-		issuer, account, ok := strings.Cut(label, ":")
-		if !ok {
-			issuer, account = "", label
-		}
-		set("issuer", parameter("issuer", issuer))
-		set("account", strings.TrimLeft(account, " "))
+		issuer, account := splitLabel(label.String(), parameter("issuer", ""))
+		set("issuer", issuer)
+		set("account", account)
 	}
 	number := func(key, missing string) {
-		if n := js.Global().Get("Number").Invoke(parameter(key, missing)).Float(); n > 0 {
+		if n := page.number.Invoke(parameter(key, missing)).Float(); n > 0 {
 			set(key, n)
 		}
 	}
 	number("digits", "6")
 	number("period", "30")
-	set("algorithm", upperCase.Call("call", parameter("algorithm", "SHA1")))
+	set("algorithm", page.toUpperCase.Call("call", parameter("algorithm", "SHA1")))
 }
 
-// decode undoes percent-encoding.
-func decode(text string) (string, error) {
-	v, err := bridge.Try(func() js.Value { return js.Global().Call("decodeURIComponent", text) })
-	if err != nil {
-		return "", err
+// splitLabel splits a label, "issuer:account" or "account", after the issuer
+// that the URI's parameter names, otherwise at the first colon: an issuer and an
+// account may have colons too. The parameter counts for more than the label.
+func splitLabel(label, known string) (issuer, account string) {
+	account, ok := strings.CutPrefix(label, known+":")
+	if known == "" || !ok {
+		issuer, account, ok = strings.Cut(label, ":")
+		if !ok {
+			issuer, account = "", label
+		}
 	}
-	return v.String(), nil
+	if known != "" {
+		issuer = known
+	}
+	return issuer, strings.TrimLeft(account, " ")
 }

@@ -1,15 +1,16 @@
 // Command buildsdk builds what a web page loads: the Go module compiled to
 // WebAssembly, and the TypeScript wrapper around it. It needs the Go toolchain
-// and nothing else; esbuild and brotli are Go libraries here.
+// and nothing else; esbuild and brotli are Go libraries here. With TinyGo, which
+// make tinygo installs, the module has an eighth of the size.
 //
-//	go run ./cmd/buildsdk [-o dir] [-check] [module] [wrapper]
+//	go run ./cmd/buildsdk [-o dir] [-compiler go|tinygo] [-check] [module] [wrapper]
 //
 // Without a name it builds both, into js/dist:
 //
 //	authsignal.wasm       the browser module
 //	authsignal.wasm.br    the same, compressed by brotli at its best
-//	authsignal.wasm.json  its hash, its sizes and the Go version
-//	wasm_exec.js          the loader of the same toolchain, for pages without the wrapper
+//	authsignal.wasm.json  its hash, its sizes and its compiler
+//	wasm_exec.js          the loader of the same build, for pages without the wrapper
 //	index.js              the wrapper as an ES module
 //	index.min.js          the wrapper for a script tag, as the global "authsignal"
 //	inline.js             the wrapper with the module inside
@@ -49,9 +50,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("buildsdk", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	out := flags.String("o", "", "write to this `dir` (default js/dist of this module)")
+	name := flags.String("compiler", "", "compile the module with `name`: go or tinygo (default tinygo if it is installed)")
 	check := flags.Bool("check", false, "write nothing; fail if what is built is missing or stale")
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: go run ./cmd/buildsdk [-o dir] [-check] [module] [wrapper]")
+		fmt.Fprintln(stderr, "usage: go run ./cmd/buildsdk [-o dir] [-compiler go|tinygo] [-check] [module] [wrapper]")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
@@ -87,7 +89,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			}
 		}
 		if slices.Contains(parts, "wrapper") {
-			return checkWrapper(tc, dir)
+			return checkWrapper(ctx, tc, dir)
 		}
 		return nil
 	}
@@ -95,12 +97,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if slices.Contains(parts, "module") {
-		if err := buildModule(ctx, tc, dir, stdout); err != nil {
+		c, err := findCompiler(ctx, tc, *name)
+		if err != nil {
+			return err
+		}
+		if *name == "" && c.name == "go" {
+			fmt.Fprintln(stdout, `authsignal.wasm: TinyGo is not installed, so Go builds the module, at eight times the size; "make tinygo" installs it`)
+		}
+		if err := buildModule(ctx, c, dir, stdout); err != nil {
 			return err
 		}
 	}
 	if slices.Contains(parts, "wrapper") {
-		if err := buildWrapper(tc, dir, stdout); err != nil {
+		if err := buildWrapper(ctx, tc, dir, stdout); err != nil {
 			return err
 		}
 	}
@@ -112,12 +121,6 @@ type toolchain struct {
 	version string // such as "go1.26.8"
 	goroot  string
 	root    string // the folder of go.mod
-}
-
-// wasmExec is the file that starts modules of this toolchain, and only of this
-// one: the two are always shipped together.
-func (tc toolchain) wasmExec() string {
-	return filepath.Join(tc.goroot, "lib", "wasm", "wasm_exec.js")
 }
 
 // findToolchain asks the go command in the current directory, so that the

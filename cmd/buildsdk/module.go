@@ -12,11 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/andybalholm/brotli"
 )
@@ -25,8 +21,12 @@ import (
 type record struct {
 	// SHA256 is the hash of authsignal.wasm in hexadecimal.
 	SHA256 string `json:"sha256"`
-	// GoVersion is the toolchain that built the module and wasm_exec.js.
-	GoVersion string `json:"goVersion"`
+	// Build names the build, in the module, in wasm_exec.js and in the wrapper.
+	Build string `json:"build"`
+	// Compiler and CompilerVersion are what built the module, such as "tinygo"
+	// and "0.41.0".
+	Compiler        string `json:"compiler"`
+	CompilerVersion string `json:"compilerVersion"`
 	// Raw, Gzip and Brotli are sizes in bytes, compressed at the best level.
 	Raw    int `json:"raw"`
 	Gzip   int `json:"gzip"`
@@ -36,38 +36,18 @@ type record struct {
 // errStale says what to do about a module that is missing or old.
 var errStale = errors.New(`the built browser SDK is missing or stale: run "make wasm js"`)
 
-// compileModule builds ./wasm of the module in root and returns its bytes. The
-// same sources and toolchain give the same bytes, wherever root is.
-func compileModule(ctx context.Context, root string) ([]byte, error) {
-	tmp, err := os.MkdirTemp("", "buildsdk")
+// compileModule builds the module with its record: the name of its build.
+func compileModule(ctx context.Context, c compiler, root string) (wasm []byte, build string, err error) {
+	wasm, err = c.compile(ctx, root)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	defer os.RemoveAll(tmp)
-	file := filepath.Join(tmp, "authsignal.wasm")
-
-	cmd := exec.CommandContext(ctx, "go", "build",
-		"-buildvcs=false", // the commit would change the hash
-		"-ldflags=-s -w",
-		// Without inlining the module is 6 % smaller; where QR codes are
-		// made, inlining is worth its bytes.
-		"-gcflags=all=-l",
-		"-gcflags=github.com/skip2/go-qrcode/...=",
-		"-o", file, "./wasm")
-	cmd.Dir = root
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool {
-		name, _, _ := strings.Cut(s, "=")
-		return name == "GOWASM" || name == "GOEXPERIMENT"
-	})
-	// A GOFLAGS that is not empty overrides both the caller's and go env's.
-	cmd.Env = append(cmd.Env, "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=-trimpath",
-		// Go 1.26's new collector is for many cores and large heaps; without
-		// it the module is 1.7 % smaller. A later Go refuses the name.
-		"GOEXPERIMENT=nogreenteagc")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build ./wasm: %w\n%s", err, out)
+	build, err = buildOf(c, wasm)
+	if err != nil {
+		return nil, "", err
 	}
-	return os.ReadFile(file)
+	wasm, err = addExport(wasm, build)
+	return wasm, build, err
 }
 
 func hash(data []byte) string {
@@ -75,26 +55,21 @@ func hash(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// buildModule builds the module into dir, with its compressed copy, its record
-// and the toolchain's loader.
-func buildModule(ctx context.Context, tc toolchain, dir string, w io.Writer) error {
-	fmt.Fprintf(w, "authsignal.wasm: compiling with %s\n", tc.version)
-	wasm, err := compileModule(ctx, tc.root)
+// buildModule builds the module into dir, with its compressed copy and its
+// record.
+func buildModule(ctx context.Context, c compiler, dir string, w io.Writer) error {
+	fmt.Fprintf(w, "authsignal.wasm: compiling with %s\n", c)
+	wasm, build, err := compileModule(ctx, c, c.tc.root)
 	if err != nil {
 		return err
 	}
-	loader, err := os.ReadFile(tc.wasmExec())
-	if err != nil {
-		return err
-	}
-
 	rec, err := readModule(dir)
-	if err != nil || rec.SHA256 != hash(wasm) || rec.GoVersion != tc.version {
-		fmt.Fprintln(w, "authsignal.wasm: compressing (some ten seconds; only when the module has changed)")
-		start := time.Now()
+	if err != nil || rec.SHA256 != hash(wasm) || rec.Build != build {
 		zipped, br := compressGzip(wasm), compressBrotli(wasm)
-		fmt.Fprintf(w, "authsignal.wasm: compressed in %.1f s\n", time.Since(start).Seconds())
-		rec = record{SHA256: hash(wasm), GoVersion: tc.version, Raw: len(wasm), Gzip: len(zipped), Brotli: len(br)}
+		rec = record{
+			SHA256: hash(wasm), Build: build, Compiler: c.name, CompilerVersion: c.version,
+			Raw: len(wasm), Gzip: len(zipped), Brotli: len(br),
+		}
 		text, err := json.MarshalIndent(rec, "", "  ")
 		if err != nil {
 			return err
@@ -107,9 +82,6 @@ func buildModule(ctx context.Context, tc toolchain, dir string, w io.Writer) err
 		); err != nil {
 			return err
 		}
-	}
-	if err := writeFile(filepath.Join(dir, "wasm_exec.js"), loader); err != nil {
-		return err
 	}
 	fmt.Fprintf(w, "authsignal.wasm: raw %d, gzip %d, brotli %d bytes\nauthsignal.wasm: sha256 %s\n",
 		rec.Raw, rec.Gzip, rec.Brotli, rec.SHA256)
@@ -167,25 +139,22 @@ func readModule(dir string) (record, error) {
 	return rec, nil
 }
 
-// checkModule reads the module in dir and compares it and its loader with a
-// new build.
+// checkModule reads the module in dir and compares it with a new build by the
+// same compiler.
 func checkModule(ctx context.Context, tc toolchain, dir string) (record, error) {
 	rec, err := readModule(dir)
 	if err != nil {
 		return record{}, err
 	}
-	wasm, err := compileModule(ctx, tc.root)
+	c, err := findCompiler(ctx, tc, rec.Compiler)
 	if err != nil {
 		return record{}, err
 	}
-	if hash(wasm) != rec.SHA256 {
-		return record{}, errStale
-	}
-	loader, err := os.ReadFile(tc.wasmExec())
+	wasm, build, err := compileModule(ctx, c, tc.root)
 	if err != nil {
 		return record{}, err
 	}
-	if old, err := os.ReadFile(filepath.Join(dir, "wasm_exec.js")); err != nil || !bytes.Equal(old, loader) {
+	if hash(wasm) != rec.SHA256 || build != rec.Build {
 		return record{}, errStale
 	}
 	return rec, nil

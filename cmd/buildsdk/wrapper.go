@@ -2,11 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,8 +15,8 @@ import (
 )
 
 // buildWrapper bundles the wrapper into dir.
-func buildWrapper(tc toolchain, dir string, w io.Writer) error {
-	files, err := bundleWrapper(tc, dir)
+func buildWrapper(ctx context.Context, tc toolchain, dir string, w io.Writer) error {
+	files, err := bundleWrapper(ctx, tc, dir)
 	if err != nil {
 		return err
 	}
@@ -33,8 +33,8 @@ func buildWrapper(tc toolchain, dir string, w io.Writer) error {
 }
 
 // checkWrapper compares the wrapper in dir with a new bundle.
-func checkWrapper(tc toolchain, dir string) error {
-	files, err := bundleWrapper(tc, dir)
+func checkWrapper(ctx context.Context, tc toolchain, dir string) error {
+	files, err := bundleWrapper(ctx, tc, dir)
 	if err != nil {
 		return err
 	}
@@ -47,16 +47,26 @@ func checkWrapper(tc toolchain, dir string) error {
 }
 
 // bundleWrapper bundles js/src into files of dir that it does not write. The
-// module must lie there: one of the bundles has it inside.
-func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
-	loader, err := os.ReadFile(tc.wasmExec())
+// module must lie there: the loader is that of its compiler, and one of the
+// bundles has it inside.
+func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputFile, error) {
+	rec, err := readModule(dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := findCompiler(ctx, tc, rec.Compiler)
+	if err != nil {
+		return nil, err
+	}
+	loader, err := os.ReadFile(c.wasmExec)
+	if err != nil {
+		return nil, err
+	}
+	guard, err := os.ReadFile(filepath.Join(tc.root, "wasm", "internal", "bridge", "guard.js"))
 	if err != nil {
 		return nil, err
 	}
 	wasm, err := os.ReadFile(filepath.Join(dir, "authsignal.wasm"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errStale
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +80,9 @@ func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
 		Sourcemap:     api.SourceMapLinked,
 		LegalComments: api.LegalCommentsEndOfFile,
 		Plugins: []api.Plugin{
-			sourcePlugin("wasm_exec", wasmExecSource(string(loader), tc.version)),
+			sourcePlugin("wasm_exec", wasmExecSource(string(loader))),
+			sourcePlugin("guard", string(guard)),
+			sourcePlugin("record", "export const record = "+strconv.Quote(rec.Build)),
 			sourcePlugin("inlined_module", `export const gzip = "`+base64.StdEncoding.EncodeToString(compressGzip(wasm))+`"`),
 		},
 
@@ -97,6 +109,12 @@ func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
 	inline.Outfile = filepath.Join(dir, "inline.js")
 	inline.Sourcemap = api.SourceMapNone // it would have the module inside again
 
+	raw := base
+	raw.EntryPoints = []string{"src/raw.ts"}
+	raw.Format = api.FormatIIFE
+	raw.Outfile = filepath.Join(dir, "wasm_exec.js")
+	raw.Sourcemap = api.SourceMapNone
+
 	// Its Authsignal is the one of the main entry, not a second copy.
 	react := base
 	react.EntryPoints = []string{"src/react.tsx"}
@@ -107,7 +125,7 @@ func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
 	react.Banner = map[string]string{"js": `"use client";`}
 
 	var files []api.OutputFile
-	for _, options := range []api.BuildOptions{module, script, inline, react} {
+	for _, options := range []api.BuildOptions{raw, module, script, inline, react} {
 		result := api.Build(options)
 		var errs []error
 		for _, kind := range []struct {
@@ -126,17 +144,18 @@ func bundleWrapper(tc toolchain, dir string) ([]api.OutputFile, error) {
 	return files, nil
 }
 
-// wasmExecSource is the source of "wasm_exec": the toolchain's file, as it is,
-// inside a function whose parameter hides the real globalThis. What the file
-// publishes (Go, fs, process, path) then lands on the object that the wrapper
-// passes in, and so does all that the Go program takes for global.
-func wasmExecSource(loader, version string) string {
+// wasmExecSource is the source of "wasm_exec": the compiler's file, as it is,
+// inside a function whose names hide the page's globals from it, and Node's
+// from bundlers. What the file publishes (Go, fs, process, path) then lands on
+// the object that the loader passes in, and so does all that the Go program
+// takes for global.
+func wasmExecSource(loader string) string {
 	return "/*! wasm_exec.js: Copyright 2018 The Go Authors. BSD-style license, https://go.dev/LICENSE */\n" +
 		"export function load(globalThis) {\n" +
-		// The one global that the file reads by its bare name.
+		"const global = globalThis, require = undefined, module = undefined;\n" +
+		// The one global that Go's file reads by its bare name.
 		"const fs = { writeSync: (fd, data) => globalThis.fs.writeSync(fd, data) };\n" +
-		loader + "\nreturn globalThis.Go;\n}\n" +
-		"export const version = " + strconv.Quote(version) + ";\n"
+		loader + "\nreturn globalThis.Go;\n}\n"
 }
 
 // sourcePlugin serves the import of a name that is no file.

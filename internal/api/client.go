@@ -1,3 +1,5 @@
+//go:build !js
+
 package api
 
 // Parameters in the query of the pre-built UI's url, beside token and mode.

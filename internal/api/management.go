@@ -1,3 +1,5 @@
+//go:build !js
+
 package api
 
 // AuthenticatorSettings are what an operator sets for the authenticator app of

@@ -1,3 +1,5 @@
+//go:build !js
+
 package api
 
 // HeaderSignature is the header of a webhook request that carries its

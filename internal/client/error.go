@@ -14,8 +14,8 @@ const descriptionToken = "The token holds a character that an HTTP header cannot
 
 // error makes an error of the SDK. Its description is a fixed sentence that
 // says what to do; it may name the server, never a token, code or secret.
-func (c *Client) error(code string) error {
-	at := origin(c.options.BaseURL)
+func (c Client) error(code string) *api.Error {
+	at := origin(c.BaseURL)
 	var description string
 	switch code {
 	case api.CodeNetworkError:
@@ -34,7 +34,7 @@ func (c *Client) error(code string) error {
 	return &api.Error{Code: code, Description: description}
 }
 
-// origin gives the scheme, host and port of a base URL: a path, a query or a
+// origin returns the scheme, host and port of a base URL: a path, a query or a
 // password in it does not belong in a message.
 func origin(baseURL string) string {
 	scheme, rest, ok := strings.Cut(baseURL, "://")

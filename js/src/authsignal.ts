@@ -1,7 +1,9 @@
+import { apiURL, refuseAbsent } from "guard";
 import { anonymousId, hostDomain } from "./cookie.js";
 import { ErrorCode, ModuleError } from "./errors.js";
 import { launch } from "./launch.js";
-import { loadModule, setStandard, sourceOf, type Exports, type Module } from "./load.js";
+import { loadEarly, loadModule, setStandard, sourceOf, type Exports, type Module } from "./load.js";
+import { tokens } from "./loader.js";
 import { checkArgument, checkOptions } from "./misuse.js";
 import type {
   AuthsignalOptions,
@@ -15,15 +17,11 @@ import type {
   WindowLaunchOptions,
 } from "./types.js";
 
-/**
- * The tokens, by tenant and API, for all instances of a page. They are kept
- * here, not in the module, because they are set before it is there and
- * outlive it when it crashes.
- */
-const tokens = new Map<string, string>();
-
 /** As the module says it. */
 const abortedText = "The call was aborted by its signal.";
+
+/** The module's calls take the token of the moment when the page made them. */
+type ModuleTotp = { [name in keyof Totp]: (options: Parameters<Totp[name]>[0], token: string) => ReturnType<Totp[name]> };
 
 /** The client of the Authsignal API in a page. */
 export class Authsignal {
@@ -40,8 +38,8 @@ export class Authsignal {
   enableLogging: boolean;
   /** Authenticator apps. */
   readonly totp: Totp;
-  /** Names the tenant and the API among the tokens. */
-  private readonly key: string;
+  /** What its token is kept under: the tenant and the API. */
+  private readonly of: [tenantId: string, url: string];
   private readonly wasmUrl: string | URL | undefined;
   /** Its abort is the end of the instance, and of all that it has under way. */
   private readonly end = new AbortController();
@@ -69,36 +67,38 @@ export class Authsignal {
     this.cookieDomain = cookieDomain || hostDomain();
     this.anonymousIdCookieName = cookieName ?? "__as_aid";
     this.anonymousId = anonymousId(this.anonymousIdCookieName, this.cookieDomain);
-    const key = (this.key = options.tenantId + "\n" + normalise(options.baseUrl));
+    const of = (this.of = [options.tenantId, apiURL(options.baseUrl)] as [string, string]);
     const { signal: ended } = this.end;
+    // A page that has an instance is going to call it. On a server, which may
+    // render that page, nothing is loaded.
+    if (globalThis.document) loadEarly({ wasmUrl });
 
     // The module's own instance; a fresh module needs a fresh one.
-    let of: Module | undefined;
     let inner: InstanceType<Exports["Authsignal"]> | undefined;
+    let innerOf: Module | undefined;
     ended.addEventListener("abort", () => {
       try {
         inner?.dispose();
       } catch {
         // Its program has ended, and has forgotten all.
       }
-      inner = of = undefined;
+      inner = innerOf = undefined;
     });
-    const call = async <R>({ signal, timeout }: CallOptions, f: (totp: Totp, limits: CallOptions) => Promise<R>): Promise<R> => {
-      const token = tokens.get(key) ?? "";
+    const call = async <R>({ signal, timeout }: CallOptions, f: (totp: ModuleTotp, limits: CallOptions, token: string) => Promise<R>): Promise<R> => {
+      const token = tokens.get(...of);
       const start = performance.now();
       try {
+        if (typeof fetch !== "function") throw new ModuleError(ErrorCode.network_error, "This environment has no fetch, which calls the API. Set it as a global.");
         const module = await within(loadModule({ wasmUrl }), [signal, ended], timeout);
         // What is left of it; the module takes no 0.
         if (isTimeout(timeout)) timeout = Math.max(timeout - (performance.now() - start), 1);
         if (ended.aborted) throw new ModuleError(ErrorCode.aborted, abortedText);
         return await module.call((exports) => {
-          if (!inner || of !== module) {
+          if (!inner || innerOf !== module) {
             inner = new exports.Authsignal(options);
-            of = module;
+            innerOf = module;
           }
-          // In one tick: no other call comes between.
-          inner.setToken(token);
-          return f(inner.totp, { signal, timeout });
+          return f(inner.totp, { signal, timeout }, token);
         });
       } catch (error) {
         if (!(error instanceof ModuleError)) throw error;
@@ -112,16 +112,13 @@ export class Authsignal {
         checkArgument(options ?? {}, "enroll takes an object: enroll({ signal, timeout })");
         this.check();
         const { signal, timeout } = options ?? {};
-        return call({ signal, timeout }, (totp, limits) => totp.enroll(limits));
+        return call({ signal, timeout }, (totp, limits, token) => totp.enroll(limits, token));
       },
       verify: async (options) => {
         checkArgument(options, "verify takes an object: verify({ code })");
         this.check();
         const { code, signal, timeout } = options;
-        const result = await call({ signal, timeout }, (totp, limits) => totp.verify({ code, ...limits }));
-        const token = result.data?.token;
-        if (typeof token === "string" && token && !ended.aborted) tokens.set(key, token);
-        return result;
+        return call({ signal, timeout }, (totp, limits, token) => totp.verify({ code, ...limits }, token));
       },
     };
   }
@@ -135,8 +132,7 @@ export class Authsignal {
   setToken(token: string | null | undefined): void {
     this.check();
     if (typeof (token ?? "") !== "string") throw new TypeError("token must be a string");
-    if (token) tokens.set(this.key, token);
-    else tokens.delete(this.key);
+    tokens.set(...this.of, token);
   }
 
   /**
@@ -177,7 +173,7 @@ export class Authsignal {
    */
   dispose(): void {
     if (this.end.signal.aborted) return;
-    tokens.delete(this.key);
+    tokens.set(...this.of, undefined);
     this.end.abort();
   }
 
@@ -186,26 +182,7 @@ export class Authsignal {
   }
 }
 
-// The same names as in wasm/exports_js.go.
-for (const name of ["email", "emailML", "initAdvancedProfiling", "passkey", "push", "qrCode", "securityKey", "sms", "whatsapp"]) {
-  Object.defineProperty(Authsignal.prototype, name, {
-    get() {
-      throw new Error(`${name} is not part of this SDK, which has authenticator apps (totp) only: use @authsignal/browser for it`);
-    },
-    configurable: true,
-  });
-}
-
-/** One spelling for each API, so that its instances share a token. */
-function normalise(baseUrl: string | undefined): string {
-  let url = String(baseUrl ?? "https://api.authsignal.com/v1");
-  try {
-    url = new URL(url).href;
-  } catch {
-    // The module says what is wrong with it.
-  }
-  return url.replace(/\/+$/, "");
-}
+refuseAbsent(Authsignal.prototype);
 
 /** Says whether the module takes it; what it does not, it refuses. The upper limit is setTimeout's. */
 function isTimeout(timeout: unknown): timeout is number {
@@ -217,7 +194,7 @@ function isTimeout(timeout: unknown): timeout is number {
  * and a wrong timeout, are the module's to judge.
  */
 function within(module: Promise<Module>, given: (AbortSignal | undefined)[], timeout: number | undefined): Promise<Module> {
-  const signals = given.filter((signal) => signal instanceof AbortSignal) as AbortSignal[];
+  const signals = given.filter((signal) => typeof signal?.addEventListener === "function") as AbortSignal[];
   return new Promise((resolve, reject) => {
     const abort = () => end(ErrorCode.aborted, abortedText);
     const late = () => end(ErrorCode.timeout, "The module did not load in time. Try again, or give the call a longer timeout.");

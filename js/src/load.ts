@@ -1,5 +1,5 @@
-import { load as loadGo, version, type Go } from "wasm_exec";
 import { ErrorCode, ModuleError } from "./errors.js";
+import { checkRecord, Program } from "./loader.js";
 import type { AuthsignalOptions, LoadOptions, QRMatrix, QROptions, Totp } from "./types.js";
 
 /** What the Go program publishes as `authsignal`; see wasm/main_js.go. */
@@ -20,7 +20,8 @@ export type Source = URL | WebAssembly.Module | Bytes;
 /** A module file that has not arrived whole after this many milliseconds never will. */
 const loadTimeout = 120_000;
 
-/** The modules that run or are about to, by source: one for a page, however many ask. */
+/** The compiled modules, by source, and those that run or are about to: one for a page, however many ask. */
+const compiled = new Map<unknown, Promise<WebAssembly.Module>>();
 const modules = new Map<unknown, Promise<Module>>();
 
 let standard: () => Source | Promise<Source>;
@@ -34,6 +35,7 @@ export function setStandard(source: typeof standard): void {
 export function sourceOf({ wasmUrl, wasmModule, wasmBytes }: LoadOptions): Source | undefined {
   const given = [wasmUrl, wasmModule, wasmBytes].filter((source) => source != null);
   if (given.length > 1) throw new TypeError("give one of wasmUrl, wasmModule and wasmBytes");
+  checkEnvironment();
   if (wasmModule != null && !(wasmModule instanceof WebAssembly.Module)) throw new TypeError("wasmModule must be a WebAssembly.Module");
   if (wasmBytes != null && !(wasmBytes instanceof ArrayBuffer || ArrayBuffer.isView(wasmBytes)))
     throw new TypeError("wasmBytes must be an ArrayBuffer or a view of one");
@@ -45,19 +47,59 @@ export function sourceOf({ wasmUrl, wasmModule, wasmBytes }: LoadOptions): Sourc
   }
 }
 
+/** Names what the module cannot do without, and this environment has not. */
+function checkEnvironment(): void {
+  const missing = ["WebAssembly", "TextEncoder", "TextDecoder", "AbortController", "AbortSignal", "URL", "performance"].filter(
+    (name) => !(globalThis as Record<string, unknown>)[name],
+  );
+  if (missing.length === 0) return;
+  const remedy =
+    missing[0] === "WebAssembly"
+      ? "Lockdown Mode switches it off, and so can an administrator: use authsignal.launch, or another browser"
+      : "set it as a global before the first call (for jsdom, see docs/testing.md of the package's repository)";
+  throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded: this environment has no ${missing.join(", ")}; ${remedy}`);
+}
+
 /**
  * Gives the module of a source, and loads it if it is not there. A module that
- * could not be loaded, or that has ended, is loaded anew by the next call.
+ * could not be loaded, or that has ended, is started anew by the next call.
  *
  * @throws ModuleError (as a rejection) `wasm_load_failed`.
  */
 export async function loadModule(options: LoadOptions): Promise<Module> {
   const source = sourceOf(options) ?? (await unlessNone());
-  const key = source instanceof URL ? source.href : source;
+  const key = keyOf(source);
   let module = modules.get(key);
   if (!module) {
-    module = start(source, options.onProgress, () => modules.delete(key));
+    module = start(source, compile(source, options.onProgress), () => modules.delete(key));
     modules.set(key, module);
+  }
+  return module;
+}
+
+/**
+ * Has the browser load and compile the module of a source, before it is
+ * needed. What fails, the first call will say.
+ */
+export async function loadEarly(options: LoadOptions): Promise<void> {
+  try {
+    await compile(sourceOf(options) ?? (await unlessNone()), undefined, "low");
+  } catch {
+    // The first call tries again.
+  }
+}
+
+const keyOf = (source: Source) => (source instanceof URL ? source.href : source);
+
+/** Gives the compiled module of a source, once for all who ask; what failed is tried again. */
+function compile(source: Source, onProgress: LoadOptions["onProgress"], priority?: RequestPriority): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return Promise.resolve(source);
+  const key = keyOf(source);
+  let module = compiled.get(key);
+  if (!module) {
+    module = compileOnce(source, onProgress, priority);
+    compiled.set(key, module);
+    module.catch(() => compiled.delete(key));
   }
   return module;
 }
@@ -122,91 +164,31 @@ export class Module {
   }
 }
 
-/** Loads and starts a module; calls ended once, when it cannot be used or no longer. */
-async function start(source: Source, onProgress: LoadOptions["onProgress"], ended: () => void): Promise<Module> {
+/** Starts a compiled module; calls ended once, when it cannot be used or no longer. */
+async function start(source: Source, compiling: Promise<WebAssembly.Module>, ended: () => void): Promise<Module> {
   let module: Module | undefined;
-  let over = false;
-  const end = (cause?: unknown) => {
-    if (over) return;
-    over = true;
-    // Go's timers would fire into a program that has ended.
-    for (const timer of go._scheduledTimeouts.values()) clearTimeout(timer);
-    go._scheduledTimeouts.clear();
-    ended();
-    module?.end(cause);
-  };
-
-  let go: Go;
   try {
-    const scope = privateScope();
-    go = new (loadGo(scope))();
+    const program = new Program((cause) => {
+      ended();
+      module?.end(cause);
+    });
+    const wasm = await compiling;
+    checkRecord(WebAssembly.Module.exports(wasm).map(({ name }) => name));
     // WebKit holds a policy against the start, the others against compiling.
-    const instance = await explained(WebAssembly.instantiate(checked(await compile(source, onProgress)), go.importObject));
-
-    // Three ways to end: by itself or by a panic (exit, at once), by a trap
-    // while it starts (run rejects), by a trap later (resume throws).
-    go.exit = (code) => end(`exit code ${code}`);
-    const resume = go._resume;
-    go._resume = () => {
-      if (over) return;
-      try {
-        resume.call(go);
-      } catch (cause) {
-        end(cause);
-      }
-    };
-    const running = go.run(instance);
-    running.then(() => end(), end);
-
-    // Go publishes before it first waits, which is before run returns.
-    const exports = scope.authsignal as Exports | undefined;
-    if (!exports || over) {
-      // If it has trapped, run is about to say so.
-      await Promise.race([running, new Promise((resolve) => setTimeout(resolve))]);
-      throw new Error("it is not the module of this package, or it ended while it started");
-    }
-    return (module = new Module(exports));
+    const instance = await explained(WebAssembly.instantiate(wasm, program.importObject));
+    return (module = new Module(await program.start(instance)));
   } catch (cause) {
     ended();
-    const text = cause instanceof Error ? cause.message : String(cause);
-    const from = source instanceof URL ? source : source instanceof WebAssembly.Module ? "wasmModule" : "bytes in memory";
-    throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded from ${from}: ${text}`, cause);
+    compiled.delete(keyOf(source)); // what is fetched next may be another
+    throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded from ${nameOf(source)}: ${textOf(cause)}`, cause);
   }
 }
 
-/**
- * What the Go program takes for globalThis. What wasm_exec.js and the program
- * publish stays here, where no page sees it. All else is read from the page,
- * at the time of use.
- */
-function privateScope(): Record<string, unknown> {
-  // Never from the page: there, fs or path may be anything, such as an
-  // element with that id, and authsignal another copy of this package.
-  const own: Record<string | symbol, unknown> = { fs: undefined, process: undefined, path: undefined, authsignal: undefined };
-  return new Proxy(own, {
-    get(own, name) {
-      if (Object.hasOwnProperty.call(own, name)) return own[name];
-      const value = Reflect.get(globalThis, name);
-      // fetch and its like insist on the page as their `this`. Classes,
-      // with their static methods, must stay as they are.
-      return typeof value === "function" && /^[a-z]/.test(String(name)) ? value.bind(globalThis) : value;
-    },
-  });
-}
-
-/** Refuses a module that another toolchain built: its Go program would not understand this package's wasm_exec.js. */
-function checked(module: WebAssembly.Module): WebAssembly.Module {
-  // https://github.com/WebAssembly/tool-conventions/blob/main/ProducersSection.md
-  const [producers] = WebAssembly.Module.customSections(module, "producers");
-  const [built] = /go1[\w.+-]*/.exec(producers ? new TextDecoder().decode(producers) : "") ?? [version];
-  if (built !== version)
-    throw new Error(`it was built by ${built}, but the wasm_exec.js of this package is of ${version}; take both from the same package`);
-  return module;
-}
+const textOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause));
+const nameOf = (source: Source) => (source instanceof URL ? source : source instanceof WebAssembly.Module ? "wasmModule" : "bytes in memory");
 
 /** Fetches, if need be, and compiles, within loadTimeout. */
-async function compile(source: Source, onProgress: LoadOptions["onProgress"]): Promise<WebAssembly.Module> {
-  if (source instanceof WebAssembly.Module) return source;
+async function compileOnce(source: URL | Bytes, onProgress: LoadOptions["onProgress"], priority?: RequestPriority): Promise<WebAssembly.Module> {
   if (!(source instanceof URL)) return explained(WebAssembly.compile(source as BufferSource)); // a shared one it refuses itself
   // AbortSignal.timeout is too young, and so is the reason of abort.
   const controller = new AbortController();
@@ -216,7 +198,7 @@ async function compile(source: Source, onProgress: LoadOptions["onProgress"]): P
     controller.abort();
   }, loadTimeout);
   try {
-    return await fetchAndCompile(source, controller.signal, onProgress);
+    return await fetchAndCompile(source, { signal: controller.signal, priority }, onProgress);
   } catch (cause) {
     throw late ? new Error(`it has not arrived within ${loadTimeout / 1000} s`) : cause;
   } finally {
@@ -224,31 +206,49 @@ async function compile(source: Source, onProgress: LoadOptions["onProgress"]): P
   }
 }
 
-async function fetchAndCompile(url: URL, signal: AbortSignal, onProgress: LoadOptions["onProgress"]): Promise<WebAssembly.Module> {
+async function fetchAndCompile(url: URL, init: RequestInit, onProgress: LoadOptions["onProgress"]): Promise<WebAssembly.Module> {
   let bytes: ArrayBuffer | Uint8Array<ArrayBuffer>;
   let note = "";
   const fs = url.protocol === "file:" ? nodeFS() : undefined;
   if (fs) {
     bytes = await fs.readFile(url);
   } else {
-    let response = await fetch(url.href, { signal }).catch((cause) => {
-      throw new Error(`${cause.message} (no answer, or CORS or the connect-src of the page's Content-Security-Policy forbids it)`);
+    let response = await fetch(url.href, init).catch((cause) => {
+      const why =
+        url.protocol === "file:"
+          ? "a page that was opened from a file cannot load another one: serve it over http, or use authsignal-wasm/inline"
+          : "no answer, or CORS or the connect-src of the page's Content-Security-Policy forbids it";
+      throw new Error(`${cause.message} (${why})`);
     });
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     const type = response.headers.get("Content-Type") ?? "";
     if (onProgress && response.body) response = counted(response, response.body.getReader(), onProgress);
     if (type.trim().toLowerCase() === "application/wasm" && WebAssembly.compileStreaming) {
-      return await explained(WebAssembly.compileStreaming(response));
+      try {
+        return await explained(WebAssembly.compileStreaming(response));
+      } catch (cause) {
+        if (!/magic|\\0asm/i.test(textOf(cause))) throw cause;
+        // It is none, and its bytes are gone: ask again what it is.
+        response = await fetch(url.href, init);
+      }
     }
     bytes = await response.arrayBuffer();
     note = ` (Content-Type ${type || "missing"})`;
   }
-  const head = new Uint8Array(bytes as ArrayBuffer).subarray(0, 4);
-  if (String(head) !== "0,97,115,109") {
-    // "<" opens "<!doctype html>" and "<html>".
-    throw new Error((head[0] === 0x3c ? "an HTML page came instead of the module" : "what came is not a WebAssembly module") + note);
-  }
+  const wrong = whatCame(new Uint8Array(bytes as ArrayBuffer));
+  if (wrong) throw new Error(wrong + note);
   return await explained(WebAssembly.compile(bytes));
+}
+
+/** Says what came instead of a WebAssembly module, if it is none. */
+function whatCame(bytes: Uint8Array): string | undefined {
+  if (String(bytes.subarray(0, 4)) === "0,97,115,109") return undefined;
+  const text = new TextDecoder().decode(bytes.subarray(0, 64));
+  if (/^\s*</.test(text)) return "an HTML page came instead of the module"; // <!doctype html>, <html>
+  if (text.startsWith("version https://git-lfs")) return "a Git LFS pointer came instead of the module: fetch the file itself (git lfs pull) before it is deployed";
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "gzip came without the header Content-Encoding: gzip, which has the browser unpack it";
+  // Brotli has no mark of its own. As far as the bytes tell, it may be.
+  return "what came is not a WebAssembly module; if it is compressed (.br), it lacks the header Content-Encoding: br";
 }
 
 /** Gives an equal response that tells how much of it has arrived. */

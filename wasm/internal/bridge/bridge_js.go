@@ -1,121 +1,100 @@
 //go:build js && wasm
 
-// Package bridge is the door between Go and JavaScript: promises out, awaits
-// in, functions, arguments and errors. It decides nothing about the SDK; only
-// the browser module uses it.
+// Package bridge is the door between Go and JavaScript: values, functions,
+// promises and errors. It decides nothing about the SDK; only the browser
+// module uses it.
 //
 // Two rules keep the module alive. JavaScript that may throw is called through
-// Try, for a throw that reaches Go unguarded is a panic, and one inside
-// js.Value.Get cannot even be recovered from. And what runs for JavaScript runs
-// behind a recover, for a panic there ends the Go program.
+// the guard (guard.js), for a throw that reaches Go is a panic, which nothing
+// recovers from. And Go keeps no JavaScript value from one event to the next,
+// save what it fetches when it starts: what belongs to a call lives in
+// JavaScript and comes back as an argument. So a loader may forget, after each
+// event, all that Go was handed in it.
 package bridge
 
-import (
-	"syscall/js"
+import "syscall/js"
 
-	"github.com/authsignal-wasm/sdk/internal/api"
-)
+// The guard's functions; see guard.js.
+var guard, failed, fail, reason, call, typeOf, bind, throwing, promising, then, class js.Value
 
-// What the page may replace later is fetched once, before it can.
-var (
-	reflect        = js.Global().Get("Reflect")
-	object         = js.Global().Get("Object")
-	hasOwnProperty = object.Get("prototype").Get("hasOwnProperty")
-	promise        = js.Global().Get("Promise")
-	errorType      = js.Global().Get("Error")
-	typeError      = js.Global().Get("TypeError")
-	abortSignal    = js.Global().Get("AbortSignal")
-	setTimeout     = js.Global().Get("setTimeout")
-	clearTimeout   = js.Global().Get("clearTimeout")
-)
+// Constructors and functions that the page may replace later.
+var reflectGet, object, hasOwnProperty, errorType, typeError js.Value
 
-// live counts the functions that are not yet released.
-var live int
-
-// Live counts the Go functions that JavaScript can call: a soak test sees by it
-// that none is left behind.
-func Live() int { return live }
-
-// funcOf is js.FuncOf, counted. Every function of the module comes from here.
-func funcOf(f func(this js.Value, args []js.Value) any) js.Func {
-	live++
-	return js.FuncOf(f)
-}
-
-func release(f js.Func) {
-	live--
-	f.Release()
-}
-
-// Func makes a function that lives as long as the module. f gets as many
-// arguments as it is called with, at least n; those not given are undefined. It
-// must neither block nor panic: it returns a Promise.
-func Func(n int, f func(args []js.Value) js.Value) js.Value {
-	return funcOf(func(_ js.Value, args []js.Value) any {
-		return f(atLeast(n, args))
-	}).Value
-}
-
-func atLeast(n int, args []js.Value) []js.Value {
-	for len(args) < n {
-		args = append(args, js.Undefined())
+// Init takes the guard from the loader, and reports whether it is there. It
+// comes before all else of this package.
+//
+// What is fetched here is not fetched where the variables are declared: TinyGo
+// runs the initializers of packages when it compiles, up to the first that asks
+// JavaScript something. What it leaves for run time brings a third more code.
+func Init(g js.Value) bool {
+	if g.Type() != js.TypeObject || g.Get("failed").Type() != js.TypeObject {
+		return false
 	}
-	return args
+	guard = g
+	failed, fail, reason, call, typeOf = g.Get("failed"), g.Get("fail"), g.Get("reason"), g.Get("call"), g.Get("type")
+	bind, throwing, promising, then, class = g.Get("bind"), g.Get("throwing"), g.Get("promising"), g.Get("then"), g.Get("class")
+	reflectGet = js.Global().Get("Reflect").Get("get")
+	object = js.Global().Get("Object")
+	hasOwnProperty = object.Get("prototype").Get("hasOwnProperty")
+	errorType, typeError = js.Global().Get("Error"), js.Global().Get("TypeError")
+	return true
 }
 
-// Crashed is the error of a call that panicked. What the panic said may hold a
-// secret, and goes nowhere.
-var Crashed error = &api.Error{
-	Code:        api.CodeSDKCrashed,
-	Description: "The SDK met an error of its own and could not finish the call. Try again; if it stays, report it.",
+// Guard returns a member of the guard.
+func Guard(name string) js.Value { return guard.Get(name) }
+
+// An Exception is a JavaScript value to throw, or one that was thrown.
+type Exception struct{ Value js.Value }
+
+// Error names the kind of error and no more: its text may be anybody's.
+func (e *Exception) Error() string { return "a JavaScript exception" }
+
+// Error makes a JavaScript Error.
+func Error(message string) *Exception { return &Exception{errorType.New(message)} }
+
+// TypeError makes a JavaScript TypeError, the error of a wrong argument.
+func TypeError(message string) *Exception { return &Exception{typeError.New(message)} }
+
+// Call calls f with this, and returns what it throws.
+func Call(f, this js.Value, args ...any) (js.Value, *Exception) {
+	v := call.Invoke(append([]any{f, this}, args...)...)
+	if v.Equal(failed) {
+		return js.Undefined(), &Exception{reason.Invoke()}
+	}
+	return v, nil
 }
 
-// Try calls f and returns what JavaScript threw in it as a js.Error. Such an
-// error's Error method must not be called: it panics on a thrown primitive.
-func Try(f func() js.Value) (v js.Value, err error) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case js.Error:
-			err = r
-		default:
-			panic(r)
-		}
-	}()
-	return f(), nil
-}
-
-// Get reads a property of a value that the caller gave. It may be a getter that
+// Get reads a property of a value that is not ours. It may be a getter that
 // throws; v may be no object, which is a TypeError.
-func Get(v js.Value, key string) (js.Value, error) {
-	return Try(func() js.Value { return reflect.Call("get", v, key) })
+func Get(v js.Value, key string) (js.Value, *Exception) {
+	return Call(reflectGet, js.Undefined(), v, key)
 }
 
-// HasOwn says whether key is one of the object's own properties. Object.hasOwn
+// CallMethod calls a method of a value that is not ours.
+func CallMethod(v js.Value, name string, args ...any) (js.Value, *Exception) {
+	f, err := Get(v, name)
+	if err != nil {
+		return f, err
+	}
+	return Call(f, v, args...)
+}
+
+// HasOwn reports whether key is one of the object's own properties. Object.hasOwn
 // is younger than the browsers that the module runs in.
 func HasOwn(o js.Value, key string) bool { return hasOwnProperty.Call("call", o, key).Bool() }
 
-// TypeOther is the type of a value that syscall/js has no type for: a BigInt.
-const TypeOther js.Type = -1
+// Type returns what typeof says of v, and "null" for null. js.Value.Type panics
+// on a BigInt.
+func Type(v js.Value) string { return typeOf.Invoke(v).String() }
 
-// Type is v.Type, which panics on a BigInt.
-func Type(v js.Value) (t js.Type) {
-	defer func() {
-		if recover() != nil {
-			t = TypeOther
-		}
-	}()
-	return v.Type()
+// IsObject reports whether v has properties of its own to read.
+func IsObject(v js.Value) bool {
+	t := Type(v)
+	return t == "object" || t == "function"
 }
 
-// IsNullish says whether v is undefined or null: an argument not given.
+// IsNullish reports whether v is undefined or null: an argument not given.
 func IsNullish(v js.Value) bool { return v.IsUndefined() || v.IsNull() }
-
-// Error makes a JavaScript Error.
-func Error(message string) js.Error { return js.Error{Value: errorType.New(message)} }
-
-// TypeError makes a JavaScript TypeError, the error of a wrong argument.
-func TypeError(message string) js.Error { return js.Error{Value: typeError.New(message)} }
 
 // Object makes a JavaScript object from keys and values in turn.
 func Object(keysAndValues ...any) js.Value {
@@ -126,63 +105,71 @@ func Object(keysAndValues ...any) js.Value {
 	return o
 }
 
-// Work is the part of a call that may block.
-type Work func() (js.Value, error)
-
-// Promise returns a promise at once. It runs start before it returns, so that
-// start sees the arguments and the state of the moment of the call, and must
-// not block; then the work that start returned, on its own goroutine. A panic
-// in either is the error Crashed.
-//
-// An error goes through shape, which makes it a value to resolve with or an
-// error to reject with: a js.Error with what was thrown, another as an Error
-// with its text.
-func Promise(start func() (Work, error), shape func(error) (js.Value, error)) js.Value {
-	executor := funcOf(func(_ js.Value, args []js.Value) any {
-		resolve, reject := args[0], args[1]
-		settle := func(v js.Value, err error) {
-			if err != nil {
-				v, err = guard(func() (js.Value, error) { return shape(err) })
-			}
-			if err != nil {
-				reject.Invoke(thrown(err))
-				return
-			}
-			resolve.Invoke(v)
-		}
-		var work Work
-		_, err := guard(func() (v js.Value, err error) {
-			work, err = start()
-			return v, err
-		})
-		if err != nil {
-			settle(js.Undefined(), err)
-			return nil
-		}
-		go func() { settle(guard(work)) }()
+// Func makes a JavaScript function that lives as long as the module. f gets at
+// least n arguments; those not given are undefined. It may not wait.
+func Func(n int, f func(args []js.Value)) js.Value {
+	return funcOf(n, func(args []js.Value) any {
+		f(args)
 		return nil
 	})
-	defer release(executor) // the constructor has called it
-	return promise.New(executor)
 }
 
-// guard calls f and turns a panic into an error: the recover at the door.
-func guard(f func() (js.Value, error)) (v js.Value, err error) {
-	defer func() {
-		if recover() != nil {
-			v, err = js.Undefined(), Crashed
+func funcOf(n int, f func(args []js.Value) any) js.Value {
+	return js.FuncOf(func(_ js.Value, args []js.Value) any {
+		for len(args) < n {
+			args = append(args, js.Undefined())
 		}
-	}()
-	return f()
+		return f(args)
+	}).Value
 }
 
-// thrown gives the value that JavaScript sees when err is thrown.
-func thrown(err error) js.Value {
-	if e, ok := err.(js.Error); ok {
-		return e.Value
+// Bind returns f with its first arguments given.
+func Bind(f js.Value, args ...any) js.Value {
+	return bind.Invoke(append([]any{f}, args...)...)
+}
+
+// Throwing makes a function that returns what f returns, and throws its error.
+func Throwing(n int, f func(args []js.Value) (js.Value, *Exception)) js.Value {
+	return throwing.Invoke(funcOf(n, func(args []js.Value) any { return result(f(args)) }))
+}
+
+func result(v js.Value, err *Exception) js.Value {
+	if err != nil {
+		return fail.Invoke(err.Value)
 	}
-	if e, ok := err.(*api.Error); ok {
-		return errorType.New(e.Description)
-	}
-	return errorType.New(err.Error())
+	return v
+}
+
+// A Promise is the inside of a promise.
+type Promise struct{ resolve, reject js.Value }
+
+// Resolve settles the promise.
+func (p Promise) Resolve(v js.Value) { p.resolve.Invoke(v) }
+
+// Reject settles the promise with what was thrown.
+func (p Promise) Reject(err *Exception) { p.reject.Invoke(err.Value) }
+
+// Settlers returns the functions that settle the promise, for an object of
+// JavaScript to keep.
+func (p Promise) Settlers() (resolve, reject js.Value) { return p.resolve, p.reject }
+
+// PromiseOf returns the promise of two functions of Settlers.
+func PromiseOf(resolve, reject js.Value) Promise { return Promise{resolve, reject} }
+
+// Promising makes a function that returns a promise at once, which f settles
+// before it returns or later. f gets at least n arguments.
+func Promising(n int, f func(p Promise, args []js.Value)) js.Value {
+	return promising.Invoke(Func(n+2, func(args []js.Value) {
+		f(Promise{args[0], args[1]}, args[2:])
+	}))
+}
+
+// Then calls one of two functions when v settles; what is no promise counts as
+// one that is fulfilled.
+func Then(v, fulfilled, rejected js.Value) { then.Invoke(v, fulfilled, rejected) }
+
+// Class makes a class. construct gets the first argument of new and returns
+// what the new object has; its error is thrown.
+func Class(name string, construct func(arg js.Value) (js.Value, *Exception)) js.Value {
+	return class.Invoke(name, funcOf(1, func(args []js.Value) any { return result(construct(args[0])) }))
 }

@@ -1,0 +1,129 @@
+// Starts the Go program of this package, for the wrapper and, through raw.ts,
+// for whoever does without it.
+
+import { makeGuard, makeTokens, type Tokens } from "guard";
+import { record } from "record";
+import { load as loadGo, type Go } from "wasm_exec";
+import type { Exports } from "./load.js";
+
+export { record };
+
+/** The tokens of this page. They outlive a program that crashes. */
+export const tokens: Tokens = makeTokens();
+
+/**
+ * Throws if a module, known by the names of its exports, is not of this
+ * package's build: the two halves would not understand each other. Its record
+ * is the name of an export; cmd/buildsdk adds it.
+ */
+export function checkRecord(names: string[]): void {
+  const own = names.find((name) => name.startsWith("authsignal-wasm/"));
+  if (own !== record)
+    throw new Error(`it is of ${own ?? "another package, or of an old version of this one"}, but its loader of ${record}; take both from the same package, and see that no cache holds an old one`);
+}
+
+/** A Go program. */
+export class Program {
+  private readonly scope = privateScope();
+  private readonly go: Go = new (loadGo(this.scope))();
+  private over = false;
+
+  /** Calls ended once, with what ended the program. */
+  constructor(private readonly ended: (cause?: unknown) => void) {}
+
+  get importObject(): WebAssembly.Imports {
+    return this.go.importObject;
+  }
+
+  /**
+   * Runs the program until it first waits, and gives what it has published by
+   * then: to publish, before this returns, and as the promise's value.
+   *
+   * @throws Error (as a rejection) if the instance is not of this build or ends.
+   */
+  async start(instance: WebAssembly.Instance, publish?: (exports: Exports) => void): Promise<Exports> {
+    checkRecord(Object.keys(instance.exports));
+    const { go, scope } = this;
+    const guard = (scope.authsignal = makeGuard(tokens));
+    const end = (cause?: unknown) => {
+      if (this.over) return;
+      this.over = true;
+      // Go's timers would fire into a program that has ended.
+      for (const timer of (go._scheduledTimeouts ?? new Map()).values()) clearTimeout(timer);
+      guard.end(cause);
+      this.ended(cause);
+    };
+
+    // Three ways to end: by itself or by a panic (exit, at once), by a trap
+    // while it starts (run rejects), by a trap later (resume throws).
+    go.exit = (code) => end(new Error(`exit code ${code}`));
+    const resume = go._resume;
+    let forget = () => {};
+    let depth = 0;
+    go._resume = () => {
+      if (this.over) return; // the guard says so
+      depth++;
+      try {
+        resume.call(go);
+      } catch (cause) {
+        end(cause);
+      } finally {
+        if (--depth === 0 && !this.over) forget();
+      }
+    };
+    const running = go.run(instance);
+    const isTinyGo = "_initialize" in instance.exports; // it returns, and can be called all the same
+    running.then(() => isTinyGo || end(), end);
+
+    if (scope.authsignal === guard || this.over) {
+      // If it has trapped, run is about to say so.
+      await Promise.race([running, new Promise((resolve) => setTimeout(resolve))]);
+      throw new Error("it ended while it started");
+    }
+    if (isTinyGo) forget = forgetter(go, instance.exports.memory as WebAssembly.Memory);
+    publish?.(scope.authsignal as Exports);
+    return scope.authsignal as Exports;
+  }
+}
+
+/**
+ * Makes the function that takes a program back to where it is now, after each
+ * event. TinyGo 0.41 has no finalizers: whatever JavaScript value it was handed
+ * keeps its place in the loader's table for ever. But this program keeps
+ * nothing from one event to the next (see wasm/internal/bridge), so its table
+ * and its memory can be those of its start again. Nothing grows, no allocator
+ * has to collect anything, and no secret stays in the memory.
+ */
+function forgetter(go: Go, memory: WebAssembly.Memory): () => void {
+  const image = new Uint8Array(memory.buffer.slice(0));
+  const mark = go._values.length;
+  go._idPool!.length = 0; // so that every new value has its place behind the mark
+  return () => {
+    for (const value of go._values.slice(mark)) go._ids!.delete(value);
+    go._values.length = go._goRefCounts!.length = mark;
+    go._idPool!.length = 0;
+    const bytes = new Uint8Array(memory.buffer);
+    bytes.set(image);
+    bytes.fill(0, image.length);
+  };
+}
+
+/**
+ * What the Go program takes for globalThis. What wasm_exec.js and the program
+ * publish stays here, where no page sees it. All else is read from the page,
+ * at the time of use.
+ */
+function privateScope(): Record<string, unknown> {
+  // Never from the page: there, fs or path may be anything, such as an
+  // element with that id, and authsignal another copy of this package.
+  const own: Record<string | symbol, unknown> = { fs: undefined, process: undefined, path: undefined, require: undefined, authsignal: undefined };
+  return new Proxy(own, {
+    get(own, name) {
+      if (Object.hasOwnProperty.call(own, name)) return own[name];
+      const value = Reflect.get(globalThis, name);
+      // fetch and its like insist on the page as their `this`. Classes,
+      // with their static methods, must stay as they are.
+      return typeof value === "function" && /^[a-z]/.test(String(name)) ? value.bind(globalThis) : value;
+    },
+  });
+}

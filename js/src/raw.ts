@@ -1,0 +1,27 @@
+// dist/wasm_exec.js: what starts the module without the wrapper. It has the
+// shape of the file of that name in Go's own distribution.
+
+import { Program } from "./loader.js";
+
+/** The life of one Go program; its only global is `authsignal`. */
+class Go {
+  private readonly program = new Program(() => {});
+
+  get importObject(): WebAssembly.Imports {
+    return this.program.importObject;
+  }
+
+  /**
+   * Runs the program. It has published `authsignal` when this returns; what it
+   * returns settles then, and rejects if the instance is not of this build.
+   */
+  run(instance: WebAssembly.Instance): Promise<void> {
+    return this.program.start(instance, publish).then(() => {});
+  }
+}
+
+function publish(exports: unknown): void {
+  (globalThis as { authsignal?: unknown }).authsignal = exports;
+}
+
+(globalThis as { Go?: unknown }).Go = Go;

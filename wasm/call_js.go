@@ -1,0 +1,398 @@
+//go:build js && wasm
+
+package main
+
+import (
+	"strconv"
+	"syscall/js"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/client"
+	"github.com/authsignal-wasm/sdk/internal/qr"
+	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
+)
+
+// The time-out of a call in milliseconds; maxTimeout is the longest that
+// setTimeout keeps (a signed 32-bit number).
+const (
+	defaultTimeout = 10_000
+	maxTimeout     = 1<<31 - 1
+)
+
+// maxBody is the longest answer that is taken, in bytes as the Content-Length
+// header says them, or in UTF-16 code units where it does not. Answers of the
+// API have less than a thousandth of it.
+const maxBody = 1 << 20
+
+// A call of the API that is under way is an object of JavaScript, since Go
+// keeps nothing between two events. Its keys:
+//
+//	config           of the instance
+//	verifies         whether it is verify; otherwise it is enroll
+//	resolve, reject  settle its promise
+//	over             whether it is settled
+//	controller       aborts its request
+//	timer            its time-out
+//	listener         what its signals call
+//	signal           the caller's, or undefined
+type call struct{ js.Value }
+
+// handlers are the functions that carry a call on, one for each event.
+type handlers struct{ answered, read, failed, late, aborted js.Value }
+
+func newHandlers() handlers {
+	var h handlers
+	h.answered = bridge.Func(2, func(args []js.Value) { h.readAnswer(call{args[0]}, args[1]) })
+	h.read = bridge.Func(3, func(args []js.Value) { call{args[0]}.finishWith(args[1], args[2]) })
+	h.failed = bridge.Func(1, func(args []js.Value) { call{args[0]}.fail(api.CodeNetworkError) })
+	h.late = bridge.Func(1, func(args []js.Value) { call{args[0]}.fail(api.CodeTimeout) })
+	h.aborted = bridge.Func(1, func(args []js.Value) { call{args[0]}.fail(api.CodeAborted) })
+	return h
+}
+
+// enroll is instance.totp.enroll({signal, timeout}). A third argument stands
+// for the token that is kept: the one of the moment when the page made the
+// call, where the module was not there yet.
+func (h handlers) enroll(p bridge.Promise, args []js.Value) {
+	config, options, token := args[0], args[1], args[2]
+	if err := errDisposed(config); err != nil {
+		p.Reject(err)
+		return
+	}
+	if bridge.IsNullish(options) {
+		options = bridge.Object()
+	}
+	if !bridge.IsObject(options) {
+		p.Reject(bridge.TypeError("enroll takes an object: enroll({ signal, timeout })"))
+		return
+	}
+	c := newCall(p, config, false)
+	h.begin(c, options, func() (*client.Request, client.Result) {
+		return clientOf(config).Enroll(tokenFor(config, token))
+	})
+}
+
+// verify is instance.totp.verify({code, signal, timeout}), with the same third
+// argument.
+func (h handlers) verify(p bridge.Promise, args []js.Value) {
+	config, options, token := args[0], args[1], args[2]
+	if err := errDisposed(config); err != nil {
+		p.Reject(err)
+		return
+	}
+	if !bridge.IsObject(options) {
+		p.Reject(bridge.TypeError("verify takes an object: verify({ code })"))
+		return
+	}
+	v, err := bridge.Get(options, "code")
+	if err != nil {
+		p.Reject(err)
+		return
+	}
+	code := ""
+	if t := bridge.Type(v); t == "string" || t == "number" {
+		code = page.string.Invoke(v).String()
+	}
+	c := newCall(p, config, true)
+	h.begin(c, options, func() (*client.Request, client.Result) {
+		return clientOf(config).Verify(tokenFor(config, token), code)
+	})
+}
+
+func tokenFor(config, token js.Value) string {
+	if bridge.Type(token) == "string" {
+		return token.String()
+	}
+	return tokenOf(config)
+}
+
+func newCall(p bridge.Promise, config js.Value, verifies bool) call {
+	resolve, reject := p.Settlers()
+	return call{bridge.Object(
+		"config", config, "verifies", verifies, "resolve", resolve, "reject", reject, "over", false,
+		"controller", page.abortController.New(), "timer", nil, "listener", nil, "signal", nil,
+	)}
+}
+
+func (c call) promise() bridge.Promise { return bridge.PromiseOf(c.Get("resolve"), c.Get("reject")) }
+
+// begin reads the options signal and timeout, starts the call's clock and sends
+// its request, if there is one to send.
+func (h handlers) begin(c call, options js.Value, request func() (*client.Request, client.Result)) {
+	var r optionReader
+	timeout, signal := r.get(options, "timeout"), r.get(options, "signal")
+	ms := float64(defaultTimeout)
+	if r.err == nil && !bridge.IsNullish(timeout) {
+		ms = 0
+		if bridge.Type(timeout) == "number" {
+			ms = timeout.Float()
+		}
+		if !(ms > 0 && ms <= maxTimeout) { // so written, it is true of NaN
+			r.refuse(bridge.TypeError("timeout must be a number of milliseconds above 0 and up to " + strconv.Itoa(maxTimeout)))
+		}
+	}
+	aborted := false
+	if r.err == nil && !bridge.IsNullish(signal) {
+		aborted, r.err = readSignal(signal)
+	}
+	if r.err != nil {
+		c.promise().Reject(r.err)
+		return
+	}
+	q, result := request()
+	if q == nil {
+		c.settle(result, js.Undefined())
+		return
+	}
+	if aborted {
+		c.fail(api.CodeAborted)
+		return
+	}
+	c.Set("timer", page.setTimeout.Invoke(bridge.Bind(h.late, c.Value), ms))
+	c.Set("listener", bridge.Bind(h.aborted, c.Value))
+	c.Get("config").Get("end").Get("signal").Call("addEventListener", "abort", c.Get("listener"))
+	if !bridge.IsNullish(signal) {
+		c.Set("signal", signal)
+		if _, err := bridge.CallMethod(signal, "addEventListener", "abort", c.Get("listener")); err != nil {
+			c.close()
+			c.promise().Reject(err)
+			return
+		}
+	}
+	h.send(c, *q)
+}
+
+// readSignal reports whether the caller's signal is aborted. It returns a
+// TypeError if signal is not an AbortSignal, which it knows by what it can do:
+// a signal of another frame is no instance of this one's AbortSignal.
+func readSignal(signal js.Value) (aborted bool, err *bridge.Exception) {
+	if bridge.IsObject(signal) {
+		var r optionReader
+		v := r.get(signal, "aborted")
+		add, remove := r.get(signal, "addEventListener"), r.get(signal, "removeEventListener")
+		if r.err != nil {
+			return false, r.err
+		}
+		if bridge.Type(v) == "boolean" && bridge.Type(add) == "function" && bridge.Type(remove) == "function" {
+			return v.Bool(), nil
+		}
+	}
+	return false, bridge.TypeError("signal must be an AbortSignal")
+}
+
+// send hands the request to the page's fetch.
+//
+// There is no credentials option: a token authenticates, cookies do not. A
+// redirect is an error, for it would hand token and code to another address.
+func (h handlers) send(c call, q client.Request) {
+	init := bridge.Object(
+		"method", "POST",
+		// A plain object: with a bad value in it fetch rejects, while
+		// Headers.append throws.
+		"headers", bridge.Object("Content-Type", "application/json", "Authorization", "Bearer "+q.Token),
+		"redirect", "error",
+		"signal", c.Get("controller").Get("signal"),
+	)
+	if q.Body != "" {
+		init.Set("body", q.Body)
+	}
+	// Called without a this: the global object may be a stand-in.
+	answer, err := bridge.Call(js.Global().Get("fetch"), js.Undefined(), q.URL, init)
+	if err != nil {
+		c.fail(api.CodeNetworkError)
+		return
+	}
+	bridge.Then(answer, bridge.Bind(h.answered, c.Value), bridge.Bind(h.failed, c.Value))
+}
+
+// readAnswer reads the head of an answer and asks for its body. The page may
+// have put its own fetch in place: what it answers is read with care.
+func (h handlers) readAnswer(c call, answer js.Value) {
+	var r optionReader
+	status, headers := r.get(answer, "status"), r.get(answer, "headers")
+	if r.err != nil || bridge.Type(status) != "number" {
+		c.fail(api.CodeNetworkError)
+		return
+	}
+	head := bridge.Object("status", status, "retryAfter", retryAfter(headers))
+	// Not given, it is null, and so 0.
+	if page.number.Invoke(header(headers, "content-length")).Float() > maxBody {
+		c.finishWith(head, js.Null())
+		return
+	}
+	text, err := bridge.CallMethod(answer, "text")
+	if err != nil {
+		c.fail(api.CodeNetworkError)
+		return
+	}
+	bridge.Then(text, bridge.Bind(h.read, c.Value, head), bridge.Bind(h.failed, c.Value))
+}
+
+// header returns a header of an answer, null if it is not given.
+func header(headers js.Value, name string) js.Value {
+	v, err := bridge.CallMethod(headers, "get", name)
+	if err != nil || bridge.Type(v) != "string" {
+		return js.Null()
+	}
+	return v
+}
+
+// retryAfter reads the header Retry-After, in seconds or as a date (RFC 9110,
+// section 10.2.3); the result is in seconds from now.
+func retryAfter(headers js.Value) float64 {
+	v := header(headers, "retry-after")
+	seconds := page.number.Invoke(v).Float()
+	if seconds != seconds { // NaN
+		seconds = (page.parseDate.Invoke(v).Float() - page.now.Invoke().Float()) / 1000
+	}
+	return seconds
+}
+
+// finishWith judges a whole answer: its head, and the text of its body.
+func (c call) finishWith(head, text js.Value) {
+	a := client.Answer{Status: head.Get("status").Int(), RetryAfter: head.Get("retryAfter").Float()}
+	body := parse(text)
+	if a.IsObject = !body.IsUndefined(); a.IsObject {
+		a.HasError = bridge.HasOwn(body, "error")
+		a.Error, a.ErrorCode, a.ErrorDescription = textOf(body, "error"), textOf(body, "errorCode"), textOf(body, "errorDescription")
+		a.AccessToken = textOf(body, "accessToken")
+		if bridge.HasOwn(body, "retryAfter") && bridge.Type(body.Get("retryAfter")) == "number" {
+			a.RetryAfter = body.Get("retryAfter").Float()
+		}
+	}
+	c.finish(a, body)
+}
+
+// parse returns the JSON object in a text, undefined if there is anything else
+// in it.
+func parse(text js.Value) js.Value {
+	if bridge.Type(text) != "string" || text.Length() > maxBody {
+		return js.Undefined()
+	}
+	v, err := bridge.Call(page.parseJSON, js.Undefined(), text)
+	if err != nil || bridge.Type(v) != "object" || page.isArray.Invoke(v).Bool() {
+		return js.Undefined()
+	}
+	return v
+}
+
+// textOf returns a string of an answer's body, "" for anything else. A key is
+// one of the object's own: what the page put on Object.prototype is no part of
+// the answer.
+func textOf(body js.Value, key string) string {
+	if bridge.HasOwn(body, key) {
+		if v := body.Get(key); bridge.Type(v) == "string" {
+			return v.String()
+		}
+	}
+	return ""
+}
+
+// fail ends a call that has got no answer.
+func (c call) fail(code string) { c.finish(client.Answer{Failure: code}, js.Undefined()) }
+
+// finish settles a call, unless it is over.
+func (c call) finish(a client.Answer, body js.Value) {
+	if c.Get("over").Bool() {
+		return
+	}
+	c.close()
+	c.settle(clientOf(c.Get("config")).Result(a), body)
+}
+
+// close stops the clock of a call, and all that goes on behind it.
+func (c call) close() {
+	c.Set("over", true)
+	page.clearTimeout.Invoke(c.Get("timer"))
+	if listener := c.Get("listener"); !listener.IsNull() {
+		c.Get("config").Get("end").Get("signal").Call("removeEventListener", "abort", listener)
+		// A signal that outlives the call must not hold on to the listener.
+		if signal := c.Get("signal"); !signal.IsNull() {
+			bridge.CallMethod(signal, "removeEventListener", "abort", listener)
+		}
+	}
+	c.Get("controller").Call("abort")
+}
+
+// settle settles the promise of a call with its result.
+func (c call) settle(r client.Result, body js.Value) {
+	config := c.Get("config")
+	if r.TokenExpired {
+		if f := config.Get("onTokenExpired"); !bridge.IsNullish(f) {
+			if _, err := bridge.Call(f, js.Undefined()); err != nil {
+				c.promise().Reject(err)
+				return
+			}
+		}
+	}
+	if r.Log != "" {
+		// A console that a page replaced and that throws is its own affair.
+		bridge.CallMethod(js.Global().Get("console"), "error", r.Log)
+	}
+	if r.Token != "" {
+		keepToken(config, r.Token)
+	}
+	c.promise().Resolve(c.result(r, body))
+}
+
+// result shapes what a call resolves to.
+func (c call) result(r client.Result, body js.Value) js.Value {
+	var result js.Value
+	switch r.Kind {
+	case client.NotACode:
+		return bridge.Object("data", bridge.Object(
+			"isVerified", false,
+			"failureReason", string(api.CodeInvalidOrExpired),
+		))
+	case client.Data:
+		if c.Get("verifies").Bool() {
+			return verified(body)
+		}
+		return bridge.Object("data", withQRCode(body))
+	case client.Refusal:
+		description := body.Get("errorDescription")
+		text := description
+		if bridge.IsNullish(text) {
+			text = body.Get("error")
+		}
+		result = bridge.Object("error", text, "errorCode", body.Get("errorCode"), "errorDescription", description)
+	case client.Failure:
+		text := r.Err.Description
+		if r.Err.Code == api.CodeTokenNotSet {
+			text = r.Err.Code // as the official SDK has it
+		}
+		result = bridge.Object("error", text, "errorCode", r.Err.Code, "errorDescription", r.Err.Description)
+	}
+	if r.RetryAfter > 0 {
+		result.Set("retryAfter", r.RetryAfter)
+	}
+	return result
+}
+
+// withQRCode adds to the server's object the picture of uri and what uri says.
+// A uri that is too long for a QR code has none: the user can still type the
+// secret.
+func withQRCode(data js.Value) js.Value {
+	if uri := textOf(data, "uri"); uri != "" {
+		describe(data, uri)
+		if svg, err := qr.Fit(uri, qr.Default()); err == nil {
+			data.Set("qrCode", qr.DataURL(svg))
+		}
+	}
+	return data
+}
+
+// verified shapes the answer to verify as the official SDK does: the access
+// token becomes data's last key, token. The owner's sample reads it from the
+// result itself, so it is there too, where a comparison by keys does not see it.
+func verified(data js.Value) js.Value {
+	result := bridge.Object("data", data)
+	if bridge.HasOwn(data, "accessToken") && bridge.Type(data.Get("accessToken")) == "string" {
+		token := data.Get("accessToken")
+		data.Delete("accessToken")
+		data.Set("token", token)
+		page.defineProperty.Invoke(result, "token",
+			bridge.Object("value", token, "configurable", true, "writable", true))
+	}
+	return result
+}
