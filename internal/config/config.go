@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/origin"
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
@@ -211,8 +213,8 @@ func (c *Config) check(origins, ttl string) error {
 			return fmt.Errorf("-webhook-url: %w", err)
 		}
 	}
-	if strings.TrimSpace(c.Issuer) == "" || len(c.Issuer) > 256 {
-		return errors.New("-issuer must be 1 to 256 bytes")
+	if err := api.CheckIssuer(c.Issuer); err != nil {
+		return fmt.Errorf("-issuer: %s", manage.Text(err))
 	}
 	return nil
 }

@@ -101,6 +101,7 @@ func TestParseErrorsNameTheFlag(t *testing.T) {
 		"-no-such-flag":              "no-such-flag",
 		"-retention 24h":             "-retention",
 		"-issuer " + longName + "xy": "-issuer",
+		"-issuer Acme:Pay":           "-issuer: issuer must not contain a colon",
 	} {
 		_, err := Parse(strings.Fields(args), env(), io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {
