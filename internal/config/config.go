@@ -34,9 +34,9 @@ type Config struct {
 	// DB is the path of the SQLite file, or the postgres:// URL of a
 	// database.
 	DB string
-	// Origins are the pages that may call the client API, show the pre-built
-	// UI and be returned to, exactly as a browser writes them: scheme, host
-	// and port.
+	// Origins are the pages that may call the client API and, if they are of
+	// http or https, show the pre-built UI and be returned to, exactly as a
+	// browser writes them: scheme, host and port.
 	Origins []string
 	// PublicURL is where users' browsers reach the server, without /v1 and
 	// without a slash at its end; empty means the address.
@@ -110,7 +110,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	var origins string
 	f.StringVar(&c.Addr, "addr", or(getenv("AUTHSIGNAL_ADDR"), DefaultAddr), "`host:port` to listen on; port 0 takes a free one (AUTHSIGNAL_ADDR)")
 	f.StringVar(&c.DB, "db", or(getenv("AUTHSIGNAL_DB"), DefaultDB), "`path` of the SQLite file, or a postgres:// URL (AUTHSIGNAL_DB)")
-	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com (AUTHSIGNAL_ORIGINS)")
+	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com; capacitor://localhost and other origins of app webviews and extensions may call the client API only (AUTHSIGNAL_ORIGINS)")
 	f.StringVar(&c.PublicURL, "public-url", getenv("AUTHSIGNAL_PUBLIC_URL"), "`URL` at which browsers reach the server, without /v1; by default http:// and the address (AUTHSIGNAL_PUBLIC_URL)")
 	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` from 1s to 24h (AUTHSIGNAL_TOKEN_TTL)")
 	f.StringVar(&c.Issuer, "issuer", or(getenv("AUTHSIGNAL_ISSUER"), DefaultIssuer), "`name` that authenticator apps show (AUTHSIGNAL_ISSUER)")
