@@ -2,13 +2,15 @@
 
 package api
 
+import "strings"
+
 // AuthenticatorSettings are what an operator sets for the authenticator app of
 // a tenant. Those of the code itself hold for new authenticators; one that is
 // enrolled keeps its own.
 type AuthenticatorSettings struct {
 	// Active lets actions be tracked and users enroll.
 	Active bool `json:"active"`
-	// Issuer is the name that authenticator apps show: 1 to 256 bytes.
+	// Issuer is the name that authenticator apps show; see CheckIssuer.
 	Issuer string `json:"issuer"`
 	// Algorithm is SHA1, SHA256 or SHA512. Some apps ignore all but SHA1.
 	Algorithm string `json:"algorithm"`
@@ -46,14 +48,30 @@ func DefaultAuthenticatorSettings(issuer string) AuthenticatorSettings {
 	}
 }
 
-// Validate names the first setting that is out of range.
-func (s AuthenticatorSettings) Validate() error {
-	bad := func(setting string) error {
-		return &Error{Status: 400, Code: CodeInvalidRequest, Description: setting}
+// CheckIssuer names what is wrong with an issuer: it has 1 to 256 bytes, not
+// only spaces, and no colon.
+func CheckIssuer(issuer string) error {
+	switch {
+	case strings.TrimSpace(issuer) == "" || len(issuer) > 256:
+		return InvalidRequest("issuer must be 1 to 256 bytes, and not only spaces.")
+	case strings.Contains(issuer, ":"):
+		return InvalidRequest("issuer must not contain a colon: the label of an otpauth URI separates issuer and account by one " +
+			"(Google Authenticator's Key URI Format), and authenticator apps would show the wrong name. Leave it out, or write a dash.")
+	}
+	return nil
+}
+
+// Validate names the first setting that is wrong. stored is the tenant's
+// present issuer, or empty: a version before this one accepted a colon in it,
+// and the other settings of such a tenant can still be changed.
+func (s AuthenticatorSettings) Validate(stored string) error {
+	bad := InvalidRequest
+	if s.Issuer != stored || stored == "" {
+		if err := CheckIssuer(s.Issuer); err != nil {
+			return err
+		}
 	}
 	switch {
-	case len(s.Issuer) < 1 || len(s.Issuer) > 256:
-		return bad("issuer must be 1 to 256 bytes.")
 	case s.Algorithm != "SHA1" && s.Algorithm != "SHA256" && s.Algorithm != "SHA512":
 		return bad("algorithm must be SHA1, SHA256 or SHA512.")
 	case s.Digits != 6 && s.Digits != 8:

@@ -107,6 +107,7 @@ func (t FileTenant) check() error {
 
 // over writes what the file sets over the settings that are there.
 func (t FileTenant) over(s api.AuthenticatorSettings) (api.AuthenticatorSettings, error) {
+	stored := s.Issuer
 	if t.Authenticator != nil {
 		d := json.NewDecoder(bytes.NewReader(t.Authenticator))
 		d.DisallowUnknownFields()
@@ -114,7 +115,7 @@ func (t FileTenant) over(s api.AuthenticatorSettings) (api.AuthenticatorSettings
 			return s, fmt.Errorf("authenticator: %w", err)
 		}
 	}
-	if err := s.Validate(); err != nil {
+	if err := s.Validate(stored); err != nil {
 		return s, fmt.Errorf("authenticator: %s", manage.Text(err))
 	}
 	return s, nil

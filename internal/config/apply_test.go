@@ -122,12 +122,13 @@ func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 func TestReadFileNamesThePlace(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"tenants: [{tenantId: a/b}]":                                      "tenants[0]: tenantId",
-		"tenants: [{tenantId: a}, {tenantId: a}]":                         "tenants[1]: a stands there twice",
-		"tenants: [{tenantId: a, authenticator: {digits: 7}}]":            "tenants[0]: authenticator: digits",
-		"tenants: [{tenantId: a, authenticator: {digit: 6}}]":             "digit",
-		"tenants: [{tenantId: a, actions: {'sign in': {}}}]":              `actions: "sign in"`,
-		"tenants: [{tenantId: a, actions: {x: {defaultOutcome: MAYBE}}}]": "actions: x: defaultOutcome",
+		"tenants: [{tenantId: a/b}]":                                                                                            "tenants[0]: tenantId",
+		"tenants: [{tenantId: a}, {tenantId: a}]":                                                                               "tenants[1]: a stands there twice",
+		"tenants: [{tenantId: a, authenticator: {digits: 7}}]":                                                                  "tenants[0]: authenticator: digits",
+		"tenants: [{tenantId: a, authenticator: {digit: 6}}]":                                                                   "digit",
+		"tenants: [{tenantId: a, authenticator: {issuer: 'Acme: Pay'}}]":                                                        "tenants[0]: authenticator: issuer must not contain a colon",
+		"tenants: [{tenantId: a, actions: {'sign in': {}}}]":                                                                    `actions: "sign in"`,
+		"tenants: [{tenantId: a, actions: {x: {defaultOutcome: MAYBE}}}]":                                                       "actions: x: defaultOutcome",
 		"tenants: [{tenantId: a, actions: {x: {defaultOutcome: ALLOW, rules: [{name: n, outcome: BLOCK, condition: 'usr'}]}}}]": "actions: x: rules[0]: condition, line 1, column 1",
 		"tenants: [{tenantId: a, webhookUrl: 'ftp://x'}]":                                                                       "tenants[0]: webhookUrl",
 		"tenant: []":  "tenant",

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/origin"
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
@@ -32,9 +34,9 @@ type Config struct {
 	// DB is the path of the SQLite file, or the postgres:// URL of a
 	// database.
 	DB string
-	// Origins are the pages that may call the client API, show the pre-built
-	// UI and be returned to, exactly as a browser writes them: scheme, host
-	// and port.
+	// Origins are the pages that may call the client API and, if they are of
+	// http or https, show the pre-built UI and be returned to, exactly as a
+	// browser writes them: scheme, host and port.
 	Origins []string
 	// PublicURL is where users' browsers reach the server, without /v1 and
 	// without a slash at its end; empty means the address.
@@ -108,7 +110,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	var origins string
 	f.StringVar(&c.Addr, "addr", or(getenv("AUTHSIGNAL_ADDR"), DefaultAddr), "`host:port` to listen on; port 0 takes a free one (AUTHSIGNAL_ADDR)")
 	f.StringVar(&c.DB, "db", or(getenv("AUTHSIGNAL_DB"), DefaultDB), "`path` of the SQLite file, or a postgres:// URL (AUTHSIGNAL_DB)")
-	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com (AUTHSIGNAL_ORIGINS)")
+	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com; capacitor://localhost and other origins of app webviews and extensions may call the client API only (AUTHSIGNAL_ORIGINS)")
 	f.StringVar(&c.PublicURL, "public-url", getenv("AUTHSIGNAL_PUBLIC_URL"), "`URL` at which browsers reach the server, without /v1; by default http:// and the address (AUTHSIGNAL_PUBLIC_URL)")
 	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` from 1s to 24h (AUTHSIGNAL_TOKEN_TTL)")
 	f.StringVar(&c.Issuer, "issuer", or(getenv("AUTHSIGNAL_ISSUER"), DefaultIssuer), "`name` that authenticator apps show (AUTHSIGNAL_ISSUER)")
@@ -211,8 +213,8 @@ func (c *Config) check(origins, ttl string) error {
 			return fmt.Errorf("-webhook-url: %w", err)
 		}
 	}
-	if strings.TrimSpace(c.Issuer) == "" || len(c.Issuer) > 256 {
-		return errors.New("-issuer must be 1 to 256 bytes")
+	if err := api.CheckIssuer(c.Issuer); err != nil {
+		return fmt.Errorf("-issuer: %s", manage.Text(err))
 	}
 	return nil
 }

@@ -63,12 +63,12 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("environment: got %+v, want %+v", got, want)
 	}
-	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080 -public-url http://f -token-ttl 2m -issuer Flag -webhook-url http://10.0.0.1:8080/hook -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h -portal on backup x"), vars, io.Discard)
+	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080,capacitor://localhost -public-url http://f -token-ttl 2m -issuer Flag -webhook-url http://10.0.0.1:8080/hook -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h -portal on backup x"), vars, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = Config{
-		Addr: ":2", DB: "flag.db", Origins: []string{"https://a.test", "http://b.test:8080"}, PublicURL: "http://f",
+		Addr: ":2", DB: "flag.db", Origins: []string{"https://a.test", "http://b.test:8080", "capacitor://localhost"}, PublicURL: "http://f",
 		TokenTTL: 2 * time.Minute, Issuer: "Flag", WebhookURL: "http://10.0.0.1:8080/hook", Dev: true, Activate: true, Portal: PortalOn, MetricsAddr: ":8",
 		Retention: 1000 * time.Hour, Command: []string{"backup", "x"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")},
@@ -85,6 +85,8 @@ func TestParseErrorsNameTheFlag(t *testing.T) {
 		"-origins https://a.test/x":  "-origins",
 		"-origins *":                 "-origins",
 		"-origins a.test":            "-origins",
+		"-origins null":              "cannot be allowed",
+		"-origins capacitor:a":       "capacitor://localhost",
 		"-origins https://u@a.test":  "-origins",
 		"-public-url ftp://x":        "-public-url",
 		"-public-url http://x?y":     "-public-url",
@@ -101,6 +103,7 @@ func TestParseErrorsNameTheFlag(t *testing.T) {
 		"-no-such-flag":              "no-such-flag",
 		"-retention 24h":             "-retention",
 		"-issuer " + longName + "xy": "-issuer",
+		"-issuer Acme:Pay":           "-issuer: issuer must not contain a colon",
 	} {
 		_, err := Parse(strings.Fields(args), env(), io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -169,8 +172,8 @@ func TestParseHelp(t *testing.T) {
 
 func TestAllowOrigin(t *testing.T) {
 	t.Parallel()
-	exact := Config{Origins: []string{"https://a.test"}}
-	dev := Config{Origins: []string{"https://a.test"}, Dev: true}
+	exact := Config{Origins: []string{"https://a.test", "capacitor://localhost"}}
+	dev := Config{Origins: exact.Origins, Dev: true}
 	for _, tt := range []struct {
 		origin      string
 		always, dev bool
@@ -179,6 +182,9 @@ func TestAllowOrigin(t *testing.T) {
 		{"http://a.test", false, false},
 		{"https://a.test.evil", false, false},
 		{"http://localhost:5173", false, true},
+		{"capacitor://localhost", true, true},
+		{"ionic://localhost", false, false},
+		{"capacitor://localhost:80", false, false},
 		{"https://localhost", false, true},
 		{"http://app.localhost:3000", false, true},
 		{"http://127.0.0.1:1234", false, true},

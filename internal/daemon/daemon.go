@@ -4,6 +4,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -110,6 +111,9 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		return err
 	}
 	if err := s.revokeShortSecrets(ctx); err != nil {
+		return err
+	}
+	if err := s.warnOfIssuers(ctx); err != nil {
 		return err
 	}
 	ring, err := newKeyring(ctx, s.store, c.TokenTTL, time.Now)
@@ -291,7 +295,7 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 	}
 	now := time.Now()
 	err := s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
-		settings := api.DefaultAuthenticatorSettings(c.Issuer)
+		settings := api.DefaultAuthenticatorSettings(cmp.Or(c.Issuer, config.DefaultIssuer))
 		settings.Active = c.Activate
 		made, err := manage.EnsureTenant(tx, settings, now)
 		if err != nil {
@@ -349,6 +353,19 @@ func (s *Server) revokeShortSecrets(ctx context.Context) error {
 		s.log.Warn("revoked API secret keys of fewer than 32 characters; give the tenant's backends a new one", "tenant", t.ID, "keys", n)
 	}
 	return nil
+}
+
+// warnOfIssuers names the tenants whose issuer a version before this one
+// accepted although authenticator apps read it wrongly.
+func (s *Server) warnOfIssuers(ctx context.Context) error {
+	tenants, err := s.store.Tenants(ctx)
+	for _, t := range tenants {
+		if err := api.CheckIssuer(t.Authenticator.Issuer); err != nil {
+			s.log.Warn("a tenant's issuer is still used, and is refused when it is set anew; set another one for new enrollments",
+				"tenant", t.ID, "issuer", t.Authenticator.Issuer, "error", manage.Text(err))
+		}
+	}
+	return err
 }
 
 // strictTransport tells browsers to use https alone for a year (RFC 6797,

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/config"
 	"github.com/authsignal-wasm/sdk/internal/logtest"
 	"github.com/authsignal-wasm/sdk/internal/store"
@@ -155,4 +156,29 @@ func whats(t *testing.T, s *Server, tenant string) (whats []string) {
 	}
 	slices.Sort(whats)
 	return whats
+}
+
+// A version before accepted an issuer with a colon.
+func TestTheStartNamesATenantWhoseIssuerHasAColon(t *testing.T) {
+	t.Parallel()
+	var log logtest.Buffer
+	c := config.Config{DB: storetest.Database(t), Addr: "127.0.0.1:0", TokenTTL: time.Minute, Given: given()}
+	s := started(t, c, &log)
+	err := s.store.Update(t.Context(), "t1", func(tx *store.Tx) error {
+		_, err := tx.PutTenant(api.DefaultAuthenticatorSettings("Acme: Pay"), time.Now())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(log.String(), "colon") {
+		t.Errorf("before: %s", log.String())
+	}
+	if err := s.Stop(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	started(t, c, &log)
+	if got := log.String(); strings.Count(got, "colon") != 1 || !strings.Contains(got, "tenant=t1") || !strings.Contains(got, `issuer="Acme: Pay"`) {
+		t.Errorf("the log: %s", got)
+	}
 }

@@ -28,12 +28,9 @@ type TenantChange struct {
 }
 
 // Check names what is wrong with a change, and writes origins as browsers do.
+// The authenticator's settings depend on those that are stored: Tenant checks
+// them.
 func (c *TenantChange) Check() error {
-	if c.Authenticator != nil {
-		if err := c.Authenticator.Validate(); err != nil {
-			return err
-		}
-	}
 	if c.WebhookURL != nil && *c.WebhookURL != "" {
 		if err := webhook.CheckURL(*c.WebhookURL); err != nil {
 			return api.InvalidRequest("webhookUrl: " + err.Error())
@@ -67,9 +64,14 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	_, found, err := tx.Tenant()
+	stored, found, err := tx.Tenant()
 	if err != nil {
 		return nil, err
+	}
+	if c.Authenticator != nil {
+		if err := c.Authenticator.Validate(stored.Authenticator.Issuer); err != nil {
+			return nil, err
+		}
 	}
 	if !found {
 		settings := api.DefaultAuthenticatorSettings(tx.TenantID())
@@ -126,6 +128,9 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 // EnsureTenant makes the transaction's tenant with these settings, unless it
 // exists; made is then false.
 func EnsureTenant(tx *store.Tx, settings api.AuthenticatorSettings, now time.Time) (made bool, err error) {
+	if err := settings.Validate(""); err != nil {
+		return false, err
+	}
 	if made, err = tx.EnsureTenant(settings, now); err != nil || !made {
 		return false, err
 	}

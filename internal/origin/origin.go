@@ -1,23 +1,86 @@
 // Package origin tells web origins apart (RFC 6454): scheme, host and port, as
 // a browser writes them in the header Origin. Lists of them say which pages may
-// call the client API, show the pre-built UI in a frame, and be returned to.
+// call the client API and, if they are of http or https, show the pre-built UI
+// in a frame and be returned to.
 package origin
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
-// Parse checks that o is an origin of http or https and writes it as browsers
-// do: in lower case and without the scheme's own port.
+// hostCharacters are what a host and its port are made of, with an IPv6 address
+// in brackets. A browser reads some other characters differently from net/url.
+const hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]"
+
+// A native scheme is one under which the webview of an app, or a browser for an
+// extension, serves pages.
+type native struct {
+	host   *regexp.Regexp // nil for any
+	remedy string         // of a host that does not match
+}
+
+var natives = map[string]native{
+	"capacitor": {}, // iOS
+	"ionic":     {}, // iOS
+	"tauri":     {}, // macOS, Linux, iOS
+	"app":       {}, // Electron, by custom
+	"chrome-extension": {
+		regexp.MustCompile(`^[a-p]{32}$`),
+		"an extension's id has 32 letters from a to p, as chrome://extensions shows it",
+	},
+	"moz-extension":        {uuid, "an extension's id is a UUID, as about:debugging shows it"},
+	"safari-web-extension": {uuid, "an extension's id is a UUID, as location.origin shows it in the extension's page"},
+}
+
+var uuid = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+
+// Parse checks that o is an origin of http or https, of an app's webview or of a
+// browser extension, and writes it as browsers do: the scheme and, for http and
+// https, the host in lower case, and without the scheme's own port. An error
+// says how to write it.
 func Parse(o string) (string, error) {
 	u, err := url.Parse(o)
-	if err != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(o, "#") || of(u) == "" {
-		return "", fmt.Errorf("%q is not an origin such as https://app.example.com (scheme, host and port, no path)", o)
+	if strings.Contains(o, "@") { // a password may be before it
+		return "", errors.New("an origin has no user name: write scheme, host and port alone, such as https://app.example.com")
 	}
-	return of(u), nil
+	if err == nil && u.Path == "" && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && !strings.HasSuffix(o, "#") {
+		if web := of(u); web != "" {
+			return web, nil
+		}
+		n, known := natives[u.Scheme]
+		if known && u.Hostname() != "" && !strings.HasSuffix(u.Host, ":") && strings.Trim(strings.ToLower(u.Host), hostCharacters) == "" {
+			if n.host != nil && !n.host.MatchString(u.Host) {
+				return "", fmt.Errorf("%q is not an origin: %s", o, n.remedy)
+			}
+			return u.Scheme + "://" + u.Host, nil
+		}
+	}
+	return "", fmt.Errorf("%q is not an origin such as https://app.example.com (scheme, host and port, no path): %s", o, remedy(o))
+}
+
+// remedy says how to write an origin that Parse refuses.
+func remedy(o string) string {
+	scheme, rest, found := strings.Cut(o, "://")
+	scheme = strings.ToLower(scheme)
+	_, known := natives[scheme]
+	switch {
+	case o == "null" || scheme == "file" || scheme == "data" || scheme == "blob":
+		return `pages of files, data: URLs and sandboxed frames all send the origin "null", which cannot be allowed; serve the page over https, or under the webview's own scheme`
+	case strings.Contains(o, "*"):
+		return "there are no wildcards; name each origin by itself"
+	case !found:
+		return "write the scheme and :// before the host, such as https://app.example.com or capacitor://localhost"
+	case !known && scheme != "http" && scheme != "https":
+		return "the scheme must be http, https, capacitor, ionic, tauri, app, chrome-extension, moz-extension or safari-web-extension"
+	case strings.ContainsAny(rest, "/?#"):
+		return "leave out the slash and all that follows the host and port"
+	}
+	return "write the host as the browser's location.origin shows it, an international name in its xn-- form"
 }
 
 // Of gives the origin of an absolute http or https URL, and "" for all else. A
@@ -32,16 +95,22 @@ func Of(rawURL string) string {
 
 func of(u *url.URL) string {
 	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
-	// What a host is made of, and an IPv6 address in brackets. A browser
-	// reads some other characters differently from net/url.
-	if (scheme != "http" && scheme != "https") || u.Hostname() == "" || u.User != nil ||
-		strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]") != "" {
+	if (scheme != "http" && scheme != "https") || u.Hostname() == "" || u.User != nil || strings.Trim(host, hostCharacters) != "" {
 		return ""
 	}
 	if p := u.Port(); p == "" || scheme == "http" && p == "80" || scheme == "https" && p == "443" {
 		host = strings.TrimSuffix(host, ":"+p)
 	}
 	return scheme + "://" + host
+}
+
+// IsWeb reports whether an origin may show the pre-built UI in a frame and be
+// returned to: that of a page which a browser opens by its address. A browser
+// has no pages of an app's webview: the name tauri.localhost, which Tauri serves
+// under on Windows and Android, leads a browser to any program of the machine.
+func IsWeb(o string) bool {
+	u, err := url.Parse(o)
+	return err == nil && of(u) != "" && !strings.EqualFold(u.Hostname(), "tauri.localhost")
 }
 
 // IsLoopback reports whether an origin is on this machine: localhost and its

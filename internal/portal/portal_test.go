@@ -708,6 +708,20 @@ func TestActivateAndDeactivate(t *testing.T) {
 	}
 }
 
+func TestOriginsOfNativeShells(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	b := d.operator()
+	b.wants(b.post("/t/t1/keys/origins", "origins", "https://app.test\ncapacitor://localhost"), http.StatusSeeOther)
+	if got := b.wants(b.get("/t/t1/keys"), http.StatusOK).text; !strings.Contains(got, ">capacitor://localhost\nhttps://app.test</textarea>") {
+		t.Errorf("got %s", got)
+	}
+	got := b.wants(b.post("/t/t1/keys/origins", "origins", "capacitor:localhost"), http.StatusBadRequest).text
+	if !strings.Contains(got, "write the scheme and :// before the host") || !strings.Contains(got, ">capacitor:localhost</textarea>") {
+		t.Errorf("got %s", got)
+	}
+}
+
 // Saving a form keeps what it does not have as it is in the database, not as the
 // cache still has it: what another replica did meanwhile.
 func TestSavingKeepsWhatOthersDid(t *testing.T) {

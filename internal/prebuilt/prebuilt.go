@@ -40,7 +40,8 @@ type Config struct {
 	Tokens *token.Issuer
 	// Origins are those of the server's own configuration: they may show the
 	// pages of every tenant in a frame and be returned to. Each tenant's own
-	// may besides.
+	// may besides. Those that are not of http or https may not: see
+	// origin.IsWeb.
 	Origins []string
 	// Loopback adds the origins of this machine, on every port.
 	Loopback bool
@@ -175,7 +176,7 @@ func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 	}
 	if a.failure == "" && s.Mode == "" && a.subject.Action.RedirectURL != "" && s.Return == "" {
 		// Before a code is entered that would lead nowhere.
-		p.Log.WarnContext(r.Context(), "the redirectUrl of a tracked action is not of an allowed origin; add it to the tenant's origins, or to -origins",
+		p.Log.WarnContext(r.Context(), "the redirectUrl of a tracked action is not an http or https URL of an allowed origin; add its origin to the tenant's origins, or to -origins",
 			"tenant", a.tenant.ID, "origin", origin.Of(a.subject.Action.RedirectURL))
 		a.view = view{failure: "return"}
 	}
@@ -310,7 +311,7 @@ type asked struct {
 	view
 	found   bool // the tenant
 	tenant  store.Tenant
-	origins []string
+	origins []string // that may show the page and be returned to
 	subject mfa.Subject
 }
 
@@ -341,7 +342,11 @@ func (p *ui) look(ctx context.Context, t string) (a asked, err error) {
 		if err != nil {
 			return err
 		}
-		a.origins = append(origins, p.Origins...)
+		for _, o := range append(origins, p.Origins...) {
+			if origin.IsWeb(o) {
+				a.origins = append(a.origins, o)
+			}
+		}
 		if a.failure != "" {
 			return nil
 		}

@@ -371,6 +371,36 @@ func TestFrameAncestors(t *testing.T) {
 	}
 }
 
+// They may call the client API only: on another device any program can take
+// such an address.
+func TestNativeShellsNeitherFrameNorAreReturnedTo(t *testing.T) {
+	t.Parallel()
+	shells := []string{"capacitor://localhost", "tauri://localhost", "http://tauri.localhost", "app://bundle", "chrome-extension://abcdefghijklmnopabcdefghijklmnop"}
+	s := newSite(t, func(c *Config) { c.Origins = append(c.Origins, shells...) })
+	s.update(func(tx *store.Tx) error {
+		_, err := tx.SetOrigins(append([]string{"https://app.test"}, shells...))
+		return err
+	})
+	a := s.get("mode=popup&token=" + s.track(store.Action{}))
+	if got, want := a.directive("frame-ancestors"), "https://app.test https://server.test"; got != want {
+		t.Errorf("frame-ancestors: got %s, want %s", got, want)
+	}
+	if got, want := a.data("origins"), "https://app.test https://server.test"; got != want {
+		t.Errorf("receivers of messages: got %s, want %s", got, want)
+	}
+	for _, o := range shells {
+		a := s.get("token=" + s.track(store.Action{RedirectURL: o + "/back"}))
+		if a.data("return") != "" || a.data("reason") != "return" || a.status != 400 {
+			t.Errorf("%s: return %q, reason %s", o, a.data("return"), a.data("reason"))
+		}
+	}
+	alone := newSite(t, func(c *Config) { c.Origins = shells })
+	alone.update(func(tx *store.Tx) error { _, err := tx.SetOrigins(shells); return err })
+	if got := alone.get("mode=popup&token=" + alone.track(store.Action{})).directive("frame-ancestors"); got != "'none'" {
+		t.Errorf("frame-ancestors of shells alone: got %s", got)
+	}
+}
+
 func TestReturnsToAllowedOriginsOnly(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -61,7 +61,8 @@ func TestManageTenants(t *testing.T) {
 	for body, name := range map[string]string{
 		`{"authenticator":{"digits":7}}`: "digits", `{"authenticator":{"period":45}}`: "period", `{"authenticator":{"drift":3}}`: "drift",
 		`{"authenticator":{"algorithm":"MD5"}}`: "algorithm", `{"authenticator":{"issuer":""}}`: "issuer",
-		`{"authenticator":{"maxFailures":0}}`: "maxFailures", `{"authenticator":{"windowSeconds":0}}`: "windowSeconds",
+		`{"authenticator":{"issuer":"Acme: Pay"}}`: "issuer must not contain a colon",
+		`{"authenticator":{"maxFailures":0}}`:      "maxFailures", `{"authenticator":{"windowSeconds":0}}`: "windowSeconds",
 		`{"authenticator":{"maxFailuresInARow":101}}`: "maxFailuresInARow", `{"authenticator":{"maxAuthenticators":0}}`: "maxAuthenticators",
 		`{"authenticator":{"maxAuthenticators":51}}`: "maxAuthenticators", `{"authenticator":{"active":"yes"}}`: "active",
 	} {

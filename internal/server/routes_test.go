@@ -207,6 +207,53 @@ func TestOriginsOfATenantMayCall(t *testing.T) {
 	}
 }
 
+// The webviews of apps and the browser's extensions have origins of their own.
+func TestNativeShellsMayCallTheClientAPIOnly(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	const id = "abcdefghijklmnopabcdefghijklmnop"
+	allowed := func(method, path, origin string) string {
+		return p.do(method, path, "", "", "Origin", origin, "Access-Control-Request-Method", "POST").header.Get("Access-Control-Allow-Origin")
+	}
+	origins := []string{
+		"capacitor://localhost", "ionic://localhost", "tauri://localhost", "http://tauri.localhost", "app://Bundle", "chrome-extension://" + id,
+		"moz-extension://4ed7f644-c3b5-4bf1-983f-2c8718f52222", "safari-web-extension://4ED7F644-C3B5-4BF1-983F-2C8718F52222",
+	}
+	for _, o := range origins {
+		if got := allowed("OPTIONS", "/v1/client/verify/totp", o); got != "" {
+			t.Errorf("%s before: got %q", o, got)
+		}
+	}
+	p.ok(p.manage("PUT", "tenants/t1", `{"origins":["`+strings.Join(origins, `","`)+`"]}`))
+	for _, o := range origins {
+		if got := allowed("OPTIONS", "/v1/client/verify/totp", o); got != o {
+			t.Errorf("%s: got %q", o, got)
+		}
+		for _, path := range []string{"/v1/users/u1", "/v1/management/tenants"} {
+			if got := allowed("GET", path, o); got != "" {
+				t.Errorf("%s, %s: got %q", path, o, got)
+			}
+		}
+	}
+	for _, o := range []string{
+		"null", "capacitor://app", "capacitor://localhost:80", "Capacitor://localhost", "https://localhost", "http://localhost", "https://tauri.localhost",
+		"app://bundle", "chrome-extension://" + id + "a", "file://", "capacitor://localhost.evil", "tauri://localhost/",
+	} {
+		if got := allowed("OPTIONS", "/v1/client/verify/totp", o); got != "" {
+			t.Errorf("%s: got %q", o, got)
+		}
+	}
+	for o, want := range map[string]string{
+		"null": "cannot be allowed", "capacitor:localhost": "write the scheme and ://", "chrome-extension://*": "name each origin", "chrome-extension://x": "32 letters",
+	} {
+		r := p.manage("PUT", "tenants/t1", `{"origins":["`+o+`"]}`)
+		p.fails(r, 400, "invalid_request")
+		if d := r.object["errorDescription"].(string); !strings.HasPrefix(d, "origins: ") || !strings.Contains(d, want) {
+			t.Errorf("%s: got %q", o, d)
+		}
+	}
+}
+
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)

@@ -10,8 +10,9 @@ import (
 
 // URI writes the otpauth:// URI that an authenticator app reads from a QR
 // code. Issuer and account may hold any text: all but RFC 3986's unreserved
-// characters are percent-encoded, a space as %20 and a colon as %3A, since
-// apps split the label at the first colon.
+// characters are percent-encoded, a space as %20 and a colon as %3A. An account
+// may have colons. A new issuer has none (api.CheckIssuer), since apps split the
+// label at its first colon, encoded or not.
 func URI(issuer, account, secret string, p Parameters) string {
 	return "otpauth://totp/" + escape(issuer) + ":" + escape(account) +
 		"?secret=" + secret +
@@ -35,6 +36,11 @@ type Key struct {
 
 // ParseURI reads an otpauth://totp/ URI. Absent parameters take their
 // defaults; anything malformed is an error, which never quotes the URI.
+//
+// The issuer is that of the parameter; if it is absent or empty, that of the
+// label. The account is what follows the issuer and its colon in the label, or
+// else the label's first colon, without leading spaces (Google Authenticator's
+// Key URI Format, "Label").
 func ParseURI(uri string) (Key, error) {
 	u, err := url.Parse(strings.TrimSpace(uri))
 	if err != nil {
@@ -54,15 +60,7 @@ func ParseURI(uri string) (Key, error) {
 	if k.Secret, err = NormalizeSecret(q.Get("secret")); err != nil {
 		return Key{}, fmt.Errorf("otpauth URI: %w", err)
 	}
-	label := strings.TrimPrefix(u.Path, "/")
-	if issuer, account, found := strings.Cut(label, ":"); found {
-		k.Issuer, k.Account = issuer, strings.TrimSpace(account)
-	} else {
-		k.Account = label
-	}
-	if issuer := q.Get("issuer"); issuer != "" {
-		k.Issuer = issuer
-	}
+	k.Issuer, k.Account = split(strings.TrimPrefix(u.Path, "/"), q.Get("issuer"))
 	if s := q.Get("algorithm"); s != "" {
 		k.Algorithm = Algorithm(strings.ToUpper(s))
 	}
@@ -80,6 +78,21 @@ func ParseURI(uri string) (Key, error) {
 		return Key{}, fmt.Errorf("otpauth URI: %w", err)
 	}
 	return k, nil
+}
+
+// split returns the issuer and the account of a decoded label; known is the
+// issuer of the parameter, or empty.
+func split(label, known string) (issuer, account string) {
+	issuer, account = known, label
+	if after, found := strings.CutPrefix(label, known+":"); found {
+		account = after
+	} else if before, after, found := strings.Cut(label, ":"); found {
+		account = after
+		if known == "" {
+			issuer = before
+		}
+	}
+	return issuer, strings.TrimLeft(account, " ")
 }
 
 // NormalizeSecret brings a base32 secret as people type it (lower case,

@@ -1,33 +1,33 @@
 // Draws the table of the benchmark as an SVG: a group of bars a row, one bar a
-// side, and the ratio. Rows of one unit share a scale.
+// side with a line over its spread, and the ratio. Rows of one unit share a scale.
 
-const names = { ours: "authsignal-wasm", official: "@authsignal/browser + qrcode", empty: "empty Go program" };
-const colours = { ours: "#1f77b4", official: "#ff7f0e", empty: "#bbb" };
+const names = { tinygo: "authsignal-wasm by TinyGo", go: "by Go", official: "@authsignal/browser + qrcode" };
+const colours = { tinygo: "#1f77b4", go: "#9cc3e0", official: "#ff7f0e" };
 
 /** Gives the SVG of what sdk.mjs summarises; `caption` says how it was measured. */
 export function draw(table, caption) {
-  const [left, width, right, bar, gap] = [250, 420, 200, 11, 14];
+  const [left, width, right, bar, gap] = [330, 420, 240, 11, 14];
   const most = {};
-  for (const row of table) for (const side in names) most[row.unit] = Math.max(most[row.unit] ?? 0, row[side] ?? 0);
+  for (const row of table) most[row.unit] = Math.max(most[row.unit] ?? 0, ...Object.values(row.medians));
   const out = [];
   let y = 62;
   let unit;
   for (const row of table) {
     if (unit !== undefined && unit !== row.unit) y += gap;
     unit = row.unit;
-    const sides = Object.keys(names).filter((side) => row[side] !== undefined);
-    const middle = y + (sides.length * bar) / 2 + 4;
-    out.push(`<text x="${left - 10}" y="${middle}" text-anchor="end" font-size="12" fill="#222">${row.name.trim()}, ${row.unit}</text>`);
-    for (const side of sides) {
-      const length = (row[side] / most[unit]) * width;
-      out.push(`<rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="${bar - 1}" fill="${colours[side]}"/>`);
-      out.push(`<text x="${(left + length + 4).toFixed(1)}" y="${y + 9}" font-size="9" fill="#444">${row[side].toFixed(row[side] < 100 ? 1 : 0)}</text>`);
+    const middle = y + (Object.keys(names).length * bar) / 2 + 4;
+    out.push(`<text x="${left - 10}" y="${middle}" text-anchor="end" font-size="12" fill="#222">${row.name.replace("  of it", "of it")}, ${row.unit}</text>`);
+    for (const side in names) {
+      const [median, spread] = [row.medians[side], row.spreads[side]];
+      const at = (value) => (Math.max(0, value) / most[unit]) * width;
+      out.push(`<rect x="${left}" y="${y}" width="${at(median).toFixed(1)}" height="${bar - 1}" fill="${colours[side]}"/>`);
+      out.push(`<path d="M${(left + at(median - spread)).toFixed(1)} ${y + 5}h${at(2 * spread).toFixed(1)}" stroke="#222"/>`);
+      out.push(`<text x="${(left + at(median + spread) + 4).toFixed(1)}" y="${y + 9}" font-size="9" fill="#444">${median.toFixed(median < 100 ? 1 : 0)}</text>`);
       y += bar;
     }
-    const missed = row.aim !== undefined && row.ratio > row.aim;
-    const aim = row.aim === undefined ? "" : `, aim ${row.aim}`;
+    const aim = row.aim ? `, aim ${row.aim.replace("<", "&lt;")}` : "";
     out.push(
-      `<text x="${left + width + 50}" y="${middle}" font-size="12" fill="${missed ? "#b00" : "#222"}">${row.ratio.toFixed(2)} × ${row.against}${aim}</text>`,
+      `<text x="${left + width + 60}" y="${middle}" font-size="12" fill="${row.met === false ? "#b00" : "#222"}">${row.ratios.tinygo.toFixed(2)} × official${aim}</text>`,
     );
     y += gap;
   }
