@@ -41,7 +41,7 @@ func sources(t *testing.T) []source {
 			return err
 		}
 		if d.IsDir() {
-			if base := d.Name(); name != root && (strings.HasPrefix(base, ".") || base == "node_modules" || base == "testdata") {
+			if base := d.Name(); name != root && (strings.HasPrefix(base, ".") || base == "bin" || base == "node_modules" || base == "testdata") {
 				return filepath.SkipDir
 			}
 			return nil
