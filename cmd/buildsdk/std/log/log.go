@@ -1,7 +1,6 @@
-// Package log stands in for the standard library's in what TinyGo builds. The
+// Package log stands in for the standard library's in the browser module. The
 // library that makes QR codes calls Panic and its kin where its own tables are
-// wrong; a panic ends the instance there and prints nothing. The real package
-// would bring fmt, os and time into the module for that: 35 kB, compressed.
+// wrong; the real package would bring fmt, os and time into the module for that.
 // What is not here does not compile.
 package log
 

@@ -1,8 +1,7 @@
-// Package png stands in for the standard library's in what TinyGo builds. The
-// module draws SVG, and a page that wants PNG has its canvas; but the library
-// that makes QR codes imports the real package, whose registration as a decoder
-// brings compress/flate with it: 9 kB, compressed. What is not here does not
-// compile.
+// Package png stands in for the standard library's in the browser module, which
+// draws SVG. The library that makes QR codes imports the real package, whose
+// registration as a decoder would bring compress/flate with it. What is not here
+// does not compile.
 package png
 
 import (
