@@ -12,7 +12,7 @@ RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=github.com/an
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools wasm js types lint fmt clean native suite pages engines fuzz soak package bench-server bench-sdk screenshots
+.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite pages engines fuzz soak package bench-server bench-sdk screenshots
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -62,6 +62,10 @@ test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## w
 tools:
 	$(say) "looking for what the tests need"
 	@.ci/tools
+
+tinygo: ## install and build TinyGo, which builds the small module
+	$(say) "looking for TinyGo"
+	@.ci/tinygo
 
 # npm's own copy of the lock file is as new as the last install. Nothing here
 # needs the packages' own install scripts.
