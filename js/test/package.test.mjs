@@ -22,10 +22,6 @@ test("the sources and their users type-check", async () => {
   for (const project of ["tsconfig.json", "test/testdata/types"]) await typeCheck(project);
 });
 
-test("applications without the DOM library, and a worker, type-check", async () => {
-  for (const lib of ["none", "worker"]) await typeCheck(`test/testdata/types/${lib}.json`);
-});
-
 test("an application of the official package type-checks against this one", async () => {
   for (const which of ["official", "ours"]) await typeCheck(`test/testdata/types/dropin-${which}.json`);
 });
