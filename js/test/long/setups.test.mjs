@@ -9,8 +9,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
+import { openBrowser } from "../browsers.mjs";
 import { launchBrowser, startServer } from "../harness.mjs";
-import { build, clean, importing, pack, project, readSetups, visit } from "../setups/setups.mjs";
+import { backend, build, clean, importing, pack, project, readSetups, visit } from "../setups/setups.mjs";
 
 const run = promisify(execFile);
 const { policy, setups } = await readSetups();
@@ -41,6 +42,16 @@ for (const vite of ["vite7", "vite6", "vite5"]) {
   }
 }
 
+for (const vite of ["vite7", "vite6"]) {
+  test(`Vite, in development, with ${vite} and conditions of the application's own: optimizeDeps.exclude leaves the module where it is`, async () => {
+    const blocks = setups["Vite, in development"];
+    const dir = await project(blocks, shared, vite, tarball);
+    const config = { resolve: { conditions: ["module", "browser"] }, optimizeDeps: { exclude: ["authsignal-wasm"] } };
+    await writeFile(path.join(dir, "vite.config.js"), `export default ${JSON.stringify(config)};`);
+    await visit(place, blocks, dir, 1);
+  });
+}
+
 for (const vite of ["bundlers", "vite7", "vite6", "vite5"]) {
   test(`A library made with Vite, with ${vite}: does not hold the module; an application with it enrolls and verifies`, async () => {
     const blocks = setups["A library made with Vite"];
@@ -62,6 +73,21 @@ for (const vite of ["bundlers", "vite7", "vite6", "vite5"]) {
     await visit(place, setups.Vite, dir, 1);
   });
 }
+
+test("Preloading: Firefox, too, fetches the module once, before the page's script runs", async (t) => {
+  const dir = await project(setups.Preloading, shared, "bundlers", tarball);
+  await build(setups.Preloading, dir);
+  const site = await backend(place.api, "preloading-in-firefox", path.join(dir, "dist"), policy);
+  t.after(() => site.close());
+  const browser = await openBrowser("Firefox");
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  await page.goto(site.url);
+  await page.waitFor(() => document.querySelector("#qr").naturalWidth > 0);
+  const got = site.requests.filter((pathname) => /\.wasm$|^\/session$/.test(pathname));
+  assert.equal(got.length, 2, `requests: ${got}`);
+  assert.equal(got[1], "/session");
+});
 
 test("Parcel 2: enrolls and verifies under a strict policy", async () => {
   await visit(place, setups["Parcel 2"], await project(setups["Parcel 2"], shared, "parcel", tarball), 1);
