@@ -35,7 +35,7 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 test: tools wasm js types lint native suite ## check and test it; install what the tests need
 	$(say) "all tests passed"
 
-test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, Next.js, the tarball twice
+test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
 	@$(MAKE) --no-print-directory pages
 	@$(MAKE) --no-print-directory engines
 	$(say) "killing servers in mid-load, on SQLite"
@@ -52,7 +52,7 @@ test-all: wasm js types js/test/setups/next/node_modules/.package-lock.json ## w
 	@.ci/with-postgres go run ./cmd/benchserver -seconds 0.2 -users 2000 -o bin/bench-server.svg
 	$(say) "fuzzing"
 	@$(MAKE) --no-print-directory fuzz
-	$(say) "building the page of Next.js, and the tarball in two folders"
+	$(say) "building the set-ups with Next.js, Parcel and older Vite, and the tarball in two folders"
 	@npm --prefix js run test:long
 	$(say) "reading 2,000 QR codes with three decoders"
 	@ENGINES=Chromium QR_TEXTS=2000 node --test --test-reporter=spec js/test/qr.test.mjs

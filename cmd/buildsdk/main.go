@@ -15,6 +15,9 @@
 //	index.min.js          the wrapper for a script tag, as the global "authsignal"
 //	inline.js             the wrapper with the module inside
 //	react.js              components for React, on top of index.js
+//	global.js             sets the global "authsignal", on top of index.js
+//	react-inline.js       the same two on top of inline.js
+//	global-inline.js
 //
 // With -check it writes nothing and fails if what lies in dir is not what the
 // sources give.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -103,6 +104,8 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 	// A classic script has no import.meta; script.ts notes its URL instead.
 	script.Inject = []string{"src/script.ts"}
 	script.Define = map[string]string{"import.meta.url": "scriptURL"}
+	// In a classic script the variable is the global; in a module it is not.
+	script.Footer = map[string]string{"js": "globalThis.authsignal=authsignal;"}
 
 	inline := base
 	inline.EntryPoints = []string{"src/inline.ts"}
@@ -115,17 +118,29 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 	raw.Outfile = filepath.Join(dir, "wasm_exec.js")
 	raw.Sourcemap = api.SourceMapNone
 
-	// Its Authsignal is the one of the main entry, not a second copy.
-	react := base
-	react.EntryPoints = []string{"src/react.tsx"}
-	react.Outfile = filepath.Join(dir, "react.js")
-	react.JSX = api.JSXAutomatic
-	react.Plugins = []api.Plugin{externalPlugin(`^(\./index\.js|react|react/jsx-runtime)$`)}
-	// To frameworks that render on a server these are components of the page.
-	react.Banner = map[string]string{"js": `"use client";`}
+	builds := []api.BuildOptions{raw, module, script, inline}
+	// Their Authsignal is the one of the main entry, not a second copy. Where
+	// package.json gives the inline entry for the main one, it is that one's.
+	for _, main := range []struct{ entry, suffix string }{{"./index.js", ""}, {"./inline.js", "-inline"}} {
+		react := base
+		react.EntryPoints = []string{"src/react.tsx"}
+		react.Outfile = filepath.Join(dir, "react"+main.suffix+".js")
+		react.JSX = api.JSXAutomatic
+		react.Plugins = []api.Plugin{externalPlugin(`^\./index\.js$`, main.entry), externalPlugin(`^(react|react/jsx-runtime)$`, "")}
+		// To frameworks that render on a server these are components of the page.
+		react.Banner = map[string]string{"js": `"use client";`}
+
+		global := base
+		global.EntryPoints = []string{"src/global.ts"}
+		global.Outfile = filepath.Join(dir, "global"+main.suffix+".js")
+		global.Plugins = []api.Plugin{externalPlugin(`^\./index\.js$`, main.entry)}
+		global.Sourcemap = api.SourceMapNone
+
+		builds = append(builds, react, global)
+	}
 
 	var files []api.OutputFile
-	for _, options := range []api.BuildOptions{raw, module, script, inline, react} {
+	for _, options := range builds {
 		result := api.Build(options)
 		var errs []error
 		for _, kind := range []struct {
@@ -173,13 +188,14 @@ func sourcePlugin(name, source string) api.Plugin {
 	}
 }
 
-// externalPlugin leaves the imports that filter matches as they are written.
-func externalPlugin(filter string) api.Plugin {
+// externalPlugin leaves the imports that filter matches to be resolved later,
+// as the import of path, or as they are written if path is "".
+func externalPlugin(filter, path string) api.Plugin {
 	return api.Plugin{
 		Name: "external",
 		Setup: func(build api.PluginBuild) {
 			build.OnResolve(api.OnResolveOptions{Filter: filter}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
-				return api.OnResolveResult{Path: args.Path, External: true}, nil
+				return api.OnResolveResult{Path: cmp.Or(path, args.Path), External: true}, nil
 			})
 		},
 	}

@@ -1,5 +1,6 @@
-// The README's set-up for Next.js, word for word: rendered on the server, from
-// the packed tarball, under a policy with a nonce. It takes long to build.
+// The set-up of docs/setups.md for Next.js, word for word, with Turbopack and
+// with webpack: rendered on the server, from the packed tarball, under a policy
+// with a nonce. It takes long to build.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -21,8 +22,9 @@ async function freePort() {
   return port;
 }
 
-test("Next.js: enrolls and verifies, rendered on the server, under its nonce", async (t) => {
+async function enrollsAndVerifies(t, bundler) {
   const { setups } = await readSetups();
+  const blocks = setups["Next.js"].map((block) => ({ ...block, text: bundler === "webpack" ? block.text.replace("npx next build", "$& --webpack") : block.text }));
   const dir = await mkdtemp(path.join(tmpdir(), "authsignal-next-"));
   t.after(() => rm(dir, { recursive: true }));
   await clean("next");
@@ -33,12 +35,13 @@ test("Next.js: enrolls and verifies, rendered on the server, under its nonce", a
   t.after(() => sessions.close());
   // A browser asks for it by itself.
   const icon = { file: "public/favicon.ico", text: "" };
-  const next = await start(setups["Next.js"], await project(setups["Next.js"], [icon], "next", tarball), {
+  const next = await start(blocks, await project(blocks, [icon], "next", tarball), {
     PORT: await freePort(),
     API_ORIGIN: new URL(server.baseUrl).origin,
     SESSION_URL: sessions.url + "/session",
   });
   t.after(() => next.stop());
+  assert.match(next.log(), new RegExp(`Next\\.js .*\\(${bundler}\\)`), "another bundler built it");
 
   const html = await (await fetch(next.url)).text();
   assert.match(html, /<form id="form"[^>]*>.*name="code".*<button>Verify<\/button>/, "the form is not rendered on the server");
@@ -52,4 +55,8 @@ test("Next.js: enrolls and verifies, rendered on the server, under its nonce", a
     assert.ok(scripts.every((value) => value === nonce), `a script lacks the nonce: ${scripts}`);
   });
   assert.ok(!html.includes(nonce), "the nonce is not new");
-});
+}
+
+for (const bundler of ["Turbopack", "webpack"]) {
+  test(`Next.js with ${bundler}: enrolls and verifies, rendered on the server, under its nonce`, (t) => enrollsAndVerifies(t, bundler));
+}

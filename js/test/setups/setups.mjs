@@ -1,12 +1,12 @@
-// Runs the README's set-ups: its fenced blocks become the files and the
-// commands of a new project, which gets the package from the packed tarball
+// Runs the set-ups of docs/setups.md: its fenced blocks become the files and
+// the commands of a new project, which gets the package from the packed tarball
 // and is visited in Chromium as a user would.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import http from "node:http";
 import { createRequire } from "node:module";
 import net from "node:net";
@@ -23,20 +23,19 @@ const require = createRequire(import.meta.url);
 prepareZXingModule({ overrides: { wasmBinary: await readFile(require.resolve("zxing-wasm/reader/zxing_reader.wasm")) } });
 
 /**
- * Reads the README's section of set-ups: the policy that all run under but
- * those with one of their own, and by heading the blocks, each with its
- * language, the file that its first line names, what that line says after the
- * name, and the text. What all share is under "".
+ * Reads the page of set-ups: the policy that all run under but those with one
+ * of their own, and by heading the blocks, each with its language, the file
+ * that its first line names, what that line says after the name, and the text.
+ * What all share is under "".
  */
 export async function readSetups() {
-  const readme = await readFile(path.join(root, "README.md"), "utf8");
-  const [, section] = /^### Set-ups\n(.*?)^###? /ms.exec(readme) ?? assert.fail("README.md has no set-ups");
-  const [, policy] = /^ {4}Content-Security-Policy: (.+)$/m.exec(section) ?? assert.fail("README.md has no policy");
+  const page = await readFile(path.join(root, "docs/setups.md"), "utf8");
+  const [, policy] = /^ {4}Content-Security-Policy: (.+)$/m.exec(page) ?? assert.fail("docs/setups.md has no policy");
   const setups = {};
-  for (const part of section.split(/^#### /m)) {
+  for (const part of page.split(/^## /m)) {
     const heading = setups[""] ? part.slice(0, part.indexOf("\n")) : "";
     setups[heading] = [...part.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language, text]) => {
-      const [, file, place] = /^(?:\/\/|<!--) ([\w./]+)(?:, (.+?))?(?: -->)?\n/.exec(text) ?? [];
+      const [, file, place] = /^(?:\/\/|<!--|#) ([\w./]+)(?:, (.+?))?(?: -->)?\n/.exec(text) ?? [];
       return { language, file, place, text };
     });
   }
@@ -59,6 +58,8 @@ export async function project(blocks, shared, tools, tarball) {
   await mkdir(path.join(from, "work"), { recursive: true });
   const dir = await mkdtemp(path.join(from, "work/project-"));
   if (/^npx /m.test(commands(blocks))) await run("cp", ["-al", path.join(from, "node_modules"), dir]);
+  // Parcel knows a project's folder by its lock file.
+  await copyFile(path.join(from, "package-lock.json"), path.join(dir, "package-lock.json"));
   const installed = path.join(dir, "node_modules/authsignal-wasm");
   await mkdir(installed, { recursive: true });
   await run("tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"]);
@@ -84,6 +85,9 @@ export async function project(blocks, shared, tools, tarball) {
   }
   return dir;
 }
+
+/** Gives the blocks of a set-up with other lines for the import of its main.js. */
+export const importing = (blocks, lines) => [...blocks, { language: "js", file: "main.js", place: "for the import", text: `// main.js\n${lines}\n` }];
 
 /** What a set-up tells to run. */
 const commands = (blocks) => blocks.filter((b) => b.language === "sh").map((b) => b.text).join("");
@@ -136,11 +140,13 @@ const types = { ".html": "text/html", ".js": "text/javascript", ".wasm": "applic
 /**
  * The backend that a page of a set-up talks to: it tracks an action of a new
  * user at /session, and serves the rest from a folder or from a server behind
- * it, under a policy if one is given.
+ * it, under a policy if one is given. It notes the paths that are asked for.
  */
 export async function backend(api, userId, behind, policy) {
+  const requests = [];
   const server = http.createServer(async (request, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
+    requests.push(pathname);
     if (policy) response.setHeader("Content-Security-Policy", policy.replace("<the API>", new URL(api.baseUrl).origin));
     if (pathname === "/session") {
       const tracked = await callAPI(api, "POST", `/users/${userId}/actions/signIn`);
@@ -178,6 +184,7 @@ export async function backend(api, userId, behind, policy) {
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${server.address().port}`,
+    requests,
     async close() {
       server.close();
       server.closeAllConnections();
@@ -224,6 +231,36 @@ export async function journey(browser, url, api, userId, inspect) {
   }
   const authenticators = await callAPI(api, "GET", `/users/${userId}/authenticators`);
   assert.deepEqual(authenticators.map((a) => a.verificationMethod), ["AUTHENTICATOR_APP"]);
+}
+
+/**
+ * Builds a project, or starts its development server, and enrolls and verifies
+ * in its page, under a policy. The module must be fetched `modules` times.
+ * Gives the paths that the page asked for.
+ */
+export async function visit({ browser, api, policy }, blocks, dir, modules) {
+  const serves = /^npx vite$/m.test(commands(blocks));
+  const development = serves ? await start(blocks, dir) : await build(blocks, dir);
+  const userId = path.basename(dir);
+  const site = await backend(api, userId, development?.url ?? path.join(dir, "dist"), policy);
+  try {
+    await journey(browser, site.url, api, userId, async (page) => {
+      const enforced = await page.evaluate(() => {
+        try {
+          document.createElement("p").innerHTML = "<b>text</b>";
+        } catch (error) {
+          return error instanceof TypeError;
+        }
+      });
+      assert.ok(enforced, "Trusted Types are not enforced");
+    });
+    const fetched = site.requests.filter((pathname) => pathname.endsWith(".wasm"));
+    assert.equal(fetched.length, modules, `requests for the module: ${fetched}`);
+    return site.requests;
+  } finally {
+    await site.close();
+    await development?.stop();
+  }
 }
 
 /** Removes the projects of earlier runs. */
