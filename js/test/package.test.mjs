@@ -26,6 +26,10 @@ test("an application of the official package type-checks against this one", asyn
   for (const which of ["official", "ours"]) await typeCheck(`test/testdata/types/dropin-${which}.json`);
 });
 
+test("applications without the DOM's types type-check, their libraries too", async () => {
+  for (const which of ["nodom", "node", "worker"]) await typeCheck(`test/testdata/types/${which}.json`);
+});
+
 test("the package holds what is built, its declarations and the licences", async () => {
   const { stdout } = await pack(js);
   const [{ files }] = JSON.parse(stdout);
