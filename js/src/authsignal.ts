@@ -2,7 +2,7 @@ import { anonymousId, hostDomain } from "./cookie.js";
 import { ErrorCode, ModuleError } from "./errors.js";
 import { launch } from "./launch.js";
 import { loadModule, setStandard, sourceOf, type Exports, type Module } from "./load.js";
-import { checkArgument, checkOptions } from "./misuse.js";
+import { checkArgument, checkLoadOptions, checkOptions } from "./misuse.js";
 import type {
   AuthsignalOptions,
   CallOptions,
@@ -55,6 +55,7 @@ export class Authsignal {
    * wrong kind.
    */
   static async load(options?: LoadOptions): Promise<void> {
+    checkLoadOptions(options ?? {});
     const source = sourceOf(options ?? {});
     if (source) setStandard(() => source);
     (await loadModule(options ?? {})).warm();
