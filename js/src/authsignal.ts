@@ -157,7 +157,9 @@ export class Authsignal {
    * Opens the page at the `url` of `track`, which asks for a second factor.
    * With `redirect`, the default, the browser leaves this page for it. With
    * `popup` and `window` the promise resolves to the token for the backend to
-   * validate, or to `token: undefined` if the user closed it.
+   * validate, or to `token: undefined` if the user closed it; it rejects with an
+   * Error that names the policy if a Cross-Origin-Opener-Policy cuts the window
+   * off, or the page's Content-Security-Policy forbids the popup.
    *
    * @throws Error if a popup is open already, the browser blocks the window, or
    * there is no page; TypeError if the URL is none of http or https.
