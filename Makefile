@@ -128,7 +128,7 @@ suite: wasm js types js/test/official-react/node_modules/.package-lock.json ## r
 	$(say) "running the package's tests in Chromium; Firefox and WebKit, and the tests of pages, are in make test-all"
 	@ENGINES=Chromium QR_TEXTS=40 $(run_tests) $(suite_tests)
 
-pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers official-react) ## test the demo, the portal, the pre-built UI and the set-ups in Chromium, and the official SDKs on PostgreSQL
+pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers setups/testing official-react) ## test the demo, the portal, the pre-built UI and the set-ups in Chromium, and the official SDKs on PostgreSQL
 	$(say) "running the tests of pages in Chromium"
 	@ENGINES=Chromium $(run_tests) $(page_tests)
 	$(say) "running the official SDKs against the server on a throwaway PostgreSQL"

@@ -152,7 +152,7 @@ function ownWindow(url: string, origin: string, { windowOptions, onError }: Wind
       deaf();
       signal.removeEventListener("abort", abort);
       opened.close();
-      if (cut) reject(new Error(cutOff));
+      if (cut) reject(new Error(cutOff()));
       else resolve({ token });
     };
     const abort = () => end();
@@ -184,6 +184,7 @@ function ownWindow(url: string, origin: string, { windowOptions, onError }: Wind
   });
 }
 
-const cutOff =
+// A page that is isolated shows no frame of a page that is not.
+const cutOff = () =>
   "the window was cut off from this page by a Cross-Origin-Opener-Policy, its own or the other page's, or closed before it was loaded: " +
-  'use mode "redirect" or "popup", or send same-origin-allow-popups with this page and no such policy with the other';
+  `use mode "redirect"${globalThis.crossOriginIsolated ? "" : ' or "popup"'}, or send same-origin-allow-popups with this page and no such policy with the other`;

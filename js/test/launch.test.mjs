@@ -292,7 +292,8 @@ inEngines((at) => {
         await page.click("#before");
         await page.waitFor(() => rejected.length || ended.length);
         const [error] = await page.evaluate("rejected");
-        assert.match(error ?? "it ended as if closed", /^Error: the window was cut off .* Cross-Origin-Opener-Policy.* mode "redirect" or "popup", or send same-origin-allow-popups/);
+        assert.match(error ?? "it ended as if closed", /^Error: the window was cut off .* Cross-Origin-Opener-Policy.* mode "redirect".*, or send same-origin-allow-popups/);
+        assert.equal(error.includes('"popup"'), path !== "/isolated", "an isolated page has no popup");
         await leave(page);
       });
     }
