@@ -26,10 +26,6 @@ test("an application of the official package type-checks against this one", asyn
   for (const which of ["official", "ours"]) await typeCheck(`test/testdata/types/dropin-${which}.json`);
 });
 
-test("applications without the DOM's types type-check, their libraries too", async () => {
-  for (const which of ["nodom", "node", "worker"]) await typeCheck(`test/testdata/types/${which}.json`);
-});
-
 test("the package holds what is built, its declarations and the licences", async () => {
   const { stdout } = await pack(js);
   const [{ files }] = JSON.parse(stdout);
@@ -89,4 +85,8 @@ test("nothing is packed before it is built", async (t) => {
   }
   await mkdir(path.join(copy, "js/dist"));
   await assert.rejects(pack(path.join(copy, "js")), /the built browser SDK is missing or stale: run "make wasm js"/);
+});
+
+test("applications without the DOM's types type-check, their libraries too", async () => {
+  for (const which of ["nodom", "node", "worker"]) await typeCheck(`test/testdata/types/${which}.json`);
 });
