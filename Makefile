@@ -116,11 +116,11 @@ native: wasm js
 
 # The package by itself and with the server, and a page that has the samples of
 # the product's documentation; then the pages that are made with them.
-suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
+suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
 	package.test.mjs parity.test.mjs qr.test.mjs react.test.mjs seed.test.mjs webhook.test.mjs wrapper.test.mjs)
 page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 # What runs in every engine, and in none but engines.
-engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs demo.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
+engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs cookie.test.mjs demo.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
 	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
 
 run_tests = node --test --test-reporter=spec --test-concurrency=2
@@ -132,7 +132,7 @@ suite: wasm js types js/test/official-react/node_modules/.package-lock.json ## r
 	$(say) "running the package's tests in Chromium; Firefox and WebKit, and the tests of pages, are in make test-all"
 	@ENGINES=Chromium QR_TEXTS=40 $(run_tests) $(suite_tests)
 
-pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers official-react) ## test the demo, the portal, the pre-built UI and the set-ups in Chromium, and the official SDKs on PostgreSQL
+pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers setups/testing official-react) ## test the demo, the portal, the pre-built UI and the set-ups in Chromium, and the official SDKs on PostgreSQL
 	$(say) "running the tests of pages in Chromium"
 	@ENGINES=Chromium $(run_tests) $(page_tests)
 	$(say) "running the official SDKs against the server on a throwaway PostgreSQL"

@@ -148,7 +148,8 @@ async function enroll() {
         ? "If you cannot scan, add an account by hand."
         : "There is no QR code to scan: this account’s details are too long for one. Add an account by hand.";
       if (qrCode) $("qr").src = qrCode;
-      $("open-app").href = uri;
+      if (/^otpauth:/i.test(uri)) $("open-app").href = uri;
+      $("open-app").hidden = !$("open-app").href;
       $("secret").replaceChildren(
         ...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]),
       );
@@ -299,13 +300,17 @@ onSubmit($("confirm-form"), async () => {
   await show(next, "The authenticator was removed. Sign in again to set up a new one.");
 });
 
+let signingOut = false;
 for (const button of document.querySelectorAll(".sign-out")) {
-  button.addEventListener("click", () => {
+  button.addEventListener("click", async () => {
+    if (signingOut) return;
+    signingOut = true;
     const form = button.closest("section").querySelector("form");
-    attempt(
+    await attempt(
       async () => show(await backend("POST", "/api/sign-out"), "You are signed out."),
       (trouble) => (form ? fail(form, trouble) : ($("account-error").textContent = trouble.message)),
     );
+    signingOut = false;
   });
 }
 for (const button of document.querySelectorAll(".restart")) {

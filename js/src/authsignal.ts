@@ -4,7 +4,7 @@ import { ErrorCode, ModuleError } from "./errors.js";
 import { launch } from "./launch.js";
 import { loadEarly, loadModule, setStandard, sourceOf, type Exports, type Module } from "./load.js";
 import { tokens } from "./loader.js";
-import { checkArgument, checkOptions } from "./misuse.js";
+import { checkArgument, checkLoadOptions, checkOptions } from "./misuse.js";
 import type {
   AuthsignalOptions,
   CallOptions,
@@ -53,6 +53,7 @@ export class Authsignal {
    * wrong kind.
    */
   static async load(options?: LoadOptions): Promise<void> {
+    checkLoadOptions(options ?? {});
     const source = sourceOf(options ?? {});
     if (source) setStandard(() => source);
     (await loadModule(options ?? {})).warm();
@@ -152,7 +153,9 @@ export class Authsignal {
    * Opens the page at the `url` of `track`, which asks for a second factor.
    * With `redirect`, the default, the browser leaves this page for it. With
    * `popup` and `window` the promise resolves to the token for the backend to
-   * validate, or to `token: undefined` if the user closed it.
+   * validate, or to `token: undefined` if the user closed it; it rejects with an
+   * Error that names the policy if a Cross-Origin-Opener-Policy cuts the window
+   * off, or the page's Content-Security-Policy forbids the popup.
    *
    * @throws Error if a popup is open already, the browser blocks the window, or
    * there is no page; TypeError if the URL is none of http or https.

@@ -1,27 +1,62 @@
+/** The IDs that no cookie keeps, by the name of the cookie that would. */
+const kept = new Map<string, string>();
+
 /**
- * Gives the ID that tells this browser from others to the rules of an action:
- * the one in the cookie, or a new one that goes there. Without a document there
- * is none: "".
+ * Returns the ID that tells this browser from others to the rules of an action:
+ * the one in the cookie, or a new one that is stored there. Where a page can
+ * store none, such as in a sandboxed frame, the ID is the same for the life of
+ * the page. Without a document there is none: "".
  */
 export function anonymousId(name: string, domain: string): string {
   if (!globalThis.document) return "";
   const key = encodeURIComponent(name);
-  let id = "";
-  // The last of a name counts, as in the official package.
-  for (const cookie of document.cookie.split(";")) {
-    const at = cookie.indexOf("=");
-    if (cookie.slice(0, at).trim() === key) id = cookie.slice(at + 1);
-  }
+  let id = read(key);
   if (id) return decoded(id);
-  id = uuid();
-  const secure = location.protocol === "http:" ? "" : "; secure";
-  document.cookie = `${key}=${id}; path=/; expires=Fri, 31 Dec 9999 23:59:59 GMT; domain=${domain}${secure}`;
+  id = kept.get(key) ?? uuid();
+  const secure = url().protocol === "http:" ? "" : "; secure";
+  try {
+    document.cookie = `${key}=${id}; path=/; expires=Fri, 31 Dec 9999 23:59:59 GMT; domain=${domain}${secure}`;
+  } catch {
+    // As in read.
+  }
+  // Cookies may be turned off, or the domain not be the page's: browsers do not tell.
+  if (read(key) === id) kept.delete(key);
+  else kept.set(key, id);
   return id;
 }
 
-/** The page's host without "www.", or "" without a document. */
+/** Returns the page's host without "www.", or "" without one. */
 export function hostDomain(): string {
-  return globalThis.document ? location.hostname.replace("www.", "") : "";
+  return globalThis.document ? url().hostname.replace("www.", "") : "";
+}
+
+/**
+ * Returns the address whose cookies the page has. That of a srcdoc document is
+ * in its origin alone, which is "null" where there are no cookies.
+ */
+function url(): URL | Location {
+  try {
+    return new URL(origin);
+  } catch {
+    return location;
+  }
+}
+
+/** Returns the value of a cookie, or "". */
+function read(key: string): string {
+  let value = "";
+  let cookies = "";
+  try {
+    ({ cookie: cookies } = document);
+  } catch {
+    // A SecurityError: the origin is opaque, or the browser blocks all storage.
+  }
+  // The last of a name counts, as in the official package.
+  for (const cookie of cookies.split(";")) {
+    const at = cookie.indexOf("=");
+    if (cookie.slice(0, at).trim() === key) value = cookie.slice(at + 1);
+  }
+  return value;
 }
 
 function decoded(text: string): string {

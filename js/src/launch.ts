@@ -24,10 +24,11 @@ function listen(
   from: () => Window | null,
   origin: string,
   onError: PopupLaunchOptions["onError"],
-  on: { close(token: string | undefined): void; ready?(): void; height?(pixels: number): void },
+  on: { close(token?: string): void; ready?(): void; height?(pixels: number): void; any?(): void },
 ): () => void {
   const hear = ({ data, origin: sender, source }: MessageEvent) => {
     if (sender !== origin || source !== from()) return;
+    on.any?.();
     if (typeof data !== "string") {
       // The one message that is not JSON text.
       if (data?.height > 0) on.height?.(data.height);
@@ -92,8 +93,9 @@ function popup(url: string, origin: string, { popupOptions, onError }: PopupLaun
   dialog.oncancel = (event) => isClosable || event.preventDefault();
 
   const { overflow } = document.body.style;
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let token: string | undefined;
+    let refusal: Error | undefined;
     const show = () => (dialog.style.opacity = "1");
     const timer = setTimeout(show, 3000);
     if (height) frame.onload = show;
@@ -109,14 +111,23 @@ function popup(url: string, origin: string, { popupOptions, onError }: PopupLaun
     });
     const end = () => dialog.close();
     signal.addEventListener("abort", end);
+    // Of the other page's own refusal (frame-ancestors) browsers tell nobody.
+    const refused = ({ disposition, effectiveDirective, blockedURI }: SecurityPolicyViolationEvent) => {
+      if (disposition !== "enforce" || effectiveDirective !== "frame-src" || !blockedURI.startsWith(origin)) return;
+      refusal = new Error(`the page's Content-Security-Policy forbids the popup: add ${origin} to its frame-src`);
+      end();
+    };
+    document.addEventListener("securitypolicyviolation", refused);
     dialog.onclose = () => {
       clearTimeout(timer);
       deaf();
       signal.removeEventListener("abort", end);
+      document.removeEventListener("securitypolicyviolation", refused);
       document.body.style.overflow = overflow;
       dialog.remove();
       open = undefined;
-      resolve({ token });
+      if (refusal) reject(refusal);
+      else resolve({ token });
     };
     document.body.append(dialog);
     document.body.style.overflow = "hidden";
@@ -131,21 +142,49 @@ function ownWindow(url: string, origin: string, { windowOptions, onError }: Wind
   const left = screenX + (outerWidth - width) / 2;
   const top = screenY + (outerHeight - height) / 2;
   const opened = window.open(url, "_blank", `popup,width=${width},height=${height},left=${left},top=${top}`);
-  if (!opened) throw new Error("the browser has blocked the window: call launch when the user clicks, before anything is awaited");
-  return new Promise((resolve) => {
-    const end = (token?: string) => {
+  if (!opened)
+    throw new Error(
+      "the browser has blocked the window: call launch when the user clicks, before anything is awaited, and allow a sandboxed frame popups",
+    );
+  return new Promise((resolve, reject) => {
+    const end = (token?: string, cut?: boolean) => {
       clearInterval(timer);
       deaf();
       signal.removeEventListener("abort", abort);
       opened.close();
-      resolve({ token });
+      if (cut) reject(new Error(cutOff()));
+      else resolve({ token });
     };
     const abort = () => end();
+    let heard = false;
+    // When the empty document that every window begins with gave way, and
+    // whether the user's attention has left this page for the window.
+    let began = NaN;
+    let away = false;
+    try {
+      // A page of this origin would keep the listener, and is never cut off.
+      if (origin !== location.origin) opened.addEventListener("pagehide", () => (began = performance.now()));
+    } catch {
+      // A sandboxed frame's windows are of no origin.
+    }
     // Nothing tells that the user has closed a window. At the second look, for
-    // its last message may still be on its way.
+    // its last message may still be on its way, and the focus on its way back.
     let looks = 0;
-    const timer = setInterval(() => opened.closed && looks++ && end(), 250);
-    const deaf = listen(() => opened, origin, onError, { close: end });
+    const timer = setInterval(() => {
+      const here = document.hasFocus();
+      if (!opened.closed) away ||= !here;
+      else if (!looks++) began = performance.now() - began;
+      // A window that is cut off is closed to this page as soon as its document
+      // arrives, and nothing of it is heard. It keeps the focus, which comes
+      // back from a window that the user closes.
+      else end(undefined, !heard && began < 2000 && !(away && here));
+    }, 250);
+    const deaf = listen(() => opened, origin, onError, { close: end, any: () => (heard = true) });
     signal.addEventListener("abort", abort);
   });
 }
+
+// A page that is isolated shows no frame of a page that is not.
+const cutOff = () =>
+  "the window was cut off from this page by a Cross-Origin-Opener-Policy, its own or the other page's, or closed before it was loaded: " +
+  `use mode "redirect"${globalThis.crossOriginIsolated ? "" : ' or "popup"'}, or send same-origin-allow-popups with this page and no such policy with the other`;

@@ -1,4 +1,5 @@
 import { loadModule, type Exports } from "./load.js";
+import { strict } from "./misuse.js";
 import type { QR, QROptions } from "./types.js";
 
 type Canvas = HTMLCanvasElement | OffscreenCanvas;
@@ -8,15 +9,14 @@ async function call<T>(options: QROptions | undefined, f: (qr: Exports["qr"]) =>
   return module.call((exports) => f(exports.qr));
 }
 
-/** QR codes without an API, such as for an `otpauth://` URI from elsewhere. */
-export const qr: QR = {
+const drawing: QR = {
   toSVG: (text, options) => call(options, (qr) => qr.toSVG(text, options)),
 
   async toDataURL(text, options) {
     const type = options?.type ?? "image/svg+xml";
     if (type === "image/svg+xml") return call(options, (qr) => qr.toDataURL(text, options));
     if (type !== "image/png") throw new TypeError('type must be "image/svg+xml" or "image/png"');
-    const blob = await qr.toBlob(text, options);
+    const blob = await drawing.toBlob(text, options);
     return new Promise((resolve, reject) => {
       const reader = new FileReader();
       reader.onload = () => resolve(reader.result as string);
@@ -29,7 +29,7 @@ export const qr: QR = {
     const context = canvas?.getContext?.("2d") as CanvasRenderingContext2D | null | undefined;
     if (!context) throw new TypeError("canvas must be a canvas, with no context or a 2d one");
     const { margin, scale, width, color, title } = options ?? {};
-    const { size, bits } = await qr.matrix(text, options);
+    const { size, bits } = await drawing.matrix(text, options);
     const modules = size + 2 * (margin ?? 4);
     const pixels = width ?? modules * (scale ?? 4);
     const module = Math.floor(pixels / modules);
@@ -53,7 +53,7 @@ export const qr: QR = {
     const { document, OffscreenCanvas } = globalThis;
     if (!document && !OffscreenCanvas) throw new Error("a PNG image needs a browser: use toSVG here");
     const canvas: Canvas = document ? document.createElement("canvas") : new OffscreenCanvas(1, 1);
-    await qr.toCanvas(canvas, text, options);
+    await drawing.toCanvas(canvas, text, options);
     if ("convertToBlob" in canvas) return canvas.convertToBlob();
     return new Promise((resolve, reject) =>
       canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the browser made no image: it is too large")))),
@@ -62,3 +62,6 @@ export const qr: QR = {
 
   matrix: (text, options) => call(options, (qr) => qr.matrix(text, options)),
 };
+
+/** QR codes without an API, such as for an `otpauth://` URI from elsewhere. */
+export const qr: QR = strict(drawing);

@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 import { useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
-import { Authsignal } from "./index.js";
+import { Authsignal, type ErrorCode } from "./index.js";
 import type { AuthsignalOptions, AuthsignalResponse, EnrollTotpResponse, VerifyResponse } from "./types.js";
 
 /** The error that a call resolved to. */
@@ -28,6 +28,8 @@ export function useAuthsignal(options: AuthsignalOptions): Authsignal {
 export type Texts = {
   /** The text of the picture of the QR code. */
   qrCode: string;
+  /** The link that opens the authenticator app, on a phone. */
+  open: string;
   /** Before the secret. */
   secret: string;
   /** The label of the code's field. */
@@ -44,10 +46,22 @@ export type Texts = {
   wrong: string;
   /** Too many wrong codes. */
   tooMany: string;
+  /** Too many requests. */
+  limited: string;
   /** The token is too old. */
   expired: string;
+  /** There is no token, or the API does not know it. */
+  invalid: string;
+  /** The API takes no enrollment or code now; most often, the user may add no further authenticator. */
+  refused: string;
+  /** The tenant lacks a setting, or the base URL is wrong. */
+  notSetUp: string;
   /** No answer, or not in time. */
   unreachable: string;
+  /** The call was aborted, or its module ended under it. */
+  stopped: string;
+  /** The module did not arrive, or the browser cannot run it. */
+  notLoaded: string;
   /** Any other error. */
   failed: string;
 };
@@ -55,6 +69,7 @@ export type Texts = {
 /** The texts in English. */
 export const defaultTexts: Texts = {
   qrCode: "QR code for your authenticator app",
+  open: "Open in an authenticator app",
   secret: "Or enter this key in the app:",
   code: "Code from your authenticator app",
   verify: "Verify",
@@ -63,9 +78,34 @@ export const defaultTexts: Texts = {
   verifying: "Verifying",
   wrong: "That code is wrong or no longer valid. Enter the one that the app shows now.",
   tooMany: "Too many wrong codes. Wait a few minutes before you try again.",
+  limited: "Too many requests. Wait a minute, then try again.",
   expired: "This took too long. Start again.",
-  unreachable: "There is no connection to the server. Try again.",
+  invalid: "There is no valid sign-in. Start again.",
+  refused: "The server did not accept this. Start again; if you then read this again, ask for help.",
+  notSetUp: "This is not set up correctly. Ask the people who run this app for help.",
+  unreachable: "No answer came from the server. Check your connection, then try again.",
+  stopped: "This was stopped before it was done. Try again.",
+  notLoaded: "A part of this page could not be loaded, or does not run in this browser. Reload the page; if that does not help, use a newer browser.",
   failed: "Something went wrong. Try again.",
+};
+
+/** The text for each error, by its name in `texts`. */
+const textNames: Record<ErrorCode, keyof Texts> = {
+  unauthorized: "invalid",
+  token_not_set: "invalid",
+  expired_token: "expired",
+  too_many_requests: "limited",
+  invalid_request: "refused",
+  invalid_credential: "refused",
+  invalid_configuration: "notSetUp",
+  not_found: "notSetUp",
+  invalid_response: "notSetUp",
+  network_error: "unreachable",
+  timeout: "unreachable",
+  aborted: "stopped",
+  sdk_crashed: "stopped",
+  wasm_load_failed: "notLoaded",
+  internal_error: "failed",
 };
 
 /** What both components take. */
@@ -87,24 +127,16 @@ export type TotpProps = {
   className?: string;
 };
 
-/** Says what has gone wrong, to a user. */
+/** Returns what to tell a user of an error. An API may have codes of its own. */
 function textOf({ errorCode }: AuthsignalError, texts: Texts): string {
-  switch (errorCode) {
-    case "expired_token":
-      return texts.expired;
-    case "too_many_requests":
-      return texts.tooMany;
-    case "network_error":
-    case "timeout":
-    case "wasm_load_failed":
-      return texts.unreachable;
-  }
-  return texts.failed;
+  return texts[textNames[errorCode]] ?? texts.failed;
 }
 
 /** The form for a code, under what an enrollment shows. */
-function CodeForm({ authsignal, onVerified, onError, texts, className, children, busy: waiting, problem, retry }: Omit<TotpProps, "texts"> & {
+function CodeForm({ authsignal, token, attempt, onVerified, onError, texts, className, children, busy: waiting, problem, retry }: Omit<TotpProps, "texts"> & {
   texts: Texts;
+  /** Which enrollment it is. */
+  attempt?: number;
   children?: ReactNode;
   /** There is nothing to verify yet. */
   busy?: boolean;
@@ -115,40 +147,58 @@ function CodeForm({ authsignal, onVerified, onError, texts, className, children,
 }) {
   const id = useId();
   const field = useRef<HTMLInputElement>(null);
-  const [code, setCode] = useState("");
+  // A reference, since state comes one render late: a second submit would come before it.
+  const sending = useRef<object>(undefined);
   const [busy, setBusy] = useState(false);
   const [refusal, setRefusal] = useState("");
   const gone = useGone();
   const message = problem || refusal;
 
+  // Of another token or secret, what is said or under way is of no concern.
+  useEffect(
+    () => () => {
+      sending.current = undefined;
+      setBusy(false);
+      setRefusal("");
+    },
+    [authsignal, token, attempt],
+  );
+
   async function submit(event: FormEvent) {
     event.preventDefault();
-    if (busy || waiting || problem) return;
+    if (sending.current || waiting || problem) return;
+    const mine = (sending.current = {});
     setBusy(true);
     setRefusal(""); // so that the same text is announced again
+    let current = true;
     let response;
     try {
-      response = await authsignal.totp.verify({ code });
+      // Read from the field: what a password manager sets may come without an event.
+      response = await authsignal.totp.verify({ code: field.current!.value });
     } catch (cause) {
       // The application's own doing: its onTokenExpired threw, or it has disposed of the instance.
-      if (!gone.current) setRefusal(texts.failed);
+      if (sending.current === mine) setRefusal(texts.failed);
       throw cause;
     } finally {
-      if (!gone.current) setBusy(false);
+      current = sending.current === mine;
+      if (current) {
+        sending.current = undefined;
+        setBusy(false);
+      }
     }
     if (gone.current) return;
     const { data } = response;
     if (data?.isVerified && data.token !== undefined) {
-      setCode("");
+      field.current!.value = "";
       onVerified({ ...data, token: data.token });
       return;
     }
-    if (!data) {
-      setRefusal(textOf(response, texts));
-      onError?.(response);
-    } else setRefusal(data.failureReason === "MAX_ATTEMPTS_EXCEEDED" ? texts.tooMany : texts.wrong);
-    field.current?.focus();
-    field.current?.select();
+    if (!data) onError?.(response);
+    if (!current) return;
+    if (!data) setRefusal(textOf(response, texts));
+    else setRefusal(data.failureReason === "MAX_ATTEMPTS_EXCEEDED" ? texts.tooMany : texts.wrong);
+    field.current!.focus();
+    field.current!.select();
   }
 
   return (
@@ -162,13 +212,12 @@ function CodeForm({ authsignal, onVerified, onError, texts, className, children,
         ref={field}
         id={id}
         type="text"
+        dir="ltr"
         inputMode="numeric"
         autoComplete="one-time-code"
         autoCapitalize="off"
         spellCheck={false}
         required
-        value={code}
-        onChange={(event) => setCode(event.target.value)}
         aria-invalid={Boolean(refusal)}
         aria-describedby={id + "message"}
         data-authsignal="code"
@@ -210,6 +259,14 @@ function useGone() {
 }
 
 /**
+ * Reports whether the device may have the authenticator app itself. Elsewhere a
+ * link to it does nothing, or leads to the browser's own error page.
+ */
+function isPhone(): boolean {
+  return globalThis.matchMedia?.("(hover: none) and (pointer: coarse)").matches ?? false;
+}
+
+/**
  * Enrolls an authenticator app: shows its QR code and its secret, and asks for
  * the first code. It enrolls when it is mounted, once.
  */
@@ -220,7 +277,7 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
   const [data, setData] = useState<EnrollTotpResponse>();
   const [problem, setProblem] = useState<string>();
   const latest = useRef({ onEnrolled, onError, texts });
-  const begun = useRef<{ of: unknown[]; response: ReturnType<Authsignal["totp"]["enroll"]> }>(undefined);
+  const begun = useRef<{ of: unknown[]; end: AbortController; response: ReturnType<Authsignal["totp"]["enroll"]> }>(undefined);
   useEffect(() => {
     latest.current = { onEnrolled, onError, texts };
   });
@@ -228,11 +285,19 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
     let over = false;
     const of = [authsignal, token, attempt];
     // StrictMode runs this twice, with the same reference: one enrollment.
-    if (!begun.current?.of.every((value, i) => value === of[i])) {
+    const before = begun.current;
+    if (!before?.of.every((value, i) => value === of[i])) {
       setData(undefined);
       setProblem(undefined);
-      if (token !== undefined) authsignal.setToken(token);
-      begun.current = { of, response: authsignal.totp.enroll() };
+      // Not at another attempt: onTokenExpired may have set a newer one.
+      if (token !== undefined && (before?.of[0] !== authsignal || before.of[1] !== token)) authsignal.setToken(token);
+      const end = new AbortController();
+      const { signal } = end;
+      // One after the other: the API keeps the secret of the last that it has
+      // heard, which must be the one that is shown.
+      before?.end.abort();
+      const response = before ? before.response.catch(() => {}).then(() => authsignal.totp.enroll({ signal })) : authsignal.totp.enroll({ signal });
+      begun.current = { of, end, response };
     }
     begun.current!.response.then((response) => {
       if (over) return;
@@ -253,19 +318,30 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
     };
   }, [authsignal, token, attempt]);
 
+  function again() {
+    setProblem(undefined); // at once, which takes the button away: a second click begins nothing
+    setAttempt(attempt + 1);
+  }
+
   return (
     <CodeForm
       {...props}
       texts={texts}
+      attempt={attempt}
       busy={!data}
       problem={problem}
-      retry={problem ? () => setAttempt(attempt + 1) : undefined}
+      retry={problem ? again : undefined}
     >
       {data ? (
         <>
           {data.qrCode && <img src={data.qrCode} alt={texts.qrCode} data-authsignal="qr-code" />}
+          {isPhone() && /^otpauth:/i.test(data.uri) && (
+            <a href={data.uri} data-authsignal="open">
+              {texts.open}
+            </a>
+          )}
           <p data-authsignal="secret">
-            {texts.secret} <code>{data.secret.replace(/.{4}(?=.)/g, "$& ")}</code>
+            {texts.secret} <code dir="ltr" translate="no">{data.secret.replace(/.{4}(?=.)/g, "$& ")}</code>
           </p>
         </>
       ) : (

@@ -1,5 +1,14 @@
 import type { ErrorCode } from "./errors.js";
 
+/**
+ * The type of the instances of a global class, or Otherwise where the
+ * application's `lib` has no such class, as on a server: these declarations
+ * compile without the DOM's.
+ */
+type Global<Name extends string, Otherwise = never> = typeof globalThis extends Record<Name, { prototype: infer Instance }> ? Instance : Otherwise;
+/** The same of WebAssembly.Module, which is in a namespace. */
+type WasmModule = typeof globalThis extends { WebAssembly: { Module: { prototype: infer Instance } } } ? Instance : never;
+
 /** Options of {@link Authsignal}. */
 export type AuthsignalOptions = {
   /** The tenant's ID, from the API keys page or the server's configuration. */
@@ -20,15 +29,15 @@ export type AuthsignalOptions = {
    * Where `authsignal.wasm` is served, if not beside this script or where
    * `Authsignal.load` said. A relative URL counts from the page.
    */
-  wasmUrl?: string | URL;
+  wasmUrl?: string | Global<"URL">;
 };
 
 /** Where the module comes from: one of three. With none, its file lies beside the script. */
 export type LoadOptions = {
   /** The address of `authsignal.wasm`; a relative URL counts from the page. */
-  wasmUrl?: string | URL;
+  wasmUrl?: string | Global<"URL">;
   /** The compiled module, such as one that a worker was sent. */
-  wasmModule?: WebAssembly.Module;
+  wasmModule?: WasmModule;
   /** The bytes of `authsignal.wasm`. */
   wasmBytes?: ArrayBuffer | ArrayBufferView;
   /**
@@ -43,7 +52,7 @@ export type LoadOptions = {
 /** What every call to the API may be given. */
 export type CallOptions = {
   /** Aborts the call: it then resolves to the error `aborted`. */
-  signal?: AbortSignal;
+  signal?: Global<"AbortSignal">;
   /**
    * How long the call may take, in milliseconds, loading the module
    * included. Without it the API may take 10,000, and loading does not count.
@@ -212,7 +221,7 @@ export type QROptions = {
   /** What a screen reader says. Never put the secret here. */
   title?: string;
   /** As in {@link AuthsignalOptions}. */
-  wasmUrl?: string | URL;
+  wasmUrl?: string | Global<"URL">;
 };
 
 /** A QR code as such, without its quiet zone. */
@@ -243,9 +252,9 @@ export interface QR {
    *
    * @throws RangeError (as a rejection) if `width` is less than a pixel a module.
    */
-  toCanvas(canvas: HTMLCanvasElement | OffscreenCanvas, text: string, options?: QROptions): Promise<void>;
+  toCanvas(canvas: Global<"HTMLCanvasElement"> | Global<"OffscreenCanvas">, text: string, options?: QROptions): Promise<void>;
   /** Draws text as a PNG image, by the browser's own encoder; as `toCanvas`. */
-  toBlob(text: string, options?: QROptions): Promise<Blob>;
+  toBlob(text: string, options?: QROptions): Promise<Global<"Blob", unknown>>;
   /** Gives the modules to draw them yourself; of the options, `errorCorrectionLevel` counts. */
   matrix(text: string, options?: QROptions): Promise<QRMatrix>;
 }

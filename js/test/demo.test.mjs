@@ -201,6 +201,7 @@ for (const engine of engines) {
         assert.equal(app.totp.label, "jane");
         const secret = app.totp.secret.base32;
         assert.equal(await page.$eval("#secret", (e) => e.textContent.trim()), secret.match(/.{4}/g).join(" "));
+        assert.deepEqual(await page.$eval("#secret", (e) => [e.dir, e.translate]), ["ltr", false]);
         assert.ok(!(await page.$eval("#qr", (e) => e.alt)).includes(secret));
         await page.press("Tab");
         assert.equal(await focus(page), "copy");
@@ -428,6 +429,45 @@ for (const engine of engines) {
       );
     });
 
+    test("a code that is set without an event is verified, and once, however often the form is sent; signing out is done once too", async () => {
+      await visit(browser, async (page) => {
+        await enter(page, "hurried");
+        await enrollment(page);
+        const app = authenticatorApp(await page.$eval("#open-app", (link) => link.href));
+        await page.evaluate((code) => {
+          const { fetch } = globalThis;
+          globalThis.asked = [];
+          globalThis.fetch = (url, options) => (asked.push(new URL(url, location.href).pathname), fetch(url, options));
+          const form = document.querySelector("#enroll-form");
+          form.elements.code.value = code;
+          for (let i = 0; i < 3; i++) form.requestSubmit();
+        }, app.code());
+        await arrive(page, "account");
+        await page.evaluate(() => {
+          for (let i = 0; i < 3; i++) document.querySelector("#account .sign-out").click();
+        });
+        await arrive(page, "signIn");
+        const asked = await page.evaluate(() => asked.filter((path) => /verify|verified|sign-out/.test(path)));
+        assert.deepEqual(asked, ["/v1/client/verify/totp", "/api/verified", "/api/sign-out"]);
+        assert.equal(await page.$eval("#notice", (e) => e.textContent), "You are signed out.");
+      });
+    });
+
+    test("a link to an app that is none is not made", async () => {
+      await visit(browser, async (page) => {
+        const caught = await catchNext(
+          page,
+          "*/client/user-authenticators/totp",
+          "Request",
+          apiAnswer(200, { userAuthenticatorId: "1", userId: "u", secret: "JBSWY3DPEHPK3PXP", uri: "javascript:alert(1)" }),
+        );
+        await enter(page, "linked");
+        await caught();
+        await enrollment(page);
+        assert.deepEqual(await page.$eval("#open-app", (e) => [e.getAttribute("href"), e.hidden]), [null, true]);
+      });
+    });
+
     test("a URI too long for a QR code, in the oldest browsers: the secret alone is shown", async () => {
       await visit(browser, async (page) => {
         await page.native.evaluateOnNewDocument(() => delete AbortSignal.timeout);
@@ -455,6 +495,8 @@ for (const engine of engines) {
         assert.doesNotMatch(text, /Scan the QR code/);
         assert.equal(await page.$eval("#qr", (e) => e.getAttribute("src")), null);
         assert.equal(await page.$eval("#secret", (e) => e.textContent.replaceAll(" ", "")), secret);
+        const link = await page.$eval("#open-app", (e) => [e.href.slice(0, 15), e.closest("[hidden]")]);
+        assert.deepEqual(link, ["otpauth://totp/", null], "a phone's link does not need the QR code");
         // The next one has a QR code again.
         await page.reload();
         await enrollment(page);

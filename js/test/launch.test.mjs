@@ -15,16 +15,24 @@ let ui; // the launched page, on another origin
 let foreign; // an origin that must not be heard
 
 before(async () => {
-  [ui, foreign] = await Promise.all([0, 1].map(() => serve({ "/": title + "<button>Inside</button>" })));
+  const before = title + '<button id="before">Before</button>';
+  const inside = title + "<button>Inside</button>";
+  const under = (policies) => (_, response) => response.writeHead(200, { "Content-Type": "text/html", ...policies }).end(before);
+  const sameOrigin = { "Cross-Origin-Opener-Policy": "same-origin" };
+  [ui, foreign] = await Promise.all([0, 1].map(() => serve({ "/": inside, "/same-origin": under(sameOrigin) })));
   site = await serve({
-    "/": title + '<button id="before">Before</button>',
+    "/": before,
     "/strict.html": (_, response) =>
       response
         .writeHead(200, {
           "Content-Type": "text/html",
           "Content-Security-Policy": `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; frame-src ${ui.url}; require-trusted-types-for 'script'`,
         })
-        .end(title + '<button id="before">Before</button>'),
+        .end(before),
+    "/same-origin": under(sameOrigin),
+    "/isolated": under({ ...sameOrigin, "Cross-Origin-Embedder-Policy": "require-corp" }),
+    "/same-origin-allow-popups": under({ "Cross-Origin-Opener-Policy": "same-origin-allow-popups" }),
+    "/no-frames": under({ "Content-Security-Policy": "frame-src 'self'" }),
     "/official/": new URL("../node_modules/@authsignal/browser/dist/", import.meta.url),
     "/dist/": dist,
   });
@@ -36,9 +44,10 @@ after(async () => {
 const url = () => ui.url + "/?token=abc";
 
 /**
- * Opens a page, in which `start(options)` launches; with options it has. In the
- * page, `ended` is what the launches have ended with, `errors` what they have
- * been told of, `heard` the origins of all messages, and `opened` the last window.
+ * Opens a page, in which `start(options, url)` launches; with options it has. In
+ * the page, `ended` is what the launches have ended with, `rejected` the errors
+ * of those that were rejected, `errors` what they have been told of, `heard` the
+ * origins of all messages, and `opened` the last window.
  */
 async function open({ browser }, entry, options, path = "/") {
   const page = await browser.newPage();
@@ -50,12 +59,16 @@ async function open({ browser }, entry, options, path = "/") {
       Object.assign(globalThis, {
         client: new Authsignal({ tenantId: "t", baseUrl: location.origin }),
         ended: [],
+        rejected: [],
         errors: [],
         heard: [],
         open: (...args) => (globalThis.opened = open.apply(globalThis, args)),
-        start(options) {
+        start(options, at = url) {
           const onError = (error) => errors.push(error);
-          client.launch(url, { ...options, onError }).then((result) => ended.push({ ...result, keys: Object.keys(result) }));
+          client.launch(at, { ...options, onError }).then(
+            (result) => ended.push({ ...result, keys: Object.keys(result) }),
+            (error) => rejected.push(String(error)),
+          );
         },
       });
       addEventListener("message", ({ origin }) => heard.push(origin));
@@ -241,11 +254,66 @@ inEngines((at) => {
       await leave(page);
     });
 
-    test("a window that the user closes gives no token", async () => {
+    test("a window that the user closes gives no token, however soon after it is there", async () => {
       const page = await open(at, ours);
-      await (await windowOf(page)).close();
+      const opened = await windowOf(page);
+      await say(opened, JSON.stringify({ event: "AUTHSIGNAL_READY" }));
+      await page.waitFor((origin) => heard.includes(origin), ui.url);
+      await opened.close();
+      assert.deepEqual(await end(page), noToken);
+      assert.deepEqual(await page.evaluate("rejected"), []);
+      await leave(page);
+    });
+
+    test("a window that has said nothing and gives the focus back was closed by the user", async () => {
+      const page = await open(at, ours);
+      // Without a screen a browser need not tell which window has the focus.
+      await page.evaluate(() => (document.hasFocus = () => Boolean(globalThis.opened?.closed)));
+      const opened = await windowOf(page);
+      await page.evaluate(() => {
+        const { hasFocus } = document;
+        globalThis.looked = new Promise((resolve) => (document.hasFocus = () => (resolve(true), hasFocus())));
+      });
+      assert.equal(await page.evaluate("looked"), true);
+      await opened.close();
       assert.deepEqual(await end(page), noToken);
       await leave(page);
+    });
+
+    for (const [policy, path, urlPath] of [
+      ["this page is under Cross-Origin-Opener-Policy: same-origin", "/same-origin", "/?a"],
+      ["this page is isolated", "/isolated", "/?a"],
+      ["the other page is under Cross-Origin-Opener-Policy: same-origin", "/", "/same-origin?a"],
+      ["both have a policy", "/same-origin-allow-popups", "/same-origin?a"],
+    ]) {
+      test(`a window that is cut off is an error that names the policy and the remedy: ${policy}`, async () => {
+        const page = await open(at, ours, undefined, path);
+        await page.$eval("#before", (button, to) => (button.onclick = () => start({ mode: "window" }, to)), ui.url + urlPath);
+        await page.click("#before");
+        await page.waitFor(() => rejected.length || ended.length);
+        const [error] = await page.evaluate("rejected");
+        assert.match(error ?? "it ended as if closed", /^Error: the window was cut off .* Cross-Origin-Opener-Policy.* mode "redirect".*, or send same-origin-allow-popups/);
+        assert.equal(error.includes('"popup"'), path !== "/isolated", "an isolated page has no popup");
+        await leave(page);
+      });
+    }
+
+    test("a window works under Cross-Origin-Opener-Policy: same-origin-allow-popups", async () => {
+      const page = await open(at, ours, undefined, "/same-origin-allow-popups");
+      await say(await windowOf(page), closing("new-token"));
+      assert.deepEqual(await end(page), { token: "new-token", keys: ["token"] });
+      await leave(page);
+    });
+
+    test("a popup that the page's own policy forbids is an error that names it", async () => {
+      const page = await open(at, ours, undefined, "/no-frames");
+      await page.evaluate(() => start({ mode: "popup", popupOptions: { isClosable: false } }));
+      await page.waitFor(() => rejected.length);
+      assert.deepEqual(await page.evaluate("rejected"), [`Error: the page's Content-Security-Policy forbids the popup: add ${ui.url} to its frame-src`]);
+      assert.equal(await page.evaluate(() => document.querySelector("dialog")), null);
+      const problems = (await page.problems(site.url, ui.url)).filter((p) => !/Content.Security.Policy/i.test(p));
+      assert.deepEqual(problems, []);
+      await page.close();
     });
 
     test("a URL that would run in this page is refused", async () => {

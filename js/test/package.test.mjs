@@ -94,3 +94,7 @@ test("nothing is packed before it is built", async (t) => {
   await mkdir(path.join(copy, "js/dist"));
   await assert.rejects(pack(path.join(copy, "js")), /the built browser SDK is missing or stale: run "make wasm js"/);
 });
+
+test("applications without the DOM's types type-check, their libraries too", async () => {
+  for (const which of ["nodom", "node", "worker"]) await typeCheck(`test/testdata/types/${which}.json`);
+});

@@ -342,6 +342,50 @@ test("the QR code is the URI, and the secret is the QR code's", async () => {
   }
 });
 
+test("a code that is set without an event is verified, and once, however often the form is sent; so is the way back", async () => {
+  await visit(async (page) => {
+    const { url } = await track(newUser());
+    await page.goto(url);
+    const phone = await scan(page);
+    assert.deepEqual(await page.$eval("#secret", (e) => [e.dir, e.translate]), ["ltr", false]);
+    const asked = [];
+    page.on("request", (request) => request.method() === "POST" && asked.push(new URL(request.url()).pathname));
+    await page.evaluate((code) => {
+      const form = document.querySelector("#enroll-form");
+      form.elements.code.value = code;
+      for (let i = 0; i < 3; i++) form.requestSubmit();
+    }, phone.code());
+    await page.waitForFunction(() => location.pathname === "/back");
+    assert.deepEqual(asked, ["/v1/client/verify/totp", "/v1/client/token"]);
+  });
+  await visit(async (page) => {
+    const { url } = await track(newUser());
+    await page.goto(url);
+    await scan(page);
+    const asked = [];
+    page.on("request", (request) => request.method() === "POST" && asked.push(new URL(request.url()).pathname));
+    await page.evaluate(() => {
+      for (let i = 0; i < 3; i++) document.querySelector("#enroll-form .quit").click();
+    });
+    await page.waitForFunction(() => location.pathname === "/back");
+    assert.deepEqual(asked, ["/v1/client/token"]);
+  });
+});
+
+test("a link to an app that is none is not made", async () => {
+  await visit(async (page) => {
+    await page.setRequestInterception(true);
+    page.on("request", (request) => {
+      if (!request.url().endsWith("/client/user-authenticators/totp")) return request.continue();
+      const body = JSON.stringify({ userAuthenticatorId: "1", userId: "u", secret: "JBSWY3DPEHPK3PXP", uri: "javascript:alert(1)" });
+      request.respond({ status: 200, contentType: "application/json", body });
+    });
+    await page.goto((await track(newUser())).url);
+    await page.waitForFunction(() => document.querySelector("#secret").textContent !== "");
+    assert.deepEqual(await page.$eval("#open-app", (e) => [e.getAttribute("href"), e.hidden]), [null, true]);
+  });
+});
+
 test("after too many wrong codes an enrollment goes on with the same secret", async () => {
   await visit(async (page) => {
     const { url, token } = await track(newUser());

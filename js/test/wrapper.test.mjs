@@ -455,6 +455,75 @@ everywhere(() => site, tolerated, (run, { visit }) => {
     assert.deepEqual(got, vectors);
   });
 
+  test("callbacks and unknown options of qr and load are refused by name, before anything is loaded", async () => {
+    site.requests.length = 0;
+    const got = await run(async ({ Authsignal, qr }, site) => {
+      const wasmUrl = site + "/standin.wasm";
+      let called = false;
+      const callback = () => (called = true);
+      const canvas = {};
+      const outcomes = await Promise.all(
+        [
+          qr.toDataURL("text", callback),
+          qr.toDataURL("text", { wasmUrl }, callback),
+          qr.toSVG("text", callback),
+          qr.toCanvas(canvas, "text", callback),
+          qr.toCanvas(canvas, "text", { wasmUrl }, callback),
+          qr.toBlob("text", callback),
+          qr.matrix("text", callback),
+          qr.toSVG("text", { colour: { dark: "#000" } }),
+          qr.toSVG("text", { type: "svg" }),
+          qr.toDataURL("text", { quality: 0.3, type: "image/png" }),
+          qr.toCanvas(canvas, "text", { version: 7 }),
+          qr.toBlob("text", { type: "image/jpeg" }),
+          qr.matrix("text", { maskPattern: 0 }),
+          qr.toSVG("text", { color: { foreground: "#000" } }),
+          qr.toSVG("text", "H"),
+          Authsignal.load({ wasmURL: wasmUrl }),
+          Authsignal.load(wasmUrl),
+        ].map((promise) => promise.then(() => "nothing", String)),
+      );
+      return [called, ...outcomes];
+    });
+    const callback = (name) => `TypeError: qr.${name} takes no callback: it returns a promise`;
+    const unknown = (of, name, more = "") =>
+      `TypeError: ${of} has no option ${name}: it has margin, scale, width, color, errorCorrectionLevel, title, wasmUrl${more}`;
+    assert.deepEqual(got, [
+      false,
+      ...["toDataURL", "toDataURL", "toSVG", "toCanvas", "toCanvas", "toBlob", "matrix"].map(callback),
+      unknown("qr.toSVG", "colour"),
+      unknown("qr.toSVG", "type"),
+      unknown("qr.toDataURL", "quality", ", type"),
+      unknown("qr.toCanvas", "version"),
+      unknown("qr.toBlob", "type"),
+      unknown("qr.matrix", "maskPattern"),
+      "TypeError: color has no option foreground: it has dark, light",
+      "TypeError: options must be an object",
+      "TypeError: Authsignal.load has no option wasmURL: it has wasmUrl, wasmModule, wasmBytes, onProgress",
+      "TypeError: load takes an object: load({ wasmUrl })",
+    ]);
+    assert.ok(!site.requests.includes("/standin.wasm"));
+  });
+
+  test("all options of qr are taken, and missing ones may be undefined or null", async () => {
+    const got = await run(async ({ qr }, site) => {
+      const all = { margin: 4, scale: 4, width: undefined, color: null, errorCorrectionLevel: "M", title: "A code", wasmUrl: site + "/dist/authsignal.wasm" };
+      return [await qr.toSVG("text", all), await qr.toDataURL("text", { ...all, type: undefined }), (await qr.matrix("text", all)).size];
+    });
+    assert.match(got[0], /^<svg/);
+    assert.match(got[1], /^data:image\/svg/);
+    assert.equal(got[2], 21);
+  });
+
+  test("options that the official package ignores are ignored", async () => {
+    const got = await run(async ({ Authsignal }, site) => {
+      const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm", trackingHost: "https://t.test", theme: "dark" });
+      authsignal.setToken("token");
+      return (await authsignal.totp.verify({ code: "1", method: "TOTP" })).data;
+    });
+    assert.deepEqual(got, { isVerified: true, token: "new-token" });
+  });
+
   test("the ES module leaves no global behind", async () => {
     const got = await run(async ({ Authsignal }, site) => {
       const before = new Set(Reflect.ownKeys(globalThis));

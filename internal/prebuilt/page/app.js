@@ -82,6 +82,7 @@ function follow(element) {
 // Ends.
 
 const canQuit = Boolean(opened || data.return);
+let leaving = false;
 
 /**
  * Goes back with a token, whatever the outcome: the backend asks. Histories and
@@ -90,8 +91,11 @@ const canQuit = Boolean(opened || data.return);
  * page's own address had goes back.
  */
 async function goBack() {
+  if (leaving) return; // a second click
+  leaving = true;
   const result = await call("POST", "token", { scope: "read:authenticators" });
   if (!result.data && !["expired_token", "unauthorized"].includes(result.errorCode)) {
+    leaving = false;
     return fail(pauses[result.errorCode] ?? "internal", goBack);
   }
   const url = new URL(data.return);
@@ -253,7 +257,8 @@ async function enroll() {
   $("by-hand").open = !qrCode;
   if (qrCode) $("qr").src = qrCode;
   $("qr").hidden = !qrCode;
-  $("open-app").href = uri;
+  if (/^otpauth:/i.test(uri)) $("open-app").href = uri;
+  $("open-app").hidden = !$("open-app").href;
   $("secret").replaceChildren(
     ...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]),
   );

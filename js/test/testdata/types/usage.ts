@@ -127,6 +127,12 @@ export async function mistakes() {
   await qr.toSVG("text", { errorCorrectionLevel: "X" });
   // @ts-expect-error: a timeout is a number, of milliseconds.
   await authsignal.totp.enroll({ timeout: "5s" });
+  // @ts-expect-error: an object with an href is no URL.
+  new Authsignal({ tenantId: "t", wasmUrl: { href: "https://cdn.test/a.wasm" } });
+  // @ts-expect-error: a controller is no signal.
+  await authsignal.totp.enroll({ signal: new AbortController() });
+  // @ts-expect-error: an image is no canvas.
+  await qr.toCanvas(new Image(), "text");
   // @ts-expect-error: bytes, not text.
   await Authsignal.load({ wasmBytes: "bytes" });
 }
