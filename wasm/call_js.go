@@ -266,7 +266,8 @@ func (c call) finishWith(head, text js.Value) {
 // parse returns the JSON object in a text, undefined if there is anything else
 // in it.
 func parse(text js.Value) js.Value {
-	if bridge.Type(text) != "string" || text.Length() > maxBody {
+	// As an object, for syscall/js asks no primitive for its length.
+	if bridge.Type(text) != "string" || page.object.Invoke(text).Get("length").Int() > maxBody {
 		return js.Undefined()
 	}
 	v, err := bridge.Call(page.parseJSON, js.Undefined(), text)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -80,19 +81,65 @@ func (c compiler) compile(ctx context.Context, root string) ([]byte, error) {
 	defer os.RemoveAll(tmp)
 	file := filepath.Join(tmp, "authsignal.wasm")
 
-	cmd := c.goBuild(ctx, file)
+	var cmds []*exec.Cmd
 	if c.name == "tinygo" {
-		cmd = c.tinyGoBuild(ctx, file)
+		cmds = c.tinyGoBuild(ctx, file)
+	} else {
+		overlay := filepath.Join(tmp, "overlay.json")
+		if err := c.writeOverlay(overlay); err != nil {
+			return nil, err
+		}
+		cmds = c.goBuild(ctx, file, overlay)
 	}
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s build ./wasm: %w\n%s", c.name, err, out)
+	for _, cmd := range cmds {
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("building ./wasm: %s: %w\n%s", filepath.Base(cmd.Path), err, out)
+		}
 	}
 	return os.ReadFile(file)
 }
 
-func (c compiler) goBuild(ctx context.Context, file string) *exec.Cmd {
+// std holds stand-ins for packages of the standard library, below the folder of
+// go.mod; see docs/tinygo.md. TinyGo has them in its root.
+const std = "cmd/buildsdk/std"
+
+// writeOverlay writes what has Go take the packages of std in the place of its
+// own.
+func (c compiler) writeOverlay(file string) error {
+	from := filepath.Join(c.tc.root, filepath.FromSlash(std))
+	replace := map[string]string{}
+	err := filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		dir, err := filepath.Rel(from, filepath.Dir(name))
+		if err != nil {
+			return err
+		}
+		files, err := filepath.Glob(filepath.Join(c.tc.goroot, "src", dir, "*.go"))
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			replace[f] = "" // as if it did not exist
+		}
+		replace[filepath.Join(c.tc.goroot, "src", dir, "standin.go")] = name
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o644)
+}
+
+func (c compiler) goBuild(ctx context.Context, file, overlay string) []*exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", "build",
+		"-overlay="+overlay,
 		"-buildvcs=false", // the commit would change the hash
 		"-ldflags=-s -w",
 		// Without inlining the module is 6 % smaller; where QR codes are
@@ -105,11 +152,12 @@ func (c compiler) goBuild(ctx context.Context, file string) *exec.Cmd {
 		// Go 1.26's new collector is for many cores and large heaps; without
 		// it the module is 1.7 % smaller. A later Go refuses the name.
 		"GOEXPERIMENT=nogreenteagc")
-	return cmd
+	return []*exec.Cmd{cmd}
 }
 
-func (c compiler) tinyGoBuild(ctx context.Context, file string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(c.tc.root, tinygo, "bin", "tinygo"), "build",
+func (c compiler) tinyGoBuild(ctx context.Context, file string) []*exec.Cmd {
+	bin := filepath.Join(c.tc.root, filepath.FromSlash(tinygo), "bin")
+	build := exec.CommandContext(ctx, filepath.Join(bin, "tinygo"), "build",
 		"-target", filepath.Join(c.tc.root, "cmd", "buildsdk", "tinygo.json"),
 		"-opt=z",
 		"-no-debug",
@@ -119,9 +167,12 @@ func (c compiler) tinyGoBuild(ctx context.Context, file string) *exec.Cmd {
 		"-gc=leaking",
 		"-o", file, "./wasm")
 	// These would override what belongs to the installed compiler.
-	cmd.Env = append(environ("TINYGOROOT", "WASMOPT", "GOWASM", "GOEXPERIMENT", "GOOS", "GOARCH"),
+	build.Env = append(environ("TINYGOROOT", "WASMOPT", "GOWASM", "GOEXPERIMENT", "GOOS", "GOARCH"),
 		"GOTOOLCHAIN="+c.tc.version, "GOFLAGS=-trimpath")
-	return cmd
+	// TinyGo leaves the names of functions in.
+	strip := exec.CommandContext(ctx, filepath.Join(bin, "wasm-opt"),
+		"-Oz", "--strip-debug", "--strip-producers", "--strip-target-features", file, "-o", file)
+	return []*exec.Cmd{build, strip}
 }
 
 // environ is os.Environ without some variables.

@@ -1,7 +1,7 @@
 // Command buildsdk builds what a web page loads: the Go module compiled to
 // WebAssembly, and the TypeScript wrapper around it. It needs the Go toolchain
 // and nothing else; esbuild and brotli are Go libraries here. With TinyGo, which
-// make tinygo installs, the module has an eighth of the size.
+// make tinygo installs, the module has a fourteenth of the size.
 //
 //	go run ./cmd/buildsdk [-o dir] [-compiler go|tinygo] [-check] [module] [wrapper]
 //
@@ -105,7 +105,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		if *name == "" && c.name == "go" {
-			fmt.Fprintln(stdout, `authsignal.wasm: TinyGo is not installed, so Go builds the module, at eight times the size; "make tinygo" installs it`)
+			fmt.Fprintln(stdout, `authsignal.wasm: TinyGo is not installed, so Go builds the module, at fourteen times the size; "make tinygo" installs it`)
 		}
 		if err := buildModule(ctx, c, dir, stdout); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/evanw/esbuild/pkg/api"
 )
@@ -63,6 +64,10 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 	if err != nil {
 		return nil, err
 	}
+	wasmExec, err := wasmExecSource(c, string(loader))
+	if err != nil {
+		return nil, err
+	}
 	guard, err := os.ReadFile(filepath.Join(tc.root, "wasm", "internal", "bridge", "guard.js"))
 	if err != nil {
 		return nil, err
@@ -81,7 +86,7 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 		Sourcemap:     api.SourceMapLinked,
 		LegalComments: api.LegalCommentsEndOfFile,
 		Plugins: []api.Plugin{
-			sourcePlugin("wasm_exec", wasmExecSource(string(loader))),
+			sourcePlugin("wasm_exec", wasmExec),
 			sourcePlugin("guard", string(guard)),
 			sourcePlugin("record", "export const record = "+strconv.Quote(rec.Build)),
 			sourcePlugin("inlined_module", `export const gzip = "`+base64.StdEncoding.EncodeToString(compressGzip(wasm))+`"`),
@@ -159,18 +164,41 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 	return files, nil
 }
 
-// wasmExecSource is the source of "wasm_exec": the compiler's file, as it is,
-// inside a function whose names hide the page's globals from it, and Node's
-// from bundlers. What the file publishes (Go, fs, process, path) then lands on
-// the object that the loader passes in, and so does all that the Go program
-// takes for global.
-func wasmExecSource(loader string) string {
+// wasmExecSource is the source of "wasm_exec": the compiler's file inside a
+// function whose names hide the page's globals from it, and Node's from
+// bundlers. What the file publishes (Go, fs, process, path) then lands on the
+// object that the loader passes in, and so does all that the Go program takes
+// for global.
+func wasmExecSource(c compiler, loader string) (string, error) {
+	if c.name == "tinygo" {
+		// Stand-ins for what this program never calls (a file system) or every
+		// browser has, and a command line for Node.
+		var err error
+		for _, part := range [][2]string{
+			{"	// Map multiple JavaScript environments", "	// End of polyfills for common API."},
+			{"	if (\n		global.require &&", "})();"},
+		} {
+			if loader, err = cut(loader, part[0], part[1]); err != nil {
+				return "", err
+			}
+		}
+	}
 	return "/*! wasm_exec.js: Copyright 2018 The Go Authors. BSD-style license, https://go.dev/LICENSE */\n" +
 		"export function load(globalThis) {\n" +
-		"const global = globalThis, require = undefined, module = undefined;\n" +
+		"const global = globalThis;\n" +
 		// The one global that Go's file reads by its bare name.
 		"const fs = { writeSync: (fd, data) => globalThis.fs.writeSync(fd, data) };\n" +
-		loader + "\nreturn globalThis.Go;\n}\n"
+		loader + "\nreturn globalThis.Go;\n}\n", nil
+}
+
+// cut removes what stands from a beginning up to an end.
+func cut(text, from, to string) (string, error) {
+	before, rest, ok := strings.Cut(text, from)
+	_, after, ok2 := strings.Cut(rest, to)
+	if !ok || !ok2 {
+		return "", fmt.Errorf("wasm_exec.js has no part from %q to %q: it is of another version", from, to)
+	}
+	return before + to + after, nil
 }
 
 // sourcePlugin serves the import of a name that is no file.
