@@ -3,6 +3,7 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"strings"
@@ -13,11 +14,15 @@ import (
 	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
 )
 
+//go:embed internal/bridge/guard.js
+var guardJS string
+
 func TestMain(m *testing.M) {
 	if os.Getenv("AUTHSIGNAL_TEST_PEER") == "" {
 		fmt.Println("these tests need their peers: run go test ./wasm, which starts them and a browser")
 		os.Exit(1)
 	}
+	js.Global().Set("authsignal", eval(strings.ReplaceAll(guardJS, "export ", "")+"; return makeGuard(makeTokens())"))
 	publish()
 	unhandled := eval(`const all = []; addEventListener("unhandledrejection", e => all.push(String(e.reason))); return all`)
 	status := m.Run()
@@ -44,16 +49,23 @@ func eval(body string, args ...any) js.Value {
 // settle waits for a promise. ok is false when it was rejected.
 func settle(t *testing.T, p js.Value) (v js.Value, ok bool) {
 	t.Helper()
-	d := bridge.NewDeadline(30 * time.Second)
-	defer d.Cancel()
-	v, err := bridge.Await(d, p)
-	if err, ok := err.(js.Error); ok {
-		return err.Value, false
-	}
-	if err != nil {
+	done := make(chan js.Value, 1)
+	f := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		done <- args[0]
+		return nil
+	})
+	defer f.Release()
+	eval(`Promise.allSettled([a]).then(r => b(r[0]))`, p, f)
+	select {
+	case r := <-done:
+		if r.Get("status").String() == "fulfilled" {
+			return r.Get("value"), true
+		}
+		return r.Get("reason"), false
+	case <-time.After(30 * time.Second):
 		t.Fatal("the promise did not settle within 30 s")
+		panic("unreachable")
 	}
-	return v, true
 }
 
 // resolved waits for a promise that must not be rejected.

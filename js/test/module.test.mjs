@@ -228,7 +228,7 @@ describe("in Node", () => {
     const { instantiate } = WebAssembly;
     t.mock.method(WebAssembly, "instantiate", async (...args) => {
       const instance = await instantiate.apply(WebAssembly, args);
-      memory = instance.exports.mem;
+      memory = instance.exports.mem ?? instance.exports.memory; // Go's name, and TinyGo's
       return instance;
     });
     const { Authsignal } = await import(new URL("index.js?crash", dist));

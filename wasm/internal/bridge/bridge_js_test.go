@@ -3,260 +3,226 @@
 package bridge
 
 import (
-	"context"
-	"errors"
+	_ "embed"
+	"os"
+	"strings"
 	"syscall/js"
 	"testing"
 	"time"
-
-	"github.com/authsignal-wasm/sdk/internal/api"
 )
+
+//go:embed guard.js
+var guardJS string
+
+func TestMain(m *testing.M) {
+	guard := js.Global().Get("Function").New(strings.ReplaceAll(guardJS, "export ", "") + "; return makeGuard(makeTokens())").Invoke()
+	if Init(js.Undefined()) || Init(js.Global()) || !Init(guard) {
+		panic("Init takes what is no guard, or refuses one")
+	}
+	os.Exit(m.Run())
+}
 
 // eval runs JavaScript with its arguments as a and b.
 func eval(body string, args ...any) js.Value {
 	return js.Global().Get("Function").New("a", "b", body).Invoke(args...)
 }
 
-// wait awaits p for long enough.
-func wait(t *testing.T, p js.Value) (js.Value, error) {
+// settled waits for a promise and returns "fulfilled" or "rejected", and with
+// what.
+func settled(t *testing.T, p js.Value) (how string, v js.Value) {
 	t.Helper()
-	d := NewDeadline(10 * time.Second)
-	defer d.Cancel()
-	v, err := Await(d, p)
-	if err == context.DeadlineExceeded {
+	done := make(chan js.Value, 1)
+	f := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		done <- args[0]
+		return nil
+	})
+	defer f.Release()
+	eval(`Promise.allSettled([a]).then(r => b(r[0]))`, p, f)
+	select {
+	case r := <-done:
+		if how = r.Get("status").String(); how == "fulfilled" {
+			return how, r.Get("value")
+		}
+		return how, r.Get("reason")
+	case <-time.After(10 * time.Second):
 		t.Fatal("the promise did not settle")
-	}
-	return v, err
-}
-
-// reason gives what a promise was rejected with.
-func reason(t *testing.T, p js.Value) js.Value {
-	t.Helper()
-	v, err := wait(t, p)
-	e, ok := err.(js.Error)
-	if !ok {
-		t.Fatalf("got value %v and error %v, want a rejection", v, err)
-	}
-	return e.Value
-}
-
-func same(err error) (js.Value, error) { return js.Undefined(), err }
-
-func work(w Work) func() (Work, error) { return func() (Work, error) { return w, nil } }
-
-func TestPromiseResolves(t *testing.T) {
-	got, err := wait(t, Promise(work(func() (js.Value, error) { return js.ValueOf(7), nil }), same))
-	if err != nil || got.Int() != 7 {
-		t.Errorf("got %v, error %v, want 7", got, err)
+		panic("unreachable")
 	}
 }
 
-func TestPromiseRejects(t *testing.T) {
-	thrown := eval(`return {mine: 1}`)
-	err := js.Error{Value: thrown}
-	if got := reason(t, Promise(func() (Work, error) { return nil, err }, same)); !got.Equal(thrown) {
-		t.Error("error of start: not what was thrown")
-	}
-	if got := reason(t, Promise(work(func() (js.Value, error) { return js.Undefined(), err }), same)); !got.Equal(thrown) {
-		t.Error("error of work: not what was thrown")
-	}
-	got := reason(t, Promise(func() (Work, error) { return nil, errors.New("text") }, same))
-	if !got.InstanceOf(js.Global().Get("Error")) || got.Get("message").String() != "text" {
-		t.Errorf("got %v, want an Error", got)
-	}
-}
+var values = []string{"7n", "7", "undefined", "null", "'text'", "new Error('e')", "{mine: 1}", "() => {}"}
 
-func TestPromiseSurvivesPanics(t *testing.T) {
-	live := Live()
-	shape := func(err error) (js.Value, error) {
-		e, ok := err.(*api.Error)
-		if !ok {
-			t.Errorf("got error %v, want an *api.Error", err)
-			return js.Undefined(), err
+func TestPromising(t *testing.T) {
+	for _, source := range values {
+		value := eval(`return {e: ` + source + `}`)
+		resolves := Promising(1, func(p Promise, args []js.Value) { p.Resolve(args[0].Get("e")) })
+		if how, _ := settled(t, eval(`return a(b).then(v => { if (v !== b.e) throw 1 })`, resolves, value)); how != "fulfilled" {
+			t.Errorf("%s: resolved to another value", source)
 		}
-		return js.ValueOf(e.Code), nil
-	}
-	panics := func() (js.Value, error) { panic("secret") }
-	for name, p := range map[string]js.Value{
-		"start": Promise(func() (Work, error) { panic("secret") }, shape),
-		"work":  Promise(work(panics), shape),
-		"throw": Promise(work(func() (js.Value, error) { return js.Global().Call("decodeURI", "%"), nil }), shape),
-	} {
-		if got, err := wait(t, p); err != nil || got.String() != "sdk_crashed" {
-			t.Errorf("%s: got %v, error %v, want sdk_crashed", name, got, err)
+		rejects := Promising(1, func(p Promise, args []js.Value) { p.Reject(&Exception{args[0].Get("e")}) })
+		if how, _ := settled(t, eval(`return a(b).then(() => { throw 1 }, v => { if (v !== b.e) throw 1 })`, rejects, value)); how != "fulfilled" {
+			t.Errorf("%s: rejected with another value", source)
 		}
 	}
-	got := reason(t, Promise(work(panics), func(error) (js.Value, error) { panic("secret") }))
-	if message := got.Get("message").String(); message != Crashed.(*api.Error).Description {
-		t.Errorf("a panic in shape: got %q", message)
-	}
-	if got := Live(); got != live {
-		t.Errorf("got %d functions, want %d as before", got, live)
-	}
 }
 
-func TestPromiseStartsBeforeItReturns(t *testing.T) {
+func TestPromisingStartsBeforeItReturns(t *testing.T) {
 	started := false
-	Promise(func() (Work, error) {
-		started = true
-		return func() (js.Value, error) { return js.Undefined(), nil }, nil
-	}, same)
+	Promising(0, func(Promise, []js.Value) { started = true }).Invoke()
 	if !started {
-		t.Error("start has not run")
+		t.Error("the function has not run")
 	}
 }
 
-func TestAwaitReleases(t *testing.T) {
-	live := Live()
-	for _, p := range []js.Value{
-		eval(`return Promise.resolve(1)`), eval(`return Promise.reject(1)`),
-		eval(`return {then(f) { f(1) }}`), eval(`return {then() { throw 1 }}`),
-	} {
-		wait(t, p)
-	}
-	if got := Live(); got != live {
-		t.Errorf("got %d functions, want %d as before", got, live)
+func TestPromisingFillsInArguments(t *testing.T) {
+	f := Promising(3, func(p Promise, args []js.Value) { p.Resolve(js.ValueOf(len(args))) })
+	if _, n := settled(t, f.Invoke()); n.Int() != 3 {
+		t.Errorf("got %d arguments, want 3", n.Int())
 	}
 }
 
-func TestAwaitEndsWithItsContext(t *testing.T) {
-	live := Live()
-	settle := eval(`return {}`)
-	p := eval(`return new Promise(resolve => { a.now = resolve })`, settle)
-	d := NewDeadline(time.Millisecond)
-	if _, err := Await(d, p); err != context.DeadlineExceeded {
-		t.Errorf("got error %v, want the context's", err)
-	}
-	settle.Call("now", 1)
-	wait(t, p)
-	if got := Live(); got != live {
-		t.Errorf("after a late settlement: got %d functions, want %d as before", got, live)
-	}
-}
-
-func TestDeadline(t *testing.T) {
-	d := NewDeadline(time.Hour)
-	if d.Err() != nil {
-		t.Errorf("got error %v before the end", d.Err())
-	}
-	d.Cancel()
-	d.Cancel()
-	<-d.Done()
-	if d.Err() != context.Canceled {
-		t.Errorf("got error %v, want Canceled", d.Err())
-	}
-	d = NewDeadline(0)
-	<-d.Done()
-	d.Cancel()
-	if d.Err() != context.DeadlineExceeded {
-		t.Errorf("got error %v, want DeadlineExceeded to stay", d.Err())
-	}
-}
-
-func TestTypes(t *testing.T) {
-	for source, want := range map[string]js.Type{
-		"7n": TypeOther, "7": js.TypeNumber, "undefined": js.TypeUndefined, "null": js.TypeNull, "Symbol()": js.TypeSymbol,
-	} {
-		if got := Type(eval("return " + source)); got != want {
-			t.Errorf("%s: got type %d, want %d", source, got, want)
+func TestEndRejectsWhatIsPending(t *testing.T) {
+	old := guard
+	defer Init(old)
+	Init(js.Global().Get("Function").New(strings.ReplaceAll(guardJS, "export ", "") + "; return makeGuard(makeTokens())").Invoke())
+	hangs := Promising(0, func(Promise, []js.Value) {})
+	three := eval(`return [a(), a(), a()]`, hangs)
+	Guard("end").Invoke("the cause")
+	for i := range 3 {
+		if how, v := settled(t, three.Index(i)); how != "rejected" || v.String() != "the cause" {
+			t.Errorf("call %d: %s with %v", i, how, v)
 		}
 	}
-}
-
-func TestGetOfAThrowingGetter(t *testing.T) {
-	for _, thrown := range []string{"7n", "undefined", "null", "'text'", "new Error('e')"} {
-		o := eval(`const e = ` + thrown + `; return {e, get key() { throw e }}`)
-		_, err := Get(o, "key")
-		if e, ok := err.(js.Error); !ok || !e.Value.Equal(o.Get("e")) {
-			t.Errorf("%s: not what was thrown", thrown)
-		}
+	if how, v := settled(t, hangs.Invoke()); how != "rejected" || v.String() != "the cause" {
+		t.Errorf("a later call: %s with %v", how, v)
+	}
+	throws := Throwing(0, func([]js.Value) (js.Value, *Exception) { return js.Undefined(), nil })
+	if got := eval(`try { a() } catch (e) { return e }`, throws); got.String() != "the cause" {
+		t.Errorf("a later call that throws: threw %v", got)
 	}
 }
 
-func TestThrowingFunc(t *testing.T) {
-	f := ThrowingFunc(func(args []js.Value) (js.Value, error) {
-		if args[0].IsUndefined() {
-			panic("secret")
-		}
+func TestThrowing(t *testing.T) {
+	f := Throwing(2, func(args []js.Value) (js.Value, *Exception) {
 		if args[1].Truthy() {
-			return js.Undefined(), js.Error{Value: args[0]}
+			return js.Undefined(), &Exception{args[0]}
 		}
 		return args[0], nil
 	})
-	for _, value := range []string{"7", "'text'", "null", "{mine: 1}", "() => {}"} {
+	for _, value := range values {
 		got := eval(`const v = (`+value+`); const r = [a(v) === v]; try { a(v, true) } catch (e) { r.push(e === v) } return r.join()`, f)
 		if got.String() != "true,true" {
 			t.Errorf("%s: got %s, want the same value returned and thrown", value, got)
 		}
 	}
-	got := eval(`try { a() } catch (e) { return e instanceof Error && e.message }`, f)
-	if got.String() != Crashed.(*api.Error).Description {
-		t.Errorf("a panic: got %v thrown", got)
-	}
 }
 
-func TestOnAbort(t *testing.T) {
-	live := Live()
-	controller := js.Global().Get("AbortController").New()
-	calls := 0
-	stop, err := OnAbort(controller.Get("signal"), func() { calls++ })
-	if err != nil {
-		t.Fatal(err)
-	}
-	controller.Call("abort")
-	stop()
-	if calls != 1 {
-		t.Errorf("got %d calls, want 1", calls)
-	}
-	if stop, err = OnAbort(controller.Get("signal"), func() { calls++ }); err != nil {
-		t.Fatal(err)
-	}
-	stop()
-	if calls != 2 {
-		t.Errorf("aborted before: got %d calls, want one more", calls-1)
-	}
-	if got := Live(); got != live {
-		t.Errorf("got %d functions, want %d as before", got, live)
-	}
-}
-
-// A time-out that is left behind keeps Node alive, and a page's memory.
-func TestDeadlineLeavesNothingBehind(t *testing.T) {
-	live := Live()
-	timers := eval(`
-		const timers = new Set()
-		return [timers, (f, ms) => { const id = setTimeout(() => { timers.delete(id); f() }, ms); timers.add(id); return id },
-			id => { timers.delete(id); clearTimeout(id) }]`)
-	set, clear := setTimeout, clearTimeout
-	setTimeout, clearTimeout = timers.Index(1), timers.Index(2)
-	defer func() { setTimeout, clearTimeout = set, clear }()
-	NewDeadline(time.Hour).Cancel()
-	d := NewDeadline(0)
-	<-d.Done()
-	d.Cancel()
-	if n := timers.Index(0).Get("size").Int(); n != 0 {
-		t.Errorf("got %d time-outs, want none", n)
-	}
-	if got := Live(); got != live {
-		t.Errorf("got %d functions, want %d as before", got, live)
-	}
-}
-
-// ThrowingFunc where the built-in function that throws any value is missing.
-func TestThrowingFuncInAnOlderBrowser(t *testing.T) {
-	prototype := abortSignal.Get("prototype")
-	old := prototype.Get("throwIfAborted")
-	prototype.Delete("throwIfAborted")
-	defer prototype.Set("throwIfAborted", old)
-	f := ThrowingFunc(func(args []js.Value) (js.Value, error) { return js.Undefined(), js.Error{Value: args[0]} })
-	for _, value := range []string{"new RangeError('the text')", "{get message() { throw 1 }}", "undefined", "7n", "{message: Symbol()}"} {
-		got := eval(`try { a(`+value+`) } catch (e) { return e instanceof TypeError && e.message }`, f)
-		if got.Type() != js.TypeString {
-			t.Errorf("%s: got %v thrown, want a TypeError", value, got)
+func TestCall(t *testing.T) {
+	for _, value := range values {
+		o := eval(`const e = ` + value + `; return {e, throws() { throw e }, gives() { return this.e }, get key() { throw e }}`)
+		if _, err := CallMethod(o, "throws"); err == nil || !eval(`return a === b.e`, err.Value, o).Bool() {
+			t.Errorf("%s: not what was thrown", value)
+		}
+		if _, err := Get(o, "key"); err == nil || !eval(`return a === b.e`, err.Value, o).Bool() {
+			t.Errorf("%s: not what the getter threw", value)
+		}
+		if v, err := CallMethod(o, "gives"); err != nil || !eval(`return a === b.e`, v, o).Bool() {
+			t.Errorf("%s: not what was returned", value)
 		}
 	}
-	got := eval(`try { a(new RangeError('the text')) } catch (e) { return e.message.includes('the text') }`, f)
-	if !got.Truthy() {
-		t.Error("what is thrown has lost the error's message")
+	for _, source := range []string{"null", "undefined", "7", "'text'"} {
+		if _, err := Get(eval("return "+source), "key"); err == nil || err.Value.Get("name").String() != "TypeError" {
+			t.Errorf("a property of %s: got %v, want a TypeError", source, err)
+		}
+		if _, err := Call(eval("return "+source), js.Undefined()); err == nil || err.Value.Get("name").String() != "TypeError" {
+			t.Errorf("a call of %s: got %v, want a TypeError", source, err)
+		}
+	}
+}
+
+func TestThen(t *testing.T) {
+	for source, want := range map[string]string{
+		"7": "+7", "Promise.resolve(7)": "+7", "Promise.reject(7)": "-7", "{then(f) { f(7) }}": "+7",
+		"{then() { throw 7 }}": "-7", "{get then() { throw 7 }}": "-7", "undefined": "+undefined",
+	} {
+		p := eval(`return new Promise(resolve => { a.f = v => resolve("+" + v); a.r = v => resolve("-" + v) })`, js.Global())
+		Then(eval("return "+source), js.Global().Get("f"), js.Global().Get("r"))
+		if _, got := settled(t, p); got.String() != want {
+			t.Errorf("%s: got %s, want %s", source, got, want)
+		}
+	}
+}
+
+func TestClass(t *testing.T) {
+	class := Class("Name", func(arg js.Value) (js.Value, *Exception) {
+		if arg.IsUndefined() {
+			return js.Undefined(), TypeError("no argument")
+		}
+		return Object("key", arg), nil
+	})
+	got := eval(`
+		class Sub extends a { set key(v) { throw v } }
+		const own = new Sub(1), tries = [() => new a(), () => a(1), () => own.email]
+		return [new a(7).key, own.key, own instanceof a, a.name, Object.keys(own).join(),
+			...tries.map(f => { try { f() } catch (e) { return e.constructor.name } })].join()`, class)
+	if want := "7,1,true,Name,key,TypeError,TypeError,Error"; got.String() != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestType(t *testing.T) {
+	for source, want := range map[string]string{
+		"7n": "bigint", "7": "number", "undefined": "undefined", "null": "null", "Symbol()": "symbol", "{}": "object", "() => {}": "function",
+	} {
+		if got := Type(eval("return " + source)); got != want {
+			t.Errorf("%s: got %s, want %s", source, got, want)
+		}
+	}
+}
+
+func TestHasOwn(t *testing.T) {
+	prototype := js.Global().Get("Object").Get("prototype")
+	prototype.Set("error", "polluted")
+	defer prototype.Delete("error")
+	o := eval(`return JSON.parse('{"a":null,"__proto__":{"b":1}}')`)
+	for key, want := range map[string]bool{"a": true, "b": false, "error": false, "toString": false, "__proto__": true} {
+		if got := HasOwn(o, key); got != want {
+			t.Errorf("HasOwn(%q): got %t, want %t", key, got, want)
+		}
+	}
+}
+
+func TestTokens(t *testing.T) {
+	tokens := Guard("tokens")
+	for _, test := range []struct{ set, want string }{{"\n tok \r\n", "tok"}, {" \n ", ""}, {"tok", "tok"}, {"", ""}} {
+		tokens.Call("set", "t", "https://a.example", test.set)
+		if got := tokens.Call("get", "t", "https://a.example").String(); got != test.want {
+			t.Errorf("set %q: got %q, want %q", test.set, got, test.want)
+		}
+	}
+	tokens.Call("set", "1", "https://a.example", "tok")
+	for _, other := range [][2]any{{"2", "https://a.example"}, {"1", "https://b.example"}} {
+		if got := tokens.Call("get", other[0], other[1]).String(); got != "" {
+			t.Errorf("%v: got the token of another: %q", other, got)
+		}
+	}
+}
+
+func TestAPIURL(t *testing.T) {
+	origin := js.Global().Get("location").Get("origin").String()
+	for _, test := range []struct {
+		given any
+		want  string
+	}{
+		{nil, "https://api.authsignal.com/v1"},
+		{js.Undefined(), "https://api.authsignal.com/v1"},
+		{"http://localhost:4000/v1///", "http://localhost:4000/v1"},
+		{" HTTPS://Api.Example.COM:443/v1 ", "https://api.example.com/v1"},
+		{"/v1", origin + "/v1"},
+		{"https://[", "https://["},
+	} {
+		if got := Guard("apiURL").Invoke(test.given).String(); got != test.want {
+			t.Errorf("%v: got %q, want %q", test.given, got, test.want)
+		}
 	}
 }
