@@ -12,7 +12,7 @@ RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=github.com/an
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite pages engines fuzz soak package bench-server bench-sdk screenshots
+.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -32,12 +32,13 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 	$(say) "building the wrapper"
 	@go run ./cmd/buildsdk wrapper
 
-test: tools wasm js types lint native suite ## check and test it; install what the tests need
+test: tools tinygo wasm js types lint native suite ## check and test it; install what the tests need
 	$(say) "all tests passed"
 
 test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
 	@$(MAKE) --no-print-directory pages
 	@$(MAKE) --no-print-directory engines
+	@$(MAKE) --no-print-directory suite-go
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
@@ -88,6 +89,7 @@ types: js/node_modules/.package-lock.json
 # All that is packed is made now, save the module where it is that of the
 # sources: nothing of an earlier version is left in it.
 package: ## build the npm package's tarball, the same bytes everywhere; print its size and hash
+	@$(MAKE) --no-print-directory tinygo
 	@find js/dist -type f ! -name .placeholder ! -name 'authsignal.wasm*' -delete
 	@$(MAKE) --no-print-directory wasm js types
 	$(say) "packing"
@@ -126,11 +128,19 @@ engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs cookie.tes
 run_tests = node --test --test-reporter=spec --test-concurrency=2
 # For the programs that the tests start: programBuild in js/test/harness.mjs,
 # and internal/attacks.
-native suite pages engines: export AUTHSIGNAL_TEST_GOFLAGS := $(RACE)
+native suite suite-go pages engines: export AUTHSIGNAL_TEST_GOFLAGS := $(RACE)
 
 suite: wasm js types js/test/official-react/node_modules/.package-lock.json ## run the package's tests in Chromium
 	$(say) "running the package's tests in Chromium; Firefox and WebKit, and the tests of pages, are in make test-all"
 	@ENGINES=Chromium QR_TEXTS=40 $(run_tests) $(suite_tests)
+
+# The suite on the module that Go builds, which the demo has where there is no
+# TinyGo. js/dist is TinyGo's again when it has passed.
+suite-go: js/test/official-react/node_modules/.package-lock.json ## run the package's tests on the module that Go builds
+	@go run ./cmd/buildsdk -compiler go
+	$(say) "running the package's tests in Chromium on the module that Go builds"
+	@ENGINES=Chromium QR_TEXTS=40 $(run_tests) $(filter-out js/test/package.test.mjs,$(suite_tests))
+	@$(MAKE) --no-print-directory wasm js
 
 pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers setups/testing official-react) ## test the demo, the portal, the pre-built UI and the set-ups in Chromium, and the official SDKs on PostgreSQL
 	$(say) "running the tests of pages in Chromium"

@@ -8,53 +8,53 @@ import (
 	"testing"
 )
 
-// The most that the compressed module may have, as a multiple of the least
-// that any Go program has; and the most bytes of the compressed wrapper with
-// wasm_exec.js in it. Sizes are exact for one toolchain and one compressor.
-const (
-	maxModuleRatio  = 1.60
-	maxWrapperBytes = 9_000
-)
+// The most bytes that the compressed module may have by each compiler, and the
+// compressed wrapper with the loader in it. Sizes are exact for one compiler and
+// one compressor.
+var maxModuleBytes = map[string]int{"tinygo": 40_000, "go": 560_000}
 
-// The sizes are those of js/dist, which must be what the sources give: a budget
-// that is held on an old build holds nothing.
-func TestModuleIsFreshAndWithinBudget(t *testing.T) {
+const maxWrapperBytes = 9_000
+
+// find returns the toolchain, and a compiler; TinyGo must be installed.
+func find(t *testing.T, name string) (toolchain, compiler) {
+	t.Helper()
 	tc, err := findToolchain(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	c, err := findCompiler(t.Context(), tc, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tc, c
+}
+
+// A budget that is held on an old build holds nothing: js/dist must be what the
+// sources give, and the one that is shipped is TinyGo's.
+func TestModuleIsFresh(t *testing.T) {
+	tc, _ := find(t, "tinygo")
 	rec, err := checkModule(t.Context(), tc, filepath.Join(tc.root, "js", "dist"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	floor := len(compressBrotli(compileEmpty(t)))
-	ratio := float64(rec.Brotli) / float64(floor)
-	t.Logf("brotli: module %d, empty program %d, ratio %.3f", rec.Brotli, floor, ratio)
-	if ratio > maxModuleRatio {
-		t.Errorf("authsignal.wasm.br has %d bytes, want at most %.2f times the %d of an empty program", rec.Brotli, maxModuleRatio, floor)
+	if rec.Compiler != "tinygo" {
+		t.Errorf(`js/dist is the build of %s: run "make tinygo wasm js"`, rec.Compiler)
 	}
 }
 
-// compileEmpty builds a Go program that does nothing, as anyone would.
-func compileEmpty(t *testing.T) []byte {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range map[string]string{"go.mod": "module empty\n", "main.go": "package main\n\nfunc main() {}\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+func TestModuleIsWithinBudget(t *testing.T) {
+	for name, most := range maxModuleBytes {
+		tc, c := find(t, name)
+		wasm, _, err := compileModule(t.Context(), c, tc.root)
+		if err != nil {
 			t.Fatal(err)
 		}
+		got := len(compressBrotli(wasm))
+		t.Logf("%s: raw %d, brotli %d", c, len(wasm), got)
+		if got > most {
+			t.Errorf("%s: the module has %d bytes in brotli, want at most %d", c, got, most)
+		}
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", "empty.wasm", ".")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "empty.wasm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 func TestWrapperIsFreshAndWithinBudget(t *testing.T) {
@@ -63,7 +63,7 @@ func TestWrapperIsFreshAndWithinBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(tc.root, "js", "dist")
-	if err := checkWrapper(tc, dir); err != nil {
+	if err := checkWrapper(t.Context(), tc, dir); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"index.js", "index.min.js"} {
@@ -80,20 +80,73 @@ func TestWrapperIsFreshAndWithinBudget(t *testing.T) {
 }
 
 func TestModuleHasTheSameHashInAnotherFolder(t *testing.T) {
-	tc, err := findToolchain(t.Context())
+	for name := range maxModuleBytes {
+		tc, c := find(t, name)
+		here, build, err := compileModule(t.Context(), c, tc.root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		there, otherBuild, err := compileModule(t.Context(), c, copyModule(t, tc.root))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hash(there) != hash(here) || otherBuild != build {
+			t.Errorf("%s: build and hash in another folder: %s, %s, want %s, %s", c, otherBuild, hash(there), build, hash(here))
+		}
+	}
+}
+
+// Both halves of a build have its record, and no other's.
+func TestRecord(t *testing.T) {
+	tc, c := find(t, "")
+	dir := filepath.Join(tc.root, "js", "dist")
+	rec, err := readModule(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	here, err := compileModule(t.Context(), tc.root)
+	version, err := packageVersion(tc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	there, err := compileModule(t.Context(), copyModule(t, tc.root))
-	if err != nil {
-		t.Fatal(err)
+	if !strings.HasPrefix(rec.Build, "authsignal-wasm/"+version+" "+c.String()+" build/") {
+		t.Errorf("the build is called %q", rec.Build)
 	}
-	if got, want := hash(there), hash(here); got != want {
-		t.Errorf("hash in another folder: %s, want %s", got, want)
+	for _, name := range []string{"authsignal.wasm", "wasm_exec.js", "index.js", "index.min.js", "inline.js"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(data), rec.Build); n != 1 && name != "inline.js" || n == 0 {
+			t.Errorf("%s has the build's name %d times", name, n)
+		}
+	}
+}
+
+func TestAddExport(t *testing.T) {
+	const magic = "\x00asm\x01\x00\x00\x00"
+	got, err := addExport([]byte(magic+"\x05\x03\x01\x00\x01"+"\x07\x05\x01\x01m\x02\x00"+"\x00\x01\x00"), "ab")
+	if want := magic + "\x05\x03\x01\x00\x01" + "\x07\x0a\x02\x01m\x02\x00\x02ab\x02\x00" + "\x00\x01\x00"; err != nil || string(got) != want {
+		t.Errorf("got %q, error %v, want %q", got, err, want)
+	}
+	for _, broken := range []string{"", "\x00asm", magic, magic + "\x05\x03\x01\x00\x01", magic + "\x07", magic + "\x07\x7f\x01", magic + "\x07\x00"} {
+		if _, err := addExport([]byte(broken), "ab"); err != errNoExports {
+			t.Errorf("%q: error %v, want %v", broken, err, errNoExports)
+		}
+	}
+}
+
+func TestFindCompiler(t *testing.T) {
+	tc, _ := find(t, "go")
+	if _, err := findCompiler(t.Context(), tc, "gcc"); err == nil {
+		t.Error("gcc is taken for a compiler of the module")
+	}
+	// Where TinyGo is not installed.
+	tc.root = t.TempDir()
+	if _, err := findCompiler(t.Context(), tc, "tinygo"); err != errNoTinyGo {
+		t.Errorf("TinyGo: error %v, want %v", err, errNoTinyGo)
+	}
+	if c, err := findCompiler(t.Context(), tc, ""); err != nil || c.name != "go" {
+		t.Errorf("no name: got %s, error %v, want Go", c, err)
 	}
 }
 
@@ -141,21 +194,20 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-func TestOldLoaderIsRefused(t *testing.T) {
-	tc, err := findToolchain(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestOldWrapperIsRefused(t *testing.T) {
+	tc, _ := find(t, "")
 	dir := t.TempDir()
 	for _, name := range []string{"authsignal.wasm", "authsignal.wasm.br", "authsignal.wasm.json"} {
 		copyFile(t, filepath.Join(tc.root, "js", "dist", name), filepath.Join(dir, name))
 	}
-	if _, err := checkModule(t.Context(), tc, dir); err != errStale {
-		t.Errorf("without wasm_exec.js: %v, want %v", err, errStale)
+	if err := checkWrapper(t.Context(), tc, dir); err != errStale {
+		t.Errorf("without a wrapper: %v, want %v", err, errStale)
 	}
-	copyFile(t, filepath.Join(tc.root, "go.mod"), filepath.Join(dir, "wasm_exec.js"))
-	if _, err := checkModule(t.Context(), tc, dir); err != errStale {
-		t.Errorf("with another wasm_exec.js: %v, want %v", err, errStale)
+	for _, name := range []string{"wasm_exec.js", "index.js"} {
+		copyFile(t, filepath.Join(tc.root, "go.mod"), filepath.Join(dir, name))
+		if err := checkWrapper(t.Context(), tc, dir); err != errStale {
+			t.Errorf("with another %s: %v, want %v", name, err, errStale)
+		}
 	}
 }
 
@@ -179,6 +231,9 @@ func TestPackageHasTheLicences(t *testing.T) {
 	notices := read(filepath.Join(js, "THIRD-PARTY-NOTICES"))
 	if !strings.Contains(notices, read(filepath.Join(tc.goroot, "LICENSE"))) {
 		t.Error("js/THIRD-PARTY-NOTICES lacks Go's licence")
+	}
+	if !strings.Contains(notices, read(filepath.Join(tc.root, filepath.FromSlash(tinygo), "LICENSE"))) {
+		t.Error("js/THIRD-PARTY-NOTICES lacks TinyGo's licence")
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps",
 		"-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}", "./wasm")

@@ -71,9 +71,9 @@ func findCompiler(ctx context.Context, tc toolchain, name string) (compiler, err
 	return compiler{}, fmt.Errorf("-compiler %s: want go or tinygo", name)
 }
 
-// compile builds ./wasm of the module in root and returns its bytes. The same
-// sources and compiler give the same bytes, wherever root is.
-func (c compiler) compile(ctx context.Context, root string) ([]byte, error) {
+// compile builds a package of the module in root, such as "./wasm", and returns
+// its bytes. The same sources and compiler give the same bytes, wherever root is.
+func (c compiler) compile(ctx context.Context, root, pkg string) ([]byte, error) {
 	tmp, err := os.MkdirTemp("", "buildsdk")
 	if err != nil {
 		return nil, err
@@ -83,18 +83,18 @@ func (c compiler) compile(ctx context.Context, root string) ([]byte, error) {
 
 	var cmds []*exec.Cmd
 	if c.name == "tinygo" {
-		cmds = c.tinyGoBuild(ctx, file)
+		cmds = c.tinyGoBuild(ctx, file, pkg)
 	} else {
 		overlay := filepath.Join(tmp, "overlay.json")
 		if err := c.writeOverlay(overlay); err != nil {
 			return nil, err
 		}
-		cmds = c.goBuild(ctx, file, overlay)
+		cmds = c.goBuild(ctx, file, pkg, overlay)
 	}
 	for _, cmd := range cmds {
 		cmd.Dir = root
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("building ./wasm: %s: %w\n%s", filepath.Base(cmd.Path), err, out)
+			return nil, fmt.Errorf("building %s: %s: %w\n%s", pkg, filepath.Base(cmd.Path), err, out)
 		}
 	}
 	return os.ReadFile(file)
@@ -137,7 +137,7 @@ func (c compiler) writeOverlay(file string) error {
 	return os.WriteFile(file, text, 0o644)
 }
 
-func (c compiler) goBuild(ctx context.Context, file, overlay string) []*exec.Cmd {
+func (c compiler) goBuild(ctx context.Context, file, pkg, overlay string) []*exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", "build",
 		"-overlay="+overlay,
 		"-buildvcs=false", // the commit would change the hash
@@ -146,7 +146,7 @@ func (c compiler) goBuild(ctx context.Context, file, overlay string) []*exec.Cmd
 		// made, inlining is worth its bytes.
 		"-gcflags=all=-l",
 		"-gcflags=github.com/skip2/go-qrcode/...=",
-		"-o", file, "./wasm")
+		"-o", file, pkg)
 	// A GOFLAGS that is not empty overrides both the caller's and go env's.
 	cmd.Env = append(environ("GOWASM", "GOEXPERIMENT"), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=-trimpath",
 		// Go 1.26's new collector is for many cores and large heaps; without
@@ -155,17 +155,14 @@ func (c compiler) goBuild(ctx context.Context, file, overlay string) []*exec.Cmd
 	return []*exec.Cmd{cmd}
 }
 
-func (c compiler) tinyGoBuild(ctx context.Context, file string) []*exec.Cmd {
+func (c compiler) tinyGoBuild(ctx context.Context, file, pkg string) []*exec.Cmd {
 	bin := filepath.Join(c.tc.root, filepath.FromSlash(tinygo), "bin")
 	build := exec.CommandContext(ctx, filepath.Join(bin, "tinygo"), "build",
 		"-target", filepath.Join(c.tc.root, "cmd", "buildsdk", "tinygo.json"),
 		"-opt=z",
 		"-no-debug",
 		"-panic=trap", // nobody reads the text of a panic
-		// Nothing is collected: after each event the loader takes the memory
-		// back to what it was at the start (forgetter in js/src/loader.ts).
-		"-gc=leaking",
-		"-o", file, "./wasm")
+		"-o", file, pkg)
 	// These would override what belongs to the installed compiler.
 	build.Env = append(environ("TINYGOROOT", "WASMOPT", "GOWASM", "GOEXPERIMENT", "GOOS", "GOARCH"),
 		"GOTOOLCHAIN="+c.tc.version, "GOFLAGS=-trimpath")

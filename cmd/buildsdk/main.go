@@ -19,6 +19,9 @@
 //	react-inline.js       the same two on top of inline.js
 //	global-inline.js
 //
+// With -standin it builds another package in the place of the module, for tests
+// of the wrapper, into the file of -o.
+//
 // With -check it writes nothing and fails if what lies in dir is not what the
 // sources give.
 package main
@@ -54,6 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	out := flags.String("o", "", "write to this `dir` (default js/dist of this module)")
 	name := flags.String("compiler", "", "compile the module with `name`: go or tinygo (default tinygo if it is installed)")
+	standIn := flags.String("standin", "", "build this `package` in the place of the module of js/dist, into the file of -o")
 	check := flags.Bool("check", false, "write nothing; fail if what is built is missing or stale")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "usage: go run ./cmd/buildsdk [-o dir] [-compiler go|tinygo] [-check] [module] [wrapper]")
@@ -76,6 +80,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	tc, err := findToolchain(ctx)
 	if err != nil {
 		return err
+	}
+	if *standIn != "" {
+		file, err := filepath.Abs(*out)
+		if err != nil {
+			return err
+		}
+		return buildStandIn(ctx, tc, *standIn, file)
 	}
 	dir := *out
 	if dir == "" {

@@ -38,7 +38,7 @@ var errStale = errors.New(`the built browser SDK is missing or stale: run "make 
 
 // compileModule builds the module with its record: the name of its build.
 func compileModule(ctx context.Context, c compiler, root string) (wasm []byte, build string, err error) {
-	wasm, err = c.compile(ctx, root)
+	wasm, err = c.compile(ctx, root, "./wasm")
 	if err != nil {
 		return nil, "", err
 	}
@@ -86,6 +86,27 @@ func buildModule(ctx context.Context, c compiler, dir string, w io.Writer) error
 	fmt.Fprintf(w, "authsignal.wasm: raw %d, gzip %d, brotli %d bytes\nauthsignal.wasm: sha256 %s\n",
 		rec.Raw, rec.Gzip, rec.Brotli, rec.SHA256)
 	return nil
+}
+
+// buildStandIn builds a package in the place of the module into a file. It has
+// the compiler and the record of the module in js/dist, whose loader takes it.
+func buildStandIn(ctx context.Context, tc toolchain, pkg, file string) error {
+	rec, err := readModule(filepath.Join(tc.root, "js", "dist"))
+	if err != nil {
+		return err
+	}
+	c, err := findCompiler(ctx, tc, rec.Compiler)
+	if err != nil {
+		return err
+	}
+	wasm, err := c.compile(ctx, tc.root, pkg)
+	if err != nil {
+		return err
+	}
+	if wasm, err = addExport(wasm, rec.Build); err != nil {
+		return err
+	}
+	return os.WriteFile(file, wasm, 0o644)
 }
 
 // compressBrotli compresses at the best quality, with the largest window that

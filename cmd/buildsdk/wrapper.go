@@ -171,11 +171,12 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 // for global.
 func wasmExecSource(c compiler, loader string) (string, error) {
 	if c.name == "tinygo" {
-		// Stand-ins for what this program never calls (a file system) or every
-		// browser has, and a command line for Node.
+		// What this program never calls, stand-ins for what every browser has,
+		// and a command line for Node.
 		var err error
 		for _, part := range [][2]string{
 			{"	// Map multiple JavaScript environments", "	// End of polyfills for common API."},
+			{"					// https://github.com/WebAssembly/WASI/", "					random_get: "},
 			{"	if (\n		global.require &&", "})();"},
 		} {
 			if loader, err = cut(loader, part[0], part[1]); err != nil {

@@ -70,9 +70,6 @@ export class Authsignal {
     this.anonymousId = anonymousId(this.anonymousIdCookieName, this.cookieDomain);
     const of = (this.of = [options.tenantId, apiURL(options.baseUrl)] as [string, string]);
     const { signal: ended } = this.end;
-    // A page that has an instance is going to call it. On a server, which may
-    // render that page, nothing is loaded.
-    if (globalThis.document) loadEarly({ wasmUrl });
 
     // The module's own instance; a fresh module needs a fresh one.
     let inner: InstanceType<Exports["Authsignal"]> | undefined;
@@ -134,6 +131,8 @@ export class Authsignal {
     this.check();
     if (typeof (token ?? "") !== "string") throw new TypeError("token must be a string");
     tokens.set(...this.of, token);
+    // A page that has a token is about to call; one that only launches sets none.
+    if (token && globalThis.document) loadEarly({ wasmUrl: this.wasmUrl });
   }
 
   /**

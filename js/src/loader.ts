@@ -80,31 +80,26 @@ export class Program {
       await Promise.race([running, new Promise((resolve) => setTimeout(resolve))]);
       throw new Error("it ended while it started");
     }
-    if (isTinyGo) forget = forgetter(go, instance.exports.memory as WebAssembly.Memory);
+    if (isTinyGo) forget = forgetter(go);
     publish?.(scope.authsignal as Exports);
     return scope.authsignal as Exports;
   }
 }
 
 /**
- * Makes the function that takes a program back to where it is now, after each
- * event. TinyGo 0.41 has no finalizers: whatever JavaScript value it was handed
- * keeps its place in the loader's table for ever. But this program keeps
- * nothing from one event to the next (see wasm/internal/bridge), so its table
- * and its memory can be those of its start again. Nothing grows, no allocator
- * has to collect anything, and no secret stays in the memory.
+ * Makes the function that frees, after each event, what the program was handed
+ * in it. TinyGo 0.41 has no finalizers: every object, function and string of
+ * JavaScript that it was handed would keep its place in the loader's table for
+ * ever. But this program keeps none from one event to the next, save those of
+ * its start (see wasm/internal/bridge).
  */
-function forgetter(go: Go, memory: WebAssembly.Memory): () => void {
-  const image = new Uint8Array(memory.buffer.slice(0));
+function forgetter(go: Go): () => void {
   const mark = go._values.length;
   go._idPool!.length = 0; // so that every new value has its place behind the mark
   return () => {
     for (const value of go._values.slice(mark)) go._ids!.delete(value);
     go._values.length = go._goRefCounts!.length = mark;
     go._idPool!.length = 0;
-    const bytes = new Uint8Array(memory.buffer);
-    bytes.set(image);
-    bytes.fill(0, image.length);
   };
 }
 

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { PNG } from "pngjs";
-import { dist, serve } from "./harness.mjs";
+import { dist, record, serve } from "./harness.mjs";
 import { inEngines } from "./places.mjs";
 
 const jsQR = createRequire(import.meta.url)("jsqr");
@@ -14,21 +14,36 @@ const decode = ({ data, width, height }) => jsQR(new Uint8ClampedArray(data), wi
 
 let page; // of the engine that is being tested
 let site;
+let finish;
 let bytes;
 
 before(async () => {
   bytes = await readFile(new URL("authsignal.wasm", dist));
   const policy = { "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; require-trusted-types-for 'script'" };
   const page = (more) => (_, response) => response.writeHead(200, { "Content-Type": "text/html", ...policy, ...more }).end('<!doctype html><html lang="en"><title>Page</title><body></body></html>');
-  // Another toolchain's: so says its producers section.
+  // Of another build: so says its record. And of none.
+  const { build } = record;
   const foreign = Buffer.from(bytes);
-  foreign.write("go1.1", foreign.indexOf("go1.", foreign.indexOf("producers")));
+  foreign.write("0.0.9", foreign.indexOf(build) + "authsignal-wasm/".length);
+  const bare = Buffer.from(bytes);
+  bare.write("X", bare.indexOf(build));
   site = await serve({
     "/": page(),
     "/offline.html": page({ "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'" }),
     "/dist/": dist,
     "/sized.wasm": (_, response) => response.writeHead(200, { "Content-Type": "application/wasm", "Content-Length": bytes.length }).end(bytes),
+    // The second half comes when the first has been told of.
+    "/halves.wasm": (_, response) => {
+      response.writeHead(200, { "Content-Type": "application/wasm", "Content-Length": bytes.length }).write(bytes.subarray(0, 1000));
+      finish = () => response.end(bytes.subarray(1000));
+    },
+    "/finish": (_, response) => {
+      finish();
+      response.end();
+    },
     "/foreign.wasm": (_, response) => response.writeHead(200, { "Content-Type": "application/wasm" }).end(foreign),
+    "/bare.wasm": (_, response) => response.writeHead(200, { "Content-Type": "application/wasm" }).end(bare),
+    "/raw.html": (_, response) => response.writeHead(200, { "Content-Type": "text/html" }).end('<!doctype html><html lang="en"><title>Page</title><script src="/dist/wasm_exec.js"></script>'),
   });
 });
 after(() => site?.close());
@@ -158,7 +173,7 @@ inEngines((at) => {
   test("load takes a URL, bytes or a compiled module, and tells of its progress", async () => {
     const got = await inPage(async ({ Authsignal, qr }) => {
       const progress = [];
-      await Authsignal.load({ wasmUrl: "/sized.wasm", onProgress: (p) => progress.push(p) });
+      await Authsignal.load({ wasmUrl: "/halves.wasm", onProgress: (p) => progress.push(p) === 1 && fetch("/finish") });
       const bytes = await (await fetch("/sized.wasm")).arrayBuffer();
       const drawn = [(await qr.toSVG("a")).length];
       await Authsignal.load({ wasmBytes: bytes });
@@ -169,7 +184,7 @@ inEngines((at) => {
       const wrong = [{ wasmUrl: "a", wasmBytes: bytes }, { wasmModule: {} }, { wasmBytes: "x" }];
       return { progress, size: bytes.byteLength, drawn, errors: await Promise.all(wrong.map((o) => Authsignal.load(o).then(() => "loaded", String))) };
     });
-    assert.ok(got.progress.length > 1);
+    assert.ok(got.progress.length > 1 && got.progress[0].loaded < got.size);
     assert.deepEqual(got.progress.at(-1), { loaded: got.size, total: got.size });
     assert.equal(new Set(got.drawn).size, 1);
     assert.deepEqual(got.errors, [
@@ -193,10 +208,24 @@ inEngines((at) => {
     assert.deepEqual(got.slice(1), [got[0], "<svg"]);
   });
 
-  test("a module of another Go version is named", async () => {
-    const got = await inPage(({ Authsignal }) => Authsignal.load({ wasmUrl: "/foreign.wasm" }).catch((e) => [e.errorCode, e.message]));
-    assert.equal(got[0], "wasm_load_failed");
-    assert.match(got[1], /foreign\.wasm: it was built by go1\.1\S*, but the wasm_exec\.js of this package is of go1\.\d+\.\d+; take both from the same package$/);
+  test("a module of another build is refused by name", async () => {
+    for (const [file, named] of [
+      ["foreign", record.build.replace(/\/[\d.]+/, "/0.0.9")],
+      ["bare", "another package"],
+    ]) {
+      const got = await inPage(({ Authsignal }, file) => Authsignal.load({ wasmUrl: `/${file}.wasm` }).catch((e) => [e.errorCode, e.message]), { args: [file] });
+      assert.equal(got[0], "wasm_load_failed");
+      for (const part of [`${file}.wasm: it is of ${named}`, record.build, "take both from the same package"]) assert.ok(got[1].includes(part), got[1]);
+    }
+    // Without the wrapper too, and before it publishes anything.
+    await page.goto(site.url + "/raw.html");
+    const got = await page.evaluate(async () => {
+      const go = new Go();
+      const { instance } = await WebAssembly.instantiateStreaming(fetch("/foreign.wasm"), go.importObject);
+      return [await go.run(instance).catch(String), typeof globalThis.authsignal];
+    });
+    assert.match(got[0], /^Error: it is of authsignal-wasm\/0\.0\.9 .* take both from the same package/);
+    assert.equal(got[1], "undefined");
   });
 
   test("the inlined module needs no second file, under a policy that allows no request", async () => {

@@ -45,9 +45,14 @@ export function goBuild(pkg, env = {}) {
  */
 export const programBuild = (pkg) => goBuild(pkg, { GOFLAGS: process.env.AUTHSIGNAL_TEST_GOFLAGS ?? process.env.GOFLAGS ?? "" });
 
+/** What js/dist was built with: its record (authsignal.wasm.json). */
+export const record = JSON.parse(await readFile(new URL("authsignal.wasm.json", dist), "utf8"));
+
 /** Builds the stand-in for the browser module; see testdata/standin. Gives its file URL. */
 export async function standin() {
-  return pathToFileURL(await goBuild("./js/test/testdata/standin", { GOOS: "js", GOARCH: "wasm", GOFLAGS: "-trimpath" }));
+  const file = path.join(temporary, "standin.wasm");
+  await promisify(execFile)("go", ["run", "./cmd/buildsdk", "-standin", "./js/test/testdata/standin", "-o", file], { cwd: root });
+  return pathToFileURL(file);
 }
 
 /** The store to test with: PostgreSQL where AUTHSIGNAL_TEST_POSTGRES has the URL of one, as for the Go tests. */

@@ -5,7 +5,7 @@
 // publishes the same exports; what a call does is written in its code:
 //
 //	panic  the program ends by a panic in a callback
-//	exit   the program ends by itself
+//	exit   the program ends by itself; TinyGo's build does not
 //	hang   the promise never settles
 //	limit  data.timeout is the timeout that the call was given
 //	drawn  data.drawn is the texts that qr.toDataURL was given
@@ -15,23 +15,19 @@
 // text back.
 package main
 
-import (
-	"os"
-	"syscall/js"
-)
+import "syscall/js"
 
-func main() {
+func publish() {
+	guard := js.Global().Get("authsignal")
 	promise := js.Global().Get("Promise")
 	never := promise.New(js.FuncOf(func(js.Value, []js.Value) any { return nil }))
 	var drawn []any
 
-	constructor := js.FuncOf(func(js.Value, []js.Value) any {
-		token := ""
+	constructor := js.FuncOf(func(_ js.Value, options []js.Value) any {
+		tenantID := options[0].Get("tenantId").String()
+		url := guard.Call("apiURL", options[0].Get("baseUrl")).String()
 		return map[string]any{
-			"setToken": js.FuncOf(func(_ js.Value, args []js.Value) any {
-				token = args[0].String()
-				return nil
-			}),
+			"dispose": js.FuncOf(func(js.Value, []js.Value) any { return nil }),
 			"totp": map[string]any{
 				"enroll": js.FuncOf(func(js.Value, []js.Value) any { return never }),
 				"verify": js.FuncOf(func(_ js.Value, args []js.Value) any {
@@ -39,7 +35,7 @@ func main() {
 					case "panic":
 						panic("told to")
 					case "exit":
-						os.Exit(0)
+						exit()
 					case "hang":
 						return never
 					case "limit":
@@ -49,8 +45,10 @@ func main() {
 					case "drawn":
 						return promise.Call("resolve", map[string]any{"data": map[string]any{"drawn": drawn}})
 					}
+					token := "new-" + args[1].String()
+					guard.Get("tokens").Call("set", tenantID, url, token)
 					return promise.Call("resolve", map[string]any{
-						"data": map[string]any{"isVerified": true, "token": "new-" + token},
+						"data": map[string]any{"isVerified": true, "token": token},
 					})
 				}),
 			},
@@ -66,5 +64,4 @@ func main() {
 			}),
 		},
 	})
-	select {}
 }
