@@ -55,8 +55,8 @@ function checkEnvironment(): void {
   if (missing.length === 0) return;
   const remedy =
     missing[0] === "WebAssembly"
-      ? "Lockdown Mode switches it off, and so can an administrator: use authsignal.launch, or another browser"
-      : "set it as a global before the first call (for jsdom, see docs/testing.md of the package's repository)";
+      ? "Lockdown Mode switches it off: use launch, or another browser"
+      : "set it as a global before the first call (jsdom: see docs/testing.md)";
   throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded: this environment has no ${missing.join(", ")}; ${remedy}`);
 }
 
@@ -245,10 +245,10 @@ function whatCame(bytes: Uint8Array): string | undefined {
   if (String(bytes.subarray(0, 4)) === "0,97,115,109") return undefined;
   const text = new TextDecoder().decode(bytes.subarray(0, 64));
   if (/^\s*</.test(text)) return "an HTML page came instead of the module"; // <!doctype html>, <html>
-  if (text.startsWith("version https://git-lfs")) return "a Git LFS pointer came instead of the module: fetch the file itself (git lfs pull) before it is deployed";
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "gzip came without the header Content-Encoding: gzip, which has the browser unpack it";
+  if (text.startsWith("version https://git-lfs")) return "a Git LFS pointer came instead of the module: run git lfs pull before it is deployed";
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "it is compressed, and lacks the header Content-Encoding: gzip";
   // Brotli has no mark of its own. As far as the bytes tell, it may be.
-  return "what came is not a WebAssembly module; if it is compressed (.br), it lacks the header Content-Encoding: br";
+  return "what came is not a WebAssembly module; if it is compressed, it lacks the header Content-Encoding: br";
 }
 
 /** Gives an equal response that tells how much of it has arrived. */
