@@ -83,7 +83,7 @@ export async function loadModule(options: LoadOptions): Promise<Module> {
  */
 export async function loadEarly(options: LoadOptions): Promise<void> {
   try {
-    await compile(sourceOf(options) ?? (await unlessNone()), undefined, "low");
+    await compile(sourceOf(options) ?? (await unlessNone()));
   } catch {
     // The first call tries again.
   }
@@ -92,12 +92,12 @@ export async function loadEarly(options: LoadOptions): Promise<void> {
 const keyOf = (source: Source) => (source instanceof URL ? source.href : source);
 
 /** Gives the compiled module of a source, once for all who ask; what failed is tried again. */
-function compile(source: Source, onProgress: LoadOptions["onProgress"], priority?: RequestPriority): Promise<WebAssembly.Module> {
+function compile(source: Source, onProgress?: LoadOptions["onProgress"]): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return Promise.resolve(source);
   const key = keyOf(source);
   let module = compiled.get(key);
   if (!module) {
-    module = compileOnce(source, onProgress, priority);
+    module = compileOnce(source, onProgress);
     compiled.set(key, module);
     module.catch(() => compiled.delete(key));
   }
@@ -188,7 +188,7 @@ const textOf = (cause: unknown) => (cause instanceof Error ? cause.message : Str
 const nameOf = (source: Source) => (source instanceof URL ? source : source instanceof WebAssembly.Module ? "wasmModule" : "bytes in memory");
 
 /** Fetches, if need be, and compiles, within loadTimeout. */
-async function compileOnce(source: URL | Bytes, onProgress: LoadOptions["onProgress"], priority?: RequestPriority): Promise<WebAssembly.Module> {
+async function compileOnce(source: URL | Bytes, onProgress: LoadOptions["onProgress"]): Promise<WebAssembly.Module> {
   if (!(source instanceof URL)) return explained(WebAssembly.compile(source as BufferSource)); // a shared one it refuses itself
   // AbortSignal.timeout is too young, and so is the reason of abort.
   const controller = new AbortController();
@@ -198,7 +198,7 @@ async function compileOnce(source: URL | Bytes, onProgress: LoadOptions["onProgr
     controller.abort();
   }, loadTimeout);
   try {
-    return await fetchAndCompile(source, { signal: controller.signal, priority }, onProgress);
+    return await fetchAndCompile(source, { signal: controller.signal }, onProgress);
   } catch (cause) {
     throw late ? new Error(`it has not arrived within ${loadTimeout / 1000} s`) : cause;
   } finally {
