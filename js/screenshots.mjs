@@ -84,9 +84,13 @@ const sets = {
         await page.keyboard.press("Enter");
       };
       await begin("ada", "custom");
-      const phone = await scan(page);
+      let phone = await scan(page);
       await page.waitForFunction(() => document.querySelector("#qr").complete && document.querySelector("#enroll-ready").checkVisibility());
       await take(page, "enroll");
+      await page.reload();
+      phone = await scan(page);
+      await page.waitForFunction(() => document.querySelector("#qr").complete && document.querySelector("#enroll-ready").checkVisibility());
+      await take(page, "enroll-again");
       await page.type("#enroll-code", "000000");
       await page.keyboard.press("Enter");
       await page.waitForFunction(() => document.querySelector("#enroll-error").textContent);

@@ -281,6 +281,34 @@ for (const engine of engines) {
       });
     });
 
+    test("two tabs: the second says that its QR code replaces that of the first", async () => {
+      await visit(browser, async (first) => {
+        await enter(first, "two-tabs");
+        await enrollment(first);
+        const replaced = (page) => page.$eval("#replaced", (e) => e.innerText);
+        assert.equal(await replaced(first), "");
+        const old = authenticatorApp(await first.$eval("#open-app", (link) => link.href));
+        const second = await browser.newPage({ viewport: desktop });
+        try {
+          await second.goto(demo.url);
+          await enrollment(second);
+          assert.match(await replaced(second), /^An earlier QR code for this account no longer works/);
+          const app = authenticatorApp(await second.$eval("#open-app", (link) => link.href));
+
+          await first.focus("#enroll-code");
+          await enter(first, old.code());
+          assert.match(await refusal(first, "enroll"), /not accepted.*open twice: only the newest QR code works/);
+          await second.focus("#enroll-code");
+          await enter(second, app.code());
+          await arrive(second, "account");
+          assert.equal(await second.$eval("#replaced", (e) => e.textContent), "");
+          assert.deepEqual(await second.problems(demo.url, demo.apiUrl), []);
+        } finally {
+          await second.close();
+        }
+      });
+    });
+
     test("on a phone, in the dark, with the API server's own binary", async () => {
       const touch = engine === "Chromium"; // no other engine plays a phone, but all are as narrow
       const server = await startServer();
