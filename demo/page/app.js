@@ -157,7 +157,7 @@ async function enroll() {
       if (replaced) {
         // A page that was loaded again, or one beside this.
         $("replaced").textContent =
-          "An earlier QR code for this account no longer works. If you scanned it, delete it from your app and use this one.";
+          "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
       }
       $("enroll-ready").hidden = false;
       if (qrCode) await $("qr").decode();

@@ -75,7 +75,7 @@ export const defaultTexts: Texts = {
   qrCode: "QR code for your authenticator app",
   open: "Open in an authenticator app",
   secret: "Or enter this key in the app:",
-  replaced: "An earlier QR code for this account no longer works. If you scanned it, delete it from your app and use this one.",
+  replaced: "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.",
   code: "Code from your authenticator app",
   verify: "Verify",
   retry: "Try again",

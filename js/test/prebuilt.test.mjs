@@ -398,7 +398,7 @@ test("a link that is opened twice: the second page says that its QR code replace
     const problems = watch(second, app, api.baseUrl);
     await second.goto(url);
     const phone = await scan(second);
-    const said = "An earlier QR code for this account no longer works. If you scanned it, delete it from your app and use this one.";
+    const said = "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
     assert.deepEqual(await replaced(second), [said, "status"]);
 
     await first.bringToFront();
