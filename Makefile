@@ -161,9 +161,10 @@ bench-server: ## measure the API server on both stores, beside bare commits; tab
 bench-sdk: wasm js types ## measure the browser SDK beside the official one with npm qrcode; table and SVG chart
 	@node js/bench/sdk.mjs $(BENCH)
 
-soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium: does anything grow?
+soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium, on both compilers' builds: does anything grow?
 	$(say) "soaking the package"
-	@node js/test/soak.mjs
+	@go run ./cmd/buildsdk -compiler go -o bin/dist-go >/dev/null
+	@node js/test/soak.mjs js/dist bin/dist-go
 
 fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')
