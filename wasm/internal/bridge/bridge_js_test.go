@@ -144,6 +144,8 @@ func TestThen(t *testing.T) {
 	for source, want := range map[string]string{
 		"7": "+7", "Promise.resolve(7)": "+7", "Promise.reject(7)": "-7", "{then(f) { f(7) }}": "+7",
 		"{then() { throw 7 }}": "-7", "{get then() { throw 7 }}": "-7", "undefined": "+undefined",
+		"{then(f, r) { f(7); r(8); throw 9 }}": "+7", "Object.defineProperty(Promise.resolve(7), 'then', {get() { throw 8 }})": "-8",
+		"Object.defineProperty(Promise.resolve(7), 'constructor', {get() { throw 8 }})": "-8",
 	} {
 		p := eval(`return new Promise(resolve => { a.f = v => resolve("+" + v); a.r = v => resolve("-" + v) })`, js.Global())
 		Then(eval("return "+source), js.Global().Get("f"), js.Global().Get("r"))
@@ -189,6 +191,23 @@ func TestHasOwn(t *testing.T) {
 		if got := HasOwn(o, key); got != want {
 			t.Errorf("HasOwn(%q): got %t, want %t", key, got, want)
 		}
+	}
+}
+
+// What the page put on Object.prototype has no part in the objects made here,
+// nor in those of an answer.
+func TestObjectsUnderAPollutedPrototype(t *testing.T) {
+	eval(`for (const key of ["a", "value", "get"])
+		Object.defineProperty(Object.prototype, key, {__proto__: null, configurable: true, get() { throw key }, set() { throw key }})`)
+	defer eval(`for (const key of ["a", "value", "get"]) delete Object.prototype[key]`)
+	o := Object("a", 1, "value", "two")
+	Define(o, "get", 3)
+	DefineHidden(o, "hidden", 4)
+	if got := eval(`return Object.keys(a).join() + a.a + a.value + a.get + a.hidden`, o).String(); got != "a,value,get1two34" {
+		t.Errorf("got %s", got)
+	}
+	if got := Own(eval(`return JSON.parse("{}")`), "a"); !got.IsUndefined() {
+		t.Errorf("Own got %v from the prototype", got)
 	}
 }
 
