@@ -84,14 +84,18 @@ const sets = {
         await page.keyboard.press("Enter");
       };
       await begin("ada", "custom");
-      const phone = await scan(page);
-      await page.waitForFunction(() => document.querySelector("#qr").complete && document.querySelector("#enroll-ready").checkVisibility());
+      const drawn = () =>
+        page.waitForFunction(() => document.querySelector("#qr").complete && document.querySelector("#enroll-ready").checkVisibility());
+      await drawn();
       await take(page, "enroll");
       await page.type("#enroll-code", "000000");
       await page.keyboard.press("Enter");
       await page.waitForFunction(() => document.querySelector("#enroll-error").textContent);
       await take(page, "enroll-wrong-code");
-      await page.$eval("#enroll-code", (field) => (field.value = ""));
+      await page.reload();
+      await drawn();
+      await take(page, "enroll-again");
+      const phone = await scan(page);
       await enter(page, "enroll", phone.code());
       await arrive(page, "account");
       await page.waitForFunction(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));

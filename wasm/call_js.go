@@ -226,6 +226,7 @@ func (h handlers) readAnswer(c call, answer js.Value) {
 	head := bridge.Object("status", status, "retryAfter", retryAfter(headers))
 	// Not given, it is null, and so 0.
 	if page.number.Invoke(header(headers, "content-length")).Float() > maxBody {
+		bridge.CallMethod(c.Get("controller"), "abort")
 		c.finishWith(head, js.Null())
 		return
 	}
@@ -294,8 +295,13 @@ func textOf(body js.Value, key string) string {
 	return ""
 }
 
-// fail ends a call that has got no answer.
-func (c call) fail(code string) { c.finish(client.Answer{Failure: code}, js.Undefined()) }
+// fail ends a call that has got no answer, and its request.
+func (c call) fail(code string) {
+	if !c.Get("over").Bool() {
+		c.finish(client.Answer{Failure: code}, js.Undefined())
+		bridge.CallMethod(c.Get("controller"), "abort")
+	}
+}
 
 // finish settles a call, unless it is over.
 func (c call) finish(a client.Answer, body js.Value) {
@@ -306,7 +312,7 @@ func (c call) finish(a client.Answer, body js.Value) {
 	c.settle(clientOf(c.Get("config")).Result(a), body)
 }
 
-// close stops the clock of a call, and all that goes on behind it.
+// close stops the clock of a call and leaves its signals.
 func (c call) close() {
 	c.Set("over", true)
 	page.clearTimeout.Invoke(c.Get("timer"))
@@ -317,7 +323,6 @@ func (c call) close() {
 			bridge.CallMethod(signal, "removeEventListener", "abort", listener)
 		}
 	}
-	bridge.CallMethod(c.Get("controller"), "abort")
 }
 
 // settle settles the promise of a call with its result.

@@ -102,15 +102,13 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 	module.Outfile = filepath.Join(dir, "index.js")
 
 	script := base
-	script.EntryPoints = []string{"src/index.ts"}
+	script.EntryPoints = []string{"src/tag.ts"}
 	script.Format = api.FormatIIFE
-	script.GlobalName = "authsignal"
+	script.IgnoreAnnotations = true // package.json says that index.ts has no side effects, save for its entry
 	script.Outfile = filepath.Join(dir, "index.min.js")
 	// A classic script has no import.meta; script.ts notes its URL instead.
 	script.Inject = []string{"src/script.ts"}
 	script.Define = map[string]string{"import.meta.url": "scriptURL"}
-	// In a classic script the variable is the global; in a module it is not.
-	script.Footer = map[string]string{"js": "globalThis.authsignal=authsignal;"}
 
 	inline := base
 	inline.EntryPoints = []string{"src/inline.ts"}
@@ -177,6 +175,9 @@ func wasmExecSource(c compiler, loader string) (string, error) {
 		for _, part := range [][2]string{
 			{"	// Map multiple JavaScript environments", "	// End of polyfills for common API."},
 			{"					// https://github.com/WebAssembly/WASI/", "					random_get: "},
+			{"					// func sleepTicks(", "					// func finalizeRef("},
+			{"					// func valueInstanceOf(", "					// copyBytesToJS("},
+			{"			// Go 1.20 uses 'env'", "		}\n\n		async run("},
 			{"	if (\n		global.require &&", "})();"},
 		} {
 			if loader, err = cut(loader, part[0], part[1]); err != nil {

@@ -87,6 +87,7 @@ async function show(next, notice = "") {
   $("qr").removeAttribute("src");
   $("open-app").removeAttribute("href");
   $("secret").replaceChildren();
+  $("replaced").textContent = "";
   $("confirm").close();
   $("notice").textContent = notice;
   document.title = `${$(next.step + "-title").textContent} – Authsignal demo`;
@@ -140,7 +141,7 @@ async function enroll() {
       authsignal.setToken(session.token);
       const result = await authsignal.totp.enroll();
       if (!result.data) throw explain(result);
-      const { uri, secret, qrCode } = result.data;
+      const { uri, secret, qrCode, replaced } = result.data;
       // A URI can be too long for a QR code: then there is only the secret.
       $("scan").hidden = !qrCode;
       $("secret-title").textContent = qrCode ? "Or type this secret" : "Type this secret";
@@ -153,6 +154,11 @@ async function enroll() {
       $("secret").replaceChildren(
         ...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]),
       );
+      if (replaced) {
+        // A page that was loaded again, or one beside this.
+        $("replaced").textContent =
+          "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
+      }
       $("enroll-ready").hidden = false;
       if (qrCode) await $("qr").decode();
     },
@@ -240,6 +246,12 @@ async function refused(reason) {
   if (last.justAccepted) {
     return new Trouble(
       "That code was not accepted. Already used? Each code works once: wait for the next one, at most 30 seconds. Mistyped? Enter it again.",
+    );
+  }
+  if (session.step === "enroll") {
+    return new Trouble(
+      "That code was not accepted. Enter the code that your app shows now. " +
+        "If it fails again, check your phone’s clock, and whether this page is open twice: only the newest QR code works.",
     );
   }
   return new Trouble("That code was not accepted. Enter the code that your app shows now; if it fails again, check your phone’s clock.");

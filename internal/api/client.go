@@ -18,6 +18,9 @@ type EnrollTOTPResponse struct {
 	URI string `json:"uri"`
 	// Secret is the same secret in unpadded base32, to type by hand.
 	Secret string `json:"secret"`
+	// Replaced reports whether the same action began an enrollment before,
+	// whose secret no longer works. It is our own addition.
+	Replaced bool `json:"replaced,omitempty"`
 }
 
 // VerifyTOTPResponse answers POST /client/verify/totp. A refused code is an

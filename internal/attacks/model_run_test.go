@@ -107,7 +107,7 @@ func TestTheServerAgreesWithTheModel(t *testing.T) {
 	// A model that agrees because nothing happens would show nothing.
 	if steps >= 20_000 && !t.Failed() {
 		for _, what := range []string{
-			"enroll: 200", "enroll: " + invalidRequest, "enroll: " + invalidConfiguration, "enroll: " + forbidden,
+			"enroll: 200", "enroll: 200, replaced", "enroll: " + invalidRequest, "enroll: " + invalidConfiguration, "enroll: " + forbidden,
 			"enroll: " + unauthorized, "enroll: " + expiredToken,
 			"verify: accepted, a factor", "verify: accepted, an enrollment", "verify: accepted, another authenticator",
 			"verify: CODE_INVALID_OR_EXPIRED", "verify: MAX_ATTEMPTS_EXCEEDED", "verify: " + invalidRequest, "verify: " + unauthorized,
@@ -542,8 +542,13 @@ func (w *world) enroll() (string, error) {
 	}
 	what, err := outcome("enroll", r, k.mayNotAdd())
 	if err == nil && r.status == 200 {
-		if a := k.user.pending(k.action); a != nil {
-			w.secrets = append(w.secrets, a.secret)
+		before := k.user.pending(k.action)
+		if _, has := r.object["replaced"]; has != (before != nil) || has && r.object["replaced"] != true {
+			return "", disagree(r, fmt.Sprint("replaced: ", before != nil))
+		}
+		if before != nil {
+			w.secrets = append(w.secrets, before.secret)
+			what += ", replaced"
 		}
 		k.begin(r.object["userAuthenticatorId"].(string), r.object["secret"].(string), w.clock())
 	}

@@ -19,7 +19,8 @@ import (
 const PendingLife = 24 * time.Hour
 
 // Enroll begins an enrollment with a secret, in place of one that the same
-// action began before (wire contract, section 11, row 12).
+// action began before (wire contract, section 11, row 12); the answer tells
+// whether there was one.
 func Enroll(tx *store.Tx, s Subject, secret string, now time.Time) (api.EnrollTOTPResponse, error) {
 	if err := s.MayAdd(); err != nil {
 		return api.EnrollTOTPResponse{}, err
@@ -33,12 +34,13 @@ func Enroll(tx *store.Tx, s Subject, secret string, now time.Time) (api.EnrollTO
 	err := tx.Audit(store.AuditEvent{
 		At: now, Kind: store.AuditEnrollmentBegun, ActionID: s.Action.ActionID, Detail: map[string]any{"userAuthenticatorId": a.ID},
 	})
+	var replaced bool
 	if err == nil {
-		err = tx.InsertPending(a, secret, now.Add(-PendingLife))
+		replaced, err = tx.InsertPending(a, secret, now.Add(-PendingLife))
 	}
 	return api.EnrollTOTPResponse{
 		UserAuthenticatorID: a.ID, UserID: a.UserID, Secret: secret,
-		URI: totp.URI(settings.Issuer, account(s.User), secret, a.Parameters),
+		URI: totp.URI(settings.Issuer, account(s.User), secret, a.Parameters), Replaced: replaced,
 	}, err
 }
 

@@ -257,9 +257,14 @@ func TestTheLimitHoldsDuringEnrollment(t *testing.T) {
 func TestEnrollAgainReplacesThePendingOne(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
-	tok := p.token("u1", "enroll", "")
-	first := p.ok(p.enroll(tok)).object
-	second := p.ok(p.enroll(tok)).object
+	const attributes = `{"idempotencyKey":"k"}`
+	tok := p.token("u1", "enroll", attributes)
+	first := p.ok(p.enroll(tok)).object // without "replaced": see TestEnrollAnswersUserURIAndSecret
+	// With another token of the action, as after a reload.
+	second := p.ok(p.enroll(p.token("u1", "enroll", attributes))).object
+	if second["replaced"] != true {
+		t.Errorf("the second enrollment: got replaced %v, want true", second["replaced"])
+	}
 	if first["secret"] == second["secret"] || first["userAuthenticatorId"] == second["userAuthenticatorId"] {
 		t.Fatal("the second enrollment repeats the first")
 	}
@@ -272,11 +277,21 @@ func TestTwoEnrollsAtOnceLeaveOnePending(t *testing.T) {
 	p := newPeer(t)
 	tok := p.token("u1", "enroll", "")
 	secrets := make([]string, 8)
+	var replaced atomic.Int64
 	var wg sync.WaitGroup
 	for i := range secrets {
-		wg.Go(func() { secrets[i] = p.ok(p.enroll(tok)).object["secret"].(string) })
+		wg.Go(func() {
+			e := p.ok(p.enroll(tok)).object
+			secrets[i] = e["secret"].(string)
+			if e["replaced"] == true {
+				replaced.Add(1)
+			}
+		})
 	}
 	wg.Wait()
+	if replaced.Load() != int64(len(secrets)-1) {
+		t.Errorf("%d of %d enrollments replaced one, want all but one", replaced.Load(), len(secrets))
+	}
 	accepted := 0
 	for _, s := range secrets {
 		if p.ok(p.verify(tok, p.code(s, 0))).object["isVerified"] == true {

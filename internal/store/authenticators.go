@@ -93,17 +93,28 @@ func scanAuthenticators(r rows) (list []Authenticator, err error) {
 }
 
 // InsertPending stores a new, pending authenticator with its secret, sealed.
-// A pending one that the same action began is replaced: its id is void. So
-// are the user's pending ones that began before stale, which no token can
-// complete any more.
-func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) error {
-	_, err := t.exec(`
+// A pending one that the same action began is deleted, and replaced reports
+// whether there was one. The user's pending ones of other actions that began
+// before stale, which no token can complete any more, are deleted too.
+func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) (replaced bool, err error) {
+	err = t.readOne(read{`
 		DELETE FROM authenticators
 		WHERE tenant_id = ? AND user_id = ? AND verified_at IS NULL
-			AND (created_at < ? OR action = ? AND idempotency_key = ?)`,
-		t.tenant, a.UserID, millis(stale), a.Began.Action, a.Began.IdempotencyKey)
+			AND (created_at < ? OR action = ? AND idempotency_key = ?)
+		RETURNING action, idempotency_key`,
+		[]any{t.tenant, a.UserID, millis(stale), a.Began.Action, a.Began.IdempotencyKey},
+		func(r rows) error {
+			for r.Next() {
+				began := ActionID{UserID: a.Began.UserID}
+				if err := r.Scan(&began.Action, &began.IdempotencyKey); err != nil {
+					return err
+				}
+				replaced = replaced || began == a.Began
+			}
+			return nil
+		}})
 	if err != nil {
-		return fmt.Errorf("replace pending authenticator: %w", err)
+		return false, fmt.Errorf("replace pending authenticator: %w", err)
 	}
 	_, err = t.exec(`
 		INSERT INTO authenticators (tenant_id, user_authenticator_id, user_id, verification_method, secret, key_id,
@@ -112,9 +123,9 @@ func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) erro
 		t.tenant, a.ID, a.UserID, a.Method, t.sealer.seal(secret, bind(t.tenant, a.UserID, a.ID)), t.sealer.id,
 		a.Algorithm, a.Digits, a.Period, a.Began.Action, a.Began.IdempotencyKey, millis(a.CreatedAt))
 	if err != nil {
-		return fmt.Errorf("store authenticator: %w", err)
+		return false, fmt.Errorf("store authenticator: %w", err)
 	}
-	return nil
+	return replaced, nil
 }
 
 // InsertVerified stores a new authenticator that a backend has verified, with

@@ -44,7 +44,8 @@ func TestADeletedSecretIsInNoFile(t *testing.T) {
 		"a pending authenticator that is replaced": func(tx *Tx, a Authenticator) error {
 			stale := a.CreatedAt.Add(1)
 			a.ID = "another"
-			return tx.InsertPending(a, "ANOTHER", stale)
+			_, err := tx.InsertPending(a, "ANOTHER", stale)
+			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,7 @@ func pending(t *testing.T, s *Store, tenant, user, id, secret string) Authentica
 		if _, err := tx.EnsureUser(user, now); err != nil {
 			return err
 		}
-		err := tx.InsertPending(Authenticator{
+		_, err := tx.InsertPending(Authenticator{
 			ID: id, UserID: user, Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters,
 			Began: ActionID{user, "enroll", id}, CreatedAt: now,
 		}, secret, now.Add(-time.Hour))
@@ -360,10 +360,14 @@ func TestStalePendingEnrollmentsGo(t *testing.T) {
 	pending(t, s, "t", "u2", "theirs", "SECRET")
 	update(t, s, "t", func(tx *Tx) error {
 		later := now.Add(time.Hour)
-		return tx.InsertPending(Authenticator{
+		replaced, err := tx.InsertPending(Authenticator{
 			ID: "new", UserID: "u", Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters,
 			Began: ActionID{"u", "enroll", "new"}, CreatedAt: later,
 		}, "SECRET", later.Add(-time.Minute))
+		if replaced {
+			t.Error("a stale one of another action counts as replaced")
+		}
+		return err
 	})
 	update(t, s, "t", func(tx *Tx) error {
 		list, err := tx.Authenticators("u")
@@ -375,6 +379,56 @@ func TestStalePendingEnrollmentsGo(t *testing.T) {
 		}
 		return err
 	})
+}
+
+func TestAPendingEnrollmentOfTheSameActionIsReplaced(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	enroll := func(id string, began ActionID, at time.Time) (replaced bool) {
+		t.Helper()
+		update(t, s, "t", func(tx *Tx) (err error) {
+			replaced, err = tx.InsertPending(Authenticator{
+				ID: id, UserID: began.UserID, Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters,
+				Began: began, CreatedAt: at,
+			}, "SECRET", at.Add(-time.Hour))
+			return err
+		})
+		return replaced
+	}
+	for _, user := range []string{"u", "u2"} {
+		update(t, s, "t", func(tx *Tx) error { _, err := tx.EnsureUser(user, now); return err })
+	}
+	for _, tt := range []struct {
+		id    string
+		began ActionID
+		at    time.Time
+		want  bool
+	}{
+		{"first", ActionID{"u", "enroll", "k"}, now, false},
+		{"another key", ActionID{"u", "enroll", "k2"}, now, false},
+		{"another action", ActionID{"u", "signIn", "k"}, now, false},
+		{"another user", ActionID{"u2", "enroll", "k"}, now, false},
+		{"second", ActionID{"u", "enroll", "k"}, now, true},
+		{"third", ActionID{"u", "enroll", "k"}, now, true},
+		// A newer token of the action could have completed it until now.
+		{"after a day, with stale ones", ActionID{"u", "enroll", "k"}, now.Add(24 * time.Hour), true},
+	} {
+		if got := enroll(tt.id, tt.began, tt.at); got != tt.want {
+			t.Errorf("%s: got replaced %v, want %v", tt.id, got, tt.want)
+		}
+	}
+	// One that is verified is not replaced.
+	update(t, s, "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u")
+		if err != nil || len(list) != 1 {
+			t.Fatalf("got %+v, %v, want one that is pending", list, err)
+		}
+		_, err = tx.AcceptStep(list[0], 1, now)
+		return err
+	})
+	if enroll("beside one that is verified", ActionID{"u", "enroll", "k"}, now) {
+		t.Error("a verified one counts as replaced")
+	}
 }
 
 func TestAnErrorUndoesAll(t *testing.T) {

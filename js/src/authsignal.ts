@@ -17,6 +17,13 @@ import type {
   WindowLaunchOptions,
 } from "./types.js";
 
+/**
+ * The enrollments under way, by tenant, API and token. All who ask meanwhile
+ * share one, for the API gives each enrollment a new secret, and voids the one
+ * before it. It ends early when nobody waits for it any more.
+ */
+const enrolling = new Map<string, { response: ReturnType<Totp["enroll"]>; stop: AbortController; ended: AbortSignal; callers: number }>();
+
 /** As the module says it. */
 const abortedText = "The call was aborted by its signal.";
 
@@ -99,9 +106,7 @@ export class Authsignal {
           return f(inner.totp, { signal, timeout }, token);
         });
       } catch (error) {
-        if (!(error instanceof ModuleError)) throw error;
-        const { errorCode, message } = error;
-        return { error: message, errorCode, errorDescription: message } as R;
+        return asResult<R>(error);
       }
     };
     // What the caller gives is read here, before the module is waited for.
@@ -110,7 +115,29 @@ export class Authsignal {
         checkArgument(options ?? {}, "enroll takes an object: enroll({ signal, timeout })");
         this.check();
         const { signal, timeout } = options ?? {};
-        return call({ signal, timeout }, (totp, limits, token) => totp.enroll(limits, token));
+        const enroll = (signal: AbortSignal | undefined) => call({ signal, timeout }, (totp, limits, token) => totp.enroll(limits, token));
+        // What is wrong with a signal or a timeout, the module says.
+        if ((signal && (!isSignal(signal) || signal.aborted)) || !isTimeout(timeout ?? 1)) return enroll(signal);
+        const key = [...of, tokens.get(...of)].join("\n");
+        const other = enrolling.get(key);
+        let shared = other;
+        if (!shared || shared.ended.aborted) {
+          const stop = new AbortController();
+          const response = enroll(stop.signal);
+          enrolling.set(key, (shared = { response, stop, ended, callers: 0 }));
+        }
+        shared.callers++;
+        try {
+          return { ...(await within(shared.response, [signal, ended], shared === other ? timeout : undefined)) };
+        } catch (error) {
+          return asResult(error);
+        } finally {
+          // The last one, too, when the answer is there: what comes later is new.
+          if (--shared.callers === 0) {
+            if (enrolling.get(key) === shared) enrolling.delete(key);
+            shared.stop.abort();
+          }
+        }
       },
       verify: async (options) => {
         checkArgument(options, "verify takes an object: verify({ code })");
@@ -186,20 +213,30 @@ export class Authsignal {
 
 refuseAbsent(Authsignal.prototype);
 
+/** What a call resolves to where the module itself failed. */
+function asResult<R>(error: unknown): R {
+  if (!(error instanceof ModuleError)) throw error;
+  const { errorCode, message } = error;
+  return { error: message, errorCode, errorDescription: message } as R;
+}
+
+/** Known by what it can do: a signal of another frame is no instance of this one's AbortSignal. */
+const isSignal = (signal: AbortSignal | undefined): signal is AbortSignal => typeof signal?.addEventListener === "function";
+
 /** Says whether the module takes it; what it does not, it refuses. The upper limit is setTimeout's. */
 function isTimeout(timeout: unknown): timeout is number {
   return typeof timeout === "number" && timeout > 0 && timeout < 2 ** 31;
 }
 
 /**
- * Waits for the module, but not longer than the caller does. What is no signal,
- * and a wrong timeout, are the module's to judge.
+ * Waits for the module or what it is doing, but not longer than the caller does.
+ * What is no signal, and a wrong timeout, are the module's to judge.
  */
-function within(module: Promise<Module>, given: (AbortSignal | undefined)[], timeout: number | undefined): Promise<Module> {
-  const signals = given.filter((signal) => typeof signal?.addEventListener === "function") as AbortSignal[];
+function within<T>(module: Promise<T>, given: (AbortSignal | undefined)[], timeout: number | undefined): Promise<T> {
+  const signals = given.filter(isSignal);
   return new Promise((resolve, reject) => {
     const abort = () => end(ErrorCode.aborted, abortedText);
-    const late = () => end(ErrorCode.timeout, "The module did not load in time. Try again, or give the call a longer timeout.");
+    const late = () => end(ErrorCode.timeout, "The call took too long. Try again, or give it a longer timeout.");
     let timer: ReturnType<typeof setTimeout> | undefined;
     const settled = () => {
       clearTimeout(timer);

@@ -55,8 +55,8 @@ function checkEnvironment(): void {
   if (missing.length === 0) return;
   const remedy =
     missing[0] === "WebAssembly"
-      ? "Lockdown Mode switches it off, and so can an administrator: use authsignal.launch, or another browser"
-      : "set it as a global before the first call (for jsdom, see docs/testing.md of the package's repository)";
+      ? "Lockdown Mode switches it off: use launch, or another browser"
+      : "set it as a global before the first call (jsdom: see docs/testing.md)";
   throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded: this environment has no ${missing.join(", ")}; ${remedy}`);
 }
 
@@ -83,7 +83,7 @@ export async function loadModule(options: LoadOptions): Promise<Module> {
  */
 export async function loadEarly(options: LoadOptions): Promise<void> {
   try {
-    await compile(sourceOf(options) ?? (await unlessNone()), undefined, "low");
+    await compile(sourceOf(options) ?? (await unlessNone()));
   } catch {
     // The first call tries again.
   }
@@ -92,12 +92,12 @@ export async function loadEarly(options: LoadOptions): Promise<void> {
 const keyOf = (source: Source) => (source instanceof URL ? source.href : source);
 
 /** Gives the compiled module of a source, once for all who ask; what failed is tried again. */
-function compile(source: Source, onProgress: LoadOptions["onProgress"], priority?: RequestPriority): Promise<WebAssembly.Module> {
+function compile(source: Source, onProgress?: LoadOptions["onProgress"]): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return Promise.resolve(source);
   const key = keyOf(source);
   let module = compiled.get(key);
   if (!module) {
-    module = compileOnce(source, onProgress, priority);
+    module = compileOnce(source, onProgress);
     compiled.set(key, module);
     module.catch(() => compiled.delete(key));
   }
@@ -198,7 +198,7 @@ const messageOf = (cause: unknown) => (cause instanceof Error ? cause.message : 
 const nameOf = (source: Source) => (source instanceof URL ? source : source instanceof WebAssembly.Module ? "wasmModule" : "bytes in memory");
 
 /** Fetches, if need be, and compiles, within loadTimeout. */
-async function compileOnce(source: URL | Bytes, onProgress: LoadOptions["onProgress"], priority?: RequestPriority): Promise<WebAssembly.Module> {
+async function compileOnce(source: URL | Bytes, onProgress: LoadOptions["onProgress"]): Promise<WebAssembly.Module> {
   if (!(source instanceof URL)) return explained(WebAssembly.compile(source as BufferSource)); // a shared one it refuses itself
   // AbortSignal.timeout is too young, and so is the reason of abort.
   const controller = new AbortController();
@@ -208,7 +208,7 @@ async function compileOnce(source: URL | Bytes, onProgress: LoadOptions["onProgr
     controller.abort();
   }, loadTimeout);
   try {
-    return await fetchAndCompile(source, { signal: controller.signal, priority }, onProgress);
+    return await fetchAndCompile(source, { signal: controller.signal }, onProgress);
   } catch (cause) {
     throw late ? new Error(`it has not arrived within ${loadTimeout / 1000} s`) : cause;
   } finally {
@@ -255,10 +255,10 @@ function whatCame(bytes: Uint8Array): string | undefined {
   if (String(bytes.subarray(0, 4)) === "0,97,115,109") return undefined;
   const text = new TextDecoder().decode(bytes.subarray(0, 64));
   if (/^\s*</.test(text)) return "an HTML page came instead of the module"; // <!doctype html>, <html>
-  if (text.startsWith("version https://git-lfs")) return "a Git LFS pointer came instead of the module: fetch the file itself (git lfs pull) before it is deployed";
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "gzip came without the header Content-Encoding: gzip, which has the browser unpack it";
+  if (text.startsWith("version https://git-lfs")) return "a Git LFS pointer came instead of the module: run git lfs pull before it is deployed";
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "it is compressed, and lacks the header Content-Encoding: gzip";
   // Brotli has no mark of its own. As far as the bytes tell, it may be.
-  return "what came is not a WebAssembly module; if it is compressed (.br), it lacks the header Content-Encoding: br";
+  return "what came is not a WebAssembly module; if it is compressed, it lacks the header Content-Encoding: br";
 }
 
 /** Gives an equal response that tells how much of it has arrived. */

@@ -4,7 +4,7 @@
 import { Program } from "./loader.js";
 
 /** The life of one Go program; its only global is `authsignal`. */
-class Go {
+class GoProgram {
   private readonly program = new Program(() => {});
 
   get importObject(): WebAssembly.Imports {
@@ -20,8 +20,16 @@ class Go {
   }
 }
 
+declare global {
+  /** Set by `wasm_exec.js`. */
+  var Go: new () => {
+    readonly importObject: WebAssembly.Imports;
+    run(instance: WebAssembly.Instance): Promise<void>;
+  };
+}
+
 function publish(exports: unknown): void {
   (globalThis as { authsignal?: unknown }).authsignal = exports;
 }
 
-(globalThis as { Go?: unknown }).Go = Go;
+globalThis.Go = GoProgram;

@@ -32,6 +32,8 @@ export type Texts = {
   open: string;
   /** Before the secret. */
   secret: string;
+  /** The same action began an enrollment before, such as in another tab. */
+  replaced: string;
   /** The label of the code's field. */
   code: string;
   /** The button. */
@@ -44,6 +46,8 @@ export type Texts = {
   verifying: string;
   /** The code is wrong, late or used. */
   wrong: string;
+  /** The same in an enrollment: or it is of one that was replaced. */
+  wrongEnrollment: string;
   /** Too many wrong codes. */
   tooMany: string;
   /** Too many requests. */
@@ -71,12 +75,14 @@ export const defaultTexts: Texts = {
   qrCode: "QR code for your authenticator app",
   open: "Open in an authenticator app",
   secret: "Or enter this key in the app:",
+  replaced: "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.",
   code: "Code from your authenticator app",
   verify: "Verify",
   retry: "Try again",
   loading: "Loading",
   verifying: "Verifying",
   wrong: "That code is wrong or no longer valid. Enter the one that the app shows now.",
+  wrongEnrollment: "That code is wrong or no longer valid. Enter the one that the app shows now. If this page is open twice, only the newest QR code works.",
   tooMany: "Too many wrong codes. Wait a few minutes before you try again.",
   limited: "Too many requests. Wait a minute, then try again.",
   expired: "This took too long. Start again.",
@@ -135,7 +141,7 @@ function textOf({ errorCode }: AuthsignalError, texts: Texts): string {
 /** The form for a code, under what an enrollment shows. */
 function CodeForm({ authsignal, token, attempt, onVerified, onError, texts, className, children, busy: waiting, problem, retry }: Omit<TotpProps, "texts"> & {
   texts: Texts;
-  /** Which enrollment it is. */
+  /** Which enrollment it is; undefined in a challenge. */
   attempt?: number;
   children?: ReactNode;
   /** There is nothing to verify yet. */
@@ -196,7 +202,7 @@ function CodeForm({ authsignal, token, attempt, onVerified, onError, texts, clas
     if (!data) onError?.(response);
     if (!current) return;
     if (!data) setRefusal(textOf(response, texts));
-    else setRefusal(data.failureReason === "MAX_ATTEMPTS_EXCEEDED" ? texts.tooMany : texts.wrong);
+    else setRefusal(data.failureReason === "MAX_ATTEMPTS_EXCEEDED" ? texts.tooMany : attempt === undefined ? texts.wrong : texts.wrongEnrollment);
     field.current!.focus();
     field.current!.select();
   }
@@ -332,9 +338,13 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
       problem={problem}
       retry={problem ? again : undefined}
     >
+      {data?.qrCode && <img src={data.qrCode} alt={texts.qrCode} data-authsignal="qr-code" />}
+      {/* Always there, like the message. */}
+      <p role="status" data-authsignal="replaced">
+        {data?.replaced && texts.replaced}
+      </p>
       {data ? (
         <>
-          {data.qrCode && <img src={data.qrCode} alt={texts.qrCode} data-authsignal="qr-code" />}
           {isPhone() && /^otpauth:/i.test(data.uri) && (
             <a href={data.uri} data-authsignal="open">
               {texts.open}

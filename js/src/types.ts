@@ -94,6 +94,11 @@ export type EnrollTotpResponse = EnrollResponse & {
   /** The same secret in base32, to be typed by hand. */
   secret: string;
   /**
+   * Present if the same action began an enrollment before, such as in another
+   * tab: the secret of that one no longer works. Not of the hosted service.
+   */
+  replaced?: true;
+  /**
    * The URI as a QR code: a `data:` URL of an SVG image, for the `src` of an
    * `<img>`. Missing if the URI is too long for one.
    */
@@ -177,7 +182,8 @@ export interface Totp {
   /**
    * Starts the enrollment of an authenticator app: show `data.qrCode` to be
    * scanned or `data.secret` to be typed, then {@link Totp.verify} the code
-   * that the app shows. Enrolling again before that replaces the secret.
+   * that the app shows. Enrolling again before that, with this or another
+   * token of the action, replaces the secret; `data.replaced` then says so.
    *
    * Expected failures resolve to an error.
    */

@@ -281,6 +281,28 @@ for (const engine of engines) {
       });
     });
 
+    test("loaded again, the page says that its QR code replaces the earlier one, whose codes are then wrong", async () => {
+      await visit(browser, async (page) => {
+        const replaced = () => page.$eval("#replaced", (e) => [e.innerText, e.getAttribute("role")]);
+        const authenticator = async () => authenticatorApp(await page.$eval("#open-app", (link) => link.href));
+        await enter(page, "loads-again");
+        await enrollment(page);
+        assert.deepEqual(await replaced(), ["", "status"]);
+        const earlier = await authenticator();
+        await page.reload();
+        await enrollment(page);
+        const said = "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
+        assert.deepEqual(await replaced(), [said, "status"]);
+
+        await page.focus("#enroll-code");
+        await enter(page, earlier.code());
+        assert.match(await refusal(page, "enroll"), /not accepted.*open twice: only the newest QR code works/);
+        await enter(page, (await authenticator()).code());
+        await arrive(page, "account");
+        assert.deepEqual(await replaced(), ["", "status"], "it leaves the page with its step");
+      });
+    });
+
     test("on a phone, in the dark, with the API server's own binary", async () => {
       const touch = engine === "Chromium"; // no other engine plays a phone, but all are as narrow
       const server = await startServer();

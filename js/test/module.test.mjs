@@ -4,6 +4,8 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { dist, root, serve } from "./harness.mjs";
@@ -218,6 +220,89 @@ describe("in Node", () => {
     const late = await authsignal.totp.enroll({ signal: AbortSignal.timeout(50) });
     assert.deepEqual(late, early);
     assert.equal((await authsignal.totp.enroll({ timeout: 50 })).errorCode, "timeout");
+    await hung.close();
+  });
+
+  test("enrollments at once with one token are one, and all get its secret", async () => {
+    asked = [];
+    const make = (tenantId) => new Authsignal({ tenantId, baseUrl: site.url + "/v1" });
+    const [a, b, other] = ["once", "once", "other"].map(make);
+    a.setToken("token");
+    other.setToken("token");
+    const [first, second, third, fourth] = await Promise.all([a.totp.enroll(), b.totp.enroll({ timeout: 5000 }), a.totp.enroll(), other.totp.enroll()]);
+    assert.equal(asked.length, 2);
+    assert.match(first.data.qrCode, /^data:/);
+    for (const result of [second, third, fourth]) assert.deepEqual(result, first);
+    assert.notEqual(second, first);
+    // Later ones and those of another token are new.
+    await a.totp.enroll();
+    assert.equal(asked.length, 3);
+    const before = a.totp.enroll();
+    a.setToken("next");
+    await Promise.all([before, a.totp.enroll()]);
+    assert.equal(asked.length, 5);
+    // What is wrong with an argument is said, whoever else enrolls.
+    const [good, ...bad] = await Promise.allSettled([a.totp.enroll(), a.totp.enroll({ signal: "stop" }), a.totp.enroll({ timeout: -1 })]);
+    assert.ok(good.value.data);
+    for (const { reason } of bad) assert.ok(reason instanceof TypeError);
+  });
+
+  // The vectors that the server's own parser is held to.
+  test("issuer and account are read from a URI as the server reads them", async (t) => {
+    const vectors = JSON.parse(await readFile(path.join(root, "internal/totp/testdata/uri.json"), "utf8"));
+    let uri;
+    t.mock.method(globalThis, "fetch", async () => new Response(JSON.stringify({ uri, secret: "s" })));
+    const authsignal = new Authsignal({ tenantId: "uris", baseUrl: site.url + "/v1" });
+    authsignal.setToken("token");
+    for (const vector of vectors) {
+      uri = vector.uri;
+      const { data } = await authsignal.totp.enroll();
+      assert.deepEqual([data.issuer, data.account], [vector.issuer, vector.account], vector.name);
+    }
+  });
+
+  test("an enrollment that others wait for outlives the first who asked, and nobody's ends", async () => {
+    let closed = 0;
+    let finish;
+    const hung = await serve({
+      "/v1/client/user-authenticators/totp": (_, response) => {
+        response.on("close", () => (closed += !response.writableEnded));
+        finish = () => response.writeHead(200, { "Content-Type": "application/json" }).end("{}");
+      },
+    });
+    const arrived = async (count) => {
+      while (hung.requests.length < count) await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    const make = () => new Authsignal({ tenantId: "many", baseUrl: hung.url + "/v1" });
+    const authsignal = make();
+    authsignal.setToken("token");
+    const [first, second] = [new AbortController(), new AbortController()];
+    const calls = [first, second].map(({ signal }) => authsignal.totp.enroll({ signal }));
+    await arrived(1);
+    first.abort();
+    assert.equal((await calls[0]).errorCode, "aborted");
+    finish();
+    assert.deepEqual(await calls[1], { data: {} });
+
+    const controller = new AbortController();
+    const alone = authsignal.totp.enroll({ signal: controller.signal });
+    await arrived(2);
+    controller.abort();
+    assert.equal((await alone).errorCode, "aborted");
+    while (closed < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+
+    // As a component does that mounts twice: its second instance is not the first's.
+    const old = make();
+    old.setToken("token");
+    const dropped = old.totp.enroll();
+    old.dispose();
+    const fresh = make();
+    fresh.setToken("token");
+    const living = fresh.totp.enroll();
+    assert.equal((await dropped).errorCode, "aborted");
+    await arrived(3);
+    finish();
+    assert.deepEqual(await living, { data: {} });
     await hung.close();
   });
 

@@ -54,6 +54,7 @@ test("the package holds what is built, its declarations and the licences", async
     "dist/load.d.ts",
     "dist/misuse.d.ts",
     "dist/qr.d.ts",
+    "dist/raw.d.ts",
     "dist/react-inline.js",
     "dist/react-inline.js.map",
     "dist/react.d.ts",

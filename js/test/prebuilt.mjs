@@ -89,6 +89,18 @@ export function prebuiltPages(at) {
 
   const pages = {
     enroll: { title: "Set up your authenticator app", run: async (page) => (await page.goto((await track(newUser())).url), scan(page)) },
+    "enroll again": {
+      title: "Set up your authenticator app",
+      async run(page) {
+        const { url } = await track(newUser());
+        for (let i = 0; i < 2; i++) {
+          await page.goto(url);
+          await scan(page);
+        }
+        await enter(page, "enroll", "000000");
+        await page.waitForFunction(() => document.querySelector("#enroll-error").textContent !== "");
+      },
+    },
     challenge: {
       title: "Enter your code",
       async run(page) {

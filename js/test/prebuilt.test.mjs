@@ -386,6 +386,53 @@ test("a link to an app that is none is not made", async () => {
   });
 });
 
+test("a link that is opened twice: the second page says that its QR code replaces that of the first", async () => {
+  await visit(async (first, context) => {
+    const { url } = await track(newUser());
+    await first.goto(url);
+    const old = await scan(first);
+    const replaced = (page) => page.$eval("#replaced", (e) => [e.textContent, e.role ?? e.getAttribute("role")]);
+    assert.deepEqual(await replaced(first), ["", "status"]);
+
+    const second = await context.newPage();
+    const problems = watch(second, app, api.baseUrl);
+    await second.goto(url);
+    const phone = await scan(second);
+    const said = "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
+    assert.deepEqual(await replaced(second), [said, "status"]);
+
+    await first.bringToFront();
+    await enter(first, "enroll", old.code());
+    await first.waitForFunction(() => /not accepted.*open twice: only the newest QR code works/.test(document.querySelector("#enroll-error").textContent));
+    await second.bringToFront();
+    await enter(second, "enroll", phone.code());
+    await second.waitForFunction((app) => location.origin === app, {}, app);
+    assert.deepEqual(problems, []);
+  });
+});
+
+test("settings: an enrollment that was given up is replaced by the next, which says so until it is over", async () => {
+  await visit(async (page) => {
+    await page.goto((await track(newUser(), { redirectToSettings: true })).url);
+    const said = () => page.$eval("#replaced", (e) => e.textContent);
+    await page.waitForSelector("#add", { visible: true });
+    await page.click("#add");
+    await scan(page);
+    assert.equal(await said(), "");
+    await page.click("#enroll .quit");
+    await arrive(page, "settings");
+    await page.waitForSelector("#add", { visible: true });
+    await page.click("#add");
+    const phone = await scan(page);
+    assert.match(await said(), /^An earlier QR code/);
+    await enter(page, "enroll", phone.code());
+    await page.waitForFunction(() => document.querySelectorAll("#list li").length === 1);
+    await page.click("#add");
+    await scan(page);
+    assert.equal(await said(), "", "of one that was completed it is not said");
+  });
+});
+
 test("after too many wrong codes an enrollment goes on with the same secret", async () => {
   await visit(async (page) => {
     const { url, token } = await track(newUser());

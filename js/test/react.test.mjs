@@ -169,6 +169,7 @@ inEngines((at) => {
         assert.equal(await page.$eval("code", (e) => e.textContent.replaceAll(" ", "")), secret);
         assert.equal(await page.$eval("img", (e) => e.alt), "QR code for your authenticator app");
         assert.equal(await page.evaluate(() => document.documentElement.outerHTML.includes("otpauth")), false);
+        assert.equal(await page.$eval("[data-authsignal=replaced]", (e) => e.textContent), "", "two mounts replace nothing");
         const authenticator = URI.parse(uri);
 
         await enter(page, "12345x");
@@ -231,6 +232,33 @@ inEngines((at) => {
         assert.deepEqual(await page.evaluate("asked"), ["/v1/client/verify/totp"]);
         assert.deepEqual(await page.problems(site.url, api.baseUrl), []);
         await page.close();
+      });
+
+      test("a second page says that its QR code replaces that of the first, whose codes are then wrong", async () => {
+        const userId = `opens-two-in-${at.engine}-${react}`;
+        const ofOneAction = async () => {
+          const { token } = await backend.track({ userId, action: "signIn", attributes: { idempotencyKey: "k" } });
+          const page = await open(at, react, "enroll", userId, { token });
+          await page.waitForVisible("img");
+          return page;
+        };
+        const replaced = (page) => page.$eval("[role=status][data-authsignal=replaced]", (e) => e.textContent);
+        const first = await ofOneAction();
+        assert.equal(await replaced(first), "");
+        const second = await ofOneAction();
+        assert.match(await replaced(second), /^An earlier QR code for this account no longer works/);
+        await second.evaluate(() => show({ texts: { replaced: "Ein früherer gilt nicht mehr." } }));
+        await second.waitFor(() => document.querySelector("[data-authsignal=replaced]").textContent === "Ein früherer gilt nicht mehr.");
+
+        await enter(first, URI.parse((await first.evaluate("enrolled")).uri).generate());
+        await first.waitFor(() => document.querySelector("[role=alert]").textContent);
+        assert.match(await message(first), /^That code is wrong.*open twice, only the newest QR code works/);
+        await enter(second, URI.parse((await second.evaluate("enrolled")).uri).generate());
+        assert.equal(await validate(second), "CHALLENGE_SUCCEEDED");
+        for (const page of [first, second]) {
+          assert.deepEqual(await page.problems(site.url, api.baseUrl), []);
+          await page.close();
+        }
       });
 
       test("an attempt that is begun twice in one tick enrolls once", async () => {

@@ -289,7 +289,7 @@ everywhere(() => site, tolerated, (run, { visit }) => {
       authsignal.setToken("token");
       return Promise.all([authsignal.totp.enroll({ timeout: 20 }), authsignal.totp.verify({ code: "1", timeout: 20 })]);
     });
-    const text = "The module did not load in time. Try again, or give the call a longer timeout.";
+    const text = "The call took too long. Try again, or give it a longer timeout.";
     for (const result of got) assert.deepEqual(result, { error: text, errorCode: "timeout", errorDescription: text });
   });
 

@@ -200,7 +200,7 @@ for (const step of ["enroll", "challenge"]) {
     if (result.data?.failureReason === "MAX_ATTEMPTS_EXCEEDED") {
       return fail("attempts", () => show(step));
     }
-    if (result.data) return complain(text("error.wrong"));
+    if (result.data) return complain(text(step === "enroll" ? "error.wrongEnrollment" : "error.wrong"));
     if (ended(result)) return;
     switch (result.errorCode) {
       case "wasm_load_failed":
@@ -239,7 +239,7 @@ async function enroll() {
   $("qr").removeAttribute("src");
   $("open-app").removeAttribute("href");
   $("secret").replaceChildren();
-  $("copied").textContent = "";
+  $("copied").textContent = $("replaced").textContent = "";
   $("by-hand").open = false;
   const figure = document.querySelector("figure");
   figure.hidden = false;
@@ -251,12 +251,13 @@ async function enroll() {
     if (!ended(result)) fail(pauses[result.errorCode] ?? (result.errorCode === "invalid_request" ? tooMany : "internal"), enroll);
     return;
   }
-  const { uri, secret, qrCode } = result.data;
+  const { uri, secret, qrCode, replaced } = result.data;
   // A URI can be too long for a QR code: then there is only the secret.
   figure.hidden = !qrCode;
   $("by-hand").open = !qrCode;
   if (qrCode) $("qr").src = qrCode;
   $("qr").hidden = !qrCode;
+  if (replaced) $("replaced").textContent = text("page.replaced");
   if (/^otpauth:/i.test(uri)) $("open-app").href = uri;
   $("open-app").hidden = !$("open-app").href;
   $("secret").replaceChildren(

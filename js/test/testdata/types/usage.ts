@@ -34,7 +34,7 @@ export async function byData(): Promise<string> {
   const response = await authsignal.totp.enroll({ signal: new AbortController().signal, timeout: 5_000 });
   if (response.data) {
     const data: EnrollTotpResponse = response.data;
-    return data.userAuthenticatorId;
+    return data.replaced === true ? "replaced" : data.userAuthenticatorId;
   }
   const code: ErrorCode = response.errorCode;
   return code === ErrorCode.expired_token ? response.error : (response.errorDescription ?? "");
