@@ -119,11 +119,11 @@ native: wasm js
 # The package by itself and with the server, and a page that has the samples of
 # the product's documentation; then the pages that are made with them.
 suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs hostile.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
-	package.test.mjs parity.test.mjs qr.test.mjs react.test.mjs seed.test.mjs webhook.test.mjs wrapper.test.mjs)
+	package.test.mjs parity.test.mjs qr.test.mjs react.test.mjs seed.test.mjs traps.test.mjs webhook.test.mjs wrapper.test.mjs)
 page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 # What runs in every engine, and in none but engines.
 engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs cookie.test.mjs demo.test.mjs hostile.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
-	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
+	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs traps.test.mjs wrapper.test.mjs)
 
 run_tests = node --test --test-reporter=spec --test-concurrency=2
 # For the programs that the tests start: programBuild in js/test/harness.mjs,

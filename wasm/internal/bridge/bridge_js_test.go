@@ -88,16 +88,18 @@ func TestEndRejectsWhatIsPending(t *testing.T) {
 	hangs := Promising(0, func(Promise, []js.Value) {})
 	three := eval(`return [a(), a(), a()]`, hangs)
 	Guard("end").Invoke("the cause")
+	const want = "Error: the module has crashed: start it anew the cause"
+	text := func(v js.Value) string { return eval(`return a + " " + a.cause`, v).String() }
 	for i := range 3 {
-		if how, v := settled(t, three.Index(i)); how != "rejected" || v.String() != "the cause" {
+		if how, v := settled(t, three.Index(i)); how != "rejected" || text(v) != want {
 			t.Errorf("call %d: %s with %v", i, how, v)
 		}
 	}
-	if how, v := settled(t, hangs.Invoke()); how != "rejected" || v.String() != "the cause" {
+	if how, v := settled(t, hangs.Invoke()); how != "rejected" || text(v) != want {
 		t.Errorf("a later call: %s with %v", how, v)
 	}
 	throws := Throwing(0, func([]js.Value) (js.Value, *Exception) { return js.Undefined(), nil })
-	if got := eval(`try { a() } catch (e) { return e }`, throws); got.String() != "the cause" {
+	if got := eval(`try { a() } catch (e) { return e }`, throws); text(got) != want {
 		t.Errorf("a later call that throws: threw %v", got)
 	}
 }

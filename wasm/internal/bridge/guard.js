@@ -58,7 +58,7 @@ export function makeGuard(tokens) {
   /** The rejections of the promises that are not settled, by number. */
   const pending = { __proto__: null };
   let promises = 0;
-  /** What the program has ended with. */
+  /** The error of all calls, once the program has ended. */
   let ended;
 
   return {
@@ -123,7 +123,8 @@ export function makeGuard(tokens) {
     },
     /** Rejects the promises of a program that has ended, and refuses all later calls. */
     end(cause) {
-      ended = cause || new Error("the module has ended"); // a page can throw 0
+      ended = new Error("the module has crashed: start it anew");
+      define(ended, "cause", cause, false);
       for (const id in pending) {
         pending[id](ended);
         delete pending[id];
