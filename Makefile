@@ -58,6 +58,8 @@ test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.j
 	@npm --prefix js run test:long
 	$(say) "reading 2,000 QR codes with three decoders"
 	@ENGINES=Chromium QR_TEXTS=2000 node --test --test-reporter=spec js/test/qr.test.mjs
+	$(say) "30,000 random calls of the module, many at once"
+	@RANDOM_CALLS=30000 node --test --test-reporter=spec js/test/random.test.mjs
 	@$(MAKE) --no-print-directory soak
 	$(say) "the longer tests passed"
 	@.ci/say -table "running the tests of pages in Chromium"
@@ -120,12 +122,12 @@ native: wasm js
 
 # The package by itself and with the server, and a page that has the samples of
 # the product's documentation; then the pages that are made with them.
-suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
-	package.test.mjs parity.test.mjs qr.test.mjs react.test.mjs seed.test.mjs webhook.test.mjs wrapper.test.mjs)
+suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs hostile.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
+	package.test.mjs parity.test.mjs qr.test.mjs random.test.mjs react.test.mjs seed.test.mjs traps.test.mjs webhook.test.mjs wrapper.test.mjs)
 page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 # What runs in every engine, and in none but engines.
-engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs cookie.test.mjs demo.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
-	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
+engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs cookie.test.mjs demo.test.mjs hostile.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
+	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs traps.test.mjs wrapper.test.mjs)
 
 run_tests = node --test --test-reporter=spec --test-concurrency=2
 # For the programs that the tests start: programBuild in js/test/harness.mjs,

@@ -148,16 +148,19 @@ func (h handlers) begin(c call, options js.Value, request func() (*client.Reques
 	}
 	c.Set("timer", page.setTimeout.Invoke(bridge.Bind(h.late, c.Value), ms))
 	c.Set("listener", bridge.Bind(h.aborted, c.Value))
-	c.Get("config").Get("end").Get("signal").Call("addEventListener", "abort", c.Get("listener"))
-	if !bridge.IsNullish(signal) {
+	_, err := bridge.CallMethod(c.Get("config").Get("end").Get("signal"), "addEventListener", "abort", c.Get("listener"))
+	if err == nil && !bridge.IsNullish(signal) {
 		c.Set("signal", signal)
-		if _, err := bridge.CallMethod(signal, "addEventListener", "abort", c.Get("listener")); err != nil {
-			c.close()
-			c.promise().Reject(err)
-			return
-		}
+		_, err = bridge.CallMethod(signal, "addEventListener", "abort", c.Get("listener"))
 	}
-	h.send(c, *q)
+	switch {
+	case err != nil:
+		c.close()
+		c.promise().Reject(err)
+	case c.Get("over").Bool(): // the signal has called its listener already
+	default:
+		h.send(c, *q)
+	}
 }
 
 // readSignal reports whether the caller's signal is aborted. It returns a
@@ -183,15 +186,20 @@ func readSignal(signal js.Value) (aborted bool, err *bridge.Exception) {
 // There is no credentials option: a token authenticates, cookies do not. A
 // redirect is an error, for it would hand token and code to another address.
 func (h handlers) send(c call, q client.Request) {
+	body := js.Undefined()
+	if q.Body != "" {
+		body = js.ValueOf(q.Body)
+	}
 	// A plain object: with a bad value in it fetch rejects, while Headers.append
 	// throws.
 	headers := bridge.NewObject("Content-Type,Authorization", "application/json", "Bearer "+q.Token)
-	init := bridge.NewObject("method,headers,redirect,signal", "POST", headers, "error", c.Get("controller").Get("signal"))
-	if q.Body != "" {
-		init.Set("body", q.Body)
+	init := bridge.NewObject("method,headers,body,redirect,signal", "POST", headers, body, "error", c.Get("controller").Get("signal"))
+	fetch, err := bridge.Get(js.Global(), "fetch")
+	answer := js.Undefined()
+	if err == nil {
+		// Called without a this: the global object may be a stand-in.
+		answer, err = bridge.Call(fetch, js.Undefined(), q.URL, init)
 	}
-	// Called without a this: the global object may be a stand-in.
-	answer, err := bridge.Call(js.Global().Get("fetch"), js.Undefined(), q.URL, init)
 	if err != nil {
 		c.fail(api.CodeNetworkError)
 		return
@@ -210,7 +218,7 @@ func (h handlers) readAnswer(c call, answer js.Value) {
 	}
 	head := bridge.NewObject("status,retryAfter", status, retryAfter(headers))
 	if length := header(headers, "content-length"); !length.IsNull() && page.number.Invoke(length).Float() > maxBody {
-		c.Get("controller").Call("abort")
+		bridge.CallMethod(c.Get("controller"), "abort")
 		c.finishWith(head, js.Null())
 		return
 	}
@@ -247,7 +255,7 @@ func retryAfter(headers js.Value) float64 {
 
 // finishWith judges a whole answer: its head, and the text of its body.
 func (c call) finishWith(head, text js.Value) {
-	a := client.Answer{Status: head.Get("status").Int(), RetryAfter: head.Get("retryAfter").Float()}
+	a := client.Answer{Status: head.Get("status").Float(), RetryAfter: head.Get("retryAfter").Float()}
 	body := parse(text)
 	if a.IsObject = !body.IsUndefined(); a.IsObject {
 		a.HasError = !bridge.Own(body, "error").IsUndefined()
@@ -274,9 +282,7 @@ func parse(text js.Value) js.Value {
 	return v
 }
 
-// textOf returns a string of an answer's body, "" for anything else. A key is
-// one of the object's own: what the page put on Object.prototype is no part of
-// the answer.
+// textOf returns a string of an answer's body, "" for anything else.
 func textOf(body js.Value, key string) string {
 	if v := bridge.Own(body, key); bridge.KindOf(v) == bridge.String {
 		return v.String()
@@ -288,7 +294,7 @@ func textOf(body js.Value, key string) string {
 func (c call) fail(code string) {
 	if !c.Get("over").Bool() {
 		c.finish(client.Answer{Failure: code}, js.Undefined())
-		c.Get("controller").Call("abort")
+		bridge.CallMethod(c.Get("controller"), "abort")
 	}
 }
 
@@ -306,7 +312,7 @@ func (c call) close() {
 	c.Set("over", true)
 	page.clearTimeout.Invoke(c.Get("timer"))
 	if listener := c.Get("listener"); !listener.IsNull() {
-		c.Get("config").Get("end").Get("signal").Call("removeEventListener", "abort", listener)
+		bridge.CallMethod(c.Get("config").Get("end").Get("signal"), "removeEventListener", "abort", listener)
 		// A signal that outlives the call must not hold on to the listener.
 		if signal := c.Get("signal"); !signal.IsNull() {
 			bridge.CallMethod(signal, "removeEventListener", "abort", listener)
@@ -327,7 +333,9 @@ func (c call) settle(r client.Result, body js.Value) {
 	}
 	if r.Log != "" {
 		// A console that a page replaced and that throws is its own affair.
-		bridge.CallMethod(js.Global().Get("console"), "error", r.Log)
+		if console, err := bridge.Get(js.Global(), "console"); err == nil {
+			bridge.CallMethod(console, "error", r.Log)
+		}
 	}
 	if r.Token != "" {
 		keepToken(config, r.Token)
@@ -348,12 +356,12 @@ func (c call) result(r client.Result, body js.Value) js.Value {
 		}
 		return bridge.NewObject("data", withQRCode(body))
 	case client.Refusal:
-		description := body.Get("errorDescription")
+		description := bridge.Own(body, "errorDescription")
 		text := description
 		if bridge.IsNullish(text) {
-			text = body.Get("error")
+			text = bridge.Own(body, "error")
 		}
-		result = bridge.NewObject("error,errorCode,errorDescription", text, body.Get("errorCode"), description)
+		result = bridge.NewObject("error,errorCode,errorDescription", text, bridge.Own(body, "errorCode"), description)
 	case client.Failure:
 		text := r.Err.Description
 		if r.Err.Code == api.CodeTokenNotSet {
@@ -362,7 +370,7 @@ func (c call) result(r client.Result, body js.Value) js.Value {
 		result = bridge.NewObject("error,errorCode,errorDescription", text, r.Err.Code, r.Err.Description)
 	}
 	if r.RetryAfter > 0 {
-		result.Set("retryAfter", r.RetryAfter)
+		bridge.Define(result, "retryAfter", r.RetryAfter)
 	}
 	return result
 }
@@ -374,7 +382,7 @@ func withQRCode(data js.Value) js.Value {
 	if uri := textOf(data, "uri"); uri != "" {
 		describe(data, uri)
 		if svg, err := qr.Fit(uri, qr.Default()); err == nil {
-			data.Set("qrCode", qr.DataURL(svg))
+			bridge.Define(data, "qrCode", qr.DataURL(svg))
 		}
 	}
 	return data
@@ -387,9 +395,8 @@ func verified(data js.Value) js.Value {
 	result := bridge.NewObject("data", data)
 	if token := bridge.Own(data, "accessToken"); bridge.KindOf(token) == bridge.String {
 		data.Delete("accessToken")
-		data.Set("token", token)
-		page.defineProperty.Invoke(result, "token",
-			bridge.NewObject("value,configurable,writable", token, true, true))
+		bridge.Define(data, "token", token)
+		bridge.DefineHidden(result, "token", token)
 	}
 	return result
 }

@@ -105,7 +105,7 @@ func dispose(args []js.Value) (js.Value, *bridge.Exception) {
 	config := args[0]
 	if errDisposed(config) == nil {
 		keepToken(config, "")
-		config.Get("end").Call("abort")
+		bridge.CallMethod(config.Get("end"), "abort")
 	}
 	return js.Undefined(), nil
 }

@@ -10,7 +10,6 @@ var page struct {
 	abortController, boolean, number, object, string, url js.Value
 	setTimeout, clearTimeout, now, parseDate              js.Value
 	parseJSON, isArray, decodeURIComponent                js.Value
-	construct, defineProperty                             js.Value
 	// toUpperCase stands in for strings.ToUpper, which brings 3 kB of
 	// Unicode's tables into the compressed module.
 	toUpperCase js.Value
@@ -27,6 +26,5 @@ func lookUpPage() {
 	page.now, page.parseDate = global.Get("Date").Get("now"), global.Get("Date").Get("parse")
 	page.parseJSON, page.isArray = global.Get("JSON").Get("parse"), global.Get("Array").Get("isArray")
 	page.decodeURIComponent = global.Get("decodeURIComponent")
-	page.construct, page.defineProperty = global.Get("Reflect").Get("construct"), global.Get("Reflect").Get("defineProperty")
 	page.toUpperCase = global.Get("String").Get("prototype").Get("toUpperCase")
 }

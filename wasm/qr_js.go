@@ -33,7 +33,7 @@ func matrix(p bridge.Promise, args []js.Value) {
 		if err != nil {
 			return js.Undefined(), err
 		}
-		bits := js.Global().Get("Uint8Array").New(len(m.Bits))
+		bits := bridge.Guard("bytes").Invoke(len(m.Bits))
 		js.CopyBytesToJS(bits, m.Bits)
 		return bridge.NewObject("size,bits", m.Size, bits), nil
 	})

@@ -188,6 +188,10 @@ func wasmExecSource(c compiler, loader string) (string, error) {
 		}
 	}
 	return "/*! wasm_exec.js: Copyright 2018 The Go Authors. BSD-style license, https://go.dev/LICENSE */\n" +
+		// What a page may have put in the place of these by the time of a call.
+		"const { Array, BigInt, DataView, Map, Math, Promise, String, Uint8Array, isNaN, setTimeout } = globalThis;\n" +
+		"const { apply, construct, deleteProperty, get, set } = globalThis.Reflect;\n" +
+		"const Reflect = { apply, construct, deleteProperty, get, set };\n" +
 		"export function load(globalThis) {\n" +
 		"const global = globalThis;\n" +
 		// The one global that Go's file reads by its bare name.

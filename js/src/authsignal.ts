@@ -237,16 +237,23 @@ function within<T>(module: Promise<T>, given: (AbortSignal | undefined)[], timeo
   return new Promise((resolve, reject) => {
     const abort = () => end(ErrorCode.aborted, abortedText);
     const late = () => end(ErrorCode.timeout, "The call took too long. Try again, or give it a longer timeout.");
-    const timer = isTimeout(timeout) ? setTimeout(late, timeout) : undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const settled = () => {
       clearTimeout(timer);
-      for (const signal of signals) signal.removeEventListener("abort", abort);
+      for (const signal of signals) {
+        try {
+          signal.removeEventListener("abort", abort);
+        } catch {
+          // The caller's signal; the call goes on, or has ended, all the same.
+        }
+      }
     };
     const end = (code: ErrorCode, text: string) => {
       settled();
       reject(new ModuleError(code, text));
     };
     for (const signal of signals) signal.addEventListener("abort", abort);
+    if (isTimeout(timeout)) timer = setTimeout(late, timeout);
     module.then(resolve, reject).then(settled);
     if (signals.some((signal) => signal.aborted)) abort();
   });

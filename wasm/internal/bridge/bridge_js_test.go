@@ -88,16 +88,18 @@ func TestEndRejectsWhatIsPending(t *testing.T) {
 	hangs := Promising(0, func(Promise, []js.Value) {})
 	three := eval(`return [a(), a(), a()]`, hangs)
 	Guard("end").Invoke("the cause")
+	const want = "Error: the module has crashed: start it anew the cause"
+	text := func(v js.Value) string { return eval(`return a + " " + a.cause`, v).String() }
 	for i := range 3 {
-		if how, v := settled(t, three.Index(i)); how != "rejected" || v.String() != "the cause" {
+		if how, v := settled(t, three.Index(i)); how != "rejected" || text(v) != want {
 			t.Errorf("call %d: %s with %v", i, how, v)
 		}
 	}
-	if how, v := settled(t, hangs.Invoke()); how != "rejected" || v.String() != "the cause" {
+	if how, v := settled(t, hangs.Invoke()); how != "rejected" || text(v) != want {
 		t.Errorf("a later call: %s with %v", how, v)
 	}
 	throws := Throwing(0, func([]js.Value) (js.Value, *Exception) { return js.Undefined(), nil })
-	if got := eval(`try { a() } catch (e) { return e }`, throws); got.String() != "the cause" {
+	if got := eval(`try { a() } catch (e) { return e }`, throws); text(got) != want {
 		t.Errorf("a later call that throws: threw %v", got)
 	}
 }
@@ -144,6 +146,8 @@ func TestThen(t *testing.T) {
 	for source, want := range map[string]string{
 		"7": "+7", "Promise.resolve(7)": "+7", "Promise.reject(7)": "-7", "{then(f) { f(7) }}": "+7",
 		"{then() { throw 7 }}": "-7", "{get then() { throw 7 }}": "-7", "undefined": "+undefined",
+		"{then(f, r) { f(7); r(8); throw 9 }}": "+7", "Object.defineProperty(Promise.resolve(7), 'then', {get() { throw 8 }})": "-8",
+		"Object.defineProperty(Promise.resolve(7), 'constructor', {get() { throw 8 }})": "-8",
 	} {
 		p := eval(`return new Promise(resolve => { a.f = v => resolve("+" + v); a.r = v => resolve("-" + v) })`, js.Global())
 		Then(eval("return "+source), js.Global().Get("f"), js.Global().Get("r"))
@@ -207,6 +211,23 @@ func TestOwn(t *testing.T) {
 		if got := KindOf(Own(o, key)); got != want {
 			t.Errorf("Own(%q): got kind %d, want %d", key, got, want)
 		}
+	}
+}
+
+// What the page put on Object.prototype has no part in the objects made here,
+// nor in those of an answer.
+func TestObjectsUnderAPollutedPrototype(t *testing.T) {
+	eval(`for (const key of ["a", "value", "get"])
+		Object.defineProperty(Object.prototype, key, {__proto__: null, configurable: true, get() { throw key }, set() { throw key }})`)
+	defer eval(`for (const key of ["a", "value", "get"]) delete Object.prototype[key]`)
+	o := NewObject("a,value", 1, "two")
+	Define(o, "get", 3)
+	DefineHidden(o, "hidden", 4)
+	if got := eval(`return Object.keys(a).join() + a.a + a.value + a.get + a.hidden`, o).String(); got != "a,value,get1two34" {
+		t.Errorf("got %s", got)
+	}
+	if got := Own(eval(`return JSON.parse("{}")`), "a"); !got.IsUndefined() {
+		t.Errorf("Own got %v from the prototype", got)
 	}
 }
 
