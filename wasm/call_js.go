@@ -63,7 +63,7 @@ func (h handlers) enroll(p bridge.Promise, args []js.Value) {
 		options = bridge.NewObject("")
 	}
 	if !bridge.IsObject(options) {
-		p.Reject(bridge.TypeError("enroll takes an object: enroll({ signal, timeout })"))
+		p.Reject(bridge.TypeError(text("enroll")))
 		return
 	}
 	c := newCall(p, config, false)
@@ -81,7 +81,7 @@ func (h handlers) verify(p bridge.Promise, args []js.Value) {
 		return
 	}
 	if !bridge.IsObject(options) {
-		p.Reject(bridge.TypeError("verify takes an object: verify({ code })"))
+		p.Reject(bridge.TypeError(text("verify")))
 		return
 	}
 	v, err := bridge.Get(options, "code")
@@ -357,17 +357,17 @@ func (c call) result(r client.Result, body js.Value) js.Value {
 		return bridge.NewObject("data", withQRCode(body))
 	case client.Refusal:
 		description := bridge.Own(body, "errorDescription")
-		text := description
-		if bridge.IsNullish(text) {
-			text = bridge.Own(body, "error")
+		message := description
+		if bridge.IsNullish(message) {
+			message = bridge.Own(body, "error")
 		}
-		result = bridge.NewObject("error,errorCode,errorDescription", text, bridge.Own(body, "errorCode"), description)
+		result = bridge.NewObject("error,errorCode,errorDescription", message, bridge.Own(body, "errorCode"), description)
 	case client.Failure:
-		text := r.Err.Description
+		message := r.Err.Description
 		if r.Err.Code == api.CodeTokenNotSet {
-			text = r.Err.Code // as the official SDK has it
+			message = r.Err.Code // as the official SDK has it
 		}
-		result = bridge.NewObject("error,errorCode,errorDescription", text, r.Err.Code, r.Err.Description)
+		result = bridge.NewObject("error,errorCode,errorDescription", message, r.Err.Code, r.Err.Description)
 	}
 	if r.RetryAfter > 0 {
 		bridge.Define(result, "retryAfter", r.RetryAfter)

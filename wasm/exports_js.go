@@ -3,7 +3,6 @@
 package main
 
 import (
-	"strings"
 	"syscall/js"
 
 	"github.com/authsignal-wasm/sdk/internal/client"
@@ -48,33 +47,19 @@ func (r *optionReader) refuse(err *bridge.Exception) {
 	}
 }
 
-// readConfig reads and checks the constructor's options. The result is a
-// JavaScript object of our own.
+// readConfig reads and checks the constructor's options; see readOptions in
+// guard.js. The result is a JavaScript object of our own.
 func readConfig(options js.Value) (js.Value, *bridge.Exception) {
-	if !bridge.IsObject(options) {
-		options = bridge.NewObject("")
+	config, err := bridge.Call(bridge.Guard("readOptions"), js.Undefined(), options)
+	if err == nil {
+		// Its abort is the end of the instance, and of all calls under way.
+		bridge.Define(config, "end", page.abortController.New())
 	}
-	var r optionReader
-	tenantID, baseURL := r.get(options, "tenantId"), r.get(options, "baseUrl")
-	onTokenExpired, enableLogging := r.get(options, "onTokenExpired"), r.get(options, "enableLogging")
-	switch {
-	case r.err != nil:
-	case bridge.IsNullish(tenantID) || bridge.KindOf(tenantID) == bridge.String && tenantID.String() == "":
-		r.refuse(bridge.Error("tenantId is required"))
-	case bridge.KindOf(tenantID) != bridge.String:
-		r.refuse(bridge.TypeError("tenantId must be a string"))
-	case !bridge.IsNullish(baseURL) && (bridge.KindOf(baseURL) != bridge.String || strings.TrimSpace(baseURL.String()) == ""):
-		r.refuse(bridge.TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1"))
-	case !bridge.IsNullish(onTokenExpired) && bridge.KindOf(onTokenExpired) != bridge.Function:
-		r.refuse(bridge.TypeError("onTokenExpired must be a function"))
-	}
-	if r.err != nil {
-		return js.Undefined(), r.err
-	}
-	// The abort of end is the end of the instance, and of all calls under way.
-	return bridge.NewObject("tenantId,baseUrl,onTokenExpired,enableLogging,end", tenantID, bridge.Guard("apiURL").Invoke(baseURL),
-		onTokenExpired, page.boolean.Invoke(enableLogging), page.abortController.New()), nil
+	return config, err
 }
+
+// text returns what a misuse is told.
+func text(name string) string { return bridge.Guard("texts").Get(name).String() }
 
 // clientOf returns the client of an instance.
 func clientOf(config js.Value) client.Client {
@@ -95,7 +80,7 @@ func keepToken(config js.Value, token any) {
 // errDisposed returns the error of a call of an instance after dispose, or nil.
 func errDisposed(config js.Value) *bridge.Exception {
 	if config.Get("end").Get("signal").Get("aborted").Bool() {
-		return bridge.Error("this Authsignal instance has been disposed of: make a new one")
+		return bridge.Error(text("disposed"))
 	}
 	return nil
 }
@@ -117,7 +102,7 @@ func setToken(args []js.Value) (js.Value, *bridge.Exception) {
 		return js.Undefined(), err
 	}
 	if !bridge.IsNullish(token) && bridge.KindOf(token) != bridge.String {
-		return js.Undefined(), bridge.TypeError("token must be a string")
+		return js.Undefined(), bridge.TypeError(text("token"))
 	}
 	keepToken(config, token)
 	return js.Undefined(), nil

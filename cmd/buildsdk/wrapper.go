@@ -174,8 +174,15 @@ func wasmExecSource(c compiler, loader string) (string, error) {
 		var err error
 		for _, part := range []struct{ from, to, instead string }{
 			{"	// Map multiple JavaScript environments", "	// End of polyfills for common API.", ""},
+			{"	var logLine = [];", "	global.Go = class", ""},
+			{"			this._callbackTimeouts = new Map();", "			const mem = () => {", ""},
+			{"			const wasi_EBADF = 8;", "			this.importObject = {", ""},
+			{"			this.exited = false;", "			if (this._inst.exports._start)", ""},
 			{"					// https://github.com/WebAssembly/WASI/", "					random_get: ", ""},
 			{"					// func sleepTicks(", "					// func finalizeRef(", ""},
+			// What a value holds is freed after each event, all at once: forgetter
+			// in js/src/loader.ts.
+			{"					\"syscall/js.finalizeRef\": (v_ref) => {", "					// func stringVal(", "\"syscall/js.finalizeRef\": () => {},\n"},
 			{"					// func valueInstanceOf(", "					// copyBytesToJS(", ""},
 			{"			// Go 1.20 uses 'env'", "		}\n\n		async run(", ""},
 			{"			if (this._inst.exports._start) {", "		}\n\n		_resume() {", "this._inst.exports._initialize();\n"},
@@ -187,7 +194,7 @@ func wasmExecSource(c compiler, loader string) (string, error) {
 			}
 		}
 	}
-	return "/*! wasm_exec.js: Copyright 2018 The Go Authors. BSD-style license, https://go.dev/LICENSE */\n" +
+	return "/*! wasm_exec.js: Copyright 2018 The Go Authors, BSD-3-Clause */\n" +
 		// What a page may have put in the place of these by the time of a call.
 		"const { Array, BigInt, DataView, Map, Math, Promise, String, Uint8Array, isNaN, setTimeout } = globalThis;\n" +
 		"const { apply, construct, deleteProperty, get, set } = globalThis.Reflect;\n" +

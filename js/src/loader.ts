@@ -95,11 +95,9 @@ export class Program {
  */
 function forgetter(go: Go): () => void {
   const mark = go._values.length;
-  go._idPool!.length = 0; // so that every new value has its place behind the mark
   return () => {
     for (let i = mark; i < go._values.length; i++) go._ids!.delete(go._values[i]);
     go._values.length = go._goRefCounts!.length = mark;
-    go._idPool!.length = 0;
   };
 }
 

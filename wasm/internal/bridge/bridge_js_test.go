@@ -260,7 +260,8 @@ func TestAPIURL(t *testing.T) {
 		{"/v1", origin + "/v1"},
 		{"https://[", "https://["},
 	} {
-		if got := Guard("apiURL").Invoke(test.given).String(); got != test.want {
+		options := NewObject("tenantId,baseUrl", "t", test.given)
+		if got := Guard("readOptions").Invoke(options).Get("baseUrl").String(); got != test.want {
 			t.Errorf("%v: got %q, want %q", test.given, got, test.want)
 		}
 	}

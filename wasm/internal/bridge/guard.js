@@ -67,7 +67,8 @@ export function makeGuard(tokens) {
 
   return {
     tokens,
-    apiURL,
+    readOptions,
+    texts,
     failed,
     fail,
     /** What was thrown last. */
@@ -145,6 +146,25 @@ export function makeGuard(tokens) {
       }
     },
   };
+}
+
+/** What misuse is told, by the module and by those who know it before the module is there. */
+export const texts = {
+  disposed: "this Authsignal instance has been disposed of: make a new one",
+  enroll: "enroll takes an object: enroll({ signal, timeout })",
+  token: "token must be a string",
+  verify: "verify takes an object: verify({ code })",
+};
+
+/** Reads and checks the options of the class Authsignal. */
+export function readOptions(options) {
+  const { tenantId, baseUrl, onTokenExpired, enableLogging } = options ?? {};
+  if ((tenantId ?? "") === "") throw new Error("tenantId is required");
+  if (typeof tenantId !== "string") throw new TypeError("tenantId must be a string");
+  if (typeof (baseUrl ?? "") !== "string" || baseUrl?.trim() === "")
+    throw new TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1");
+  if (typeof (onTokenExpired ?? readOptions) !== "function") throw new TypeError("onTokenExpired must be a function");
+  return { tenantId, baseUrl: apiURL(baseUrl), onTokenExpired, enableLogging: Boolean(enableLogging) };
 }
 
 /**
