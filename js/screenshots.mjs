@@ -100,6 +100,9 @@ const sets = {
       await arrive(page, "account");
       await page.waitForFunction(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
       await take(page, "account");
+      await page.click("#pay-form button");
+      await page.waitForFunction(() => document.activeElement.id === "payment-code");
+      await take(page, "payment");
       await page.click("#remove");
       await take(page, "confirm-remove");
       await page.click("#keep");

@@ -142,10 +142,10 @@ var rooms = map[string][]string{
 	"wasm":                      {"internal/api", "internal/client", "internal/qr", "wasm/internal/bridge"},
 	"js":                        {},
 	"authsignal":                {"internal/api"},
-	"cmd/authsignal-server":     {"internal/config", "internal/daemon", "internal/store", "internal/totp"},
+	"cmd/authsignal-server":     {"internal/config", "internal/daemon", "internal/store", "internal/totp", "js"},
 	"cmd/buildsdk":              {},
 	"cmd/benchserver":           {"internal/api", "internal/store", "internal/totp"},
-	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "js"},
+	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "internal/qr", "js"},
 	// What tests share, and tests alone.
 	"internal/attacks":         {},
 	"internal/logtest":         {},

@@ -89,6 +89,8 @@ async function show(next, notice = "") {
   $("secret").replaceChildren();
   $("replaced").textContent = "";
   $("confirm").close();
+  $("confirm-payment-form").hidden = true;
+  $("paid").textContent = "";
   $("notice").textContent = notice;
   document.title = `${$(next.step + "-title").textContent} – Authsignal demo`;
   scrollTo(0, 0);
@@ -186,24 +188,21 @@ $("copy").addEventListener("click", async () => {
   $("copied").textContent = said;
 });
 
-for (const step of ["enroll", "challenge"]) {
-  onSubmit($(step + "-form"), async (form) => {
-    // Full-width digits are digits, and what people put between them is not.
-    const code = form.elements.code.value.normalize("NFKC").replace(/\D/g, "");
-    if (code.length < 6 || code.length > 8) throw new Trouble("Enter the 6 digits that your authenticator app shows.");
-    await verify(code);
-  });
-}
+for (const step of ["enroll", "challenge"]) onSubmit($(step + "-form"), (form) => verify(form, getIn));
 
 /**
- * Verifies a code and gets in. isVerified is for the screen: only the backend,
- * by its validateChallenge, admits a user.
+ * Verifies the code in a form and completes what it is for. isVerified is for
+ * the screen: only the backend, by its validateChallenge, admits a user or
+ * accepts a payment.
  */
-async function verify(code) {
+async function verify(form, complete) {
+  // Full-width digits are digits, and what people put between them is not.
+  const code = form.elements.code.value.normalize("NFKC").replace(/\D/g, "");
+  if (code.length < 6 || code.length > 8) throw new Trouble("Enter the 6 digits that your authenticator app shows.");
   const result = await authsignal.totp.verify({ code });
   if (result.data?.isVerified) {
     unsure = true; // until the backend has heard of it
-    return getIn(result.data.token);
+    return complete(result.data.token);
   }
   // The API may have accepted a code although its answer did not arrive. The
   // code is then used up, but the action has succeeded, and the backend can
@@ -213,7 +212,7 @@ async function verify(code) {
   }
   if (unsure) {
     try {
-      return await getIn();
+      return await complete();
     } catch (error) {
       // It has not, or the backend is out of reach too.
       if (error.code === "not_signed_in") throw error;
@@ -301,6 +300,37 @@ function time(iso) {
   return Object.assign(document.createElement("time"), { dateTime: iso, textContent: text });
 }
 
+onSubmit($("pay-form"), async (form) => {
+  const amount = Number(form.elements.amount.value.replace(",", "."));
+  $("paid").textContent = "";
+  $("confirm-payment-form").hidden = true;
+  const receipt = await backend("POST", "/api/pay", { amount });
+  if (receipt.paid) return paid(receipt);
+  unsure = false;
+  authsignal.setToken(receipt.token);
+  $("payment-amount").textContent = receipt.amount;
+  $("payment-code").value = "";
+  clear($("confirm-payment-form"));
+  $("confirm-payment-form").hidden = false;
+  $("payment-code").focus();
+});
+
+onSubmit($("confirm-payment-form"), (form) => verify(form, async (token) => paid(await backend("POST", "/api/paid", { token }))));
+
+function paid({ amount }) {
+  unsure = false;
+  $("confirm-payment-form").hidden = true;
+  $("paid").textContent = `Paid: ${amount}.`;
+  $("amount").focus();
+}
+
+/** Opens the settings of the pre-built UI, and then looks at what has changed. */
+onSubmit($("settings-form"), async () => {
+  const { url } = await backend("POST", "/api/settings");
+  await authsignal.launch(url, { mode: "popup" });
+  await account();
+});
+
 $("remove").addEventListener("click", () => {
   clear($("confirm-form"));
   $("confirm").showModal();
@@ -317,7 +347,7 @@ for (const button of document.querySelectorAll(".sign-out")) {
   button.addEventListener("click", async () => {
     if (signingOut) return;
     signingOut = true;
-    const form = button.closest("section").querySelector("form");
+    const form = session.step !== "account" && button.closest("section").querySelector("form");
     await attempt(
       async () => show(await backend("POST", "/api/sign-out"), "You are signed out."),
       (trouble) => (form ? fail(form, trouble) : ($("account-error").textContent = trouble.message)),
@@ -358,7 +388,7 @@ function fail(form, { message, restart }) {
   const field = form.querySelector("input");
   if (!field || form.closest("[hidden]")) return;
   field.setAttribute("aria-invalid", "true");
-  if (restart) {
+  if (restart && again) {
     again.focus();
   } else {
     field.focus();

@@ -55,6 +55,8 @@ type Config struct {
 	// paths, and with wrong keys to the rest; and as many preflights besides. 0
 	// means no limit.
 	RateLimit float64
+	// Version is that of the release, for the health check.
+	Version string
 	// Metrics takes the server's counters.
 	Metrics prometheus.Registerer
 	// Now and Random are the clock and the source of secrets.

@@ -3,7 +3,7 @@ import { anonymousId, hostDomain } from "./cookie.js";
 import { ErrorCode, ModuleError } from "./errors.js";
 import { launch } from "./launch.js";
 import { loadEarly, loadModule, setStandard, sourceOf, type Exports, type Module } from "./load.js";
-import { tokens } from "./loader.js";
+import { record, tokens } from "./loader.js";
 import { checkArgument, checkCookie, checkLoadOptions } from "./misuse.js";
 import type {
   AuthsignalOptions,
@@ -50,6 +50,11 @@ export class Authsignal {
   private readonly wasmUrl: string | URL | undefined;
   /** Its abort is the end of the instance, and of all that it has under way. */
   private readonly end = new AbortController();
+
+  /** The version of this package, such as "0.1.0". */
+  static get version(): string {
+    return record.split(/[/ ]/)[1];
+  }
 
   /**
    * Says where the module comes from for all who do not say so themselves, and

@@ -21,7 +21,7 @@ import { accessSync, constants, rmSync } from "node:fs";
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import http from "node:http";
 import net from "node:net";
-import { tmpdir } from "node:os";
+import { hostname, networkInterfaces, tmpdir } from "node:os";
 import path from "node:path";
 import puppeteer from "puppeteer-core";
 import { Builder, By, Capabilities } from "selenium-webdriver";
@@ -476,13 +476,16 @@ export function admitMonitor(policy) {
 }
 
 const loopback = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+const ownHosts = new Set([hostname().toLowerCase(), ...Object.values(networkInterfaces()).flatMap((list) => list.map(({ address }) => address))]);
+/** Reports whether a host is this machine. */
+const isOwn = (host) => loopback.test(host) || ownHosts.has(host);
 
 /** The proxy of one page. It tells of requests and of their outcome. */
 async function openProxy(onRequest, onProblem) {
   const server = http.createServer((request, response) => {
     const url = new URL(request.url);
     onRequest(url.href);
-    if (url.protocol !== "http:" || !loopback.test(url.hostname)) {
+    if (url.protocol !== "http:" || !isOwn(url.hostname)) {
       onProblem(`failed: ${url}`);
       return response.destroy();
     }

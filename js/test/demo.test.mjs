@@ -10,7 +10,7 @@ import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import net from "node:net";
-import { tmpdir } from "node:os";
+import { hostname, networkInterfaces, tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
@@ -20,7 +20,7 @@ import { authenticatorApp } from "./authenticator.mjs";
 import { engines, openBrowser } from "./browsers.mjs";
 import { startDemo } from "./demo.mjs";
 import { root, startServer } from "./harness.mjs";
-import { arrive } from "./steps.mjs";
+import { arrive, enterCode } from "./steps.mjs";
 
 const require = createRequire(import.meta.url);
 const jsQR = require("jsqr");
@@ -117,6 +117,36 @@ function keepTokens(page) {
       return fetch(url, options);
     };
   });
+}
+
+/** Signs out, and a new user in: up to the protected page. */
+async function next(page, username) {
+  await page.click("#account .sign-out");
+  await arrive(page, "signIn");
+  await page.$eval("#username", (field) => (field.value = ""));
+  return enroll(page, username);
+}
+
+/** Pays from the account page, with a code. */
+async function pay(page, app, amount) {
+  await page.$eval("#amount", (field, amount) => ((field.value = amount), field.focus()), amount);
+  await page.press("Enter");
+  await page.waitForVisible("#confirm-payment-form");
+  await page.waitFor(() => document.activeElement.id === "payment-code");
+  await enter(page, app.code());
+  return page.waitFor(() => document.querySelector("#paid").innerText);
+}
+
+/** Presses a button in a popup, which may still change its height and with it the place of the button. */
+const press = (frame, selector) => frame.$eval(selector, (button) => button.click());
+
+/** Opens the settings from the account page and passes their challenge. Gives the frame. */
+async function openSettings(page, app) {
+  await page.click("#settings-form button");
+  const frame = await page.frame("iframe[name=authsignal]");
+  await enterCode(frame, "challenge", app.code());
+  await arrive(frame, "settings");
+  return frame;
 }
 
 // Requests that fail on purpose.
@@ -335,6 +365,102 @@ for (const engine of engines) {
         await dark.close();
         await at.stop();
         await server.stop();
+      }
+    });
+
+    test("a payment is confirmed by a code, once", async () => {
+      const official = await demo.official();
+      await visit(
+        browser,
+        async (page) => {
+          const app = await enroll(page, "payer");
+          await page.$eval("#amount", (field) => ((field.value = "much"), field.focus()));
+          await page.press("Enter");
+          await page.waitFor(() => /above 0/.test(document.querySelector("#pay-error").innerText));
+          assert.equal(await focus(page), "amount");
+          await page.$eval("#amount", (field) => (field.value = "250,5"));
+          await page.press("Enter");
+          await page.waitForVisible("#confirm-payment-form");
+          assert.equal(await page.$eval("#confirm-payment-form", (form) => form.querySelector("label").innerText), "Code to confirm 250.5");
+          await page.waitFor(() => document.activeElement.id === "payment-code");
+          await enter(page, app.wrong());
+          await page.waitFor(() => document.querySelector("#payment-error").innerText);
+          assert.equal(await page.$eval("#paid", (e) => e.innerText), "");
+          await page.$eval("#payment-code", (field) => field.select());
+          await enter(page, app.code());
+          assert.equal(await page.waitFor(() => document.querySelector("#paid").innerText), "Paid: 250.5.");
+          assert.equal(await page.$eval("#confirm-payment-form", (form) => form.hidden), true);
+          const [action] = (await official.queryUserActions({ userId: "payer", actionCodes: ["payment"] })) ?? [];
+          assert.equal(action.state, "CHALLENGE_SUCCEEDED");
+        },
+        { tolerated: /^response: 400 .*\/api\/pay$/ },
+      );
+    });
+
+    test("the settings of the pre-built UI show the authenticator; removing it there ends the session", async () => {
+      await visit(
+        browser,
+        async (page) => {
+          const app = await enroll(page, "manager");
+          const settings = await openSettings(page, app);
+          await settings.waitForVisible("#list li .remove");
+          await press(settings, "#list li .remove");
+          await press(settings, "#list li .danger");
+          await settings.waitFor(() => !document.querySelector("#settings-empty").hidden);
+          await press(settings, "#settings-done");
+          await arrive(page, "signIn");
+          assert.match(await page.$eval("#notice", (e) => e.innerText), /authenticator was removed. Sign in again/);
+        },
+        { tolerated: unauthorized },
+      );
+    });
+
+    // A page at such an address is no secure context: it has no clipboard, no
+    // crypto.randomUUID and no headers that say where a request comes from.
+    test("at an address in the network, and under the machine's name: enroll, sign in, pay, settings", async () => {
+      const address = Object.values(networkInterfaces())
+        .flat()
+        .find(({ internal, family }) => !internal && family === "IPv4")?.address;
+      assert.ok(address, "this test needs a machine with an address in a network");
+      for (const [addr, host] of [
+        [`${address}:0`, address],
+        ["0.0.0.0:0", hostname().toLowerCase()],
+      ]) {
+        const started = await startDemo({ DEMO_ADDR: addr });
+        const { port } = new URL(started.url);
+        const at = { ...started, url: `http://${host}:${port}` };
+        try {
+          await visit(
+            browser,
+            async (page) => {
+              assert.equal(await page.evaluate(() => location.hostname), host);
+              assert.equal(await page.evaluate("isSecureContext"), false);
+              assert.ok(!/\/\/(127|localhost)/.test(at.apiUrl), "a phone reaches the API");
+              await enter(page, "jane");
+              await enrollment(page);
+              const app = authenticatorApp(await scan(page));
+              await page.click("#copy");
+              await page.waitFor(() => document.querySelector("#copied").innerText.startsWith("Selected"));
+              await page.focus("#enroll-code");
+              await enter(page, app.code());
+              await arrive(page, "account");
+              await again(page);
+              await enter(page, app.code());
+              await arrive(page, "account");
+
+              // The drift admits two codes at a time: others go on.
+              assert.equal(await pay(page, await next(page, "payer"), "12"), "Paid: 12.");
+              const settings = await openSettings(page, await next(page, "manager"));
+              await press(settings, "#settings-done");
+              await page.waitFor(() => !document.querySelector("iframe[name=authsignal]"));
+              await arrive(page, "account");
+              await page.waitFor(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
+            },
+            { at },
+          );
+        } finally {
+          await started.stop();
+        }
       }
     });
 

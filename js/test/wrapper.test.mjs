@@ -71,6 +71,12 @@ everywhere(() => site, tolerated, (run, { visit }) => {
     assert.deepEqual(paths, ["/text.wasm", ...(isPage ? ["/once.wasm"] : [])]);
   });
 
+  test("the version is that of package.json, and cannot be set", async () => {
+    const got = await run(({ Authsignal }) => [Authsignal.version, Reflect.set(Authsignal, "version", "other"), Authsignal.version]);
+    const { version } = JSON.parse(await readFile(new URL("../package.json", dist), "utf8"));
+    assert.deepEqual(got, [version, false, version]);
+  });
+
   test("a missing tenantId throws", async () => {
     const got = await run(({ Authsignal }) => {
       try {
@@ -583,11 +589,12 @@ everywhere(() => site, tolerated, (run, { visit }) => {
       const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
       authsignal.setToken("token");
       const { data } = await authsignal.totp.verify({ code: "1" });
-      return { text, data, code: ErrorCode.sdk_crashed, globals: Reflect.ownKeys(globalThis).map(String) };
+      return { text, data, code: ErrorCode.sdk_crashed, version: Authsignal.version, globals: Reflect.ownKeys(globalThis).map(String) };
     });
     assert.equal(got.text, "text");
     assert.deepEqual(got.data, { isVerified: true, token: "new-token" });
     assert.equal(got.code, "sdk_crashed");
+    assert.match(got.version, /^\d+\.\d+\.\d+/);
     assert.deepEqual(got.globals.filter((k) => !plain.has(k)), ["authsignal"]);
   });
 
