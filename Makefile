@@ -12,7 +12,7 @@ RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=github.com/an
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots
+.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots pictures
 
 say = @printf '\033[1m==> %s\033[0m\n'
 
@@ -154,6 +154,9 @@ engines: wasm js types ## run the package and page tests in Firefox and WebKit
 
 screenshots: wasm js js/node_modules/.package-lock.json ## take pictures of every page into screenshots/; NAMES are sets
 	@node js/screenshots.mjs screenshots $(NAMES)
+
+pictures: wasm js js/node_modules/.package-lock.json ## take the pictures of the README into docs/pictures/, which are committed
+	@node js/screenshots.mjs docs/pictures readme
 
 bench-server: ## measure the API server on both stores, beside bare commits; table and SVG chart
 	@POSTGRES_FSYNC=on .ci/with-postgres go run ./cmd/benchserver $(BENCH)
