@@ -145,6 +145,7 @@ var rooms = map[string][]string{
 	"cmd/authsignal-server":     {"internal/config", "internal/daemon", "internal/store", "internal/totp"},
 	"cmd/buildsdk":              {},
 	"cmd/benchserver":           {"internal/api", "internal/store", "internal/totp"},
+	"docs":                      {}, // tests only
 	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "js"},
 	// What tests share, and tests alone.
 	"internal/attacks":         {},
