@@ -145,10 +145,10 @@ var rooms = map[string][]string{
 	"cmd/authsignal-server":     {"internal/config", "internal/daemon", "internal/store", "internal/totp"},
 	"cmd/buildsdk":              {},
 	"cmd/benchserver":           {"internal/api", "internal/store", "internal/totp"},
-	"docs":                      {}, // tests only
 	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "js"},
 	// What tests share, and tests alone.
 	"internal/attacks":         {},
+	"docs":                     {},
 	"internal/logtest":         {},
 	"internal/store/storetest": {"internal/store/migrations"},
 	// Stand-ins for the standard library's, in the browser module alone.
