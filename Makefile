@@ -14,7 +14,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots pictures
 
-say = @printf '\033[1m==> %s\033[0m\n'
+say = @.ci/say
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,7 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 
 test: tools tinygo wasm js types lint native suite ## check and test it; install what the tests need
 	$(say) "all tests passed"
+	@.ci/say -table "looking for what the tests need"
 
 test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
 	@$(MAKE) --no-print-directory pages
@@ -59,6 +60,7 @@ test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.j
 	@ENGINES=Chromium QR_TEXTS=2000 node --test --test-reporter=spec js/test/qr.test.mjs
 	@$(MAKE) --no-print-directory soak
 	$(say) "the longer tests passed"
+	@.ci/say -table "running the tests of pages in Chromium"
 
 tools:
 	$(say) "looking for what the tests need"
@@ -164,9 +166,10 @@ bench-server: ## measure the API server on both stores, beside bare commits; tab
 bench-sdk: wasm js types ## measure the browser SDK beside the official one with npm qrcode; table and SVG chart
 	@node js/bench/sdk.mjs $(BENCH)
 
-soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium: does anything grow?
+soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium, on both compilers' builds: does anything grow?
 	$(say) "soaking the package"
-	@node js/test/soak.mjs
+	@go run ./cmd/buildsdk -compiler go -o bin/dist-go >/dev/null
+	@node js/test/soak.mjs js/dist bin/dist-go
 
 fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')

@@ -60,7 +60,7 @@ func (h handlers) enroll(p bridge.Promise, args []js.Value) {
 		return
 	}
 	if bridge.IsNullish(options) {
-		options = bridge.Object()
+		options = bridge.NewObject("")
 	}
 	if !bridge.IsObject(options) {
 		p.Reject(bridge.TypeError("enroll takes an object: enroll({ signal, timeout })"))
@@ -90,7 +90,7 @@ func (h handlers) verify(p bridge.Promise, args []js.Value) {
 		return
 	}
 	code := ""
-	if t := bridge.Type(v); t == "string" || t == "number" {
+	if k := bridge.KindOf(v); k == bridge.String || k == bridge.Number {
 		code = page.string.Invoke(v).String()
 	}
 	c := newCall(p, config, true)
@@ -100,7 +100,7 @@ func (h handlers) verify(p bridge.Promise, args []js.Value) {
 }
 
 func tokenFor(config, token js.Value) string {
-	if bridge.Type(token) == "string" {
+	if bridge.KindOf(token) == bridge.String {
 		return token.String()
 	}
 	return tokenOf(config)
@@ -108,10 +108,8 @@ func tokenFor(config, token js.Value) string {
 
 func newCall(p bridge.Promise, config js.Value, verifies bool) call {
 	resolve, reject := p.Settlers()
-	return call{bridge.Object(
-		"config", config, "verifies", verifies, "resolve", resolve, "reject", reject, "over", false,
-		"controller", page.abortController.New(), "timer", nil, "listener", nil, "signal", nil,
-	)}
+	return call{bridge.NewObject("config,verifies,resolve,reject,over,controller,timer,listener,signal",
+		config, verifies, resolve, reject, false, page.abortController.New(), nil, nil, nil)}
 }
 
 func (c call) promise() bridge.Promise { return bridge.PromiseOf(c.Get("resolve"), c.Get("reject")) }
@@ -124,7 +122,7 @@ func (h handlers) begin(c call, options js.Value, request func() (*client.Reques
 	ms := float64(defaultTimeout)
 	if r.err == nil && !bridge.IsNullish(timeout) {
 		ms = 0
-		if bridge.Type(timeout) == "number" {
+		if bridge.KindOf(timeout) == bridge.Number {
 			ms = timeout.Float()
 		}
 		if !(ms > 0 && ms <= maxTimeout) { // so written, it is true of NaN
@@ -173,7 +171,7 @@ func readSignal(signal js.Value) (aborted bool, err *bridge.Exception) {
 		if r.err != nil {
 			return false, r.err
 		}
-		if bridge.Type(v) == "boolean" && bridge.Type(add) == "function" && bridge.Type(remove) == "function" {
+		if bridge.KindOf(v) == bridge.Boolean && bridge.KindOf(add) == bridge.Function && bridge.KindOf(remove) == bridge.Function {
 			return v.Bool(), nil
 		}
 	}
@@ -185,14 +183,10 @@ func readSignal(signal js.Value) (aborted bool, err *bridge.Exception) {
 // There is no credentials option: a token authenticates, cookies do not. A
 // redirect is an error, for it would hand token and code to another address.
 func (h handlers) send(c call, q client.Request) {
-	init := bridge.Object(
-		"method", "POST",
-		// A plain object: with a bad value in it fetch rejects, while
-		// Headers.append throws.
-		"headers", bridge.Object("Content-Type", "application/json", "Authorization", "Bearer "+q.Token),
-		"redirect", "error",
-		"signal", c.Get("controller").Get("signal"),
-	)
+	// A plain object: with a bad value in it fetch rejects, while Headers.append
+	// throws.
+	headers := bridge.NewObject("Content-Type,Authorization", "application/json", "Bearer "+q.Token)
+	init := bridge.NewObject("method,headers,redirect,signal", "POST", headers, "error", c.Get("controller").Get("signal"))
 	if q.Body != "" {
 		init.Set("body", q.Body)
 	}
@@ -210,13 +204,12 @@ func (h handlers) send(c call, q client.Request) {
 func (h handlers) readAnswer(c call, answer js.Value) {
 	var r optionReader
 	status, headers := r.get(answer, "status"), r.get(answer, "headers")
-	if r.err != nil || bridge.Type(status) != "number" {
+	if r.err != nil || bridge.KindOf(status) != bridge.Number {
 		c.fail(api.CodeNetworkError)
 		return
 	}
-	head := bridge.Object("status", status, "retryAfter", retryAfter(headers))
-	// Not given, it is null, and so 0.
-	if page.number.Invoke(header(headers, "content-length")).Float() > maxBody {
+	head := bridge.NewObject("status,retryAfter", status, retryAfter(headers))
+	if length := header(headers, "content-length"); !length.IsNull() && page.number.Invoke(length).Float() > maxBody {
 		c.Get("controller").Call("abort")
 		c.finishWith(head, js.Null())
 		return
@@ -232,7 +225,7 @@ func (h handlers) readAnswer(c call, answer js.Value) {
 // header returns a header of an answer, null if it is not given.
 func header(headers js.Value, name string) js.Value {
 	v, err := bridge.CallMethod(headers, "get", name)
-	if err != nil || bridge.Type(v) != "string" {
+	if err != nil || bridge.KindOf(v) != bridge.String {
 		return js.Null()
 	}
 	return v
@@ -242,6 +235,9 @@ func header(headers js.Value, name string) js.Value {
 // section 10.2.3); the result is in seconds from now.
 func retryAfter(headers js.Value) float64 {
 	v := header(headers, "retry-after")
+	if v.IsNull() {
+		return 0
+	}
 	seconds := page.number.Invoke(v).Float()
 	if seconds != seconds { // NaN
 		seconds = (page.parseDate.Invoke(v).Float() - page.now.Invoke().Float()) / 1000
@@ -254,11 +250,11 @@ func (c call) finishWith(head, text js.Value) {
 	a := client.Answer{Status: head.Get("status").Int(), RetryAfter: head.Get("retryAfter").Float()}
 	body := parse(text)
 	if a.IsObject = !body.IsUndefined(); a.IsObject {
-		a.HasError = bridge.HasOwn(body, "error")
+		a.HasError = !bridge.Own(body, "error").IsUndefined()
 		a.Error, a.ErrorCode, a.ErrorDescription = textOf(body, "error"), textOf(body, "errorCode"), textOf(body, "errorDescription")
 		a.AccessToken = textOf(body, "accessToken")
-		if bridge.HasOwn(body, "retryAfter") && bridge.Type(body.Get("retryAfter")) == "number" {
-			a.RetryAfter = body.Get("retryAfter").Float()
+		if wait := bridge.Own(body, "retryAfter"); bridge.KindOf(wait) == bridge.Number {
+			a.RetryAfter = wait.Float()
 		}
 	}
 	c.finish(a, body)
@@ -268,11 +264,11 @@ func (c call) finishWith(head, text js.Value) {
 // in it.
 func parse(text js.Value) js.Value {
 	// As an object, for syscall/js asks no primitive for its length.
-	if bridge.Type(text) != "string" || page.object.Invoke(text).Get("length").Int() > maxBody {
+	if bridge.KindOf(text) != bridge.String || page.object.Invoke(text).Get("length").Int() > maxBody {
 		return js.Undefined()
 	}
 	v, err := bridge.Call(page.parseJSON, js.Undefined(), text)
-	if err != nil || bridge.Type(v) != "object" || page.isArray.Invoke(v).Bool() {
+	if err != nil || bridge.KindOf(v) != bridge.Object || page.isArray.Invoke(v).Bool() {
 		return js.Undefined()
 	}
 	return v
@@ -282,10 +278,8 @@ func parse(text js.Value) js.Value {
 // one of the object's own: what the page put on Object.prototype is no part of
 // the answer.
 func textOf(body js.Value, key string) string {
-	if bridge.HasOwn(body, key) {
-		if v := body.Get(key); bridge.Type(v) == "string" {
-			return v.String()
-		}
+	if v := bridge.Own(body, key); bridge.KindOf(v) == bridge.String {
+		return v.String()
 	}
 	return ""
 }
@@ -346,28 +340,26 @@ func (c call) result(r client.Result, body js.Value) js.Value {
 	var result js.Value
 	switch r.Kind {
 	case client.NotACode:
-		return bridge.Object("data", bridge.Object(
-			"isVerified", false,
-			"failureReason", string(api.CodeInvalidOrExpired),
-		))
+		data := bridge.NewObject("isVerified,failureReason", false, string(api.CodeInvalidOrExpired))
+		return bridge.NewObject("data", data)
 	case client.Data:
 		if c.Get("verifies").Bool() {
 			return verified(body)
 		}
-		return bridge.Object("data", withQRCode(body))
+		return bridge.NewObject("data", withQRCode(body))
 	case client.Refusal:
 		description := body.Get("errorDescription")
 		text := description
 		if bridge.IsNullish(text) {
 			text = body.Get("error")
 		}
-		result = bridge.Object("error", text, "errorCode", body.Get("errorCode"), "errorDescription", description)
+		result = bridge.NewObject("error,errorCode,errorDescription", text, body.Get("errorCode"), description)
 	case client.Failure:
 		text := r.Err.Description
 		if r.Err.Code == api.CodeTokenNotSet {
 			text = r.Err.Code // as the official SDK has it
 		}
-		result = bridge.Object("error", text, "errorCode", r.Err.Code, "errorDescription", r.Err.Description)
+		result = bridge.NewObject("error,errorCode,errorDescription", text, r.Err.Code, r.Err.Description)
 	}
 	if r.RetryAfter > 0 {
 		result.Set("retryAfter", r.RetryAfter)
@@ -392,13 +384,12 @@ func withQRCode(data js.Value) js.Value {
 // token becomes data's last key, token. The owner's sample reads it from the
 // result itself, so it is there too, where a comparison by keys does not see it.
 func verified(data js.Value) js.Value {
-	result := bridge.Object("data", data)
-	if bridge.HasOwn(data, "accessToken") && bridge.Type(data.Get("accessToken")) == "string" {
-		token := data.Get("accessToken")
+	result := bridge.NewObject("data", data)
+	if token := bridge.Own(data, "accessToken"); bridge.KindOf(token) == bridge.String {
 		data.Delete("accessToken")
 		data.Set("token", token)
 		page.defineProperty.Invoke(result, "token",
-			bridge.Object("value", token, "configurable", true, "writable", true))
+			bridge.NewObject("value,configurable,writable", token, true, true))
 	}
 	return result
 }

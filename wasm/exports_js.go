@@ -24,11 +24,8 @@ func newClass(calls handlers) js.Value {
 		if err != nil {
 			return js.Undefined(), err
 		}
-		return bridge.Object(
-			"setToken", bridge.Bind(setToken, config),
-			"totp", bridge.Object("enroll", bridge.Bind(enroll, config), "verify", bridge.Bind(verify, config)),
-			"dispose", bridge.Bind(dispose, config),
-		), nil
+		totp := bridge.NewObject("enroll,verify", bridge.Bind(enroll, config), bridge.Bind(verify, config))
+		return bridge.NewObject("setToken,totp,dispose", bridge.Bind(setToken, config), totp, bridge.Bind(dispose, config)), nil
 	})
 }
 
@@ -55,33 +52,28 @@ func (r *optionReader) refuse(err *bridge.Exception) {
 // JavaScript object of our own.
 func readConfig(options js.Value) (js.Value, *bridge.Exception) {
 	if !bridge.IsObject(options) {
-		options = bridge.Object()
+		options = bridge.NewObject("")
 	}
 	var r optionReader
 	tenantID, baseURL := r.get(options, "tenantId"), r.get(options, "baseUrl")
 	onTokenExpired, enableLogging := r.get(options, "onTokenExpired"), r.get(options, "enableLogging")
 	switch {
 	case r.err != nil:
-	case bridge.IsNullish(tenantID) || bridge.Type(tenantID) == "string" && tenantID.String() == "":
+	case bridge.IsNullish(tenantID) || bridge.KindOf(tenantID) == bridge.String && tenantID.String() == "":
 		r.refuse(bridge.Error("tenantId is required"))
-	case bridge.Type(tenantID) != "string":
+	case bridge.KindOf(tenantID) != bridge.String:
 		r.refuse(bridge.TypeError("tenantId must be a string"))
-	case !bridge.IsNullish(baseURL) && (bridge.Type(baseURL) != "string" || strings.TrimSpace(baseURL.String()) == ""):
+	case !bridge.IsNullish(baseURL) && (bridge.KindOf(baseURL) != bridge.String || strings.TrimSpace(baseURL.String()) == ""):
 		r.refuse(bridge.TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1"))
-	case !bridge.IsNullish(onTokenExpired) && bridge.Type(onTokenExpired) != "function":
+	case !bridge.IsNullish(onTokenExpired) && bridge.KindOf(onTokenExpired) != bridge.Function:
 		r.refuse(bridge.TypeError("onTokenExpired must be a function"))
 	}
 	if r.err != nil {
 		return js.Undefined(), r.err
 	}
-	return bridge.Object(
-		"tenantId", tenantID,
-		"baseUrl", bridge.Guard("apiURL").Invoke(baseURL),
-		"onTokenExpired", onTokenExpired,
-		"enableLogging", page.boolean.Invoke(enableLogging),
-		// Its abort is the end of the instance, and of all calls under way.
-		"end", page.abortController.New(),
-	), nil
+	// The abort of end is the end of the instance, and of all calls under way.
+	return bridge.NewObject("tenantId,baseUrl,onTokenExpired,enableLogging,end", tenantID, bridge.Guard("apiURL").Invoke(baseURL),
+		onTokenExpired, page.boolean.Invoke(enableLogging), page.abortController.New()), nil
 }
 
 // clientOf returns the client of an instance.
@@ -124,7 +116,7 @@ func setToken(args []js.Value) (js.Value, *bridge.Exception) {
 	if err := errDisposed(config); err != nil {
 		return js.Undefined(), err
 	}
-	if !bridge.IsNullish(token) && bridge.Type(token) != "string" {
+	if !bridge.IsNullish(token) && bridge.KindOf(token) != bridge.String {
 		return js.Undefined(), bridge.TypeError("token must be a string")
 	}
 	keepToken(config, token)

@@ -20,7 +20,7 @@ func describe(data js.Value, uri string) {
 		return
 	}
 	set := func(key string, value any) {
-		if !bridge.HasOwn(data, key) {
+		if bridge.Own(data, key).IsUndefined() {
 			data.Set(key, value)
 		}
 	}

@@ -15,10 +15,10 @@ package bridge
 import "syscall/js"
 
 // The guard's functions; see guard.js.
-var guard, failed, fail, reason, call, typeOf, bind, throwing, promising, then, class js.Value
+var guard, failed, fail, reason, call, typeOf, object, own, bind, throwing, promising, then, class js.Value
 
 // Constructors and functions that the page may replace later.
-var reflectGet, object, hasOwnProperty, errorType, typeError js.Value
+var reflectGet, errorType, typeError js.Value
 
 // Init takes the guard from the loader, and reports whether it is there. It
 // comes before all else of this package.
@@ -31,11 +31,10 @@ func Init(g js.Value) bool {
 		return false
 	}
 	guard = g
-	failed, fail, reason, call, typeOf = g.Get("failed"), g.Get("fail"), g.Get("reason"), g.Get("call"), g.Get("type")
+	failed, fail, reason, call = g.Get("failed"), g.Get("fail"), g.Get("reason"), g.Get("call")
+	typeOf, object, own = g.Get("type"), g.Get("object"), g.Get("own")
 	bind, throwing, promising, then, class = g.Get("bind"), g.Get("throwing"), g.Get("promising"), g.Get("then"), g.Get("class")
 	reflectGet = js.Global().Get("Reflect").Get("get")
-	object = js.Global().Get("Object")
-	hasOwnProperty = object.Get("prototype").Get("hasOwnProperty")
 	errorType, typeError = js.Global().Get("Error"), js.Global().Get("TypeError")
 	return true
 }
@@ -79,30 +78,40 @@ func CallMethod(v js.Value, name string, args ...any) (js.Value, *Exception) {
 	return Call(f, v, args...)
 }
 
-// HasOwn reports whether key is one of the object's own properties. Object.hasOwn
-// is younger than the browsers that the module runs in.
-func HasOwn(o js.Value, key string) bool { return hasOwnProperty.Call("call", o, key).Bool() }
+// Own returns a property of an object's own, undefined if it has none of that
+// name: what the page put on Object.prototype is no part of an answer.
+// Object.hasOwn is younger than the browsers that the module runs in.
+func Own(o js.Value, key string) js.Value { return own.Invoke(o, key) }
 
-// Type returns what typeof says of v, and "null" for null. js.Value.Type panics
-// on a BigInt.
-func Type(v js.Value) string { return typeOf.Invoke(v).String() }
+// A Kind is a type of JavaScript's. There are those that the module tells
+// apart; js.Value.Type panics on a BigInt.
+type Kind int
+
+// The kinds, by their numbers in guard.js.
+const (
+	Other Kind = iota - 1
+	Undefined
+	Null
+	Boolean
+	Number
+	String
+	Object
+	Function
+)
+
+// KindOf returns the kind of v.
+func KindOf(v js.Value) Kind { return Kind(typeOf.Invoke(v).Int()) }
 
 // IsObject reports whether v has properties of its own to read.
-func IsObject(v js.Value) bool {
-	t := Type(v)
-	return t == "object" || t == "function"
-}
+func IsObject(v js.Value) bool { return KindOf(v) >= Object }
 
 // IsNullish reports whether v is undefined or null: an argument not given.
 func IsNullish(v js.Value) bool { return v.IsUndefined() || v.IsNull() }
 
-// Object makes a JavaScript object from keys and values in turn.
-func Object(keysAndValues ...any) js.Value {
-	o := object.New()
-	for i := 0; i < len(keysAndValues); i += 2 {
-		o.Set(keysAndValues[i].(string), keysAndValues[i+1])
-	}
-	return o
+// NewObject makes a JavaScript object of keys, with commas between them, and
+// their values: one call of JavaScript instead of one for each.
+func NewObject(keys string, values ...any) js.Value {
+	return object.Invoke(append([]any{keys}, values...)...)
 }
 
 // Func makes a JavaScript function that lives as long as the module. f gets at

@@ -158,7 +158,7 @@ func TestClass(t *testing.T) {
 		if arg.IsUndefined() {
 			return js.Undefined(), TypeError("no argument")
 		}
-		return Object("key", arg), nil
+		return NewObject("key", arg), nil
 	})
 	got := eval(`
 		class Sub extends a { set key(v) { throw v } }
@@ -170,24 +170,42 @@ func TestClass(t *testing.T) {
 	}
 }
 
-func TestType(t *testing.T) {
-	for source, want := range map[string]string{
-		"7n": "bigint", "7": "number", "undefined": "undefined", "null": "null", "Symbol()": "symbol", "{}": "object", "() => {}": "function",
+func TestKindOf(t *testing.T) {
+	for source, want := range map[string]Kind{
+		"7n": Other, "Symbol()": Other, "undefined": Undefined, "null": Null, "true": Boolean, "7": Number, "''": String,
+		"{}": Object, "[]": Object, "() => {}": Function, "document.all": Undefined,
 	} {
-		if got := Type(eval("return " + source)); got != want {
-			t.Errorf("%s: got %s, want %s", source, got, want)
+		if got := KindOf(eval("return " + strings.Replace(source, "{}", "({})", 1))); got != want {
+			t.Errorf("%s: got kind %d, want %d", source, got, want)
 		}
 	}
 }
 
-func TestHasOwn(t *testing.T) {
+func TestNewObject(t *testing.T) {
+	prototype := js.Global().Get("Object").Get("prototype")
+	eval(`Object.defineProperty(a, "b", {set() { throw "a setter of the page" }, configurable: true})`, prototype)
+	defer prototype.Delete("b")
+	for _, test := range []struct {
+		got  js.Value
+		want string
+	}{
+		{NewObject("a,b", 1, "two"), `{"a":1,"b":"two"}`},
+		{NewObject(""), `{}`},
+	} {
+		if got := eval(`return JSON.stringify(a)`, test.got).String(); got != test.want {
+			t.Errorf("got %s, want %s", got, test.want)
+		}
+	}
+}
+
+func TestOwn(t *testing.T) {
 	prototype := js.Global().Get("Object").Get("prototype")
 	prototype.Set("error", "polluted")
 	defer prototype.Delete("error")
-	o := eval(`return JSON.parse('{"a":null,"__proto__":{"b":1}}')`)
-	for key, want := range map[string]bool{"a": true, "b": false, "error": false, "toString": false, "__proto__": true} {
-		if got := HasOwn(o, key); got != want {
-			t.Errorf("HasOwn(%q): got %t, want %t", key, got, want)
+	o := eval(`return JSON.parse('{"a":null,"__proto__":{"b":1},"c":7}')`)
+	for key, want := range map[string]Kind{"a": Null, "b": Undefined, "error": Undefined, "toString": Undefined, "__proto__": Object, "c": Number} {
+		if got := KindOf(Own(o, key)); got != want {
+			t.Errorf("Own(%q): got kind %d, want %d", key, got, want)
 		}
 	}
 }

@@ -12,6 +12,13 @@ const { apply, defineProperty, ownKeys } = Reflect;
 const { resolve } = Promise;
 const { then } = Promise.prototype;
 
+/** What typeof says; null has the number 1. */
+const types = ["undefined", , "boolean", "number", "string", "object", "function"];
+const { split } = String.prototype;
+const { hasOwnProperty } = Object.prototype;
+/** Describes a property that was set. */
+const data = (value) => ({ value, enumerable: true, writable: true, configurable: true });
+
 /** Makes the keeper of the tokens, one for each tenant and API. */
 export function makeTokens() {
   const tokens = new Map();
@@ -63,8 +70,16 @@ export function makeGuard(tokens) {
     reason: () => reason,
     /** Calls f with self as its this. */
     call,
-    /** Names the type of a value; that of null is "null". */
-    type: (value) => (value === null ? "null" : typeof value),
+    /** Numbers the type of a value; see the constants in bridge_js.go. */
+    type: (value) => (value === null ? 1 : types.indexOf(typeof value)),
+    /** Makes an object of keys, with commas between them, and their values. */
+    object(keys, ...values) {
+      const made = {};
+      if (keys) apply(split, keys, [","]).forEach((key, i) => defineProperty(made, key, data(values[i])));
+      return made;
+    },
+    /** Gives a property of an object's own, undefined if it has none of that name. */
+    own: (object, key) => (apply(hasOwnProperty, object, [key]) ? object[key] : undefined),
     /** Gives f its first arguments. */
     bind:
       (f, ...first) =>
@@ -99,7 +114,7 @@ export function makeGuard(tokens) {
           constructor(options) {
             const own = members(options);
             // Defined, not set: a subclass may have setters.
-            for (const key of ownKeys(own)) defineProperty(this, key, { value: own[key], enumerable: true, writable: true, configurable: true });
+            for (const key of ownKeys(own)) defineProperty(this, key, data(own[key]));
           }
         },
       }[name];
