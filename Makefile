@@ -120,7 +120,7 @@ native: wasm js
 
 # The package by itself and with the server, and a page that has the samples of
 # the product's documentation; then the pages that are made with them.
-suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
+suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs docs.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
 	package.test.mjs parity.test.mjs qr.test.mjs react.test.mjs seed.test.mjs webhook.test.mjs wrapper.test.mjs)
 page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 # What runs in every engine, and in none but engines.
