@@ -12,7 +12,7 @@ RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=github.com/an
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots
+.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots pictures
 
 say = @.ci/say
 
@@ -122,7 +122,7 @@ native: wasm js
 
 # The package by itself and with the server, and a page that has the samples of
 # the product's documentation; then the pages that are made with them.
-suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs hostile.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
+suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs docs.test.mjs hostile.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
 	package.test.mjs parity.test.mjs qr.test.mjs random.test.mjs react.test.mjs seed.test.mjs traps.test.mjs webhook.test.mjs wrapper.test.mjs)
 page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 # What runs in every engine, and in none but engines.
@@ -158,6 +158,9 @@ engines: wasm js types ## run the package and page tests in Firefox and WebKit
 
 screenshots: wasm js js/node_modules/.package-lock.json ## take pictures of every page into screenshots/; NAMES are sets
 	@node js/screenshots.mjs screenshots $(NAMES)
+
+pictures: wasm js js/node_modules/.package-lock.json ## take the pictures of the README into docs/pictures/, which are committed
+	@node js/screenshots.mjs docs/pictures readme
 
 bench-server: ## measure the API server on both stores, beside bare commits; table and SVG chart
 	@POSTGRES_FSYNC=on .ci/with-postgres go run ./cmd/benchserver $(BENCH)
