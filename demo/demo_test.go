@@ -25,7 +25,7 @@ import (
 )
 
 // sdk stands in for the built browser SDK: these tests are about the backend,
-// and js/test/demo.test.mjs is about both.
+// and js/test/pages/demo.test.mjs is about both.
 var sdk = fstest.MapFS{
 	"authsignal.wasm":    {Data: []byte("\x00asm module")},
 	"authsignal.wasm.br": {Data: []byte("compressed module")},

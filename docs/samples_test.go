@@ -19,7 +19,7 @@ type run struct{ file, name string }
 // ranPages are the pages of which a test runs every block.
 var ranPages = map[string]run{
 	"docs/setups.md":  {"js/test/setups/setups.mjs", "readSetups"},
-	"docs/testing.md": {"js/test/testing.test.mjs", "the page's blocks are all run"},
+	"docs/testing.md": {"js/test/pages/testing.test.mjs", "the page's blocks are all run"},
 }
 
 // ran are blocks by page and first line, with the tests that run them. A block
@@ -27,31 +27,31 @@ var ranPages = map[string]run{
 // the same arguments.
 var ran = map[[2]string]run{
 	{"README.md", "make wasm js   # once: the server's pages use the browser SDK"}:   {"cmd/authsignal-server/main_test.go", "func command("},
-	{"README.md", `import { Authsignal } from "authsignal-wasm";`}:                   {"js/test/docs.test.mjs", "lets the user in"},
+	{"README.md", `import { Authsignal } from "authsignal-wasm";`}:                   {"js/test/package/docs.test.mjs", "lets the user in"},
 	{"README.md", `client := authsignal.New(`}:                                       {"docs/samples_test.go", "TestGoSamplesCompile"},
-	{"docs/browser-sdk.md", `import { Authsignal } from "authsignal-wasm";`}:         {"js/test/docs.test.mjs", "lets the user in"},
+	{"docs/browser-sdk.md", `import { Authsignal } from "authsignal-wasm";`}:         {"js/test/package/docs.test.mjs", "lets the user in"},
 	{"docs/backend.md", "go mod edit -require"}:                                      {"docs/samples_test.go", "TestGoSamplesCompile"},
 	{"docs/backend.md", `client := authsignal.New(`}:                                 {"docs/samples_test.go", "TestGoSamplesCompile"},
-	{"docs/backend.md", `import { Authsignal } from "@authsignal/node";`}:            {"js/test/docs.test.mjs", "lets the user in"},
+	{"docs/backend.md", `import { Authsignal } from "@authsignal/node";`}:            {"js/test/package/docs.test.mjs", "lets the user in"},
 	{"docs/webhooks.md", `event, err := client.VerifyWebhook(`}:                      {"docs/samples_test.go", "TestGoSamplesCompile"},
 	{"docs/moving.md", `for _, user := range users {`}:                               {"docs/samples_test.go", "TestGoSamplesCompile"},
 	{"docs/rules.md", "device.isNew && user.isEnrolled"}:                             {"docs/samples_test.go", "TestConditionsCompile"},
 	{"docs/operate.md", "tenants:"}:                                                  {"docs/samples_test.go", "TestTheFileIsRead"},
 	{"docs/operate.md", "make wasm js   # once: the server's pages use the browser"}: {"cmd/authsignal-server/main_test.go", "func command("},
-	{"docs/portal.md", "go build -o bin/demo ./demo"}:                                {"js/test/journey.test.mjs", "AUTHSIGNAL_API_URL"},
+	{"docs/portal.md", "go build -o bin/demo ./demo"}:                                {"js/test/pages/journey.test.mjs", "AUTHSIGNAL_API_URL"},
 	{"docs/architecture.md", "demo/                    a Go backend"}:                {"docs/docs_test.go", "TestThePlanHasEveryRoom"},
 	{"docs/tinygo.md", "bin/tinygo/bin/tinygo build"}:                                {"docs/samples_test.go", "TestTheCompilersCommandsAreThose"},
-	{"js/README.md", `import { Authsignal } from "authsignal-wasm";`}:                {"js/test/seed.test.mjs", "presentChallenge"},
-	{"js/README.md", "npx esbuild main.js"}:                                          {"js/test/setups.test.mjs", ""},
-	{"js/README.md", `import { TotpChallenge, TotpEnroll, useAuthsignal }`}:          {"js/test/react.test.mjs", "useAuthsignal"},
-	{"docs/browser-sdk.md", `import { TotpChallenge, TotpEnroll, useAuthsignal }`}:   {"js/test/react.test.mjs", "useAuthsignal"},
+	{"js/README.md", `import { Authsignal } from "authsignal-wasm";`}:                {"js/test/package/seed.test.mjs", "presentChallenge"},
+	{"js/README.md", "npx esbuild main.js"}:                                          {"js/test/pages/setups.test.mjs", ""},
+	{"js/README.md", `import { TotpChallenge, TotpEnroll, useAuthsignal }`}:          {"js/test/package/react.test.mjs", "useAuthsignal"},
+	{"docs/browser-sdk.md", `import { TotpChallenge, TotpEnroll, useAuthsignal }`}:   {"js/test/package/react.test.mjs", "useAuthsignal"},
 }
 
 // notRun are blocks that no test runs, and why.
 var notRun = map[[2]string]string{
-	{"README.md", "make demo"}:                             "it serves until it is stopped; js/test/demo.test.mjs builds and uses the same program",
+	{"README.md", "make demo"}:                             "it serves until it is stopped; js/test/pages/demo.test.mjs builds and uses the same program",
 	{"README.md", "backend"}:                               "the flow, drawn",
-	{"docs/prebuilt-ui.md", "// backend"}:                  "three ways to launch in one block, of which a page takes one; js/test/launch.test.mjs and prebuilt.test.mjs take each",
+	{"docs/prebuilt-ui.md", "// backend"}:                  "three ways to launch in one block, of which a page takes one; js/test/package/launch.test.mjs and prebuilt.test.mjs take each",
 	{"CONTRIBUTING.md", "make demo"}:                       "they are what CI runs; the demo serves until it is stopped",
 	{"docs/setups.md", "Content-Security-Policy: default"}: "a header, which the tests of the set-ups send",
 }

@@ -6,10 +6,10 @@
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { startDemo } from "./test/demo.mjs";
-import { launchBrowser, startServer } from "./test/harness.mjs";
-import { fillPortal, portalPages, signIn } from "./test/portal.mjs";
-import { arrive, backendOf, enter, managementKey, prebuiltPages, scan, setTenant } from "./test/prebuilt.mjs";
+import { startDemo } from "./test/lib/demo.mjs";
+import { launchBrowser, startServer } from "./test/lib/harness.mjs";
+import { fillPortal, portalPages, signIn } from "./test/lib/portal.mjs";
+import { arrive, backendOf, enter, managementKey, prebuiltPages, scan, setTenant } from "./test/lib/prebuilt.mjs";
 
 const [folder, ...names] = process.argv.slice(2);
 if (!folder) throw new Error("usage: node js/screenshots.mjs FOLDER [NAME...]");

@@ -20,7 +20,7 @@ import { parseArgs, promisify } from "node:util";
 import zlib from "node:zlib";
 import { build } from "esbuild";
 import { Secret, TOTP } from "otpauth";
-import { dist, launchBrowser, root, startServer } from "../test/harness.mjs";
+import { dist, launchBrowser, root, startServer } from "../test/lib/harness.mjs";
 import { draw } from "./chart.mjs";
 
 const { values: flags } = parseArgs({
