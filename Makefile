@@ -125,7 +125,7 @@ native: wasm js
 # pages that are made with them. What asks for engines runs in every one.
 package_tests = $(wildcard js/test/package/*.test.mjs)
 page_tests = $(wildcard js/test/pages/*.test.mjs)
-engine_tests = $(shell grep -lE '\b(everywhere|inEngines|engines)\b' $(package_tests) $(page_tests))
+engine_tests = $(shell grep -lE '^import .*\b(everywhere|inEngines|engines)\b' $(package_tests) $(page_tests))
 
 run_tests = node --test --test-reporter=spec --test-concurrency=2
 # For the programs that the tests start: programBuild in js/test/lib/harness.mjs,
