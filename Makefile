@@ -12,9 +12,9 @@ RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=github.com/an
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots
+.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots pictures
 
-say = @printf '\033[1m==> %s\033[0m\n'
+say = @.ci/say
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,7 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 
 test: tools tinygo wasm js types lint native suite ## check and test it; install what the tests need
 	$(say) "all tests passed"
+	@.ci/say -table "looking for what the tests need"
 
 test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
 	@$(MAKE) --no-print-directory pages
@@ -57,8 +58,11 @@ test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.j
 	@npm --prefix js run test:long
 	$(say) "reading 2,000 QR codes with three decoders"
 	@ENGINES=Chromium QR_TEXTS=2000 node --test --test-reporter=spec js/test/qr.test.mjs
+	$(say) "30,000 random calls of the module, many at once"
+	@RANDOM_CALLS=30000 node --test --test-reporter=spec js/test/random.test.mjs
 	@$(MAKE) --no-print-directory soak
 	$(say) "the longer tests passed"
+	@.ci/say -table "running the tests of pages in Chromium"
 
 tools:
 	$(say) "looking for what the tests need"
@@ -118,12 +122,12 @@ native: wasm js
 
 # The package by itself and with the server, and a page that has the samples of
 # the product's documentation; then the pages that are made with them.
-suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
-	package.test.mjs parity.test.mjs qr.test.mjs react.test.mjs seed.test.mjs webhook.test.mjs wrapper.test.mjs)
+suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs docs.test.mjs hostile.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
+	package.test.mjs parity.test.mjs qr.test.mjs random.test.mjs react.test.mjs seed.test.mjs traps.test.mjs webhook.test.mjs wrapper.test.mjs)
 page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
 # What runs in every engine, and in none but engines.
-engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs cookie.test.mjs demo.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
-	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
+engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs cookie.test.mjs demo.test.mjs hostile.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
+	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs traps.test.mjs wrapper.test.mjs)
 
 run_tests = node --test --test-reporter=spec --test-concurrency=2
 # For the programs that the tests start: programBuild in js/test/harness.mjs,
@@ -155,15 +159,19 @@ engines: wasm js types ## run the package and page tests in Firefox and WebKit
 screenshots: wasm js js/node_modules/.package-lock.json ## take pictures of every page into screenshots/; NAMES are sets
 	@node js/screenshots.mjs screenshots $(NAMES)
 
+pictures: wasm js js/node_modules/.package-lock.json ## take the pictures of the README into docs/pictures/, which are committed
+	@node js/screenshots.mjs docs/pictures readme
+
 bench-server: ## measure the API server on both stores, beside bare commits; table and SVG chart
 	@POSTGRES_FSYNC=on .ci/with-postgres go run ./cmd/benchserver $(BENCH)
 
 bench-sdk: wasm js types ## measure the browser SDK beside the official one with npm qrcode; table and SVG chart
 	@node js/bench/sdk.mjs $(BENCH)
 
-soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium: does anything grow?
+soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium, on both compilers' builds: does anything grow?
 	$(say) "soaking the package"
-	@node js/test/soak.mjs
+	@go run ./cmd/buildsdk -compiler go -o bin/dist-go >/dev/null
+	@node js/test/soak.mjs js/dist bin/dist-go
 
 fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')

@@ -148,6 +148,7 @@ var rooms = map[string][]string{
 	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "internal/qr", "js"},
 	// What tests share, and tests alone.
 	"internal/attacks":         {},
+	"docs":                     {},
 	"internal/logtest":         {},
 	"internal/store/storetest": {"internal/store/migrations"},
 	// Stand-ins for the standard library's, in the browser module alone.

@@ -1,5 +1,5 @@
 // Command authsignal-server answers the Authsignal API for authenticator-app
-// (TOTP) MFA. See authsignal-server -help, and the README.
+// (TOTP) MFA. See authsignal-server -help, and docs/operate.md.
 //
 // It prints its base URL on standard output when it is ready, then where the
 // portal is and, once, its first password; and JSON logs on standard error. SIGINT and SIGTERM stop it gracefully.

@@ -4,6 +4,8 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { dist, root, serve } from "./harness.mjs";
@@ -243,6 +245,20 @@ describe("in Node", () => {
     const [good, ...bad] = await Promise.allSettled([a.totp.enroll(), a.totp.enroll({ signal: "stop" }), a.totp.enroll({ timeout: -1 })]);
     assert.ok(good.value.data);
     for (const { reason } of bad) assert.ok(reason instanceof TypeError);
+  });
+
+  // The vectors that the server's own parser is held to.
+  test("issuer and account are read from a URI as the server reads them", async (t) => {
+    const vectors = JSON.parse(await readFile(path.join(root, "internal/totp/testdata/uri.json"), "utf8"));
+    let uri;
+    t.mock.method(globalThis, "fetch", async () => new Response(JSON.stringify({ uri, secret: "s" })));
+    const authsignal = new Authsignal({ tenantId: "uris", baseUrl: site.url + "/v1" });
+    authsignal.setToken("token");
+    for (const vector of vectors) {
+      uri = vector.uri;
+      const { data } = await authsignal.totp.enroll();
+      assert.deepEqual([data.issuer, data.account], [vector.issuer, vector.account], vector.name);
+    }
   });
 
   test("an enrollment that others wait for outlives the first who asked, and nobody's ends", async () => {
