@@ -442,10 +442,10 @@ func TestErrorCodesAreDocumented(t *testing.T) {
 			t.Errorf("the code %s is not documented", value)
 		}
 	}
-	_, list, _ := strings.Cut(read(t, "js/src/errors.ts"), "export const ErrorCode = {")
-	list, _, _ = strings.Cut(list, "} as const")
+	_, list, _ := strings.Cut(read(t, "js/src/errors.ts"), "export const ErrorCode: {")
+	list, _, _ = strings.Cut(list, "} = ")
 	wrapper := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^  (\w+): "(\w+)",$`).FindAllStringSubmatch(list, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^  readonly (\w+): "(\w+)";$`).FindAllStringSubmatch(list, -1) {
 		wrapper[m[2]] = true
 	}
 	if len(known) < 10 || len(wrapper) < 10 {

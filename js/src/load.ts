@@ -56,7 +56,7 @@ function checkEnvironment(): void {
   const remedy =
     missing[0] === "WebAssembly"
       ? "Lockdown Mode switches it off: use launch, or another browser"
-      : "set it as a global before the first call (jsdom: see docs/testing.md)";
+      : "set it as a global first (jsdom: see docs/testing.md)";
   throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded: this environment has no ${missing.join(", ")}; ${remedy}`);
 }
 
@@ -110,7 +110,7 @@ async function unlessNone(): Promise<Source> {
     return await standard();
   } catch (cause) {
     if (cause instanceof ModuleError) throw cause;
-    throw new ModuleError(ErrorCode.wasm_load_failed, `The module's address is unknown here: set wasmUrl (${textOf(cause)})`, cause);
+    throw new ModuleError(ErrorCode.wasm_load_failed, `The module's address is unknown: set wasmUrl (${textOf(cause)})`, cause);
   }
 }
 
@@ -189,7 +189,7 @@ function textOf(cause: unknown): string {
   try {
     return String(cause);
   } catch {
-    return "what was thrown has no text";
+    return "no text";
   }
 }
 

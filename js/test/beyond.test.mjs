@@ -163,8 +163,8 @@ inEngines((at) => {
       "Error: text is too long for a QR code at this error correction level",
       "Error: text is empty",
       "RangeError: width must be at least 29 pixels for this text, or the margin smaller",
-      "TypeError: canvas must be a canvas, with no context or a 2d one",
-      "TypeError: canvas must be a canvas, with no context or a 2d one",
+      "TypeError: canvas must be a canvas with no context or a 2d one",
+      "TypeError: canvas must be a canvas with no context or a 2d one",
       'TypeError: a color must be hexadecimal, such as "#000", "#000000" or "#000000ff"',
       'TypeError: type must be "image/svg+xml" or "image/png"',
     ]);
