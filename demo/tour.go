@@ -53,10 +53,10 @@ func (d *demo) things() [][2]string {
 	case d.api.PortalURL == "":
 		list = append(list, [2]string{"Portal", "is served on this machine alone: start the demo without DEMO_ADDR"})
 	default:
-		password := "with the password that it showed at its first start (lost: stop the demo, then run go run ./cmd/authsignal-server -db " +
+		password := "with the password that was shown at the first start (lost: stop the demo, then go run ./cmd/authsignal-server -db " +
 			filepath.Join(d.data, config.DefaultDB) + " portal-password)"
 		if d.api.PortalPassword != "" {
-			password = "password, shown this once: " + d.api.PortalPassword
+			password = "with the password " + d.api.PortalPassword + " (shown this once)"
 		}
 		list = append(list,
 			[2]string{"Portal", d.api.PortalURL + " " + password},

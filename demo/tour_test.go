@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/authsignal-wasm/sdk/internal/daemon"
+	"github.com/authsignal-wasm/sdk/internal/rules"
 )
 
 // screen draws what a terminal of a ground and an ink shows of a text: each
@@ -147,7 +148,7 @@ func TestTour(t *testing.T) {
 	got := tourOf(t, d, true)
 	for _, thing := range []string{
 		"Enroll", "No phone?", "Sign in", "Payment", "Settings", "Pre-built UI", "Rules",
-		"Portal        " + d.api.PortalURL + " password, shown this once: " + d.api.PortalPassword + "\n",
+		"Portal        " + d.api.PortalURL + " with the password " + d.api.PortalPassword + " (shown this once)\n",
 		"Phone         DEMO_ADDR=0.0.0.0:" + d.port() + " make demo",
 	} {
 		if !strings.Contains(got, "\n  "+thing) {
@@ -161,6 +162,19 @@ func TestTour(t *testing.T) {
 	d.api.PortalPassword = ""
 	if got := tourOf(t, d, false); !strings.Contains(got, "-db "+filepath.Join(d.data, "authsignal.db")+" portal-password") {
 		t.Errorf("at a second start it does not say how to get a new password:\n%s", got)
+	}
+}
+
+func TestConditionsOfTheTourCanBeSaved(t *testing.T) {
+	d := &demo{url: "http://127.0.0.1:3000", api: &daemon.Server{PortalURL: "http://127.0.0.1:4000/portal"}}
+	conditions := regexp.MustCompile(`condition (.+?)(: now.*)?\n`).FindAllStringSubmatch(tourOf(t, d, false), -1)
+	if len(conditions) != 2 {
+		t.Fatalf("got %q", conditions)
+	}
+	for _, c := range conditions {
+		if _, err := rules.Compile(c[1]); err != nil {
+			t.Errorf("%s: %v", c[1], err)
+		}
 	}
 }
 
