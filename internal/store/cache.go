@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,3 +68,11 @@ func lookUp[T any](c *cache, generation int64, key any, read func() (value T, ke
 	c.entries[key] = cached{value, until}
 	return value, nil
 }
+
+// The keys of the cache.
+type (
+	tenantKey   string
+	secretKey   [sha256.Size]byte
+	originKey   [sha256.Size]byte
+	settingsKey struct{ tenant, action string }
+)

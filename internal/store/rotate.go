@@ -7,60 +7,6 @@ import (
 	"time"
 )
 
-// fresh reports whether no key was ever recorded: the database is new.
-func (s *Store) fresh(ctx context.Context) (fresh bool, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM encryption_keys)`).Scan(&fresh)
-	if err != nil {
-		return false, fmt.Errorf("look for encryption keys: %w", err)
-	}
-	return fresh, nil
-}
-
-// checkKey records the sealing key's id, and compares all ids on record with
-// the keys that are given, so that a missing key fails at start and not at the
-// first user. A new sealing key is taken only beside one that is on record.
-func (s *Store) checkKey(ctx context.Context) error {
-	return s.Update(ctx, "", func(tx *Tx) error {
-		if s.dialect.alone != "" {
-			if _, err := tx.exec(s.dialect.alone); err != nil {
-				return fmt.Errorf("check encryption key: %w", err)
-			}
-		}
-		ids, err := tx.keyIDs()
-		if err != nil {
-			return fmt.Errorf("check encryption key: %w", err)
-		}
-		for _, id := range ids {
-			if _, ok := s.sealer.aead[id]; !ok {
-				return fmt.Errorf("%w: key %s is missing", ErrWrongKey, id)
-			}
-		}
-		_, err = tx.exec(`INSERT INTO encryption_keys (key_id, created_at) VALUES (?, ?) ON CONFLICT (key_id) DO NOTHING`,
-			s.sealer.id, time.Now().UnixMilli())
-		if err != nil {
-			return fmt.Errorf("check encryption key: %w", err)
-		}
-		return nil
-	})
-}
-
-func (t *Tx) keyIDs() ([]string, error) {
-	rows, err := t.query(`SELECT key_id FROM encryption_keys`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var ids []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, rows.Err()
-}
-
 // A sealedTable is a table with a sealed column, the column of the sealing
 // key's id, and how the secret is bound to its row: to a constant, if there is
 // one, and to columns, the last of which is unique within what the others name.

@@ -2,14 +2,11 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
@@ -74,40 +71,6 @@ func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, er
 	return t, t.ID != "", err
 }
 
-// The keys of the cache.
-type (
-	tenantKey   string
-	secretKey   [sha256.Size]byte
-	originKey   [sha256.Size]byte
-	settingsKey struct{ tenant, action string }
-)
-
-// TenantOfSecret returns the tenant of an API secret key that is in force. The
-// key is looked up by its SHA-256, so that the time of the look-up tells
-// nothing of the key.
-func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time) (t Tenant, found bool, err error) {
-	sum := sha256.Sum256([]byte(secret))
-	type owner struct {
-		id      string
-		expires sql.NullInt64
-	}
-	o, err := lookUp(&s.cache, s.cache.generation.Load(), secretKey(sum), func() (o owner, keep bool, err error) {
-		err = s.db.QueryRowContext(ctx, s.dialect.rebind(`SELECT tenant_id, expires_at FROM api_secrets WHERE secret_sum = ?`), sum[:]).
-			Scan(&o.id, &o.expires)
-		if errors.Is(err, sql.ErrNoRows) {
-			return owner{}, false, nil
-		}
-		if err != nil {
-			return owner{}, false, fmt.Errorf("read API secret: %w", err)
-		}
-		return o, true, nil
-	})
-	if err != nil || o.id == "" || o.expires.Valid && o.expires.Int64 <= millis(now) {
-		return Tenant{}, false, err
-	}
-	return s.Tenant(ctx, o.id)
-}
-
 // Tenants lists all tenants by their id.
 func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT `+tenantColumns+` FROM tenants ORDER BY tenant_id`)
@@ -164,34 +127,6 @@ func (t *Tx) putTenant(settings api.AuthenticatorSettings, now time.Time, onConf
 	return n == 1, nil
 }
 
-// ErrSecretTaken: the API secret key is another tenant's.
-var ErrSecretTaken = errors.New("the API secret key belongs to another tenant")
-
-// EnsureSecret stores an API secret key of the transaction's tenant, sealed,
-// unless the tenant has it; made is then false. A key that the tenant has keeps
-// its end.
-func (t *Tx) EnsureSecret(secret string, now time.Time) (s APISecret, made bool, err error) {
-	t.changed = true
-	sum := sha256.Sum256([]byte(secret))
-	id := uuid.NewString()
-	n, err := t.exec(`
-		INSERT INTO api_secrets (tenant_id, secret_id, secret_sum, secret, key_id, created_at)
-		VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (secret_sum) DO NOTHING`,
-		t.tenant, id, sum[:], t.sealer.seal(secret, bind("api secret", t.tenant, id)), t.sealer.id, millis(now))
-	if err != nil {
-		return APISecret{}, false, fmt.Errorf("store API secret: %w", err)
-	}
-	s, owner, err := scanAPISecret(t.queryRow(`SELECT `+apiSecretColumns+` FROM api_secrets WHERE secret_sum = ?`, sum[:]))
-	if err != nil {
-		return APISecret{}, false, fmt.Errorf("store API secret: %w", err)
-	}
-	if owner != t.tenant {
-		return APISecret{}, false, ErrSecretTaken
-	}
-	return s, n == 1, nil
-}
-
 // SetWebhookURL sets where the events of the transaction's tenant go; changed
 // is false when it was so already.
 func (t *Tx) SetWebhookURL(url string) (changed bool, err error) {
@@ -234,47 +169,40 @@ func (t *Tx) SetBranding(b api.Branding) (changed bool, err error) {
 	return n == 1, nil
 }
 
-// ActiveSecrets returns the API secret keys of a tenant that are in force,
-// newest first.
-func (s *Store) ActiveSecrets(ctx context.Context, tenantID string, now time.Time) (secrets []string, err error) {
-	err = s.View(ctx, tenantID, func(tx *Tx) error {
-		list, err := tx.ActiveSecrets(now)
-		for _, active := range list {
-			secrets = append(secrets, active.Key)
+// sealWebhooks seals the webhook URLs that a version before this one stored in
+// plain text.
+func (s *Store) sealWebhooks(ctx context.Context) error {
+	n := 0
+	err := s.Update(ctx, "", func(tx *Tx) error {
+		plain := map[string]string{} // by tenant
+		rows, err := tx.query(`SELECT tenant_id, webhook_url FROM tenants WHERE webhook_url <> ''` + s.dialect.forUpdate)
+		if err != nil {
+			return err
 		}
-		return err
+		defer rows.Close()
+		for rows.Next() {
+			var tenantID, url string
+			if err := rows.Scan(&tenantID, &url); err != nil {
+				return err
+			}
+			plain[tenantID] = url
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		n = len(plain)
+		for tenantID, url := range plain {
+			if err := tx.sealWebhook(tenantID, url); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return secrets, err
-}
-
-// An ActiveSecret is an API secret key in force, with the key.
-type ActiveSecret struct{ ID, Key string }
-
-// ActiveSecrets returns the API secret keys of the tenant that are in force,
-// newest first.
-func (t *Tx) ActiveSecrets(now time.Time) ([]ActiveSecret, error) {
-	rows, err := t.query(`
-		SELECT secret_id, secret, key_id FROM api_secrets
-		WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY created_at DESC, secret_id`, t.tenant, millis(now))
+	if err == nil && n > 0 {
+		err = s.vacuum(ctx)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read API secrets: %w", err)
+		return fmt.Errorf("seal webhook URLs: %w", err)
 	}
-	defer rows.Close()
-	var list []ActiveSecret
-	for rows.Next() {
-		var s ActiveSecret
-		var keyID string
-		var sealed []byte
-		if err := rows.Scan(&s.ID, &sealed, &keyID); err != nil {
-			return nil, fmt.Errorf("read API secrets: %w", err)
-		}
-		if s.Key, err = t.sealer.open(keyID, sealed, bind("api secret", t.tenant, s.ID)); err != nil {
-			return nil, fmt.Errorf("read API secrets: %w", err)
-		}
-		list = append(list, s)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read API secrets: %w", err)
-	}
-	return list, nil
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
@@ -118,83 +117,6 @@ func (t *Tx) DeleteActionSettings(action string) (deleted bool, err error) {
 	n, err := t.exec(`DELETE FROM action_settings WHERE tenant_id = ? AND action = ?`, t.tenant, action)
 	if err != nil {
 		return false, fmt.Errorf("delete action settings: %w", err)
-	}
-	return n == 1, nil
-}
-
-// An APISecret is an API secret key of a tenant, without the key.
-type APISecret struct {
-	ID        string
-	CreatedAt time.Time
-	// ExpiresAt is zero while the key is in force without end.
-	ExpiresAt time.Time
-}
-
-// InForce reports whether the key is taken at a moment.
-func (s APISecret) InForce(now time.Time) bool {
-	return s.ExpiresAt.IsZero() || s.ExpiresAt.After(now)
-}
-
-// apiSecretColumns are what scanAPISecret scans.
-const apiSecretColumns = `secret_id, tenant_id, created_at, expires_at`
-
-func scanAPISecret(row row) (s APISecret, tenantID string, err error) {
-	var created int64
-	var expires sql.NullInt64
-	if err := row.Scan(&s.ID, &tenantID, &created, &expires); err != nil {
-		return APISecret{}, "", err
-	}
-	s.CreatedAt = moment(created)
-	if expires.Valid {
-		s.ExpiresAt = moment(expires.Int64)
-	}
-	return s, tenantID, nil
-}
-
-// APISecrets lists the API secret keys of the tenant, newest first.
-func (t *Tx) APISecrets() ([]APISecret, error) {
-	rows, err := t.query(`
-		SELECT `+apiSecretColumns+` FROM api_secrets
-		WHERE tenant_id = ? ORDER BY created_at DESC, secret_id`, t.tenant)
-	if err != nil {
-		return nil, fmt.Errorf("read API secrets: %w", err)
-	}
-	defer rows.Close()
-	var list []APISecret
-	for rows.Next() {
-		s, _, err := scanAPISecret(rows)
-		if err != nil {
-			return nil, fmt.Errorf("read API secrets: %w", err)
-		}
-		list = append(list, s)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read API secrets: %w", err)
-	}
-	return list, nil
-}
-
-// ExpireSecrets lets the API secret keys of the tenant that are in force expire
-// at a moment; a key that ends sooner keeps its end.
-func (t *Tx) ExpireSecrets(at time.Time) error {
-	t.changed = true
-	_, err := t.exec(`UPDATE api_secrets SET expires_at = ? WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at > ?)`,
-		millis(at), t.tenant, millis(at))
-	if err != nil {
-		return fmt.Errorf("expire API secrets: %w", err)
-	}
-	return nil
-}
-
-// RevokeSecret takes an API secret key out of force at once; revoked is false
-// when the tenant has none of that id in force. The row stays: EnsureSecret
-// would else let the key in again at the next start.
-func (t *Tx) RevokeSecret(id string, now time.Time) (revoked bool, err error) {
-	t.changed = true
-	n, err := t.exec(`UPDATE api_secrets SET expires_at = ? WHERE tenant_id = ? AND secret_id = ? AND (expires_at IS NULL OR expires_at > ?)`,
-		millis(now), t.tenant, id, millis(now))
-	if err != nil {
-		return false, fmt.Errorf("revoke API secret: %w", err)
 	}
 	return n == 1, nil
 }
