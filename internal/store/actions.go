@@ -48,7 +48,7 @@ type Action struct {
 const actionColumns = `user_id, action, idempotency_key, state, created_at, state_updated_at,
 	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer, priority_rule_id`
 
-func scanAction(row interface{ Scan(...any) error }) (a Action, err error) {
+func scanAction(row row) (a Action, err error) {
 	var created, updated int64
 	var custom, rules string
 	var priority sql.NullString
@@ -108,22 +108,10 @@ func (t *Tx) Actions(userID string, f ActionFilter) ([]Action, error) {
 		where += ` AND state = ?`
 		args = append(args, f.State)
 	}
-	rows, err := t.query(`
+	list, err := collect(t, scanAction, `
 		SELECT `+actionColumns+` FROM actions WHERE `+where+`
 		ORDER BY created_at DESC, action, idempotency_key LIMIT ?`, append(args, f.Limit)...)
 	if err != nil {
-		return nil, fmt.Errorf("list actions: %w", err)
-	}
-	defer rows.Close()
-	var list []Action
-	for rows.Next() {
-		a, err := scanAction(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list actions: %w", err)
-		}
-		list = append(list, a)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list actions: %w", err)
 	}
 	return list, nil

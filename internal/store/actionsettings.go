@@ -69,25 +69,24 @@ func readSettings(row row) (s api.ActionSettings, found bool, err error) {
 
 // AllActionSettings returns what is set for each action of the tenant.
 func (t *Tx) AllActionSettings() (map[string]api.ActionSettings, error) {
-	rows, err := t.query(`SELECT action, settings FROM action_settings WHERE tenant_id = ?`, t.tenant)
+	type entry struct {
+		action string
+		api.ActionSettings
+	}
+	list, err := collect(t, func(row row) (e entry, err error) {
+		var text string
+		if err := row.Scan(&e.action, &text); err != nil {
+			return entry{}, err
+		}
+		err = json.Unmarshal([]byte(text), &e.ActionSettings)
+		return e, err
+	}, `SELECT action, settings FROM action_settings WHERE tenant_id = ?`, t.tenant)
 	if err != nil {
 		return nil, fmt.Errorf("read action settings: %w", err)
 	}
-	defer rows.Close()
 	all := map[string]api.ActionSettings{}
-	for rows.Next() {
-		var action, text string
-		var s api.ActionSettings
-		if err := rows.Scan(&action, &text); err != nil {
-			return nil, fmt.Errorf("read action settings: %w", err)
-		}
-		if err := json.Unmarshal([]byte(text), &s); err != nil {
-			return nil, fmt.Errorf("read action settings: %w", err)
-		}
-		all[action] = s
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read action settings: %w", err)
+	for _, e := range list {
+		all[e.action] = e.ActionSettings
 	}
 	return all, nil
 }

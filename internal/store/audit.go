@@ -87,29 +87,22 @@ func (t *Tx) AuditEvents(userID string, limit int) ([]AuditEvent, error) {
 
 // auditEvents reads lines of auditColumns.
 func (t *Tx) auditEvents(query string, args ...any) ([]AuditEvent, error) {
-	rows, err := t.query(query, args...)
+	list, err := collect(t, scanAuditEvent, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read audit log: %w", err)
 	}
-	defer rows.Close()
-	var list []AuditEvent
-	for rows.Next() {
-		var e AuditEvent
-		var at int64
-		var detail string
-		if err := rows.Scan(&e.ID, &at, &e.Kind, &e.UserID, &e.Action, &e.IdempotencyKey, &detail); err != nil {
-			return nil, fmt.Errorf("read audit log: %w", err)
-		}
-		if err := json.Unmarshal([]byte(detail), &e.Detail); err != nil {
-			return nil, fmt.Errorf("read audit log: %w", err)
-		}
-		e.At = moment(at)
-		list = append(list, e)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read audit log: %w", err)
-	}
 	return list, nil
+}
+
+func scanAuditEvent(row row) (e AuditEvent, err error) {
+	var at int64
+	var detail string
+	if err := row.Scan(&e.ID, &at, &e.Kind, &e.UserID, &e.Action, &e.IdempotencyKey, &detail); err != nil {
+		return AuditEvent{}, err
+	}
+	e.At = moment(at)
+	err = json.Unmarshal([]byte(detail), &e.Detail)
+	return e, err
 }
 
 // CountAudit counts a user's lines of one kind after a moment.

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -42,7 +43,7 @@ func (a Authenticator) Verified() bool { return !a.VerifiedAt.IsZero() }
 const authenticatorColumns = `user_authenticator_id, user_id, verification_method, secret, key_id,
 	algorithm, digits, period, email, phone_number, is_default, action, idempotency_key, created_at, verified_at, last_verified_at, last_step, failures`
 
-func scanAuthenticator(row interface{ Scan(...any) error }) (a Authenticator, err error) {
+func scanAuthenticator(row row) (a Authenticator, err error) {
 	var created int64
 	var verified, last sql.NullInt64
 	var keyID sql.NullString
@@ -67,11 +68,7 @@ func scanAuthenticator(row interface{ Scan(...any) error }) (a Authenticator, er
 // Authenticators returns all authenticators of a user, pending ones too,
 // oldest first.
 func (t *Tx) Authenticators(userID string) ([]Authenticator, error) {
-	var list []Authenticator
-	err := t.readOne(read{selectAuthenticators, []any{t.tenant, userID}, func(r rows) (err error) {
-		list, err = scanAuthenticators(r)
-		return err
-	}})
+	list, err := collect(t, scanAuthenticator, selectAuthenticators, t.tenant, userID)
 	if err != nil {
 		return nil, fmt.Errorf("read authenticators: %w", err)
 	}
@@ -81,38 +78,21 @@ func (t *Tx) Authenticators(userID string) ([]Authenticator, error) {
 const selectAuthenticators = `SELECT ` + authenticatorColumns + ` FROM authenticators
 	WHERE tenant_id = ? AND user_id = ? ORDER BY created_at, user_authenticator_id`
 
-func scanAuthenticators(r rows) (list []Authenticator, err error) {
-	for r.Next() {
-		a, err := scanAuthenticator(r)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, a)
-	}
-	return list, nil
-}
-
 // InsertPending stores a new, pending authenticator with its secret, sealed.
 // A pending one that the same action began is deleted, and replaced reports
 // whether there was one. The user's pending ones of other actions that began
 // before stale, which no token can complete any more, are deleted too.
 func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) (replaced bool, err error) {
-	err = t.readOne(read{`
+	deleted, err := collect(t, func(row row) (began ActionID, err error) {
+		began.UserID = a.Began.UserID
+		err = row.Scan(&began.Action, &began.IdempotencyKey)
+		return began, err
+	}, `
 		DELETE FROM authenticators
 		WHERE tenant_id = ? AND user_id = ? AND verified_at IS NULL
 			AND (created_at < ? OR action = ? AND idempotency_key = ?)
 		RETURNING action, idempotency_key`,
-		[]any{t.tenant, a.UserID, millis(stale), a.Began.Action, a.Began.IdempotencyKey},
-		func(r rows) error {
-			for r.Next() {
-				began := ActionID{UserID: a.Began.UserID}
-				if err := r.Scan(&began.Action, &began.IdempotencyKey); err != nil {
-					return err
-				}
-				replaced = replaced || began == a.Began
-			}
-			return nil
-		}})
+		t.tenant, a.UserID, millis(stale), a.Began.Action, a.Began.IdempotencyKey)
 	if err != nil {
 		return false, fmt.Errorf("replace pending authenticator: %w", err)
 	}
@@ -125,7 +105,7 @@ func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) (rep
 	if err != nil {
 		return false, fmt.Errorf("store authenticator: %w", err)
 	}
-	return replaced, nil
+	return slices.Contains(deleted, a.Began), nil
 }
 
 // InsertVerified stores a new authenticator that a backend has verified, with

@@ -2,6 +2,8 @@ package store
 
 import (
 	"cmp"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -69,22 +71,11 @@ func (t *Tx) BrowseActions(f BrowseFilter) ([]Action, error) {
 	}
 	for _, f := range queries {
 		query, args := t.actionsQuery(f)
-		rows, err := t.query(query, args...)
+		found, err := collect(t, scanAction, query, args...)
 		if err != nil {
 			return nil, fmt.Errorf("browse actions: %w", err)
 		}
-		for rows.Next() {
-			a, err := scanAction(rows)
-			if err != nil {
-				rows.Close()
-				return nil, fmt.Errorf("browse actions: %w", err)
-			}
-			list = append(list, a)
-		}
-		rows.Close()
-		if err := rows.Err(); err != nil {
-			return nil, fmt.Errorf("browse actions: %w", err)
-		}
+		list = append(list, found...)
 	}
 	slices.SortFunc(list, func(a, b Action) int {
 		return -cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.UserID, b.UserID),
@@ -227,23 +218,12 @@ func (t *Tx) actionCodes(table string) ([]string, error) {
 		codes = append(codes, "")
 	}
 	for last := ""; ; {
-		rows, err := t.query(nextCode(table), t.tenant, last)
-		if err != nil {
-			return nil, fmt.Errorf("list action codes: %w", err)
-		}
-		found := rows.Next()
-		if found {
-			err = rows.Scan(&last)
-		}
-		rows.Close()
-		if err == nil {
-			err = rows.Err()
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list action codes: %w", err)
-		}
-		if !found {
+		err := t.queryRow(nextCode(table), t.tenant, last).Scan(&last)
+		if errors.Is(err, sql.ErrNoRows) {
 			return codes, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list action codes: %w", err)
 		}
 		codes = append(codes, last)
 	}
@@ -308,21 +288,11 @@ func (t *Tx) prefixQuery(column, prefix string, limit int) (string, []any) {
 }
 
 func (t *Tx) foundUsers(query string, args ...any) ([]FoundUser, error) {
-	rows, err := t.query(query, args...)
+	list, err := collect(t, func(row row) (u FoundUser, err error) {
+		u.User, err = scanUser(row, &u.Enrolled)
+		return u, err
+	}, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("search users: %w", err)
-	}
-	defer rows.Close()
-	var list []FoundUser
-	for rows.Next() {
-		var enrolled bool
-		u, err := scanUser(rows, &enrolled)
-		if err != nil {
-			return nil, fmt.Errorf("search users: %w", err)
-		}
-		list = append(list, FoundUser{u, enrolled})
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("search users: %w", err)
 	}
 	return list, nil

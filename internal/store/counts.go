@@ -37,22 +37,13 @@ const stateCounts = `
 // action counts once for each state that it came to, and goes on counting when
 // it is deleted with its user.
 func (t *Tx) StateCounts(since time.Time) ([]StateCount, error) {
-	rows, err := t.query(stateCounts, t.tenant, millis(since))
-	if err != nil {
-		return nil, fmt.Errorf("read counts: %w", err)
-	}
-	defer rows.Close()
-	var list []StateCount
-	for rows.Next() {
-		var c StateCount
+	list, err := collect(t, func(row row) (c StateCount, err error) {
 		var hour int64
-		if err := rows.Scan(&hour, &c.Action, &c.State, &c.N); err != nil {
-			return nil, fmt.Errorf("read counts: %w", err)
-		}
+		err = row.Scan(&hour, &c.Action, &c.State, &c.N)
 		c.Hour = moment(hour)
-		list = append(list, c)
-	}
-	if err := rows.Err(); err != nil {
+		return c, err
+	}, stateCounts, t.tenant, millis(since))
+	if err != nil {
 		return nil, fmt.Errorf("read counts: %w", err)
 	}
 	slices.SortFunc(list, func(a, b StateCount) int {

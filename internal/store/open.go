@@ -164,7 +164,7 @@ func (s *Store) checkKey(ctx context.Context) error {
 				return fmt.Errorf("check encryption key: %w", err)
 			}
 		}
-		ids, err := tx.keyIDs()
+		ids, err := collect(tx, scanValue[string], `SELECT key_id FROM encryption_keys`)
 		if err != nil {
 			return fmt.Errorf("check encryption key: %w", err)
 		}
@@ -180,21 +180,4 @@ func (s *Store) checkKey(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-func (t *Tx) keyIDs() ([]string, error) {
-	rows, err := t.query(`SELECT key_id FROM encryption_keys`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var ids []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, rows.Err()
 }

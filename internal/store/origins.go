@@ -9,21 +9,12 @@ import (
 
 // Origins lists the origins of the tenant's own pages, in order.
 func (t *Tx) Origins() ([]string, error) {
-	rows, err := t.query(`SELECT origin FROM tenant_origins WHERE tenant_id = ? ORDER BY origin`, t.tenant)
+	list, err := collect(t, scanValue[string], `SELECT origin FROM tenant_origins WHERE tenant_id = ? ORDER BY origin`, t.tenant)
 	if err != nil {
 		return nil, fmt.Errorf("read origins: %w", err)
 	}
-	defer rows.Close()
-	list := []string{}
-	for rows.Next() {
-		var o string
-		if err := rows.Scan(&o); err != nil {
-			return nil, fmt.Errorf("read origins: %w", err)
-		}
-		list = append(list, o)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read origins: %w", err)
+	if list == nil {
+		list = []string{} // in JSON [], not null
 	}
 	return list, nil
 }

@@ -106,24 +106,15 @@ func (t *Tx) dueEvents(now time.Time, last Event, have map[string]int, share, li
 			args = append(args, tenant)
 		}
 	}
-	rows, err := t.query(`
+	list, err := collect(t, func(row row) (e Event, err error) {
+		var created int64
+		err = row.Scan(&e.TenantID, &e.ID, &e.Type, &e.Body, &created, &e.Failures, &e.due)
+		e.CreatedAt = moment(created)
+		return e, err
+	}, `
 		SELECT tenant_id, event_id, type, body, created_at, failures, due_at FROM outbox
 		WHERE `+where+` ORDER BY due_at, tenant_id, event_id LIMIT ?`, append(args, limit)...)
 	if err != nil {
-		return nil, fmt.Errorf("read outbox: %w", err)
-	}
-	defer rows.Close()
-	var list []Event
-	for rows.Next() {
-		var e Event
-		var created int64
-		if err := rows.Scan(&e.TenantID, &e.ID, &e.Type, &e.Body, &created, &e.Failures, &e.due); err != nil {
-			return nil, fmt.Errorf("read outbox: %w", err)
-		}
-		e.CreatedAt = moment(created)
-		list = append(list, e)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
 	return list, nil

@@ -69,30 +69,22 @@ func (s *Store) RotateKey(ctx context.Context) (int, error) {
 
 // resealBatch seals up to rotateBatch rows of a table anew.
 func (t *Tx) resealBatch(table sealedTable) (int, error) {
-	rows, err := t.query(`SELECT `+table.sealed+`, `+table.keyID+`, `+strings.Join(table.columns, ", ")+`
-		FROM `+table.name+` WHERE `+table.keyID+` <> ? LIMIT ?`+t.dialect.forUpdate, t.sealer.id, rotateBatch)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	type row struct {
+	type sealedRow struct {
 		sealed []byte
 		keyID  string
 		values []string
 	}
-	var batch []row
-	for rows.Next() {
-		r := row{values: make([]string, len(table.columns))}
+	batch, err := collect(t, func(row row) (sealedRow, error) {
+		r := sealedRow{values: make([]string, len(table.columns))}
 		to := []any{&r.sealed, &r.keyID}
 		for i := range r.values {
 			to = append(to, &r.values[i])
 		}
-		if err := rows.Scan(to...); err != nil {
-			return 0, err
-		}
-		batch = append(batch, r)
-	}
-	if err := rows.Err(); err != nil {
+		err := row.Scan(to...)
+		return r, err
+	}, `SELECT `+table.sealed+`, `+table.keyID+`, `+strings.Join(table.columns, ", ")+`
+		FROM `+table.name+` WHERE `+table.keyID+` <> ? LIMIT ?`+t.dialect.forUpdate, t.sealer.id, rotateBatch)
+	if err != nil {
 		return 0, err
 	}
 	where := strings.Join(table.columns, " = ? AND ") + " = ?"

@@ -42,22 +42,14 @@ func scanAPISecret(row row) (s APISecret, tenantID string, err error) {
 
 // APISecrets lists the API secret keys of the tenant, newest first.
 func (t *Tx) APISecrets() ([]APISecret, error) {
-	rows, err := t.query(`
+	scan := func(row row) (APISecret, error) {
+		s, _, err := scanAPISecret(row)
+		return s, err
+	}
+	list, err := collect(t, scan, `
 		SELECT `+apiSecretColumns+` FROM api_secrets
 		WHERE tenant_id = ? ORDER BY created_at DESC, secret_id`, t.tenant)
 	if err != nil {
-		return nil, fmt.Errorf("read API secrets: %w", err)
-	}
-	defer rows.Close()
-	var list []APISecret
-	for rows.Next() {
-		s, _, err := scanAPISecret(rows)
-		if err != nil {
-			return nil, fmt.Errorf("read API secrets: %w", err)
-		}
-		list = append(list, s)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read API secrets: %w", err)
 	}
 	return list, nil
@@ -108,27 +100,19 @@ type ActiveSecret struct{ ID, Key string }
 // ActiveSecrets returns the API secret keys of the tenant that are in force,
 // newest first.
 func (t *Tx) ActiveSecrets(now time.Time) ([]ActiveSecret, error) {
-	rows, err := t.query(`
+	scan := func(row row) (s ActiveSecret, err error) {
+		var keyID string
+		var sealed []byte
+		if err := row.Scan(&s.ID, &sealed, &keyID); err != nil {
+			return ActiveSecret{}, err
+		}
+		s.Key, err = t.sealer.open(keyID, sealed, bind("api secret", t.tenant, s.ID))
+		return s, err
+	}
+	list, err := collect(t, scan, `
 		SELECT secret_id, secret, key_id FROM api_secrets
 		WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY created_at DESC, secret_id`, t.tenant, millis(now))
 	if err != nil {
-		return nil, fmt.Errorf("read API secrets: %w", err)
-	}
-	defer rows.Close()
-	var list []ActiveSecret
-	for rows.Next() {
-		var s ActiveSecret
-		var keyID string
-		var sealed []byte
-		if err := rows.Scan(&s.ID, &sealed, &keyID); err != nil {
-			return nil, fmt.Errorf("read API secrets: %w", err)
-		}
-		if s.Key, err = t.sealer.open(keyID, sealed, bind("api secret", t.tenant, s.ID)); err != nil {
-			return nil, fmt.Errorf("read API secrets: %w", err)
-		}
-		list = append(list, s)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read API secrets: %w", err)
 	}
 	return list, nil

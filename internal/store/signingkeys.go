@@ -27,37 +27,32 @@ func (k SigningKey) Verifies(now time.Time) bool {
 
 // SigningKeys returns the signing keys in the order in which they sign.
 func (t *Tx) SigningKeys() ([]SigningKey, error) {
-	rows, err := t.query(`
+	keys, err := collect(t, t.sealer.scanSigningKey, `
 		SELECT kid, secret, key_id, created_at, signs_from, verifies_until FROM signing_keys
 		ORDER BY signs_from, created_at, kid`)
 	if err != nil {
 		return nil, fmt.Errorf("read signing keys: %w", err)
 	}
-	defer rows.Close()
-	var keys []SigningKey
-	for rows.Next() {
-		var k SigningKey
-		var sealed []byte
-		var keyID string
-		var created, from int64
-		var until sql.NullInt64
-		if err := rows.Scan(&k.ID, &sealed, &keyID, &created, &from, &until); err != nil {
-			return nil, fmt.Errorf("read signing keys: %w", err)
-		}
-		secret, err := t.sealer.open(keyID, sealed, bind("signing key", k.ID))
-		if err != nil {
-			return nil, fmt.Errorf("read signing keys: %w", err)
-		}
-		k.Secret, k.CreatedAt, k.SignsFrom = []byte(secret), moment(created), moment(from)
-		if until.Valid {
-			k.VerifiesUntil = moment(until.Int64)
-		}
-		keys = append(keys, k)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read signing keys: %w", err)
-	}
 	return keys, nil
+}
+
+func (s *sealer) scanSigningKey(row row) (k SigningKey, err error) {
+	var sealed []byte
+	var keyID string
+	var created, from int64
+	var until sql.NullInt64
+	if err := row.Scan(&k.ID, &sealed, &keyID, &created, &from, &until); err != nil {
+		return SigningKey{}, err
+	}
+	secret, err := s.open(keyID, sealed, bind("signing key", k.ID))
+	if err != nil {
+		return SigningKey{}, err
+	}
+	k.Secret, k.CreatedAt, k.SignsFrom = []byte(secret), moment(created), moment(from)
+	if until.Valid {
+		k.VerifiesUntil = moment(until.Int64)
+	}
+	return k, nil
 }
 
 // SigningKeysForChange is SigningKeys for a transaction that will change them:

@@ -41,10 +41,7 @@ func (t *Tx) standing(id ActionID, lock string) (s Standing, err error) {
 		},
 		read{
 			selectAuthenticators, []any{t.tenant, id.UserID},
-			func(r rows) (err error) {
-				s.Authenticators, err = scanAuthenticators(r)
-				return err
-			},
+			appendTo(&s.Authenticators, scanAuthenticator),
 		},
 		read{
 			selectAction, []any{t.tenant, id.UserID, id.Action, id.IdempotencyKey},

@@ -70,6 +70,35 @@ func (t *Tx) query(query string, args ...any) (*sql.Rows, error) {
 	return t.tx.QueryContext(t.ctx, t.dialect.rebind(query), args...)
 }
 
+// collect executes a query and returns what scan makes of each row.
+func collect[T any](t *Tx, scan func(row) (T, error), query string, args ...any) (list []T, err error) {
+	if err := t.readOne(read{query, args, appendTo(&list, scan)}); err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// appendTo returns a read.scan that appends what scan makes of each row to a
+// list.
+func appendTo[T any](list *[]T, scan func(row) (T, error)) func(rows) error {
+	return func(r rows) error {
+		for r.Next() {
+			v, err := scan(r)
+			if err != nil {
+				return err
+			}
+			*list = append(*list, v)
+		}
+		return nil
+	}
+}
+
+// scanValue scans the only column of a row.
+func scanValue[T any](r row) (v T, err error) {
+	err = r.Scan(&v)
+	return v, err
+}
+
 // stmt is the prepared statement of a query within the transaction, or nil
 // where none is kept. There are a few dozen queries; lists in them have
 // bounded lengths.

@@ -43,7 +43,8 @@ func (s *sealer) readTenant(row row) (t Tenant, err error) {
 	t.CreatedAt = moment(created)
 	// What was stored before the setting existed lacks it.
 	t.Authenticator.MaxAuthenticators = api.DefaultMaxAuthenticators
-	return t, errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
+	err = errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
+	return t, err
 }
 
 // webhookBinding ties the sealed URL of a webhook to its column; the tenant's
@@ -79,14 +80,11 @@ func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 	}
 	defer rows.Close()
 	var list []Tenant
-	for rows.Next() {
-		t, err := s.sealer.readTenant(rows)
-		if err != nil {
-			return nil, fmt.Errorf("read tenants: %w", err)
-		}
-		list = append(list, t)
+	err = appendTo(&list, s.sealer.readTenant)(rows)
+	if err == nil {
+		err = rows.Err()
 	}
-	if err := rows.Err(); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
 	return list, nil
@@ -174,25 +172,17 @@ func (t *Tx) SetBranding(b api.Branding) (changed bool, err error) {
 func (s *Store) sealWebhooks(ctx context.Context) error {
 	n := 0
 	err := s.Update(ctx, "", func(tx *Tx) error {
-		plain := map[string]string{} // by tenant
-		rows, err := tx.query(`SELECT tenant_id, webhook_url FROM tenants WHERE webhook_url <> ''` + s.dialect.forUpdate)
+		type webhook struct{ tenantID, url string }
+		plain, err := collect(tx, func(row row) (w webhook, err error) {
+			err = row.Scan(&w.tenantID, &w.url)
+			return w, err
+		}, `SELECT tenant_id, webhook_url FROM tenants WHERE webhook_url <> ''`+s.dialect.forUpdate)
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var tenantID, url string
-			if err := rows.Scan(&tenantID, &url); err != nil {
-				return err
-			}
-			plain[tenantID] = url
-		}
-		if err := rows.Err(); err != nil {
-			return err
-		}
 		n = len(plain)
-		for tenantID, url := range plain {
-			if err := tx.sealWebhook(tenantID, url); err != nil {
+		for _, w := range plain {
+			if err := tx.sealWebhook(w.tenantID, w.url); err != nil {
 				return err
 			}
 		}

@@ -58,7 +58,7 @@ const userColumns = `user_id, email, email_verified, phone_number, phone_number_
 	locale, default_method, custom, incarnation, epoch, created_at`
 
 // scanUser reads userColumns, and what else the row has.
-func scanUser(row interface{ Scan(...any) error }, more ...any) (u User, err error) {
+func scanUser(row row, more ...any) (u User, err error) {
 	var created int64
 	var custom string
 	err = row.Scan(append([]any{&u.ID, &u.Email, &u.EmailVerified, &u.PhoneNumber, &u.PhoneNumberVerified,
@@ -167,7 +167,14 @@ func (t *Tx) Users(f UserFilter) ([]ListedUser, error) {
 			args = append(args, c.value)
 		}
 	}
-	rows, err := t.query(`
+	type joined struct {
+		User
+		method api.VerificationMethod
+	}
+	rows, err := collect(t, func(row row) (j joined, err error) {
+		j.User, err = scanUser(row, &j.method)
+		return j, err
+	}, `
 		SELECT `+prefixed("u", userColumns)+`, COALESCE(a.verification_method, '')
 		FROM (SELECT * FROM users WHERE `+where+` ORDER BY user_id LIMIT ?) u
 		LEFT JOIN authenticators a
@@ -176,24 +183,15 @@ func (t *Tx) Users(f UserFilter) ([]ListedUser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
-	defer rows.Close()
 	var list []ListedUser
-	for rows.Next() {
-		var method api.VerificationMethod
-		u, err := scanUser(rows, &method)
-		if err != nil {
-			return nil, fmt.Errorf("list users: %w", err)
-		}
-		if len(list) == 0 || list[len(list)-1].ID != u.ID {
-			list = append(list, ListedUser{User: u})
+	for _, r := range rows {
+		if len(list) == 0 || list[len(list)-1].ID != r.ID {
+			list = append(list, ListedUser{User: r.User})
 		}
 		last := &list[len(list)-1]
-		if method != "" && !slices.Contains(last.Methods, method) {
-			last.Methods = append(last.Methods, method)
+		if r.method != "" && !slices.Contains(last.Methods, r.method) {
+			last.Methods = append(last.Methods, r.method)
 		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list users: %w", err)
 	}
 	return list, nil
 }
