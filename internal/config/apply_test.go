@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -46,11 +45,7 @@ func write(t *testing.T, text string) string {
 
 func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 	t.Parallel()
-	st, err := store.Open(t.Context(), storetest.Database(t), func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, 32)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
+	st := storetest.Open(t, storetest.Database(t), store.Open)
 	now := time.Unix(1_700_000_000, 0)
 	apply := func(text string) []string {
 		t.Helper()

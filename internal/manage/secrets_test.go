@@ -1,7 +1,6 @@
 package manage
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -17,12 +16,7 @@ var now = time.UnixMilli(1_700_000_000_000).UTC()
 
 func newStore(t *testing.T) *store.Store {
 	t.Helper()
-	st, err := store.Open(t.Context(), storetest.Database(t), func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, 32)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	return st
+	return storetest.Open(t, storetest.Database(t), store.Open)
 }
 
 func update(t *testing.T, st *store.Store, fn func(tx *store.Tx) error) {

@@ -21,7 +21,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-var key = bytes.Repeat([]byte{1}, KeySize)
+var key = storetest.Key
 
 func open(t *testing.T, database string, keys ...[]byte) (*Store, error) {
 	t.Helper()
@@ -34,11 +34,7 @@ func open(t *testing.T, database string, keys ...[]byte) (*Store, error) {
 
 func mustOpen(t *testing.T, database string) *Store {
 	t.Helper()
-	s, err := open(t, database, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return storetest.Open(t, database, Open)
 }
 
 func update(t *testing.T, s *Store, tenant string, fn func(*Tx) error) {

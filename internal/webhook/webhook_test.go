@@ -253,17 +253,12 @@ func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	f := &fleet{t: t, database: storetest.Database(t), now: time.Unix(1_700_000_000, 0)}
 	f.open()
-	t.Cleanup(func() { f.store.Close() })
 	return f
 }
 
 func (f *fleet) open() {
 	f.t.Helper()
-	var err error
-	f.store, err = store.Open(f.t.Context(), f.database, func(bool) ([][]byte, error) { return [][]byte{make([]byte, store.KeySize)}, nil })
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	f.store = storetest.Open(f.t, f.database, store.Open)
 }
 
 func (f *fleet) clock() time.Time {

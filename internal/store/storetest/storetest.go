@@ -4,10 +4,12 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -58,6 +60,25 @@ func Empty(t testing.TB) string {
 		return create(t, "template0")
 	}
 	return filepath.Join(t.TempDir(), "authsignal.db")
+}
+
+// Key is the encryption key of the databases that Open opens.
+var Key = bytes.Repeat([]byte{1}, 32)
+
+// Open opens a database with Key, and closes it after the test. It is given
+// store.Open: this package cannot import the store, whose own tests use it.
+func Open[Store io.Closer](t testing.TB, database string, open func(context.Context, string, func(fresh bool) ([][]byte, error)) (Store, error)) Store {
+	t.Helper()
+	st, err := open(t.Context(), database, func(bool) ([][]byte, error) { return [][]byte{Key}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return st
 }
 
 // sqliteTemplate is a file with the schema.
