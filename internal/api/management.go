@@ -95,18 +95,21 @@ func (s AuthenticatorSettings) Validate(stored string) error {
 // Branding is how the pre-built UI looks for a tenant. What is empty has a
 // plain default.
 type Branding struct {
-	// Name is what the pages call the tenant's app: at most 100 bytes. Empty
-	// is the issuer.
+	// Name is what the pages call the tenant's app: at most MaxBrandingName
+	// bytes. Empty is the issuer.
 	Name string `json:"name,omitempty"`
 	// Color is the accent of buttons and links, as #rrggbb.
 	Color string `json:"color,omitempty"`
 	// Logo is an image as a data: URL in base64, of PNG, JPEG, WebP or SVG:
-	// at most 64 KiB. The pages fetch nothing from other hosts.
+	// at most MaxLogo bytes. The pages fetch nothing from other hosts.
 	Logo string `json:"logo,omitempty"`
 }
 
-// MaxLogo is the longest logo in bytes, as a data: URL.
-const MaxLogo = 64 << 10
+// Limits of Branding, in bytes.
+const (
+	MaxBrandingName = 100
+	MaxLogo         = 64 << 10 // as a data: URL
+)
 
 // MaxOrigins is how many origins a tenant may have.
 const MaxOrigins = 100
@@ -179,17 +182,24 @@ type AuditEvent struct {
 	Detail         map[string]any `json:"detail,omitempty"`
 }
 
-// IsTenantID reports whether a tenant may be called so: 1 to 64 letters,
-// digits, dots, dashes and underscores, for it stands in tokens and paths.
-func IsTenantID(s string) bool { return isName(s, true) && s != "." && s != ".." }
+// The forms that IsTenantID and IsActionCode check, for sentences.
+const (
+	TenantIDForm   = "1 to 64 letters, digits, dots, dashes and underscores"
+	ActionCodeForm = "1 to 64 letters, digits, dashes and underscores"
+)
 
-// IsActionCode reports whether an action may be called so: 1 to 64 letters,
-// digits, dashes and underscores (wire contract, section 6).
-func IsActionCode(s string) bool { return isName(s, false) }
+// IsTenantID reports whether a text has TenantIDForm and may stand in tokens and
+// paths.
+func IsTenantID(s string) bool { return isName(s, "-_.") && s != "." && s != ".." }
 
-func isName(s string, dots bool) bool {
+// IsActionCode reports whether a text has ActionCodeForm (wire contract,
+// section 6).
+func IsActionCode(s string) bool { return isName(s, "-_") }
+
+// isName reports whether a text has 1 to 64 ASCII letters, digits and marks.
+func isName(s, marks string) bool {
 	for _, c := range []byte(s) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || dots && c == '.') {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(marks, c) >= 0) {
 			return false
 		}
 	}

@@ -14,6 +14,9 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return t.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
 }
 
+// ActionHistory is how far back the API lists actions (wire contract, 6.5).
+const ActionHistory = 30 * 24 * time.Hour
+
 // Attributes describe an action when it is tracked. All are optional; in JSON
 // a null counts as absent. Email, PhoneNumber and Username have at most 256
 // characters, RedirectURL 2,048 bytes. Texts about the device are cut at their

@@ -83,7 +83,7 @@ func ReadFile(path string) (File, error) {
 
 func (t FileTenant) check() error {
 	if !api.IsTenantID(t.TenantID) {
-		return errors.New("tenantId must be 1 to 64 letters, digits, dots, dashes and underscores")
+		return errors.New("tenantId must be " + api.TenantIDForm)
 	}
 	if _, err := t.over(api.DefaultAuthenticatorSettings(t.TenantID)); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (t FileTenant) check() error {
 	}
 	for action, settings := range t.Actions {
 		if !api.IsActionCode(action) {
-			return fmt.Errorf("actions: %q must be 1 to 64 letters, digits, dashes and underscores", action)
+			return fmt.Errorf("actions: %q must be %s", action, api.ActionCodeForm)
 		}
 		checked, err := rules.Check(settings)
 		if err != nil {

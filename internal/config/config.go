@@ -93,12 +93,16 @@ const (
 	PortalOff  = "off"
 )
 
-// minRetention is how far back the API lists actions (wire contract, 6.5).
-const minRetention = 30 * 24 * time.Hour
-
 // maxTokenTTL keeps "short-lived" true, and below the life of a pending
 // enrollment.
 const maxTokenTTL = 24 * time.Hour
+
+// The ranges of -token-ttl and -retention, for sentences. What the API lists is
+// kept.
+var (
+	tokenTTLRange  = fmt.Sprintf("from 1s to %.0fh", maxTokenTTL.Hours())
+	retentionRange = fmt.Sprintf("%.0fh (%.0f days) or more", api.ActionHistory.Hours(), api.ActionHistory.Hours()/24)
+)
 
 // Parse reads flags and environment; a flag beats its variable. What stands
 // behind the flags is the command. It returns flag.ErrHelp when help was asked
@@ -112,14 +116,14 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&c.DB, "db", or(getenv("AUTHSIGNAL_DB"), DefaultDB), "`path` of the SQLite file, or a postgres:// URL (AUTHSIGNAL_DB)")
 	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com; capacitor://localhost and other origins of app webviews and extensions may call the client API only (AUTHSIGNAL_ORIGINS)")
 	f.StringVar(&c.PublicURL, "public-url", getenv("AUTHSIGNAL_PUBLIC_URL"), "`URL` at which browsers reach the server, without /v1; by default http:// and the address (AUTHSIGNAL_PUBLIC_URL)")
-	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` from 1s to 24h (AUTHSIGNAL_TOKEN_TTL)")
+	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` "+tokenTTLRange+" (AUTHSIGNAL_TOKEN_TTL)")
 	f.StringVar(&c.Issuer, "issuer", or(getenv("AUTHSIGNAL_ISSUER"), DefaultIssuer), "`name` that authenticator apps show (AUTHSIGNAL_ISSUER)")
 	var proxies string
 	f.StringVar(&proxies, "trusted-proxies", getenv("AUTHSIGNAL_TRUSTED_PROXIES"), "comma-separated `networks` of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8 (AUTHSIGNAL_TRUSTED_PROXIES)")
 	limit := f.String("rate-limit", or(getenv("AUTHSIGNAL_RATE_LIMIT"), strconv.Itoa(DefaultRateLimit)), "`requests` a second that one address may send, ten times as many at once, where those with the right API secret or management key do not count; 0 is no limit (AUTHSIGNAL_RATE_LIMIT)")
 	f.StringVar(&c.MetricsAddr, "metrics-addr", getenv("AUTHSIGNAL_METRICS_ADDR"), "`host:port` of Prometheus /metrics; by default there are none (AUTHSIGNAL_METRICS_ADDR)")
 	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
-	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of 720h (30 days) or more")
+	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of "+retentionRange)
 	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
 	f.StringVar(&c.Portal, "portal", or(getenv("AUTHSIGNAL_PORTAL"), PortalAuto), "`when` to serve the operator's portal: on (which needs an https -public-url, or a loopback address without a -public-url of another machine), off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant; not with a -public-url that is https or of another machine")
@@ -143,8 +147,8 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	if c.RateLimit, err = strconv.ParseFloat(*limit, 64); err != nil || !(c.RateLimit >= 0 && c.RateLimit <= 1e6) {
 		return Config{}, fmt.Errorf("-rate-limit must be a number from 0 to 1000000, not %q", *limit)
 	}
-	if c.Retention < minRetention {
-		return Config{}, fmt.Errorf("-retention must be 720h (30 days) or more, not %s", c.Retention)
+	if c.Retention < api.ActionHistory {
+		return Config{}, fmt.Errorf("-retention must be %s, not %s", retentionRange, c.Retention)
 	}
 	if c.MetricsAddr != "" {
 		if _, _, err := net.SplitHostPort(c.MetricsAddr); err != nil {
@@ -168,13 +172,13 @@ const help = `Usage: authsignal-server [flags]                      run the serv
 Flags:
 `
 
-const helpKeys = `
-Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY (32
-characters or more), AUTHSIGNAL_ENCRYPTION_KEY (32 bytes in base64), and for a
-rotation AUTHSIGNAL_OLD_ENCRYPTION_KEYS; AUTHSIGNAL_MANAGEMENT_KEY (32
+var helpKeys = fmt.Sprintf(`
+Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY (%[1]d
+characters or more), AUTHSIGNAL_ENCRYPTION_KEY (%[2]s), and for a
+rotation AUTHSIGNAL_OLD_ENCRYPTION_KEYS; AUTHSIGNAL_MANAGEMENT_KEY (%[1]d
 characters or more) opens the management API. On SQLite, any of the first three
 that is missing is made on first start and kept beside the database.
-`
+`, manage.MinKey, keyForm)
 
 func or(s, def string) string {
 	if s == "" {
@@ -199,7 +203,7 @@ func (c *Config) check(origins, ttl string) error {
 	}
 	var err error
 	if c.TokenTTL, err = time.ParseDuration(ttl); err != nil || c.TokenTTL < time.Second || c.TokenTTL > maxTokenTTL {
-		return fmt.Errorf("-token-ttl must be a duration from 1s to 24h, not %q", ttl)
+		return fmt.Errorf("-token-ttl must be a duration %s, not %q", tokenTTLRange, ttl)
 	}
 	if c.PublicURL != "" {
 		u, err := url.Parse(c.PublicURL)

@@ -18,16 +18,16 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// keySize is the length of an encryption key in bytes.
-const keySize = 32
+// keyForm is that of an encryption key in the environment.
+var keyForm = fmt.Sprintf("%d bytes in base64", store.KeySize)
 
 // Keys are a server's secrets and the name of its tenant. An empty one is not
 // given.
 type Keys struct {
 	TenantID     string `json:"tenantId,omitempty"`
 	APISecretKey string `json:"apiSecretKey,omitempty"`
-	// EncryptionKey seals all secrets in the database: 32 bytes, in base64 in
-	// JSON.
+	// EncryptionKey seals all secrets in the database: store.KeySize bytes, in
+	// base64 in JSON.
 	EncryptionKey []byte `json:"encryptionKey,omitempty"`
 	// ManagementKey lets operators use the management API; it is never made.
 	ManagementKey string `json:"-"`
@@ -70,7 +70,7 @@ func keysFromEnv(getenv func(string) string) (Keys, error) {
 		k.OldEncryptionKeys = append(k.OldEncryptionKeys, old)
 	}
 	if k.TenantID != "" && !api.IsTenantID(k.TenantID) {
-		return Keys{}, errors.New("AUTHSIGNAL_TENANT_ID must be 1 to 64 letters, digits, dots, dashes and underscores")
+		return Keys{}, errors.New("AUTHSIGNAL_TENANT_ID must be " + api.TenantIDForm)
 	}
 	for _, name := range []string{"AUTHSIGNAL_API_SECRET_KEY", "AUTHSIGNAL_MANAGEMENT_KEY"} {
 		if key := getenv(name); key != "" {
@@ -84,8 +84,8 @@ func keysFromEnv(getenv func(string) string) (Keys, error) {
 
 func decodeKey(s string) ([]byte, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(s))
-	if err != nil || len(key) != keySize {
-		return nil, errors.New("must be 32 bytes in base64; make one with: openssl rand -base64 32")
+	if err != nil || len(key) != store.KeySize {
+		return nil, errors.New("must be " + keyForm + "; make one with: openssl rand -base64 32")
 	}
 	return key, nil
 }
@@ -108,7 +108,7 @@ func KeysFile(db string) string { return db + ".keys.json" }
 func LoadKeys(given Keys, db string, fresh bool) (k Keys, made bool, err error) {
 	if store.IsPostgres(db) {
 		if given.EncryptionKey == nil {
-			return Keys{}, false, errors.New("on PostgreSQL AUTHSIGNAL_ENCRYPTION_KEY is required: 32 bytes in base64, the same for all replicas; make one with: openssl rand -base64 32")
+			return Keys{}, false, errors.New("on PostgreSQL AUTHSIGNAL_ENCRYPTION_KEY is required: " + keyForm + ", the same for all replicas; make one with: openssl rand -base64 32")
 		}
 		if (given.TenantID == "") != (given.APISecretKey == "") {
 			return Keys{}, false, errors.New("AUTHSIGNAL_TENANT_ID and AUTHSIGNAL_API_SECRET_KEY must be given together")
@@ -217,7 +217,7 @@ func readKeys(path string) (kept Keys, err error) {
 }
 
 func newKey() []byte {
-	k := make([]byte, keySize)
+	k := make([]byte, store.KeySize)
 	rand.Read(k) // never fails
 	return k
 }

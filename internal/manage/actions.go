@@ -112,7 +112,7 @@ func ChangeAction(ctx context.Context, st *store.Store, tenantID, action string,
 
 func checkAction(action string) error {
 	if !api.IsActionCode(action) {
-		return api.InvalidRequest("action must be 1 to 64 letters, digits, dashes and underscores.")
+		return api.InvalidRequest("action must be " + api.ActionCodeForm + ".")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ package manage
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -45,7 +46,7 @@ func (c *TenantChange) Check() error {
 		return nil
 	}
 	if len(*c.Origins) > api.MaxOrigins {
-		return api.InvalidRequest("origins must be at most 100.")
+		return api.InvalidRequest(fmt.Sprintf("origins must be at most %d.", api.MaxOrigins))
 	}
 	origins := make([]string, len(*c.Origins))
 	for i, o := range *c.Origins {

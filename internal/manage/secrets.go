@@ -3,7 +3,6 @@ package manage
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -31,7 +30,7 @@ const MinKey = 32
 // name of the key and does not quote it.
 func CheckKey(key string) error {
 	if utf8.RuneCountInString(key) < MinKey || strings.Contains(key, ":") {
-		return errors.New("must have 32 characters or more and no colon; make one with: openssl rand -hex 32")
+		return fmt.Errorf("must have %d characters or more and no colon; make one with: openssl rand -hex 32", MinKey)
 	}
 	return nil
 }
@@ -40,7 +39,7 @@ func CheckKey(key string) error {
 // it stay in force for an overlap in seconds, 0 to MaxOverlap.
 func NewSecret(tx *store.Tx, overlap int64, now time.Time) (made store.APISecret, key string, err error) {
 	if overlap < 0 || overlap > MaxOverlap {
-		return store.APISecret{}, "", api.InvalidRequest("overlapSeconds must be 0 to 7776000 (90 days).")
+		return store.APISecret{}, "", api.InvalidRequest(fmt.Sprintf("overlapSeconds must be 0 to %d (%d days).", MaxOverlap, MaxOverlap/(24*60*60)))
 	}
 	b := make([]byte, 32)
 	rand.Read(b) // never fails

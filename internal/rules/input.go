@@ -172,7 +172,7 @@ func checkCustom(custom map[string]any) (map[string]any, Reason) {
 		if len(key) > MaxText {
 			return nil, TextTooLong
 		}
-		if reason := checkValue(value, true); reason != "" {
+		if reason := checkValue(value); reason != "" {
 			if !copied {
 				checked, copied = maps.Clone(custom), true
 			}
@@ -183,7 +183,20 @@ func checkCustom(custom map[string]any) (map[string]any, Reason) {
 }
 
 // checkValue returns why conditions must not work on a value of custom.
-func checkValue(value any, list bool) Reason {
+func checkValue(value any) Reason {
+	list, ok := value.([]any)
+	if !ok {
+		return checkScalar(value)
+	}
+	for _, element := range list {
+		if r := checkScalar(element); r != "" {
+			return r
+		}
+	}
+	return ""
+}
+
+func checkScalar(value any) Reason {
 	switch v := value.(type) {
 	case string:
 		if len(v) > MaxText {
@@ -191,16 +204,6 @@ func checkValue(value any, list bool) Reason {
 		}
 		return ""
 	case float64, bool:
-		return ""
-	case []any:
-		if !list {
-			return WrongType
-		}
-		for _, element := range v {
-			if r := checkValue(element, false); r != "" {
-				return r
-			}
-		}
 		return ""
 	}
 	return WrongType
