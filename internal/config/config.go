@@ -60,10 +60,8 @@ type Config struct {
 	// Activate makes the authenticator app of a tenant active that is made
 	// now; -dev says so.
 	Activate bool
-	// Portal says whether the operator's portal is served: PortalOn, or
-	// PortalAuto, which is on when only this machine can reach it. Anything
-	// else is off.
-	Portal string
+	// Portal says when the operator's portal is served; empty is never.
+	Portal PortalMode
 	// File is the path of a declarative configuration to apply at the start;
 	// empty is none.
 	File string
@@ -86,11 +84,14 @@ const (
 	DefaultRetention = 90 * 24 * time.Hour
 )
 
-// The values of Config.Portal.
+// A PortalMode says when the operator's portal is served.
+type PortalMode string
+
+// The modes.
 const (
-	PortalAuto = "auto"
-	PortalOn   = "on"
-	PortalOff  = "off"
+	PortalAuto PortalMode = "auto" // when only this machine can reach it
+	PortalOn   PortalMode = "on"
+	PortalOff  PortalMode = "off"
 )
 
 // maxTokenTTL keeps "short-lived" true, and below the life of a pending
@@ -125,7 +126,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
 	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of "+retentionRange)
 	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
-	f.StringVar(&c.Portal, "portal", or(getenv("AUTHSIGNAL_PORTAL"), PortalAuto), "`when` to serve the operator's portal: on (which needs an https -public-url, or a loopback address without a -public-url of another machine), off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
+	portal := f.String("portal", or(getenv("AUTHSIGNAL_PORTAL"), string(PortalAuto)), "`when` to serve the operator's portal: on (which needs an https -public-url, or a loopback address without a -public-url of another machine), off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant; not with a -public-url that is https or of another machine")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -155,7 +156,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 			return Config{}, fmt.Errorf("-metrics-addr must be host:port, not %q", c.MetricsAddr)
 		}
 	}
-	if !slices.Contains([]string{PortalAuto, PortalOn, PortalOff}, c.Portal) {
+	if c.Portal = PortalMode(*portal); !slices.Contains([]PortalMode{PortalAuto, PortalOn, PortalOff}, c.Portal) {
 		return Config{}, fmt.Errorf("-portal must be auto, on or off, not %q", c.Portal)
 	}
 	c.Given, err = keysFromEnv(getenv)

@@ -346,9 +346,10 @@ func TestRotateKeysOfTheFile(t *testing.T) {
 func TestCheckExposure(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		portal, publicURL, at string
-		dev                   bool
-		want                  string // what the error begins with; empty is none
+		portal        PortalMode
+		publicURL, at string
+		dev           bool
+		want          string // what the error begins with; empty is none
 	}{
 		{PortalOn, "", "127.0.0.1", false, ""},
 		{PortalOn, "", "::1", false, ""},
@@ -391,8 +392,9 @@ func TestParseWritesTheSchemeOfThePublicURLInLowerCase(t *testing.T) {
 func TestServesPortal(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		portal, publicURL, at string
-		want                  bool
+		portal        PortalMode
+		publicURL, at string
+		want          bool
 	}{
 		{PortalAuto, "", "127.0.0.1", true},
 		{PortalAuto, "", "::1", true},

@@ -55,10 +55,9 @@ func SetAction(tx *store.Tx, c CheckedAction, now time.Time) (changed bool, err 
 	if changed, err = tx.PutActionSettings(c.action, c.settings); err != nil || !changed {
 		return false, err
 	}
-	return true, tx.Audit(store.AuditEvent{
-		At: now, Kind: store.AuditConfiguration, ActionID: store.ActionID{Action: c.action},
-		Detail: map[string]any{"what": "action", "settings": c.settings},
-	})
+	e := store.Configured(store.ChangeAction, map[string]any{"settings": c.settings}, now)
+	e.Action = c.action
+	return true, tx.Audit(e)
 }
 
 // maxChanges is how often ChangeAction begins again.
@@ -129,8 +128,7 @@ func DeleteAction(tx *store.Tx, action string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return tx.Audit(store.AuditEvent{
-		At: now, Kind: store.AuditConfiguration, ActionID: store.ActionID{Action: action},
-		Detail: map[string]any{"what": "action deleted"},
-	})
+	e := store.Configured(store.ChangeActionDeleted, nil, now)
+	e.Action = action
+	return tx.Audit(e)
 }

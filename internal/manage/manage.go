@@ -94,9 +94,6 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 		changes = append(changes, change)
 		return tx.Audit(e)
 	}
-	set := func(detail map[string]any) store.AuditEvent {
-		return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: detail}
-	}
 	if c.Authenticator != nil {
 		changed, err := tx.PutTenant(*c.Authenticator, now)
 		if err := note(changed, err, "authenticator changed", tenantSet(*c.Authenticator, now)); err != nil {
@@ -111,15 +108,15 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 	}
 	if c.Branding != nil {
 		changed, err := tx.SetBranding(*c.Branding)
-		// The logo is long, and a picture of no one's deeds.
-		detail := map[string]any{"what": "branding", "name": c.Branding.Name, "color": c.Branding.Color, "logo": c.Branding.Logo != ""}
-		if err := note(changed, err, "branding changed", set(detail)); err != nil {
+		// The logo itself is long.
+		detail := map[string]any{"name": c.Branding.Name, "color": c.Branding.Color, "logo": c.Branding.Logo != ""}
+		if err := note(changed, err, "branding changed", store.Configured(store.ChangeBranding, detail, now)); err != nil {
 			return nil, err
 		}
 	}
 	if c.Origins != nil {
 		changed, err := tx.SetOrigins(*c.Origins)
-		if err := note(changed, err, "origins changed", set(map[string]any{"what": "origins", "origins": *c.Origins})); err != nil {
+		if err := note(changed, err, "origins changed", store.Configured(store.ChangeOrigins, map[string]any{"origins": *c.Origins}, now)); err != nil {
 			return nil, err
 		}
 	}
@@ -141,7 +138,7 @@ func EnsureTenant(tx *store.Tx, settings api.AuthenticatorSettings, now time.Tim
 // tenantSet is the audit line of a tenant that is made or whose settings
 // change.
 func tenantSet(settings api.AuthenticatorSettings, now time.Time) store.AuditEvent {
-	return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "tenant", "authenticator": settings}}
+	return store.Configured(store.ChangeTenant, map[string]any{"authenticator": settings}, now)
 }
 
 // Text is the sentence for a person of an error of this package, without

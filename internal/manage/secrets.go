@@ -68,8 +68,8 @@ func addSecret(tx *store.Tx, key string, detail map[string]any, now time.Time) (
 	if err != nil || !made {
 		return s, false, err
 	}
-	detail["what"], detail["secretId"] = "API secret made", s.ID
-	return s, true, tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: detail})
+	detail["secretId"] = s.ID
+	return s, true, tx.Audit(store.Configured(store.ChangeSecretMade, detail, now))
 }
 
 // RevokeShortSecrets takes API secret keys that are too short, which a version
@@ -100,7 +100,5 @@ func RevokeSecret(tx *store.Tx, id string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{
-		"what": "API secret revoked", "secretId": id,
-	}})
+	return tx.Audit(store.Configured(store.ChangeSecretRevoked, map[string]any{"secretId": id}, now))
 }

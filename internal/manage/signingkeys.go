@@ -60,7 +60,7 @@ func WithdrawSigningKey(tx *store.Tx, id string, life time.Duration, now time.Ti
 	if i < 0 {
 		return api.NotFound("There is no such signing key.")
 	}
-	if err := deleteSigningKey(tx, id, "signing key withdrawn", now); err != nil {
+	if err := deleteSigningKey(tx, id, store.ChangeSigningKeyWithdrawn, now); err != nil {
 		return err
 	}
 	signer := Signer(keys, now)
@@ -86,7 +86,7 @@ func DeleteRetiredSigningKeys(tx *store.Tx, now time.Time) (n int, err error) {
 		if k.Verifies(now) {
 			continue
 		}
-		if err := deleteSigningKey(tx, k.ID, "signing key retired", now); err != nil {
+		if err := deleteSigningKey(tx, k.ID, store.ChangeSigningKeyRetired, now); err != nil {
 			return n, err
 		}
 		n++
@@ -100,14 +100,14 @@ func addSigningKey(tx *store.Tx, signsFrom, now time.Time) error {
 	if err := tx.InsertSigningKey(k); err != nil {
 		return err
 	}
-	return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "signing key made", "keyId": k.ID}})
+	return tx.Audit(store.Configured(store.ChangeSigningKeyMade, map[string]any{"keyId": k.ID}, now))
 }
 
-func deleteSigningKey(tx *store.Tx, id, what string, now time.Time) error {
+func deleteSigningKey(tx *store.Tx, id string, what store.Change, now time.Time) error {
 	if err := tx.DeleteSigningKey(id); err != nil {
 		return err
 	}
-	return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": what, "keyId": id}})
+	return tx.Audit(store.Configured(what, map[string]any{"keyId": id}, now))
 }
 
 // setEnds sets when the keys from the signer on stop verifying. Those before it

@@ -33,7 +33,7 @@ func Unlock(tx *store.Tx, userID, authenticatorID string, now time.Time) error {
 
 // EndTokens voids all tokens of a user that have been issued; by is one of
 // mfa.ByBackend and mfa.ByOperator.
-func EndTokens(tx *store.Tx, userID, by string, now time.Time) error {
+func EndTokens(tx *store.Tx, userID string, by mfa.Channel, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func EndTokens(tx *store.Tx, userID, by string, now time.Time) error {
 // DeleteUser removes a user of t, the transaction's tenant, and all
 // authenticators; with actions, the actions too. Tokens of the user are void
 // from then on. A user that does not exist is a success.
-func DeleteUser(tx *store.Tx, t store.Tenant, userID string, actions bool, by string, now time.Time) error {
+func DeleteUser(tx *store.Tx, t store.Tenant, userID string, actions bool, by mfa.Channel, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return err
 	}

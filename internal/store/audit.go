@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,6 +46,33 @@ var AuditKinds = []string{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
 	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
 	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited, AuditKeysRefused,
+}
+
+// A Change names what an event of the kind AuditConfiguration changed.
+type Change string
+
+// The changes.
+const (
+	ChangeTenant               Change = "tenant"
+	ChangeWebhook              Change = "webhook"
+	ChangeBranding             Change = "branding"
+	ChangeOrigins              Change = "origins"
+	ChangeAction               Change = "action"
+	ChangeActionDeleted        Change = "action deleted"
+	ChangeSecretMade           Change = "API secret made"
+	ChangeSecretRevoked        Change = "API secret revoked"
+	ChangeSigningKeyMade       Change = "signing key made"
+	ChangeSigningKeyWithdrawn  Change = "signing key withdrawn"
+	ChangeSigningKeyRetired    Change = "signing key retired"
+	ChangeEncryptionKeyRotated Change = "encryption key rotated"
+)
+
+// Configured returns the event of a change, with what else belongs into its
+// detail; its key "what" is the change.
+func Configured(what Change, detail map[string]any, now time.Time) AuditEvent {
+	all := map[string]any{"what": what}
+	maps.Copy(all, detail)
+	return AuditEvent{At: now, Kind: AuditConfiguration, Detail: all}
 }
 
 const auditColumns = `audit_id, at, kind, user_id, action, idempotency_key, detail`

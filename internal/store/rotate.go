@@ -54,9 +54,7 @@ func (s *Store) RotateKey(ctx context.Context) (int, error) {
 		if err != nil || n == 0 {
 			return err
 		}
-		return tx.Audit(AuditEvent{At: time.Now(), Kind: AuditConfiguration, Detail: map[string]any{
-			"what": "encryption key rotated", "keyId": s.sealer.id, "secrets": total,
-		}})
+		return tx.Audit(Configured(ChangeEncryptionKeyRotated, map[string]any{"keyId": s.sealer.id, "secrets": total}, time.Now()))
 	})
 	if err != nil {
 		return total, fmt.Errorf("rotate key: forget the old keys: %w", err)

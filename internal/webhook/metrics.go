@@ -7,11 +7,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The results of an attempt to deliver an event.
+// A result is that of an attempt to deliver an event.
+type result string
+
 const (
-	delivered = "delivered"
-	failed    = "failed" // it will be sent again
-	dead      = "dead"   // it will not
+	delivered result = "delivered"
+	failed    result = "failed" // it will be sent again
+	dead      result = "dead"   // it will not
 )
 
 // counting bounds the count of the outbox for one scrape.
@@ -34,9 +36,9 @@ func NewMetrics(r prometheus.Registerer, count func(context.Context) (pending, d
 	return m
 }
 
-func (m *Metrics) count(eventType, result string) {
+func (m *Metrics) count(eventType string, r result) {
 	if m != nil {
-		m.deliveries.WithLabelValues(eventType, result).Inc()
+		m.deliveries.WithLabelValues(eventType, string(r)).Inc()
 	}
 }
 
@@ -56,5 +58,5 @@ func (c outboxCollector) Collect(ch chan<- prometheus.Metric) {
 		return // /readyz says that the database is away
 	}
 	ch <- prometheus.MustNewConstMetric(outboxEvents, prometheus.GaugeValue, float64(waiting), "pending")
-	ch <- prometheus.MustNewConstMetric(outboxEvents, prometheus.GaugeValue, float64(given), dead)
+	ch <- prometheus.MustNewConstMetric(outboxEvents, prometheus.GaugeValue, float64(given), string(dead))
 }

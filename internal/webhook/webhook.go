@@ -72,7 +72,7 @@ func URLChanged(to string, now time.Time) store.AuditEvent {
 	if u, err := url.Parse(to); err == nil {
 		host = u.Host
 	}
-	return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "webhook", "host": host}}
+	return store.Configured(store.ChangeWebhook, map[string]any{"host": host}, now)
 }
 
 // CheckURL reports what is wrong with the URL of a receiver. The error does
