@@ -119,14 +119,15 @@ func (t *Tx) actionsQuery(f BrowseFilter) (string, []any) {
 func (t *Tx) BrowseAudit(f BrowseFilter) ([]AuditEvent, error) {
 	var list []AuditEvent
 	queries := []BrowseFilter{f}
-	if f.UserID == "" && (f.Action != "" || f.Kind != "") {
+	byAction := f.UserID == "" && (f.Action != "" || f.Kind != "")
+	if byAction {
 		var err error
 		if queries, err = t.spread(f, "audit"); err != nil {
 			return nil, err
 		}
 	}
 	for _, q := range queries {
-		query, args := t.auditQuery(q, f.UserID == "" && (f.Action != "" || f.Kind != ""))
+		query, args := t.auditQuery(q, byAction)
 		events, err := t.auditEvents(query, args...)
 		if err != nil {
 			return nil, err
