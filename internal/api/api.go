@@ -1,6 +1,8 @@
 // Package api holds the words of the wire: paths, headers, codes, and the
-// shapes of requests and answers. It has no behaviour and imports no codec, so
-// that the browser module can link it; the server and both SDKs share it.
+// shapes of requests and answers, with checks of names and settings that the
+// management API documents. It imports no codec, and the files that the browser
+// module links import nothing, so that the module stays small. The server and
+// both SDKs share it.
 //
 // Its source is the public Authsignal API for authenticator-app (TOTP) MFA.
 package api

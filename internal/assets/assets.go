@@ -1,6 +1,6 @@
 // Package assets serves files under names that hold a hash of what is in them,
-// so that browsers keep them for good: the browser SDK, and what pages need
-// beside it. The demo and the pre-built UI are its callers.
+// so that browsers cache them for good: the browser SDK, style sheets, scripts
+// and images of pages. The demo, the pre-built UI and the portal call it.
 package assets
 
 import (

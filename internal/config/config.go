@@ -1,9 +1,10 @@
-// Package config reads how the API server is to run: flags, their environment
-// twins, and the keys, which come from the environment or from a file beside
-// the database.
+// Package config reads how the API server is to run: flags, environment
+// variables, keys, which come from the environment or from a file beside the
+// database, and the declarative configuration, which it also applies to a
+// database. It keeps the file of keys: it makes, rotates and forgets keys.
 //
-// It starts nothing. An error names the flag or variable that is wrong and
-// never quotes a key.
+// It starts nothing. An error names the flag, the variable or the place in the
+// file that is wrong, and never quotes a key.
 package config
 
 import (

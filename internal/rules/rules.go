@@ -3,9 +3,10 @@
 // the user, the action and the device, and an outcome. Rules fail closed, and
 // all rules of an action together have one budget of time and memory.
 //
-// It is pure: it has no store and no HTTP, and uses the clock only to end a
-// decision that takes too long. The server gathers the Input and calls Decide;
-// the management API calls Check before it saves.
+// It has no store and no HTTP, and uses the clock only to end a decision that
+// takes too long. internal/server gathers the Input and calls Decide;
+// internal/manage and internal/config call Check before settings are stored; the
+// portal tries rules on a sample.
 package rules
 
 import (

@@ -1,9 +1,13 @@
-// Package store keeps users, authenticators and actions in a SQL database: one
-// implementation over database/sql, with embedded migrations, for SQLite and
-// PostgreSQL 15 or newer.
+// Package store keeps what the server knows in a SQL database: tenants with
+// their settings and keys, users, authenticators, actions, the audit log, the
+// outbox of webhooks and the portal's sessions. It has one implementation over
+// database/sql, with embedded migrations, for SQLite and PostgreSQL 15 or newer,
+// and seals secrets before they are stored.
 //
-// It stores and guards; it does not decide. What a code or a state means is
-// for the server, which is the only caller besides the binaries that open it.
+// It stores and guards; it does not decide. What a code, a state or a right means
+// is decided in internal/mfa, and what an operator may set in internal/manage.
+// The other rooms of the server call it directly, and read from it by
+// themselves.
 package store
 
 import (

@@ -2,8 +2,8 @@
 // tracked action gives to a page. To every SDK they are opaque; their claims
 // follow section 4.1 of the wire contract.
 //
-// It knows no store: whether the user and the action behind a token still
-// exist is for the server to ask.
+// It has no store: whether the user and the action behind a token still exist,
+// and whether the token still counts, is decided in internal/mfa.
 package token
 
 import (

@@ -1,11 +1,11 @@
 // Package totp makes and checks time-based one-time passwords (RFC 6238): new
 // secrets, otpauth:// URIs, codes, and the step that a code belongs to. It
-// stands on github.com/pquerna/otp and adds what that library leaves out: the
-// matched step, without which a replay cannot be refused, and URIs that
-// percent-encode as RFC 3986 says.
+// uses github.com/pquerna/otp and adds what that library lacks: the matched
+// step, without which a replay cannot be refused, and URIs that percent-encode
+// as RFC 3986 says.
 //
-// It knows no clock, no user and no store; the server and the demo's terminal
-// authenticator call it.
+// It has no clock, no users and no store. The server's rooms call it, and the
+// command that prints codes as an authenticator app does.
 package totp
 
 import (
