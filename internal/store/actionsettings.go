@@ -10,10 +10,10 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// ActionSettings returns what is set for an action; found is false when
-// nothing is. It is not to be changed: others have it too.
+// ActionSettings returns the settings of an action; found is false if it has
+// none. The caller must not change them: the cache shares them.
 func (t *Tx) ActionSettings(action string) (s api.ActionSettings, found bool, err error) {
-	if t.changed { // the cache knows nothing of that yet, and perhaps never will
+	if t.changed { // the cache lacks the change, which may still be undone
 		return t.readActionSettings(action)
 	}
 	got, err := lookUp(&t.store.cache, t.generation, settingsKey{t.tenant, action}, func() (foundSettings, bool, error) {
@@ -23,13 +23,13 @@ func (t *Tx) ActionSettings(action string) (s api.ActionSettings, found bool, er
 	return got.ActionSettings, got.found, err
 }
 
-// foundSettings are what the cache keeps for an action.
+// foundSettings is the entry of an action in the cache.
 type foundSettings struct {
 	api.ActionSettings
 	found bool
 }
 
-// ActionSettings is that of a transaction which reads nothing else.
+// ActionSettings is Tx.ActionSettings for a caller that reads nothing else.
 func (s *Store) ActionSettings(ctx context.Context, tenantID, action string) (settings api.ActionSettings, found bool, err error) {
 	got, err := lookUp(&s.cache, s.cache.generation.Load(), settingsKey{tenantID, action}, func() (foundSettings, bool, error) {
 		settings, found, err := readSettings(s.db.QueryRowContext(ctx, s.dialect.rebind(selectSettings), tenantID, action))
@@ -41,9 +41,9 @@ func (s *Store) ActionSettings(ctx context.Context, tenantID, action string) (se
 const selectSettings = `SELECT settings FROM action_settings WHERE tenant_id = ? AND action = ?`
 
 // ActionSettingsForChange is ActionSettings for a caller that will change them:
-// as they are in the database now, not as the cache remembers them, and
-// the caller's own. On PostgreSQL the tenant's row (Tenant) or the like has to
-// keep other writers off meanwhile.
+// they come from the database, not from the cache, and only the caller has them.
+// On PostgreSQL the caller must hold a lock that excludes other writers, such as
+// that of the tenant's row (Tenant).
 func (t *Tx) ActionSettingsForChange(action string) (s api.ActionSettings, found bool, err error) {
 	return t.readActionSettings(action)
 }
@@ -67,7 +67,7 @@ func readSettings(row row) (s api.ActionSettings, found bool, err error) {
 	return s, true, nil
 }
 
-// AllActionSettings returns what is set for each action of the tenant.
+// AllActionSettings returns the settings of the tenant's actions, by action.
 func (t *Tx) AllActionSettings() (map[string]api.ActionSettings, error) {
 	type entry struct {
 		action string
@@ -91,8 +91,8 @@ func (t *Tx) AllActionSettings() (map[string]api.ActionSettings, error) {
 	return all, nil
 }
 
-// PutActionSettings sets an action whole; changed is false when it was so
-// already. The settings have been checked.
+// PutActionSettings replaces the settings of an action; changed is false if they
+// are the same as before. The caller has checked them.
 func (t *Tx) PutActionSettings(action string, s api.ActionSettings) (changed bool, err error) {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -109,8 +109,8 @@ func (t *Tx) PutActionSettings(action string, s api.ActionSettings) (changed boo
 	return n == 1, nil
 }
 
-// DeleteActionSettings makes an action one without settings; deleted is false
-// when it was.
+// DeleteActionSettings deletes the settings of an action; deleted is false if it
+// has none.
 func (t *Tx) DeleteActionSettings(action string) (deleted bool, err error) {
 	t.changed = true
 	n, err := t.exec(`DELETE FROM action_settings WHERE tenant_id = ? AND action = ?`, t.tenant, action)

@@ -12,31 +12,31 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/migrations"
 )
 
-// A dialect is all in which the databases differ; migrations and queries are
-// the same text.
+// A dialect holds all differences between the databases. Migrations and queries
+// are the same text for both.
 type dialect struct {
 	migrations migrations.Dialect
 	// forUpdate makes a SELECT lock its rows until the end of a writing
 	// transaction. SQLite has one writer and needs none.
 	forUpdate string
-	// snapshot makes a transaction that only reads see one moment. SQLite's
-	// always do.
+	// snapshot makes a transaction that only reads see one state of the
+	// database. SQLite's always do.
 	snapshot sql.IsolationLevel
-	// alone keeps other processes from starting on the database until the end
-	// of the transaction; SQLite's process lock does.
+	// alone is a statement that keeps other processes from starting on the
+	// database until the end of the transaction. SQLite has the process lock.
 	alone string
-	// prepare keeps statements prepared. SQLite would parse each one anew
-	// every time; pgx keeps them by itself.
+	// prepare keeps prepared statements. SQLite would parse each one every
+	// time; pgx keeps them itself.
 	prepare bool
 	// binary makes the column before it compare by its bytes, whatever the
 	// collation of the database. SQLite's texts do.
 	binary string
-	// indexedBy makes a query read by an index. SQLite guesses badly how many
-	// rows lie between two parameters; PostgreSQL plans with their values.
+	// indexedBy makes a query use an index. SQLite estimates badly how many rows
+	// lie between two parameters; PostgreSQL plans with their values.
 	indexedBy func(index string) string
-	// shard spreads transactions that count the same thing.
+	// shard spreads the rows of transactions that count the same thing.
 	shard string
-	// rebind writes the ? of a query as the database wants them.
+	// rebind writes the ? of a query in the syntax of the database.
 	rebind func(query string) string
 }
 
@@ -55,12 +55,12 @@ var postgres = &dialect{
 	alone:      `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
 	binary:     ` COLLATE "C"`,
 	indexedBy:  func(string) string { return "" },
-	// Each connection is a process of its own there.
+	// Each connection of PostgreSQL has its own process.
 	shard:  "pg_backend_pid() % 16",
 	rebind: numbered,
 }
 
-// rebound keeps what numbered made of each query; there are a few dozen.
+// rebound caches the results of numbered; there are a few dozen queries.
 var rebound sync.Map
 
 // numbered writes each ? as $1, $2 and so on. No query has a ? in a literal.

@@ -16,29 +16,27 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/migrations"
 )
 
-// Errors of Open that a person can act on.
+// Errors of Open with a remedy.
 var (
 	// ErrLocked: another process has the database file open.
 	ErrLocked = errors.New("the database is in use by another process")
-	// ErrWrongKey: the encryption key is not the one that the secrets in the
-	// database were sealed with.
+	// ErrWrongKey: the secrets in the database were sealed with another key.
 	ErrWrongKey = errors.New("the encryption key is not the one that this database was made with")
 	// ErrNewer: a newer version of the server has migrated the database.
 	ErrNewer = migrations.ErrNewer
 )
 
-// IsPostgres reports whether a database is named by a PostgreSQL URL; anything
-// else is the path of a SQLite file.
+// IsPostgres reports whether the name of a database is a PostgreSQL URL; any other
+// is the path of a SQLite file.
 func IsPostgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
 }
 
 // Open opens a database: the path of a SQLite file or a postgres:// URL. It
-// migrates the schema, and asks for the encryption keys when it holds a SQLite
-// file's lock, so that of two processes only one can make a new key; for a
-// database that is not fresh, a new key would be a wrong one. Each has KeySize
-// bytes; the first one seals, the others only open what was sealed before a
-// rotation.
+// migrates the schema, and calls keys for the encryption keys while it holds a
+// SQLite file's lock, so that of two processes only one can make a new key. A key
+// may be new only if the database is fresh. Each has KeySize bytes; the first one
+// seals, the others only open what was sealed before a rotation.
 func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte, error)) (*Store, error) {
 	s := &Store{dialect: sqlite}
 	connect := s.connectSQLite
@@ -62,14 +60,14 @@ const busyTimeout = "busy_timeout(5000)"
 // maxReaders is how many transactions read a SQLite file at once.
 const maxReaders = 6
 
-// connectSQLite makes the file with mode 0600 if it is not there, and takes
+// connectSQLite creates the file with mode 0600 if it does not exist, and takes
 // the process lock (path + ".lock").
 func (s *Store) connectSQLite(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("database path: %w", err)
 	}
-	// The lock is the file's, by whatever name it is called.
+	// A file has one lock, whatever links lead to it.
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
@@ -80,8 +78,8 @@ func (s *Store) connectSQLite(path string) error {
 	case !held:
 		return fmt.Errorf("%w: %s", ErrLocked, path)
 	}
-	// SQLite makes the file readable for all unless it is there; its
-	// companions take the same mode.
+	// SQLite would create the file readable for all; its companions get the mode
+	// of the file.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)
@@ -90,19 +88,19 @@ func (s *Store) connectSQLite(path string) error {
 		return fmt.Errorf("open database: %w", err)
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{
-		// FULL syncs the log at every commit: what was answered survives a
-		// power cut.
+		// FULL syncs the log at every commit, so that a commit survives a power
+		// cut.
 		// secure_delete overwrites what is deleted; see EmptyLog.
 		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)", busyTimeout},
-		// A transaction that will write says so at its start, or two could
+		// A writing transaction takes its lock at its start: otherwise two could
 		// read and then both fail to write.
 		"_txlock": {"immediate"},
 	}.Encode()
 	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	// One for the writer, one to prepare a statement, the rest for readers
-	// and single queries.
+	// One for the writer, one to prepare a statement, the others for readers and
+	// single queries.
 	s.db.SetMaxOpenConns(maxReaders + 4)
 	s.db.SetMaxIdleConns(maxReaders + 4)
 	s.readers, s.writers.life = make(chan struct{}, maxReaders), groupLife
@@ -118,7 +116,7 @@ func (s *Store) connectPostgres(ctx context.Context, url string) error {
 	s.db = db
 	s.db.SetMaxOpenConns(16)
 	s.db.SetMaxIdleConns(16)
-	if err := db.PingContext(ctx); err != nil { // it names user and host, not the password
+	if err := db.PingContext(ctx); err != nil { // the error names user and host, not the password
 		return fmt.Errorf("connect to the database: %w", err)
 	}
 	return nil
@@ -145,7 +143,7 @@ func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, er
 	return s.sealWebhooks(ctx)
 }
 
-// fresh reports whether no key was ever recorded: the database is new.
+// fresh reports whether the database is new: it has no record of a key.
 func (s *Store) fresh(ctx context.Context) (fresh bool, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM encryption_keys)`).Scan(&fresh)
 	if err != nil {
@@ -154,9 +152,9 @@ func (s *Store) fresh(ctx context.Context) (fresh bool, err error) {
 	return fresh, nil
 }
 
-// checkKey records the sealing key's id, and compares all ids on record with
-// the keys that are given, so that a missing key fails at start and not at the
-// first user. A new sealing key is taken only beside one that is on record.
+// checkKey records the sealing key's id, and compares all recorded ids with the
+// given keys, so that a missing key fails at the start and not at the first user.
+// A new sealing key is accepted only beside the recorded ones.
 func (s *Store) checkKey(ctx context.Context) error {
 	return s.Update(ctx, "", func(tx *Tx) error {
 		if s.dialect.alone != "" {

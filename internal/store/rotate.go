@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// A sealedTable is a table with a sealed column, the column of the sealing
-// key's id, and how the secret is bound to its row: to a constant, if there is
-// one, and to columns, the last of which is unique within what the others name.
+// A sealedTable is a table with a sealed column, the column of the sealing key's
+// id, and what binds the secret to its row: a constant, if not empty, and columns,
+// the last of which is unique among rows in which the others are equal.
 type sealedTable struct {
 	name, sealed, keyID, constant string
 	columns                       []string
@@ -22,14 +22,14 @@ var sealedTables = []sealedTable{
 	{"tenants", "webhook_sealed", "webhook_key_id", webhookBinding, []string{"tenant_id"}},
 }
 
-// rotateBatch is how many rows one transaction seals anew.
+// rotateBatch is how many rows one transaction seals again.
 const rotateBatch = 500
 
-// RotateKey seals with the first encryption key all that was sealed with
-// another, and forgets the others. It returns how many secrets it sealed. The
-// server may run meanwhile, with the same keys; when it has ended, the other
-// keys are not needed any more, and no file of a SQLite database holds what was
-// sealed with them.
+// RotateKey seals all secrets that were sealed with another key with the first
+// encryption key, and deletes the records of the others. It returns how many
+// secrets it sealed. The server may run meanwhile, with the same keys. Afterwards
+// the other keys are not needed any more, and no file of a SQLite database holds
+// anything that was sealed with them.
 func (s *Store) RotateKey(ctx context.Context) (int, error) {
 	total := 0
 	for _, table := range sealedTables {
@@ -49,7 +49,7 @@ func (s *Store) RotateKey(ctx context.Context) (int, error) {
 		}
 	}
 	err := s.Update(ctx, "", func(tx *Tx) error {
-		// A reference that is left keeps its key, and makes this fail.
+		// This fails if a row still refers to a key.
 		n, err := tx.exec(`DELETE FROM encryption_keys WHERE key_id <> ?`, s.sealer.id)
 		if err != nil || n == 0 {
 			return err
@@ -57,7 +57,7 @@ func (s *Store) RotateKey(ctx context.Context) (int, error) {
 		return tx.Audit(Configured(ChangeEncryptionKeyRotated, map[string]any{"keyId": s.sealer.id, "secrets": total}, time.Now()))
 	})
 	if err != nil {
-		return total, fmt.Errorf("rotate key: forget the old keys: %w", err)
+		return total, fmt.Errorf("rotate key: delete the old keys: %w", err)
 	}
 	if err := s.vacuum(ctx); err != nil {
 		return total, fmt.Errorf("rotate key: %w", err)
@@ -65,7 +65,7 @@ func (s *Store) RotateKey(ctx context.Context) (int, error) {
 	return total, nil
 }
 
-// resealBatch seals up to rotateBatch rows of a table anew.
+// resealBatch seals up to rotateBatch rows of a table again.
 func (t *Tx) resealBatch(table sealedTable) (int, error) {
 	type sealedRow struct {
 		sealed []byte

@@ -15,11 +15,11 @@ import (
 type APISecret struct {
 	ID        string
 	CreatedAt time.Time
-	// ExpiresAt is zero while the key is in force without end.
+	// ExpiresAt is zero if the key does not expire.
 	ExpiresAt time.Time
 }
 
-// InForce reports whether the key is taken at a moment.
+// InForce reports whether the key is accepted at a time.
 func (s APISecret) InForce(now time.Time) bool {
 	return s.ExpiresAt.IsZero() || s.ExpiresAt.After(now)
 }
@@ -55,9 +55,9 @@ func (t *Tx) APISecrets() ([]APISecret, error) {
 	return list, nil
 }
 
-// TenantOfSecret returns the tenant of an API secret key that is in force. The
-// key is looked up by its SHA-256, so that the time of the look-up tells
-// nothing of the key.
+// TenantOfSecret returns the tenant of an API secret key that is in force. The key
+// is looked up by its SHA-256, so that the time of the look-up reveals nothing of
+// it.
 func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time) (t Tenant, found bool, err error) {
 	sum := sha256.Sum256([]byte(secret))
 	type owner struct {
@@ -122,8 +122,7 @@ func (t *Tx) ActiveSecrets(now time.Time) ([]ActiveSecret, error) {
 var ErrSecretTaken = errors.New("the API secret key belongs to another tenant")
 
 // EnsureSecret stores an API secret key of the transaction's tenant, sealed,
-// unless the tenant has it; made is then false. A key that the tenant has keeps
-// its end.
+// unless the tenant has it; made is then false, and the key's expiry unchanged.
 func (t *Tx) EnsureSecret(secret string, now time.Time) (s APISecret, made bool, err error) {
 	t.changed = true
 	sum := sha256.Sum256([]byte(secret))
@@ -146,8 +145,8 @@ func (t *Tx) EnsureSecret(secret string, now time.Time) (s APISecret, made bool,
 	return s, n == 1, nil
 }
 
-// ExpireSecrets lets the API secret keys of the tenant that are in force expire
-// at a moment; a key that ends sooner keeps its end.
+// ExpireSecrets makes the API secret keys of the tenant expire at a time, unless
+// they expire sooner.
 func (t *Tx) ExpireSecrets(at time.Time) error {
 	t.changed = true
 	_, err := t.exec(`UPDATE api_secrets SET expires_at = ? WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at > ?)`,
@@ -158,9 +157,9 @@ func (t *Tx) ExpireSecrets(at time.Time) error {
 	return nil
 }
 
-// RevokeSecret takes an API secret key out of force at once; revoked is false
-// when the tenant has none of that id in force. The row stays: EnsureSecret
-// would else let the key in again at the next start.
+// RevokeSecret makes an API secret key expire at once; revoked is false if the
+// tenant has none of that id in force. The row stays: otherwise EnsureSecret would
+// store the key again at the next start.
 func (t *Tx) RevokeSecret(id string, now time.Time) (revoked bool, err error) {
 	t.changed = true
 	n, err := t.exec(`UPDATE api_secrets SET expires_at = ? WHERE tenant_id = ? AND secret_id = ? AND (expires_at IS NULL OR expires_at > ?)`,

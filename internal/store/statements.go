@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// statements is what executes them: a *sql.Tx, or a connection in which a
-// transaction is open.
+// statements executes SQL: a *sql.Tx, or a connection with an open transaction.
 type statements interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -34,10 +33,10 @@ func (t *Tx) exec(query string, args ...any) (int64, error) {
 	return r.RowsAffected()
 }
 
-// A row is what a query for one row gives.
+// A row is the result of a query for one row, or one row of several.
 type row interface{ Scan(...any) error }
 
-// failedRow is the row of a query that could not be made.
+// failedRow is the row of a query that failed.
 type failedRow struct{ err error }
 
 func (r failedRow) Scan(...any) error { return r.err }
@@ -99,9 +98,9 @@ func scanValue[T any](r row) (v T, err error) {
 	return v, err
 }
 
-// stmt is the prepared statement of a query within the transaction, or nil
-// where none is kept. There are a few dozen queries; lists in them have
-// bounded lengths.
+// stmt returns the prepared statement of a query within the transaction, or nil if
+// the dialect keeps none. There are a few dozen queries; lists in them have bounded
+// lengths.
 func (t *Tx) stmt(query string) (*sql.Stmt, error) {
 	if !t.dialect.prepare {
 		return nil, nil
@@ -130,6 +129,6 @@ func (s *Store) statement(ctx context.Context, query string) (*sql.Stmt, error) 
 	return stmt, nil
 }
 
-// millis and moment turn times into the columns' Unix milliseconds and back.
+// millis and moment convert times to the columns' Unix milliseconds and back.
 func millis(t time.Time) int64  { return t.UnixMilli() }
 func moment(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -27,24 +27,24 @@ type Store struct {
 	db      *sql.DB
 	dialect *dialect
 	sealer  *sealer
-	// lock keeps other processes off a SQLite file; nil on PostgreSQL.
+	// lock excludes other processes from a SQLite file; nil on PostgreSQL.
 	lock *flock.Flock
-	// writers admits one writing transaction at a time. SQLite would make the
-	// others poll for its lock; here they queue. Not used on PostgreSQL, which
-	// locks rows.
+	// writers admits one writing transaction at a time. With SQLite alone the
+	// others would poll for its lock; here they queue. Not used on PostgreSQL,
+	// which locks rows.
 	writers writers
-	// readers admits as many reading transactions as leave a connection for
-	// preparing a statement: they hold theirs while they wait for it. Nil on
+	// readers limits the reading transactions, so that a connection is left to
+	// prepare a statement: they hold theirs while they wait for that. Nil on
 	// PostgreSQL.
 	readers chan struct{}
-	// prepared keeps statements by their query; preparing admits one at a
-	// time that makes one.
+	// prepared holds prepared statements by their query; preparing is held while
+	// one is prepared.
 	prepared  sync.Map
 	preparing sync.Mutex
 	cache     cache
 }
 
-// Close closes the database and gives up the process lock.
+// Close closes the database and releases the process lock.
 func (s *Store) Close() error {
 	var err error
 	if s.db != nil {
@@ -59,8 +59,8 @@ func (s *Store) Close() error {
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
-// A Tx is a transaction within one tenant. It is for one goroutine, and ends
-// with the function it was given to.
+// A Tx is a transaction within one tenant. It is for one goroutine, and ends when
+// the function that received it returns.
 type Tx struct {
 	ctx     context.Context
 	tx      statements
@@ -68,23 +68,23 @@ type Tx struct {
 	sealer  *sealer
 	tenant  string
 	store   *Store
-	// changed: the transaction changes what the store's cache may hold, or one
-	// did that it shares the commit with.
+	// changed reports whether the transaction, or one that shares its commit,
+	// changes what the cache may hold.
 	changed bool
-	// generation is that of the cache before the transaction began.
+	// generation is that of the cache before the beginning of the transaction.
 	generation int64
-	// pipeline sends statements to PostgreSQL together; nil on SQLite and
-	// where nothing is written. pending are writes that go with the next.
+	// pipeline sends statements to PostgreSQL together; nil on SQLite and in
+	// transactions that only read. pending are the writes for the next pipeline.
 	pipeline func(func(*pgx.Conn) error) error
 	pending  []write
 }
 
-// TenantID is the tenant that the transaction is of.
+// TenantID is the id of the transaction's tenant.
 func (t *Tx) TenantID() string { return t.tenant }
 
-// Update runs fn in a writing transaction: all of it is kept, or, when fn
-// returns an error, nothing. SQLite runs writers one after another; on
-// PostgreSQL fn begins with LockUser, so that the writers of one user do.
+// Update runs fn in a writing transaction, which it commits unless fn returns an
+// error. SQLite runs writers one after another; on PostgreSQL fn must begin with
+// LockUser, so that the writers of one user run one after another.
 func (s *Store) Update(ctx context.Context, tenantID string, fn func(*Tx) error) error {
 	if s.dialect == postgres {
 		return s.updatePipelined(ctx, tenantID, fn)
@@ -92,8 +92,8 @@ func (s *Store) Update(ctx context.Context, tenantID string, fn func(*Tx) error)
 	return s.updateGrouped(ctx, tenantID, fn)
 }
 
-// View runs fn in a transaction that only reads, the database as it was at one
-// moment.
+// View runs fn in a transaction that only reads, and sees one state of the
+// database.
 func (s *Store) View(ctx context.Context, tenantID string, fn func(*Tx) error) error {
 	if s.readers != nil {
 		select {
@@ -108,7 +108,7 @@ func (s *Store) View(ctx context.Context, tenantID string, fn func(*Tx) error) e
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	defer tx.Rollback() // after a commit it does nothing
+	defer tx.Rollback() // does nothing after a commit
 	if err := fn(&Tx{ctx: ctx, tx: tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s, generation: generation}); err != nil {
 		return err
 	}

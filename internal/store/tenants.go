@@ -11,15 +11,15 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// A Tenant is an organisation whose users are authenticated; no row of one is
-// seen by another.
+// A Tenant is an organisation whose users are authenticated. No tenant sees the
+// rows of another.
 type Tenant struct {
 	ID            string
 	Authenticator api.AuthenticatorSettings
-	// WebhookURL takes the tenant's events; empty means that there are none,
-	// and that no code waits for consent.
+	// WebhookURL receives the tenant's events. If empty, no events are sent, and
+	// verifications ask for no consent.
 	WebhookURL string
-	// Branding is how the pre-built UI looks.
+	// Branding is the look of the pre-built UI.
 	Branding  api.Branding
 	CreatedAt time.Time
 }
@@ -41,7 +41,7 @@ func (s *sealer) readTenant(row row) (t Tenant, err error) {
 		}
 	}
 	t.CreatedAt = moment(created)
-	// What was stored before the setting existed lacks it.
+	// Settings that were stored before this one existed lack it.
 	t.Authenticator.MaxAuthenticators = api.DefaultMaxAuthenticators
 	err = errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
 	return t, err
@@ -62,7 +62,7 @@ func (s *sealer) scanTenant(row row) (t Tenant, found bool, err error) {
 	return t, true, nil
 }
 
-// Tenant returns a tenant; found is false when there is none.
+// Tenant returns a tenant; found is false if it does not exist.
 func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, err error) {
 	t, err = lookUp(&s.cache, s.cache.generation.Load(), tenantKey(id), func() (t Tenant, keep bool, err error) {
 		t, keep, err = s.sealer.scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
@@ -72,7 +72,7 @@ func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, er
 	return t, t.ID != "", err
 }
 
-// Tenants lists all tenants by their id.
+// Tenants lists all tenants in the order of their ids.
 func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT `+tenantColumns+` FROM tenants ORDER BY tenant_id`)
 	if err != nil {
@@ -90,22 +90,22 @@ func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 	return list, nil
 }
 
-// Tenant returns the transaction's own tenant, locked for a change; found is
-// false when there is none.
+// Tenant returns the transaction's tenant, locked for a change; found is false if
+// it does not exist.
 func (t *Tx) Tenant() (Tenant, bool, error) {
 	return t.sealer.scanTenant(t.queryRow(`
 		SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`+t.dialect.forUpdate, t.tenant))
 }
 
-// PutTenant stores the settings of the transaction's tenant, which is made if
-// there is none; changed is false when they were so already.
+// PutTenant stores the settings of the transaction's tenant, which it creates if it
+// does not exist; changed is false if they are the same as before.
 func (t *Tx) PutTenant(settings api.AuthenticatorSettings, now time.Time) (changed bool, err error) {
 	return t.putTenant(settings, now, `DO UPDATE SET authenticator = excluded.authenticator
 		WHERE tenants.authenticator <> excluded.authenticator`)
 }
 
-// EnsureTenant makes the transaction's tenant with these settings, unless it
-// is there.
+// EnsureTenant creates the transaction's tenant with these settings unless it
+// exists; made is then false.
 func (t *Tx) EnsureTenant(settings api.AuthenticatorSettings, now time.Time) (made bool, err error) {
 	return t.putTenant(settings, now, `DO NOTHING`)
 }
@@ -125,8 +125,8 @@ func (t *Tx) putTenant(settings api.AuthenticatorSettings, now time.Time, onConf
 	return n == 1, nil
 }
 
-// SetWebhookURL sets where the events of the transaction's tenant go; changed
-// is false when it was so already.
+// SetWebhookURL sets the URL that receives the events of the transaction's tenant;
+// changed is false if it is the same as before.
 func (t *Tx) SetWebhookURL(url string) (changed bool, err error) {
 	t.changed = true
 	current, found, err := t.Tenant()
@@ -152,8 +152,8 @@ func (t *Tx) sealWebhook(tenantID, url string) error {
 	return err
 }
 
-// SetBranding sets how the pre-built UI looks; changed is false when it was so
-// already.
+// SetBranding sets the look of the pre-built UI; changed is false if it is the same
+// as before.
 func (t *Tx) SetBranding(b api.Branding) (changed bool, err error) {
 	t.changed = true
 	text, err := json.Marshal(b)
@@ -167,8 +167,8 @@ func (t *Tx) SetBranding(b api.Branding) (changed bool, err error) {
 	return n == 1, nil
 }
 
-// sealWebhooks seals the webhook URLs that a version before this one stored in
-// plain text.
+// sealWebhooks seals the webhook URLs that an earlier version stored in plain
+// text.
 func (s *Store) sealWebhooks(ctx context.Context) error {
 	n := 0
 	err := s.Update(ctx, "", func(tx *Tx) error {
