@@ -46,7 +46,7 @@ func update(t *testing.T, s *Store, tenant string, fn func(*Tx) error) {
 
 var now = time.UnixMilli(1_700_000_000_123).UTC()
 
-// pending stores a user with a pending authenticator and gives it as stored.
+// pending stores a user with a pending authenticator and returns it as stored.
 func pending(t *testing.T, s *Store, tenant, user, id, secret string) Authenticator {
 	t.Helper()
 	var out Authenticator
@@ -72,7 +72,7 @@ func pending(t *testing.T, s *Store, tenant, user, id, secret string) Authentica
 	return out
 }
 
-func TestFilesAreTheOwnersOnly(t *testing.T) {
+func TestFilesHaveMode0600(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	pending(t, mustOpen(t, filepath.Join(dir, "a.db")), "t", "u", "a", "SECRET")
@@ -94,7 +94,7 @@ func TestFilesAreTheOwnersOnly(t *testing.T) {
 	}
 }
 
-func TestOneProcessAFile(t *testing.T) {
+func TestSecondProcessIsLockedOut(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a.db")
 	s := mustOpen(t, path)
@@ -107,7 +107,7 @@ func TestOneProcessAFile(t *testing.T) {
 	mustOpen(t, path)
 }
 
-func TestAWrongKeyFailsAtStart(t *testing.T) {
+func TestOpenRefusesAWrongKey(t *testing.T) {
 	t.Parallel()
 	path := storetest.Database(t)
 	if err := mustOpen(t, path).Close(); err != nil {
@@ -122,7 +122,7 @@ func TestAWrongKeyFailsAtStart(t *testing.T) {
 	mustOpen(t, path)
 }
 
-func TestANewerDatabaseIsRefused(t *testing.T) {
+func TestOpenRefusesANewerDatabase(t *testing.T) {
 	t.Parallel()
 	path := storetest.Database(t)
 	s := mustOpen(t, path)
@@ -137,7 +137,7 @@ func TestANewerDatabaseIsRefused(t *testing.T) {
 	}
 }
 
-func TestPathsMayHoldAnything(t *testing.T) {
+func TestOpenPathsWithSpecialCharacters(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a b?c#d%41&é.db")
 	mustOpen(t, path)
@@ -146,7 +146,7 @@ func TestPathsMayHoldAnything(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatIsMissing(t *testing.T) {
+func TestOpenInAMissingDirectory(t *testing.T) {
 	t.Parallel()
 	if _, err := open(t, filepath.Join(t.TempDir(), "missing", "a.db"), key); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
@@ -247,8 +247,8 @@ func TestSecretsAreSealed(t *testing.T) {
 	}
 }
 
-// A sealed secret that is copied to another row does not open there.
-func TestASealedSecretIsBoundToItsRow(t *testing.T) {
+// A sealed secret that is copied to another row cannot be opened there.
+func TestSealedSecretIsBoundToItsRow(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	a := pending(t, s, "t", "u", "a", "SECRET")
@@ -293,7 +293,7 @@ func TestAcceptStepOnlyGrows(t *testing.T) {
 	}
 }
 
-func TestAcceptStepIsGuardedWithoutTheTransactionsHelp(t *testing.T) {
+func TestAcceptStepIsGuardedByItsWrite(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	a := pending(t, s, "t", "u", "a", "SECRET") // read once, by all
@@ -319,7 +319,7 @@ func TestAcceptStepIsGuardedWithoutTheTransactionsHelp(t *testing.T) {
 	}
 }
 
-func TestFailuresAreCountedAndForgotten(t *testing.T) {
+func TestFailuresAreCountedAndDeleted(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	a := pending(t, s, "t", "u", "a", "SECRET")
@@ -349,7 +349,7 @@ func TestFailuresAreCountedAndForgotten(t *testing.T) {
 	}
 }
 
-func TestStalePendingEnrollmentsGo(t *testing.T) {
+func TestStalePendingEnrollmentsAreDeleted(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	pending(t, s, "t", "u", "old", "SECRET")
@@ -377,7 +377,7 @@ func TestStalePendingEnrollmentsGo(t *testing.T) {
 	})
 }
 
-func TestAPendingEnrollmentOfTheSameActionIsReplaced(t *testing.T) {
+func TestPendingEnrollmentOfTheSameActionIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	enroll := func(id string, began ActionID, at time.Time) (replaced bool) {
@@ -427,7 +427,7 @@ func TestAPendingEnrollmentOfTheSameActionIsReplaced(t *testing.T) {
 	}
 }
 
-func TestAnErrorUndoesAll(t *testing.T) {
+func TestErrorRollsBack(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	stop := errors.New("stop")
@@ -448,8 +448,8 @@ func TestAnErrorUndoesAll(t *testing.T) {
 	})
 }
 
-// However a transaction ends, no connection of PostgreSQL keeps it open, and
-// the next one finds nothing of it.
+// However a transaction ends, no connection of PostgreSQL keeps it open, and the
+// next transaction sees nothing of it.
 func TestNoTransactionStaysOpen(t *testing.T) {
 	t.Parallel()
 	database := storetest.Database(t)
@@ -484,7 +484,7 @@ func TestNoTransactionStaysOpen(t *testing.T) {
 		}
 	}
 	if storetest.Postgres() {
-		// A statement that failed leaves nothing to commit, though nobody minds it.
+		// A failed statement leaves nothing to commit, even if its error is ignored.
 		err := s.Update(t.Context(), "t", func(tx *Tx) error {
 			broken(tx)
 			return nil
@@ -507,7 +507,7 @@ func TestNoTransactionStaysOpen(t *testing.T) {
 	})
 }
 
-func TestAWriterThatWaitsGivesUpWithItsContext(t *testing.T) {
+func TestWaitingWriterStopsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
 	update(t, s, "t", func(*Tx) error {
@@ -530,7 +530,7 @@ func TestReplicasMayStartTogether(t *testing.T) {
 	var wrong atomic.Int32
 	for i := range 6 {
 		wg.Go(func() {
-			// One of them has another key: it or all the others must not start.
+			// One has another key: it, or all the others, must not start.
 			k := key
 			if i == 3 {
 				k = bytes.Repeat([]byte{2}, KeySize)
@@ -583,7 +583,7 @@ func TestRotateKey(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// A new key comes in beside the old one.
+	// A new key is accepted beside the old one.
 	if _, err := open(t, database, other); !errors.Is(err, ErrWrongKey) {
 		t.Errorf("a new key alone: got %v, want %v", err, ErrWrongKey)
 	}
@@ -601,7 +601,7 @@ func TestRotateKey(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Then the new key is enough, and the old one is not.
+	// Afterwards the new key suffices, and the old one does not.
 	if _, err := open(t, database, key); !errors.Is(err, ErrWrongKey) {
 		t.Errorf("the old key: got %v, want %v", err, ErrWrongKey)
 	}
@@ -697,7 +697,7 @@ func TestEndTokensBeginsAnEpoch(t *testing.T) {
 	})
 }
 
-func TestCleanKeepsWhatIsYoung(t *testing.T) {
+func TestCleanKeepsRecentRows(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	pending(t, s, "t", "u", "pending", "SECRET")
@@ -741,8 +741,8 @@ func TestCleanKeepsWhatIsYoung(t *testing.T) {
 	})
 }
 
-// What was done to the whole server is kept as long as a tenant's lines.
-func TestCleanForgetsTheServersOwnAuditLines(t *testing.T) {
+// Audit lines of the whole server are kept as long as those of a tenant.
+func TestCleanDeletesTheServersOwnAuditLines(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	update(t, s, "", func(tx *Tx) error {
@@ -821,7 +821,7 @@ func TestBackupWhileInUse(t *testing.T) {
 	})
 }
 
-func TestAUserMadeAnewIsAnother(t *testing.T) {
+func TestRecreatedUserHasAnotherIncarnation(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	first := pending(t, s, "t", "u", "a", "SECRET")
@@ -921,8 +921,7 @@ func TestVerifiedAuthenticatorRoundTrip(t *testing.T) {
 	}
 }
 
-// The lists must stay fast when there are many users: each filter has an index
-// that serves it.
+// The lists must stay fast with many users: each filter uses an index.
 func TestListsUseTheirIndexes(t *testing.T) {
 	t.Parallel()
 	if storetest.Postgres() {
@@ -957,8 +956,8 @@ func TestListsUseTheirIndexes(t *testing.T) {
 	}
 }
 
-// Readers hold a connection while a statement is prepared on another: there
-// must be one to be had, however many they are.
+// Readers hold a connection while a statement is prepared on another: one must be
+// free, however many readers there are.
 func TestManyReadersOfAFreshStore(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
@@ -969,7 +968,7 @@ func TestManyReadersOfAFreshStore(t *testing.T) {
 		wg.Go(func() {
 			err := s.View(ctx, "t", func(tx *Tx) error {
 				var n int
-				// A query that nobody has made before.
+				// A query that is not prepared yet.
 				return tx.queryRow(`SELECT COUNT(*) + `+strconv.Itoa(i)+` FROM users WHERE tenant_id = ?`, "t").Scan(&n)
 			})
 			if err != nil {
