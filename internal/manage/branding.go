@@ -9,7 +9,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// CheckBranding names the first part that is wrong.
+// CheckBranding returns an error for the first field that is wrong.
 func CheckBranding(b api.Branding) error {
 	switch {
 	case len(b.Name) > api.MaxBrandingName || strings.ContainsFunc(b.Name, unicode.IsControl):

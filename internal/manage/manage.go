@@ -21,19 +21,19 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
-// A TenantChange is what to set of a tenant; what is nil stays as it is.
+// A TenantChange is a change of a tenant's settings. A nil field is not changed.
 type TenantChange struct {
 	Authenticator *api.AuthenticatorSettings
 	// WebhookURL is empty for none.
 	WebhookURL *string
 	Branding   *api.Branding
-	// Origins are set whole.
+	// Origins replace all origins.
 	Origins *[]string
 }
 
-// Check names what is wrong with a change, and writes origins as browsers do.
-// The authenticator's settings depend on those that are stored: Tenant checks
-// them.
+// Check returns an error for the first field that is wrong, and writes origins as
+// browsers do. It does not check the authenticator's settings, which depend on the
+// stored ones: Tenant does.
 func (c *TenantChange) Check() error {
 	if c.WebhookURL != nil && *c.WebhookURL != "" {
 		if err := webhook.CheckURL(*c.WebhookURL); err != nil {
@@ -62,8 +62,8 @@ func (c *TenantChange) Check() error {
 	return nil
 }
 
-// Tenant changes the transaction's tenant, which it makes if it does not exist,
-// and returns what changed: nothing when all was so already.
+// Tenant changes the transaction's tenant, which it creates if it does not exist.
+// It returns the changes, of which there are none if all is the same as before.
 func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 	return changes, nil
 }
 
-// EnsureTenant makes the transaction's tenant with these settings, unless it
+// EnsureTenant creates the transaction's tenant with these settings unless it
 // exists; made is then false.
 func EnsureTenant(tx *store.Tx, settings api.AuthenticatorSettings, now time.Time) (made bool, err error) {
 	if err := settings.Validate(""); err != nil {
@@ -138,14 +138,13 @@ func EnsureTenant(tx *store.Tx, settings api.AuthenticatorSettings, now time.Tim
 	return true, tx.Audit(tenantSet(settings, now))
 }
 
-// tenantSet is the audit line of a tenant that is made or whose settings
-// change.
+// tenantSet is the audit line of a tenant that is created or changed.
 func tenantSet(settings api.AuthenticatorSettings, now time.Time) store.AuditEvent {
 	return store.Configured(store.ChangeTenant, map[string]any{"authenticator": settings}, now)
 }
 
-// Text is the sentence for a person of an error of this package, without
-// status and code; any other error is its own text.
+// Text returns the description of an *api.Error, without status and code, and the
+// text of any other error.
 func Text(err error) string {
 	var e *api.Error
 	if errors.As(err, &e) {
