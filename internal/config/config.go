@@ -28,19 +28,19 @@ import (
 
 // Config is how the API server is to run.
 type Config struct {
-	// Command is what to do, with its arguments; empty is to serve.
+	// Command is the command with its arguments; empty runs the server.
 	Command []string
 	// Addr is the address to listen on, host:port; port 0 takes a free one.
 	Addr string
 	// DB is the path of the SQLite file, or the postgres:// URL of a
 	// database.
 	DB string
-	// Origins are the pages that may call the client API and, if they are of
-	// http or https, show the pre-built UI and be returned to, exactly as a
-	// browser writes them: scheme, host and port.
+	// Origins are those of the pages that may call the client API and, if they
+	// are http or https, show the pre-built UI and be its redirect URL, exactly as
+	// a browser writes them: scheme, host and port.
 	Origins []string
-	// PublicURL is where users' browsers reach the server, without /v1 and
-	// without a slash at its end; empty means the address.
+	// PublicURL is the URL at which browsers reach the server, without /v1 and
+	// without a slash at its end; empty means http:// and the address.
 	PublicURL string
 	// TokenTTL is the life of a client token: 1 second to 24 hours.
 	TokenTTL time.Duration
@@ -48,29 +48,29 @@ type Config struct {
 	Issuer string
 	// TrustedProxies are believed about clients' addresses in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
-	// RateLimit is how many requests a second one address may send in the long
-	// run, ten times as many at once; 0 is no limit. To the Server and the
-	// management API only requests with a wrong key count, but an address over
-	// its limit is refused there too, whatever its key.
+	// RateLimit is how many requests a second one address may send on average, ten
+	// times as many at once; 0 is no limit. At the Server API and the management
+	// API only requests with a wrong key count, but an address over its limit is
+	// refused there with any key.
 	RateLimit float64
-	// MetricsAddr is where Prometheus finds /metrics, host:port; empty is
-	// nowhere.
+	// MetricsAddr is the address of Prometheus's /metrics, host:port; if empty,
+	// there are none.
 	MetricsAddr string
-	// Dev lets pages on every port of this machine do so too.
+	// Dev treats pages on every port of this machine as those of Origins.
 	Dev bool
-	// Activate makes the authenticator app of a tenant active that is made
-	// now; -dev says so.
+	// Activate activates the authenticator app of a tenant that is created at the
+	// start; -dev sets it.
 	Activate bool
 	// Portal says when the operator's portal is served; empty is never.
 	Portal PortalMode
-	// File is the path of a declarative configuration to apply at the start;
-	// empty is none.
+	// File is the path of a declarative configuration to apply at the start, or
+	// empty.
 	File string
 	// Retention is how long tracked actions are kept: 30 days or more.
 	Retention time.Duration
-	// WebhookURL takes signed events; empty means none.
+	// WebhookURL receives signed events; empty means none.
 	WebhookURL string
-	// Given are the keys that the environment gives; see LoadKeys.
+	// Given are the keys from the environment; see LoadKeys.
 	Given Keys
 }
 
@@ -80,7 +80,7 @@ const (
 	DefaultDB       = "authsignal.db"
 	DefaultTokenTTL = 10 * time.Minute
 	DefaultIssuer   = "Authsignal"
-	// DefaultRateLimit lets a hall of people behind one address sign in.
+	// DefaultRateLimit suffices for many users behind one address.
 	DefaultRateLimit = 20
 	DefaultRetention = 90 * 24 * time.Hour
 )
@@ -99,16 +99,16 @@ const (
 // enrollment.
 const maxTokenTTL = 24 * time.Hour
 
-// The ranges of -token-ttl and -retention, for sentences. What the API lists is
-// kept.
+// The ranges of -token-ttl and -retention, for sentences. Actions are kept at least
+// as long as the API lists them.
 var (
 	tokenTTLRange  = fmt.Sprintf("from 1s to %.0fh", maxTokenTTL.Hours())
 	retentionRange = fmt.Sprintf("%.0fh (%.0f days) or more", api.ActionHistory.Hours(), api.ActionHistory.Hours()/24)
 )
 
-// Parse reads flags and environment; a flag beats its variable. What stands
-// behind the flags is the command. It returns flag.ErrHelp when help was asked
-// for, after writing it to usage.
+// Parse reads flags and environment variables; a flag overrides its variable. The
+// arguments after the flags are the command. If the flags ask for help, it writes
+// it to usage and returns flag.ErrHelp.
 func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, error) {
 	c := Config{}
 	f := flag.NewFlagSet("authsignal-server", flag.ContinueOnError)
@@ -225,7 +225,7 @@ func (c *Config) check(origins, ttl string) error {
 	return nil
 }
 
-// parseProxies reads networks, or single addresses, with commas between.
+// parseProxies reads networks and single addresses, separated by commas.
 func parseProxies(list string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for s := range strings.SplitSeq(list, ",") {
@@ -244,8 +244,8 @@ func parseProxies(list string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// CheckExposure reports what is wrong with a server that listens on an address:
-// pages for operators or developers that a network would see.
+// CheckExposure returns an error if a server that listens on an address would show
+// pages for operators or developers to a network.
 func (c Config) CheckExposure(at net.IP) error {
 	if c.Portal == PortalOn && !c.HTTPS() && !c.local(at) {
 		return errors.New("-portal on: the portal's password and session cookies would cross the network in plain text; put an https proxy before the server and set -public-url to its https URL, or listen on a loopback address (-addr 127.0.0.1:4000) without a -public-url of another machine")
