@@ -91,7 +91,7 @@ func RevokeShortSecrets(tx *store.Tx, now time.Time) (n int, err error) {
 	return n, nil
 }
 
-// RevokeSecret makes an API secret key invalid, at once and for ever.
+// RevokeSecret makes an API secret key invalid, at once and permanently.
 func RevokeSecret(tx *store.Tx, id string, now time.Time) error {
 	revoked, err := tx.RevokeSecret(id, now)
 	if err == nil && !revoked {

@@ -9,7 +9,7 @@ import (
 )
 
 // Unlock deletes the failures of an authenticator: only that ends the hard stop. It
-// voids the user's tokens, since somebody else may hold the one with which the
+// voids the user's tokens, since another person may hold the one with which the
 // failures were made.
 func Unlock(tx *store.Tx, userID, authenticatorID string, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {

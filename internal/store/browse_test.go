@@ -66,33 +66,7 @@ func TestPortalListsReadARangeOfAnIndex(t *testing.T) {
 		return nil
 	})
 	for _, q := range queries {
-		var plan []string
-		view(t, s, "t", func(tx *Tx) error {
-			explain := "EXPLAIN QUERY PLAN "
-			if storetest.Postgres() {
-				explain = "EXPLAIN "
-			}
-			rows, err := tx.tx.QueryContext(t.Context(), explain+s.dialect.rebind(q.text), q.args...)
-			if err != nil {
-				return fmt.Errorf("%s: %w", q.text, err)
-			}
-			defer rows.Close()
-			columns, err := rows.Columns()
-			if err != nil {
-				return err
-			}
-			for rows.Next() {
-				cells := make([]any, len(columns))
-				for i := range cells {
-					cells[i] = new(string)
-				}
-				if err := rows.Scan(cells...); err != nil {
-					return err
-				}
-				plan = append(plan, *cells[len(cells)-1].(*string))
-			}
-			return rows.Err()
-		})
+		plan := explain(t, s, q.text, q.args)
 		complaint := planComplaint(plan)
 		if q.text == stateCounts && complaint == "sorts" { // to add up some hours of few actions
 			complaint = ""
@@ -118,6 +92,38 @@ func TestPortalListsReadARangeOfAnIndex(t *testing.T) {
 		}
 		t.Logf("%-45s %3d of %d rows in %s", q.name, n, rows, time.Since(start).Round(10*time.Microsecond))
 	}
+}
+
+// explain returns the lines of the plan of a query.
+func explain(t *testing.T, s *Store, query string, args []any) (plan []string) {
+	t.Helper()
+	view(t, s, "t", func(tx *Tx) error {
+		explain := "EXPLAIN QUERY PLAN "
+		if storetest.Postgres() {
+			explain = "EXPLAIN "
+		}
+		rows, err := tx.tx.QueryContext(t.Context(), explain+s.dialect.rebind(query), args...)
+		if err != nil {
+			return fmt.Errorf("%s: %w", query, err)
+		}
+		defer rows.Close()
+		columns, err := rows.Columns()
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			cells := make([]any, len(columns))
+			for i := range cells {
+				cells[i] = new(string)
+			}
+			if err := rows.Scan(cells...); err != nil {
+				return err
+			}
+			plan = append(plan, *cells[len(cells)-1].(*string))
+		}
+		return rows.Err()
+	})
+	return plan
 }
 
 // planComplaint returns what is wrong with a plan of either database, or nothing.

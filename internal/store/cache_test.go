@@ -155,7 +155,7 @@ func TestUnknownOriginsAreCached(t *testing.T) {
 		return has
 	}
 	if has() {
-		t.Error("an origin of nobody is known")
+		t.Error("an unknown origin was found")
 	}
 	if n := len(s.cache.entries); n != 1 {
 		t.Errorf("%d entries in the cache, want 1", n)

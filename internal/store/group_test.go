@@ -78,19 +78,19 @@ func TestCanceledWritersBlockNoOthers(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	var wg sync.WaitGroup
-	told := make([]error, 200)
-	for i := range told {
+	errs := make([]error, 200)
+	for i := range errs {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%20)*time.Millisecond)
 			defer cancel()
-			told[i] = s.Update(ctx, "t", func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: fmt.Sprint(i)}) })
+			errs[i] = s.Update(ctx, "t", func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: fmt.Sprint(i)}) })
 		})
 	}
 	wg.Wait()
 	there := audited(t, s)
-	for i, err := range told {
+	for i, err := range errs {
 		if err == nil && !there[fmt.Sprint(i)] {
-			t.Errorf("writer %d was told of a success that is not there", i)
+			t.Errorf("Update of writer %d succeeded, but its line is missing", i)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -55,7 +55,7 @@ func TestEventsAreClaimedInTurn(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	if _, got := claim(t, s, later.Add(time.Second), 10); got != "e2" {
-		t.Errorf("got %q, want what nobody has claimed", got)
+		t.Errorf("got %q, want the unclaimed ones", got)
 	}
 	// The claims end one after the other.
 	if _, got := claim(t, s, later.Add(time.Minute), 1); got != "e0" {

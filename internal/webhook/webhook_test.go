@@ -493,7 +493,7 @@ func TestEventsSurviveARestart(t *testing.T) {
 	d := f.deliverer(r.URL)
 	f.pass(d)
 	if got := r.received(); len(got) != 1 {
-		t.Errorf("received %v, want the one that nobody claimed", got)
+		t.Errorf("received %v, want the unclaimed one", got)
 	}
 	f.advance(lease)
 	f.pass(d)
@@ -632,7 +632,7 @@ func TestRunSurvivesAnOutage(t *testing.T) {
 	cancel()
 	<-done
 	if got := strings.Count(f.log.String(), "the database is away"); got != 1 {
-		t.Errorf("told %d times: %s", got, f.log.String())
+		t.Errorf("logged %d times: %s", got, f.log.String())
 	}
 }
 
