@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -26,11 +25,7 @@ type replicas struct {
 
 func newReplicas(t *testing.T, n int) *replicas {
 	t.Helper()
-	st, err := store.Open(t.Context(), storetest.Database(t), func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, 32)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
+	st := storetest.Open(t, storetest.Database(t), store.Open)
 	r := &replicas{t: t, now: time.UnixMilli(1_700_000_000_000).UTC(), life: 10 * time.Minute, store: st}
 	for range n {
 		ring, err := newKeyring(t.Context(), st, r.life, func() time.Time { return r.now })

@@ -140,11 +140,15 @@ func enrolledAlready(tx *store.Tx, list []store.Authenticator, a store.Authentic
 	return nil, nil
 }
 
-// The origins of a removal, in the audit log.
+// A Channel is the way by which a change reached the server, in the audit log.
+type Channel string
+
+// The channels: the Server API, the client API, and the management API or the
+// portal.
 const (
-	ByBackend  = "backend"
-	ByUser     = "user"
-	ByOperator = "operator"
+	ByBackend  Channel = "backend"
+	ByUser     Channel = "user"
+	ByOperator Channel = "operator"
 )
 
 // ErrNoAuthenticator: the user has no verified authenticator of that id.
@@ -153,7 +157,7 @@ var ErrNoAuthenticator error = api.NotFound("The user has no such authenticator.
 // Remove removes a verified authenticator of a user of t, the transaction's
 // tenant, and voids the user's tokens, some of which it may have earned. It
 // returns the epoch of the tokens that follow.
-func Remove(tx *store.Tx, t store.Tenant, userID, authenticatorID, by string, now time.Time) (epoch int64, err error) {
+func Remove(tx *store.Tx, t store.Tenant, userID, authenticatorID string, by Channel, now time.Time) (epoch int64, err error) {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return 0, err
 	}

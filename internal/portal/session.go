@@ -131,7 +131,7 @@ func (p *portal) source(tx *store.Tx, r *http.Request) (source string, stranger 
 	if id := p.cookieValue(r, browserCookie); id != "" {
 		ok, err := tx.PortalBrowserKnown(id, p.Now().Add(-known))
 		if err != nil || ok {
-			return "browser " + store.Sum(id), false, err
+			return "browser " + store.CookieHash(id), false, err
 		}
 	}
 	a := p.Address(r)

@@ -102,8 +102,8 @@ type Lookups struct {
 	FailureCounts bool
 }
 
-// An activation gives CEL the variables of one Input, and an error in the
-// place of one that it must not work on. It serves one decision.
+// An activation provides CEL with the variables of one Input, and with an error
+// instead of a value that a condition must not read. It is for one decision.
 type activation struct {
 	in     *Input
 	budget *budget
@@ -163,16 +163,16 @@ func checkTexts(value any, texts ...string) any {
 	return value
 }
 
-// checkCustom returns custom with error values in the place of those that a
-// condition must not work on. It returns a reason if custom as a whole is one
-// of these, because a key is too long.
+// checkCustom returns custom with errors instead of values that a condition must not
+// read. It returns a reason if conditions must not read custom at all, because a
+// key is too long.
 func checkCustom(custom map[string]any) (map[string]any, Reason) {
 	checked, copied := custom, false
 	for key, value := range custom {
 		if len(key) > MaxText {
 			return nil, TextTooLong
 		}
-		if reason := checkValue(value, true); reason != "" {
+		if reason := checkValue(value); reason != "" {
 			if !copied {
 				checked, copied = maps.Clone(custom), true
 			}
@@ -182,8 +182,21 @@ func checkCustom(custom map[string]any) (map[string]any, Reason) {
 	return checked, ""
 }
 
-// checkValue returns why conditions must not work on a value of custom.
-func checkValue(value any, list bool) Reason {
+// checkValue returns why conditions must not read a value of custom, or nothing.
+func checkValue(value any) Reason {
+	list, ok := value.([]any)
+	if !ok {
+		return checkScalar(value)
+	}
+	for _, element := range list {
+		if r := checkScalar(element); r != "" {
+			return r
+		}
+	}
+	return ""
+}
+
+func checkScalar(value any) Reason {
 	switch v := value.(type) {
 	case string:
 		if len(v) > MaxText {
@@ -191,16 +204,6 @@ func checkValue(value any, list bool) Reason {
 		}
 		return ""
 	case float64, bool:
-		return ""
-	case []any:
-		if !list {
-			return WrongType
-		}
-		for _, element := range v {
-			if r := checkValue(element, false); r != "" {
-				return r
-			}
-		}
 		return ""
 	}
 	return WrongType

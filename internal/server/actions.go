@@ -5,15 +5,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 const (
-	// actionsAge is how far back actions are listed (wire contract, 6.5).
-	actionsAge = 30 * 24 * time.Hour
 	// maxActions is how many are listed at most, the newest.
 	maxActions = 500
 	// maxCodes is how many action codes a query may name.
@@ -124,7 +121,7 @@ func (s *server) listActions(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := store.ActionFilter{Since: s.Now().Add(-actionsAge), State: api.State(q.Get("state")), Limit: maxActions}
+	f := store.ActionFilter{Since: s.Now().Add(-api.ActionHistory), State: api.State(q.Get("state")), Limit: maxActions}
 	if f.State != "" {
 		if err := checkState(f.State); err != nil {
 			return nil, err
@@ -142,7 +139,7 @@ func (s *server) listActions(r *http.Request) (any, error) {
 	if codes := q.Get("codes"); codes != "" {
 		f.Actions = strings.Split(codes, ",")
 		if len(f.Actions) > maxCodes || slices.ContainsFunc(f.Actions, func(c string) bool { return !api.IsActionCode(c) }) {
-			return nil, api.InvalidRequest(fmt.Sprintf("codes must be at most %d actions of 1 to 64 letters, digits, dashes and underscores, with commas between them.", maxCodes))
+			return nil, api.InvalidRequest(fmt.Sprintf("codes must be at most %d actions of %s, with commas between them.", maxCodes, api.ActionCodeForm))
 		}
 	}
 	out := []api.ListedAction{}

@@ -149,7 +149,7 @@ func jsonValue(value string) string {
 func pathAction(r *http.Request) (string, error) {
 	action := r.PathValue("action")
 	if !api.IsActionCode(action) {
-		return "", api.InvalidRequest("The action must be 1 to 64 letters, digits, dashes and underscores.")
+		return "", api.InvalidRequest("The action must be " + api.ActionCodeForm + ".")
 	}
 	return action, nil
 }

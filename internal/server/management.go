@@ -51,7 +51,7 @@ func (s *server) managedNew(e managedEndpoint) endpoint {
 	return func(r *http.Request) (out any, err error) {
 		id := r.PathValue("tenantId")
 		if !api.IsTenantID(id) {
-			return nil, api.InvalidRequest("tenantId must be 1 to 64 letters, digits, dots, dashes and underscores.")
+			return nil, api.InvalidRequest("tenantId must be " + api.TenantIDForm + ".")
 		}
 		err = s.Store.Update(r.Context(), id, func(tx *store.Tx) error {
 			out, err = e(r, tx)

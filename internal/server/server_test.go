@@ -43,19 +43,10 @@ var signingKey = bytes.Repeat([]byte{7}, 32)
 func newPeer(t testing.TB, change ...func(*Config)) *peer {
 	t.Helper()
 	database := storetest.Database(t)
-	st, err := store.Open(t.Context(), database,
-		func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := storetest.Open(t, database, store.Open)
 	p := &peer{t: t, database: database, store: st, log: &logtest.Buffer{}, now: time.Unix(1_700_000_000, 0)}
 	p.settings(func(*api.AuthenticatorSettings) {})
-	err = st.Update(t.Context(), "t1", func(tx *store.Tx) error { _, _, err := tx.EnsureSecret(testSecret, p.now); return err })
+	err := st.Update(t.Context(), "t1", func(tx *store.Tx) error { _, _, err := tx.EnsureSecret(testSecret, p.now); return err })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -417,14 +417,7 @@ func TestConcurrentVerificationsWithAWebhook(t *testing.T) {
 	p, h, st := hooked(t)
 	second := newPeer(t, func(c *Config) {
 		if storetest.Postgres() { // SQLite's file has one process
-			other, err := store.Open(t.Context(), p.database, func(bool) ([][]byte, error) {
-				return [][]byte{[]byte(strings.Repeat("\x01", store.KeySize))}, nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { other.Close() })
-			st = other
+			st = storetest.Open(t, p.database, store.Open)
 		}
 		c.Store, c.Now = st, p.clock
 	})
