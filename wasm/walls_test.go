@@ -28,7 +28,7 @@ type source struct {
 	text    string
 }
 
-// inTree says whether the file is under dir.
+// inTree reports whether the file is under dir.
 func (s source) inTree(dir string) bool { return strings.HasPrefix(s.path, dir+"/") }
 
 // sources reads the repository's Go files.

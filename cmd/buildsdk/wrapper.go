@@ -60,11 +60,7 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 	if err != nil {
 		return nil, err
 	}
-	loader, err := os.ReadFile(c.wasmExec)
-	if err != nil {
-		return nil, err
-	}
-	wasmExec, err := wasmExecSource(c, string(loader))
+	wasmExec, err := wasmExecSource(c)
 	if err != nil {
 		return nil, err
 	}
@@ -167,11 +163,15 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 // bundlers. What the file publishes (Go, fs, process, path) then lands on the
 // object that the loader passes in, and so does all that the Go program takes
 // for global.
-func wasmExecSource(c compiler, loader string) (string, error) {
+func wasmExecSource(c compiler) (string, error) {
+	text, err := os.ReadFile(c.wasmExec)
+	if err != nil {
+		return "", err
+	}
+	loader := string(text)
 	if c.name == "tinygo" {
 		// What this program never calls, stand-ins for what every browser has,
 		// the ways of a program that ends by itself, and a command line for Node.
-		var err error
 		for _, part := range []struct{ from, to, instead string }{
 			{"	// Map multiple JavaScript environments", "	// End of polyfills for common API.", ""},
 			{"	var logLine = [];", "	global.Go = class", ""},
@@ -195,10 +195,9 @@ func wasmExecSource(c compiler, loader string) (string, error) {
 		}
 	}
 	return "/*! wasm_exec.js: Copyright 2018 The Go Authors, BSD-3-Clause */\n" +
-		// What a page may have put in the place of these by the time of a call.
-		"const { Array, BigInt, DataView, Map, Math, Promise, String, Uint8Array, isNaN, setTimeout } = globalThis;\n" +
-		"const { apply, construct, deleteProperty, get, set } = globalThis.Reflect;\n" +
-		"const Reflect = { apply, construct, deleteProperty, get, set };\n" +
+		// What a page may have put something else in the place of, by the time
+		// of a call.
+		"import { Map, Reflect, String, Uint8Array } from 'guard';\n" +
 		"export function load(globalThis) {\n" +
 		"const global = globalThis;\n" +
 		// The one global that Go's file reads by its bare name.

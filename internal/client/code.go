@@ -38,7 +38,7 @@ func cleanCode(code string) string {
 	return b.String()
 }
 
-// isFiller says whether r is a space, a dash (the minus sign U+2212 is none to
+// isFiller reports whether r is a space, a dash (the minus sign U+2212 is none to
 // Unicode) or an invisible mark, such as the ones that copying from a phone
 // puts around a number.
 func isFiller(r rune) bool {

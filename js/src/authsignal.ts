@@ -229,7 +229,7 @@ function asResult<R>(error: unknown): R {
 /** Known by what it can do: a signal of another frame is no instance of this one's AbortSignal. */
 const isSignal = (signal: AbortSignal | undefined): signal is AbortSignal => typeof signal?.addEventListener === "function";
 
-/** Says whether the module takes it; what it does not, it refuses. The upper limit is setTimeout's. */
+/** Reports whether the module takes it; what it does not, it refuses. The upper limit is setTimeout's. */
 function isTimeout(timeout: unknown): timeout is number {
   return typeof timeout === "number" && timeout > 0 && timeout < 2 ** 31;
 }
