@@ -24,6 +24,10 @@ const (
 // API have less than a thousandth of it.
 const maxBody = 1 << 20
 
+// maxCode is the length beyond which nothing is a code, with whatever spaces it
+// was pasted, in UTF-16 code units. It is not copied then.
+const maxCode = 1000
+
 // A call of the API that is under way is an object of JavaScript, since Go
 // keeps nothing between two events. Its keys:
 //
@@ -91,7 +95,9 @@ func (h handlers) verify(p bridge.Promise, args []js.Value) {
 	}
 	code := ""
 	if k := bridge.KindOf(v); k == bridge.String || k == bridge.Number {
-		code = page.string.Invoke(v).String()
+		if v = page.string.Invoke(v); lengthOf(v) <= maxCode {
+			code = v.String()
+		}
 	}
 	c := newCall(p, config, true)
 	h.begin(c, options, func() (*client.Request, client.Result) {
@@ -268,11 +274,14 @@ func (c call) finishWith(head, text js.Value) {
 	c.finish(a, body)
 }
 
+// lengthOf returns the length of a string, in UTF-16 code units. It asks an
+// object, for syscall/js asks no primitive for its length.
+func lengthOf(text js.Value) int { return page.object.Invoke(text).Get("length").Int() }
+
 // parse returns the JSON object in a text, undefined if there is anything else
 // in it.
 func parse(text js.Value) js.Value {
-	// As an object, for syscall/js asks no primitive for its length.
-	if bridge.KindOf(text) != bridge.String || page.object.Invoke(text).Get("length").Int() > maxBody {
+	if bridge.KindOf(text) != bridge.String || lengthOf(text) > maxBody {
 		return js.Undefined()
 	}
 	v, err := bridge.Call(page.parseJSON, js.Undefined(), text)

@@ -47,10 +47,10 @@ const (
 // given, in CSS pixels: an otpauth:// URI comes out at about 200.
 const defaultScale = 4
 
-// maxText is the length that no symbol can hold, in bytes: version 40-L holds
+// MaxText is the length that no symbol can exceed, in bytes: version 40-L holds
 // 7,089 digits (ISO/IEC 18004, table 7). Longer texts are refused before the
 // encoder spends time on them.
-const maxText = 7089
+const MaxText = 7089
 
 // Errors of Encode and SVG.
 var (
@@ -108,7 +108,7 @@ func Encode(text string, l Level) (Matrix, error) {
 	if text == "" {
 		return Matrix{}, ErrEmpty
 	}
-	if len(text) > maxText {
+	if len(text) > MaxText {
 		return Matrix{}, ErrTooLong
 	}
 	code, err := qrcode.New(text, recovery(l))
