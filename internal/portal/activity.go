@@ -71,7 +71,7 @@ const (
 	onlyEvents  = "events"
 )
 
-func (p *portal) activity(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) activity(r *http.Request, t store.Tenant) (reply, error) {
 	v := activityView{
 		User: r.FormValue("user"), Action: r.FormValue("action"), What: r.FormValue("what"),
 		From: r.FormValue("from"), Until: r.FormValue("until"), Range: r.FormValue("range"),
@@ -79,7 +79,7 @@ func (p *portal) activity(w http.ResponseWriter, r *http.Request, t store.Tenant
 	}
 	after, err := parseCursor(r.FormValue("after"))
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	f := store.BrowseFilter{UserID: v.User, Action: v.Action, Limit: pageSize + 1}
 	status := http.StatusOK
@@ -124,7 +124,7 @@ func (p *portal) activity(w http.ResponseWriter, r *http.Request, t store.Tenant
 		return nil
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	v.Range = v.Chart.Range
 	if v.Action != "" && !slices.Contains(v.Codes, v.Action) {
@@ -150,7 +150,7 @@ func (p *portal) activity(w http.ResponseWriter, r *http.Request, t store.Tenant
 		}
 		v.Next = template.URL(q.Encode())
 	}
-	return p.show(w, r, status, t, "activity", "activity", "Activity", v)
+	return reply{status: status, template: "activity", view: view{Section: "activity", Title: "Activity", Body: v}}, nil
 }
 
 func (v *activityView) addActions(tx *store.Tx, f store.BrowseFilter, after *store.Position) error {

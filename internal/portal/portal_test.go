@@ -442,8 +442,8 @@ func TestGuessingThePassword(t *testing.T) {
 	const chosen = "correct horse battery"
 	operator.wants(operator.post("/account", "current", d.password, "new", chosen, "again", chosen), http.StatusSeeOther)
 	d.store.Update(t.Context(), "", func(tx *store.Tx) error {
-		for range ofStrangers {
-			if err := tx.AddPortalAttempt(strangers, d.clock(), d.clock().Add(-window)); err != nil {
+		for range ofUnknown {
+			if err := tx.AddPortalAttempt(unknownBrowsers, d.clock(), d.clock().Add(-window)); err != nil {
 				return err
 			}
 		}
@@ -460,8 +460,8 @@ func TestGuessingThePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.store.Update(t.Context(), "", func(tx *store.Tx) error {
-		for range ofStrangers {
-			if err := tx.AddPortalAttempt(strangers, d.clock(), d.clock().Add(-window)); err != nil {
+		for range ofUnknown {
+			if err := tx.AddPortalAttempt(unknownBrowsers, d.clock(), d.clock().Add(-window)); err != nil {
 				return err
 			}
 		}
@@ -508,8 +508,8 @@ func TestAFloodOfStrangers(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	operator := d.operator()
-	for range cap(d.portal.hashingStrangers) {
-		d.portal.hashingStrangers <- struct{}{}
+	for range cap(d.portal.hashingUnknown) {
+		d.portal.hashingUnknown <- struct{}{}
 	}
 	stranger := d.browser()
 	for range perSource + 1 {
@@ -522,7 +522,7 @@ func TestAFloodOfStrangers(t *testing.T) {
 	operator.wants(operator.post("/sign-in", "password", d.password), http.StatusSeeOther)
 	const chosen = "correct horse battery"
 	operator.wants(operator.post("/account", "current", d.password, "new", chosen, "again", chosen), http.StatusSeeOther)
-	<-d.portal.hashingStrangers
+	<-d.portal.hashingUnknown
 	stranger.wants(stranger.post("/sign-in", "password", chosen), http.StatusSeeOther)
 }
 
@@ -541,9 +541,8 @@ func TestPasswordReplacedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, next := range []*store.PortalPassword{nil, {Hash: hash("of the one who had the old one")}} {
-		w := httptest.NewRecorder()
-		if ok, err := d.portal.begin(w, r, checked, next); ok || err != nil || len(w.Result().Cookies()) != 0 {
-			t.Errorf("got %v, %v, %v", ok, err, w.Result().Cookies())
+		if cookies, ok, err := d.portal.begin(r, checked, next); ok || err != nil || len(cookies) != 0 {
+			t.Errorf("got %v, %v, %v", cookies, ok, err)
 		}
 	}
 	b := d.browser()

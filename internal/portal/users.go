@@ -25,7 +25,7 @@ type usersView struct {
 	After string
 }
 
-func (p *portal) users(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) users(r *http.Request, t store.Tenant) (reply, error) {
 	v := usersView{Query: r.FormValue("q"), After: r.FormValue("after")}
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) (err error) {
 		if v.Query != "" {
@@ -36,7 +36,7 @@ func (p *portal) users(w http.ResponseWriter, r *http.Request, t store.Tenant) e
 		return err
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	if len(v.Users) > pageSize {
 		v.Users = v.Users[:pageSize]
@@ -44,7 +44,7 @@ func (p *portal) users(w http.ResponseWriter, r *http.Request, t store.Tenant) e
 			v.Next = v.Users[pageSize-1].ID
 		}
 	}
-	return p.show(w, r, http.StatusOK, t, "users", "users", "Users", v)
+	return reply{template: "users", view: view{Section: "users", Title: "Users", Body: v}}, nil
 }
 
 type userView struct {
@@ -61,7 +61,7 @@ type authenticatorView struct {
 	Stopped, Waiting bool
 }
 
-func (p *portal) user(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 	var v userView
 	id := r.FormValue("id")
 	found := false
@@ -84,25 +84,25 @@ func (p *portal) user(w http.ResponseWriter, r *http.Request, t store.Tenant) er
 		return err
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	if !found {
-		return &api.Error{Status: http.StatusNotFound, Description: "There is no such user."}
+		return reply{}, &api.Error{Status: http.StatusNotFound, Description: "There is no such user."}
 	}
 	if len(v.User.Custom) > 0 {
 		b, err := json.MarshalIndent(v.User.Custom, "", "  ")
 		if err != nil {
-			return err
+			return reply{}, err
 		}
 		v.Custom = string(b)
 	}
-	return p.show(w, r, http.StatusOK, t, "user", "users", "User "+id, v)
+	return reply{template: "user", view: view{Section: "users", Title: "User " + id, Body: v}}, nil
 }
 
 func userPath(id string) string { return "/users/user?id=" + url.QueryEscape(id) }
 
 // changeForm asks before a change of a user.
-func (p *portal) changeForm(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	id, authenticator, do := r.FormValue("id"), r.FormValue("authenticator"), r.FormValue("do")
 	var list []store.Authenticator
 	found := false
@@ -114,11 +114,11 @@ func (p *portal) changeForm(w http.ResponseWriter, r *http.Request, t store.Tena
 		return err
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	known := slices.ContainsFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && a.Verified() })
 	if !found || do != "delete" && do != "end" && !known {
-		return notFound(w, r)
+		return reply{}, errNoPage
 	}
 	v := confirmView{
 		User: id, Action: "/users/change", Back: userPath(id),
@@ -140,35 +140,36 @@ func (p *portal) changeForm(w http.ResponseWriter, r *http.Request, t store.Tena
 		v.Text = "The user and all authenticators are deleted, and the user's tokens are void. It cannot be undone."
 		v.Check, v.CheckLabel = "actions", "Delete the user's actions too"
 	default:
-		return notFound(w, r)
+		return reply{}, errNoPage
 	}
-	return p.show(w, r, http.StatusOK, t, "confirm", "users", title, v)
+	return reply{template: "confirm", view: view{Section: "users", Title: title, Body: v}}, nil
 }
 
 // changeUser does what changeForm asked about.
-func (p *portal) changeUser(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) changeUser(r *http.Request, t store.Tenant) (reply, error) {
 	id, authenticator := r.PostFormValue("id"), r.PostFormValue("authenticator")
-	back, what := userPath(id), ""
+	back := userPath(id)
+	var did notice
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
 		switch r.PostFormValue("do") {
 		case "remove":
-			what = "removed"
+			did = noticeRemoved
 			_, err := mfa.Remove(tx, t, id, authenticator, mfa.ByOperator, p.Now())
 			return err
 		case "unlock":
-			what = "unlocked"
+			did = noticeUnlocked
 			return manage.Unlock(tx, id, authenticator, p.Now())
 		case "end":
-			what = "ended"
+			did = noticeTokensEnded
 			return manage.EndTokens(tx, id, mfa.ByOperator, p.Now())
 		case "delete":
-			back, what = "/users", "gone"
+			back, did = "/users", noticeUserDeleted
 			return manage.DeleteUser(tx, t, id, r.PostFormValue("actions") == "on", mfa.ByOperator, p.Now())
 		}
-		return notFound(w, r)
+		return errNoPage
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	return done(w, r, t, back, what)
+	return done(t, back, did)
 }

@@ -1,12 +1,10 @@
 package portal
 
 import (
-	"bytes"
 	"embed"
 	"fmt"
 	"html/template"
 	"io/fs"
-	"net/http"
 	"path"
 	"strings"
 	"time"
@@ -85,33 +83,6 @@ func newViews() (views, *assets.Set, error) {
 		v[strings.TrimSuffix(path.Base(name), ".html")] = page
 	}
 	return v, set, nil
-}
-
-// render writes a page whole, or an error and nothing of it.
-func (p *portal) render(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
-	if v.Done == "" && status == http.StatusOK {
-		v.Done = doneTexts[r.URL.Query().Get("done")]
-	}
-	var b bytes.Buffer
-	if err := p.views[name].Execute(&b, v); err != nil {
-		p.Log.ErrorContext(r.Context(), "portal: page", "page", name, "error", err)
-		http.Error(w, "The server failed. Its log says why.", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	// An error here is that of the connection: no answer can report it.
-	_, _ = b.WriteTo(w)
-}
-
-// show renders a page about a tenant.
-func (p *portal) show(w http.ResponseWriter, r *http.Request, status int, t store.Tenant, name, section, title string, body any) error {
-	names, err := p.tenantNames(r.Context())
-	if err != nil {
-		return err
-	}
-	p.render(w, r, status, name, view{Title: title, Section: section, SignedIn: true, Tenant: t.ID, Tenants: names, Body: body})
-	return nil
 }
 
 // A confirmView asks whether to do what cannot be undone.

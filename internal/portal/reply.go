@@ -1,0 +1,145 @@
+package portal
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
+)
+
+// A reply is what a handler answers with: a page, or a redirect to one.
+type reply struct {
+	// redirect is where the browser is sent; if empty, the page is rendered.
+	redirect string
+	// template is the name of the page, and view what it shows.
+	template string
+	view     view
+	// status is the HTTP status of the page; 0 is 200.
+	status int
+	// retryAfter, if positive, is when the browser may try again.
+	retryAfter time.Duration
+	cookies    []*http.Cookie
+}
+
+// write sends a reply: the page whole, or an error and nothing of it.
+func (p *portal) write(w http.ResponseWriter, r *http.Request, a reply) {
+	for _, c := range a.cookies {
+		http.SetCookie(w, c)
+	}
+	if a.redirect != "" {
+		http.Redirect(w, r, a.redirect, http.StatusSeeOther)
+		return
+	}
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	if a.status == http.StatusOK {
+		a.view.Done = noticeTexts[notice(r.URL.Query().Get("done"))]
+	}
+	var b bytes.Buffer
+	if err := p.views[a.template].Execute(&b, a.view); err != nil {
+		p.Log.ErrorContext(r.Context(), "portal: page", "page", a.template, "error", err)
+		http.Error(w, "The server failed. Its log says why.", http.StatusInternalServerError)
+		return
+	}
+	if a.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(a.retryAfter/time.Second)))
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(a.status)
+	// An error here is that of the connection: no answer can report it.
+	_, _ = b.WriteTo(w)
+}
+
+// fail answers with what went wrong.
+func (p *portal) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var refused *api.Error
+	if !errors.As(err, &refused) {
+		if r.Context().Err() == nil {
+			p.Log.ErrorContext(r.Context(), "portal", "error", err)
+		}
+		refused = &api.Error{Status: http.StatusInternalServerError, Description: "The server failed. Its log says why."}
+	}
+	v := view{Title: http.StatusText(refused.Status), Body: refused.Description}
+	if v.SignedIn, err = p.hasSession(r); err == nil && v.SignedIn {
+		v.Tenants, err = p.tenantNames(r.Context())
+	}
+	if err != nil { // then without the menu
+		v.SignedIn = false
+	}
+	p.write(w, r, reply{status: refused.Status, template: "error", view: v})
+}
+
+// A notice is what a form did, as the URL of the page after it says it.
+type notice string
+
+const (
+	noticeActivated   notice = "active"
+	noticeDeactivated notice = "inactive"
+	noticeSaved       notice = "saved"
+	noticeRevoked     notice = "revoked"
+	noticeMoved       notice = "moved"
+	noticeDeleted     notice = "deleted"
+	noticeReset       notice = "forgot"
+	noticeRemoved     notice = "removed"
+	noticeUnlocked    notice = "unlocked"
+	noticeTokensEnded notice = "ended"
+	noticeUserDeleted notice = "gone"
+	noticePassword    notice = "password"
+)
+
+var noticeTexts = map[notice]string{
+	noticeActivated:   "The authenticator app is active.",
+	noticeDeactivated: "The authenticator app is inactive. Nothing can be tracked until it is active again.",
+	noticeSaved:       "Saved.",
+	noticeRevoked:     "The key is revoked.",
+	noticeMoved:       "The order of the rules is changed.",
+	noticeDeleted:     "Deleted.",
+	noticeReset:       "Nothing is set for the action any more.",
+	noticeRemoved:     "The authenticator is removed.",
+	noticeUnlocked:    "The authenticator is unlocked.",
+	noticeTokensEnded: "All tokens of the user have ended.",
+	noticeUserDeleted: "The user is deleted.",
+	noticePassword:    "The password is changed. All other sessions have ended.",
+}
+
+// done returns a redirect to a page of the tenant that says what was done, so
+// that a reload does nothing twice.
+func done(t store.Tenant, path string, n notice) (reply, error) {
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	return reply{redirect: tenantPath(t.ID) + path + separator + "done=" + string(n)}, nil
+}
+
+var errNoPage = &api.Error{Status: http.StatusNotFound, Description: "The portal has no such page."}
+
+var errNoTenant = &api.Error{Status: http.StatusNotFound, Description: "There is no such tenant."}
+
+func tooLong(err error) error {
+	var long *http.MaxBytesError
+	if errors.As(err, &long) {
+		return &api.Error{Status: http.StatusRequestEntityTooLarge, Description: "The form is longer than 256 KiB."}
+	}
+	return badInput("The form cannot be read.")
+}
+
+func badInput(description string) error {
+	return &api.Error{Status: http.StatusBadRequest, Code: api.CodeInvalidRequest, Description: description}
+}
+
+// refusal is the sentence of an error that concerns the input, for the page
+// with the form; any other error is returned.
+func refusal(err error) (string, error) {
+	var refused *api.Error
+	if errors.As(err, &refused) && refused.Status < 500 {
+		return refused.Description, nil
+	}
+	return "", err
+}
