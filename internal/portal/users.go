@@ -101,9 +101,19 @@ func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 
 func userPath(id string) string { return "/users/user?id=" + url.QueryEscape(id) }
 
+// A userChange is a change of a user that the portal asks about first.
+type userChange string
+
+const (
+	removeAuthenticator userChange = "remove"
+	unlockAuthenticator userChange = "unlock"
+	endTokens           userChange = "end"
+	deleteUser          userChange = "delete"
+)
+
 // changeForm asks before a change of a user.
 func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
-	id, authenticator, do := r.FormValue("id"), r.FormValue("authenticator"), r.FormValue("do")
+	id, authenticator, change := r.FormValue("id"), r.FormValue("authenticator"), userChange(r.FormValue("do"))
 	var list []store.Authenticator
 	found := false
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) (err error) {
@@ -116,26 +126,28 @@ func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	known := slices.ContainsFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && a.Verified() })
-	if !found || do != "delete" && do != "end" && !known {
+	if change == removeAuthenticator || change == unlockAuthenticator {
+		found = found && slices.ContainsFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && a.Verified() })
+	}
+	if !found {
 		return reply{}, errNoPage
 	}
 	v := confirmView{
 		User: id, Action: "/users/change", Back: userPath(id),
-		Hidden: [][2]string{{"id", id}, {"do", do}, {"authenticator", authenticator}},
+		Hidden: [][2]string{{"id", id}, {"do", string(change)}, {"authenticator", authenticator}},
 	}
 	var title string
-	switch do {
-	case "remove":
+	switch change {
+	case removeAuthenticator:
 		title, v.Button = "Remove the authenticator?", "Remove"
 		v.Text = "Its codes are refused from now on, and all tokens of the user end. If it is the user's last one, the next sign-in asks for none, until a new one is enrolled."
-	case "unlock":
+	case unlockAuthenticator:
 		title, v.Button = "Unlock the authenticator?", "Unlock"
 		v.Text = "The wrong codes are forgotten, and all tokens of the user end. Make sure that the codes were the user's own."
-	case "end":
+	case endTokens:
 		title, v.Button = "End all tokens?", "End all tokens"
 		v.Text = "The user's tokens are void from now on, those of completed challenges too. Sign-ins that are under way start again. Authenticators stay, and sessions of your app do not end by this."
-	case "delete":
+	case deleteUser:
 		title, v.Button = "Delete the user?", "Delete"
 		v.Text = "The user and all authenticators are deleted, and the user's tokens are void. It cannot be undone."
 		v.Check, v.CheckLabel = "actions", "Delete the user's actions too"
@@ -151,18 +163,18 @@ func (p *portal) changeUser(r *http.Request, t store.Tenant) (reply, error) {
 	back := userPath(id)
 	var did notice
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
-		switch r.PostFormValue("do") {
-		case "remove":
+		switch userChange(r.PostFormValue("do")) {
+		case removeAuthenticator:
 			did = noticeRemoved
 			_, err := mfa.Remove(tx, t, id, authenticator, mfa.ByOperator, p.Now())
 			return err
-		case "unlock":
+		case unlockAuthenticator:
 			did = noticeUnlocked
 			return manage.Unlock(tx, id, authenticator, p.Now())
-		case "end":
+		case endTokens:
 			did = noticeTokensEnded
 			return manage.EndTokens(tx, id, mfa.ByOperator, p.Now())
-		case "delete":
+		case deleteUser:
 			back, did = "/users", noticeUserDeleted
 			return manage.DeleteUser(tx, t, id, r.PostFormValue("actions") == "on", mfa.ByOperator, p.Now())
 		}
