@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -120,12 +121,13 @@ type screen struct {
 	T           func(key string) string
 	ClientTexts map[string]string
 
-	// Start is enroll, challenge, settings, done or failure; Then is what
-	// follows a challenge: finish, enroll or settings. Failure names the
-	// failure that Start shows, Code and Status what is told of it to the
-	// page that opened this one.
-	Start, Then, Failure, Code string
-	Status                     int
+	// Start is the section that is shown first, and Then what follows a
+	// challenge. Failure is the failure that Start shows, Code and Status the
+	// error of the API that it is; see failure.apiError.
+	Start, Then section
+	Failure     failure
+	Code        string
+	Status      int
 
 	Title, FailureTitle, FailureText string
 	TenantID, Name                   string
@@ -147,105 +149,96 @@ type screen struct {
 
 // NeedsModule says whether a code is likely to be entered.
 func (s screen) NeedsModule() bool {
-	return s.Module != "" && s.Start != "failure" && s.Start != "done"
+	return s.Module != "" && s.Start != sectionFailure && s.Start != sectionDone
 }
 
 // page answers the url of a tracked action.
 func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	s := screen{Start: "failure", Then: "finish", Assets: p.base, Module: p.module, Loopback: p.Loopback}
+	s := screen{Start: sectionFailure, Then: sectionFinish, Assets: p.base, Module: p.module, Loopback: p.Loopback}
 	if q.Get("mode") == "popup" {
 		s.Mode = "popup"
 	}
-	a, err := p.look(r.Context(), q.Get("token"))
-	status := http.StatusOK
-	switch {
-	case err != nil:
-		if r.Context().Err() == nil {
-			p.Log.ErrorContext(r.Context(), "pre-built UI", "error", err)
-		}
-		a.failure = "internal"
-	case p.SDK == nil:
-		p.Log.WarnContext(r.Context(), `pre-built UI: this program was built before the browser SDK: run "make wasm js" and build it again`)
-		a.failure = "internal"
-	case a.failure == "":
-		a.view = viewOf(a.subject, q.Get(api.QuerySettings) == "true", q.Get(api.QueryForceEnrollment) == "true")
+	v := p.readVisit(r.Context(), q)
+	if v.found {
+		p.present(&s, v)
 	}
-	if a.found {
-		p.present(r.Context(), &s, a)
-	}
-	if a.failure == "" && s.Mode == "" && a.subject.Action.RedirectURL != "" && s.Return == "" {
+	if v.failure == "" && s.Mode == "" && v.subject.Action.RedirectURL != "" && s.Return == "" {
 		// Before a code is entered that would lead nowhere.
 		p.Log.WarnContext(r.Context(), "the redirectUrl of a tracked action is not an http or https URL of an allowed origin; add its origin to the tenant's origins, or to -origins",
-			"tenant", a.tenant.ID, "origin", origin.Of(a.subject.Action.RedirectURL))
-		a.view = view{failure: "return"}
+			"tenant", v.tenant.ID, "origin", origin.Of(v.subject.Action.RedirectURL))
+		v.view = view{failure: failureReturn}
 	}
-	if a.failure == "" {
-		s.Start, s.Then = a.start, a.then
+	status := http.StatusOK
+	if v.failure == "" {
+		s.Start, s.Then = v.start, v.then
 	} else {
-		s.Failure = a.failure
-		s.Code, s.Status = told(a.failure)
-		if s.Status == 0 {
-			s.Code = ""
-		} else {
+		s.Failure = v.failure
+		s.Code, s.Status = v.failure.apiError()
+		if s.Status != 0 {
 			status = s.Status
 		}
 	}
-	lang := match(a.subject.User.Locale, r.Header.Get("Accept-Language"))
-	texts := lang.fill(map[string]string{"app": s.Name, "minutes": strconv.Itoa(minutes(a.tenant.Authenticator.WindowSeconds)),
-		"most": strconv.Itoa(a.tenant.Authenticator.MaxAuthenticators)})
-	s.Lang, s.Dir, s.T = lang.tag, lang.texts["dir"], texts.text
+	s.translate(match(v.subject.User.Locale, r.Header.Get("Accept-Language")), v.tenant.Authenticator)
+	p.send(w, r, s, status)
+}
+
+// translate adds the texts of a language.
+func (s *screen) translate(l lang, a api.AuthenticatorSettings) {
+	texts := l.fill(map[string]string{
+		"app": s.Name, "minutes": strconv.Itoa(minutes(a.WindowSeconds)), "most": strconv.Itoa(a.MaxAuthenticators),
+	})
+	s.Lang, s.Dir, s.T = l.tag, l.texts["dir"], texts.text
 	s.ClientTexts = texts.client()
-	heading := s.Start + ".title"
-	if s.Start == "failure" {
-		s.FailureTitle, s.FailureText = texts.text("failure."+s.Failure+".title"), texts.text("failure."+s.Failure+".text")
-		heading = "failure." + s.Failure + ".title"
+	heading := string(s.Start) + ".title"
+	if s.Start == sectionFailure {
+		heading = "failure." + string(s.Failure) + ".title"
+		s.FailureTitle, s.FailureText = texts.text(heading), texts.text("failure."+string(s.Failure)+".text")
 	}
 	s.Title = texts.text(heading)
 	if s.Name != "" {
 		s.Title += " – " + s.Name
 	}
-	p.send(w, r, s, status)
 }
 
 // minutes rounds up.
 func minutes(seconds int) int { return (seconds + 59) / 60 }
 
 // present adds what of the tenant the page shows and may talk to.
-func (p *ui) present(ctx context.Context, s *screen, a asked) {
-	s.TenantID, s.Name = a.tenant.ID, a.tenant.Branding.Name
+func (p *ui) present(s *screen, v visit) {
+	s.TenantID, s.Name = v.tenant.ID, v.tenant.Branding.Name
 	if s.Name == "" {
-		s.Name = a.tenant.Authenticator.Issuer
+		s.Name = v.tenant.Authenticator.Issuer
 	}
 	// It was checked when it was stored; what is not sure to be harmless is
 	// left out all the same.
-	if manage.CheckBranding(a.tenant.Branding) == nil {
-		s.Logo = template.URL(a.tenant.Branding.Logo)
-		if c := a.tenant.Branding.Color; c != "" {
+	if manage.CheckBranding(v.tenant.Branding) == nil {
+		s.Logo = template.URL(v.tenant.Branding.Logo)
+		if c := v.tenant.Branding.Color; c != "" {
 			s.Accent = "assets/accent-" + strings.ToLower(c[1:]) + ".css"
 		}
 	}
-	s.Origins = strings.Join(a.origins, " ")
-	if p.returnable(a) {
-		s.Return = a.subject.Action.RedirectURL
+	s.Origins = strings.Join(v.origins, " ")
+	if p.returnable(v) {
+		s.Return = v.subject.Action.RedirectURL
 	}
-	s.Enrolled, s.MayVerify = a.subject.Factors().Enrolled(), a.subject.MayVerify()
-	s.MayAdd, s.MayRemove = a.subject.RightToAdd() == nil, a.subject.MayRemove() == nil
+	s.Enrolled, s.MayVerify = v.subject.Factors().Enrolled(), v.subject.MayVerify()
+	s.MayAdd, s.MayRemove = v.subject.RightToAdd() == nil, v.subject.MayRemove() == nil
 	s.Most = 1
-	if a.tenant.Authenticator.AllowMultiple {
-		s.Most = a.tenant.Authenticator.MaxAuthenticators
+	if v.tenant.Authenticator.AllowMultiple {
+		s.Most = v.tenant.Authenticator.MaxAuthenticators
 	}
-	s.Active = a.tenant.Authenticator.Active
+	s.Active = v.tenant.Authenticator.Active
 }
 
 // returnable reports whether the user may be sent to the action's redirectUrl:
 // an http or https URL of an allowed origin.
-func (p *ui) returnable(a asked) bool {
-	o := origin.Of(a.subject.Action.RedirectURL)
+func (p *ui) returnable(v visit) bool {
+	o := origin.Of(v.subject.Action.RedirectURL)
 	if o == "" {
 		return false
 	}
-	for _, allowed := range a.origins {
+	for _, allowed := range v.origins {
 		if o == allowed {
 			return true
 		}
@@ -305,9 +298,9 @@ func policy(s screen) string {
 	}, "; ")
 }
 
-// asked is what a url asks for: the tenant, if it is known, and the subject of
-// the token.
-type asked struct {
+// A visit is what the url of a page stands for: the tenant, if it is known, the
+// subject of the token, and what to show of it.
+type visit struct {
 	view
 	found   bool // the tenant
 	tenant  store.Tenant
@@ -315,47 +308,68 @@ type asked struct {
 	subject mfa.Subject
 }
 
-// look finds out about a token. What is wrong with it is a failure; an error
-// is the store's.
-func (p *ui) look(ctx context.Context, t string) (a asked, err error) {
+// readVisit reads what a url stands for. Whatever goes wrong is a failure of
+// the visit; the server's own are logged.
+func (p *ui) readVisit(ctx context.Context, q url.Values) visit {
+	v, err := p.readToken(ctx, q.Get("token"))
+	switch {
+	case err != nil:
+		if ctx.Err() == nil {
+			p.Log.ErrorContext(ctx, "pre-built UI", "error", err)
+		}
+		v.failure = failureInternal
+	case p.SDK == nil:
+		p.Log.WarnContext(ctx, `pre-built UI: this program was built before the browser SDK: run "make wasm js" and build it again`)
+		v.failure = failureInternal
+	case v.failure == "":
+		v.view = viewOf(v.subject, purpose{
+			settings: q.Get(api.QuerySettings) == "true", forceEnrollment: q.Get(api.QueryForceEnrollment) == "true",
+		})
+	}
+	return v
+}
+
+// readToken reads the tenant and the subject of a token. If the token is not
+// valid, the visit has a failure; an error is the store's.
+func (p *ui) readToken(ctx context.Context, t string) (v visit, err error) {
 	if t == "" {
-		a.failure = "missing"
-		return a, nil
+		v.failure = failureNoToken
+		return v, nil
 	}
 	claims, err := p.Tokens.Parse(t)
 	switch {
 	case errors.Is(err, token.ErrExpired):
-		a.failure = "expired"
+		v.failure = failureExpired
 	case err != nil:
-		a.failure = "invalid"
-		return a, nil
+		v.failure = failureInvalid
+		return v, nil
 	}
-	if a.tenant, a.found, err = p.Store.Tenant(ctx, claims.TenantID); err != nil {
-		return a, err
+	if v.tenant, v.found, err = p.Store.Tenant(ctx, claims.TenantID); err != nil {
+		return v, err
 	}
-	if !a.found {
-		a.failure = "invalid"
-		return a, nil
+	if !v.found {
+		v.failure = failureInvalid
+		return v, nil
 	}
-	err = p.Store.View(ctx, a.tenant.ID, func(tx *store.Tx) error {
+	err = p.Store.View(ctx, v.tenant.ID, func(tx *store.Tx) error {
 		origins, err := tx.Origins()
 		if err != nil {
 			return err
 		}
 		for _, o := range append(origins, p.Origins...) {
 			if origin.IsWeb(o) {
-				a.origins = append(a.origins, o)
+				v.origins = append(v.origins, o)
 			}
 		}
-		if a.failure != "" {
+		if v.failure != "" {
 			return nil
 		}
-		a.subject, err = mfa.ReadSubject(tx, a.tenant, claims)
+		v.subject, err = mfa.ReadSubject(tx, v.tenant, claims)
 		if errors.Is(err, mfa.ErrVoid) {
-			a.failure = "invalid"
+			v.failure = failureInvalid
 			return nil
 		}
 		return err
 	})
-	return a, err
+	return v, err
 }
