@@ -12,13 +12,13 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// countedDays is how far back the list of actions counts.
+// countedDays is the number of days that the list of actions counts.
 const countedDays = 7
 
 type actionsView struct {
 	Actions []actionRow
 	Days    int
-	// Code is the one that was typed, when Error says what is wrong with it.
+	// Code is the action code that was entered, if Error says why it is wrong.
 	Code, Error string
 }
 
@@ -26,7 +26,7 @@ type actionRow struct {
 	Code     string
 	Set      bool
 	Settings api.ActionSettings
-	// Counts are by state.
+	// Counts are the numbers of actions by state.
 	Counts map[string]int64
 }
 
@@ -73,7 +73,7 @@ func (p *portal) actionsPage(r *http.Request, status int, t store.Tenant, v acti
 	return reply{status: status, template: "actions", view: view{Section: "actions", Title: "Actions", Body: v}}, nil
 }
 
-// openAction leads from a typed code to its page.
+// openAction redirects to the page of the action code that was entered.
 func (p *portal) openAction(r *http.Request, t store.Tenant) (reply, error) {
 	code := strings.TrimSpace(r.FormValue("action"))
 	if !api.IsActionCode(code) {
@@ -92,9 +92,9 @@ type actionView struct {
 
 var outcomes = []api.Outcome{api.OutcomeAllow, api.OutcomeChallenge, api.OutcomeReview, api.OutcomeBlock}
 
-var errActionCode = &api.Error{Status: http.StatusNotFound, Description: "An action is called by 1 to 64 letters, digits, dashes and underscores."}
+var errActionCode = &api.Error{Status: http.StatusNotFound, Description: "An action code has 1 to 64 letters, digits, dashes and underscores."}
 
-// actionCode is the action of the path.
+// actionCode returns the action code of the path.
 func actionCode(r *http.Request) (string, error) {
 	code := r.PathValue("action")
 	if !api.IsActionCode(code) {
@@ -103,7 +103,8 @@ func actionCode(r *http.Request) (string, error) {
 	return code, nil
 }
 
-// settings reads what is set for the action of the path.
+// settings reads the settings of the path's action. If there are none, set is
+// false and s has the defaults.
 func (p *portal) settings(r *http.Request, t store.Tenant) (code string, s api.ActionSettings, set bool, err error) {
 	if code, err = actionCode(r); err != nil {
 		return code, s, false, err
@@ -126,7 +127,7 @@ func (p *portal) action(r *http.Request, t store.Tenant) (reply, error) {
 	return reply{template: "action", view: view{Section: "actions", Title: "Action " + code, Body: actionView{Code: code, Set: set, Settings: s, Outcomes: outcomes}}}, nil
 }
 
-// changeAction changes the settings of the path's action as they are now.
+// changeAction changes the stored settings of the path's action.
 func (p *portal) changeAction(r *http.Request, t store.Tenant, change func(*api.ActionSettings) error) (code string, err error) {
 	if code, err = actionCode(r); err != nil {
 		return code, err
@@ -145,15 +146,15 @@ func (p *portal) setOutcome(r *http.Request, t store.Tenant) (reply, error) {
 	return done(t, "/actions/"+code, noticeSaved)
 }
 
-// deleteForm asks before a rule is deleted or, if the request names none, all
-// settings of the action.
+// deleteForm asks to confirm that a rule is deleted or, if the request names
+// none, all settings of the action.
 func (p *portal) deleteForm(r *http.Request, t store.Tenant) (reply, error) {
 	code, s, set, err := p.settings(r, t)
 	if err != nil {
 		return reply{}, err
 	}
 	v := confirmView{Action: "/actions/" + code + "/drop", Back: "/actions/" + code}
-	title := "Forget the settings of " + code + "?"
+	title := "Delete the settings of " + code + "?"
 	switch id := r.FormValue("rule"); {
 	case id != "":
 		i := ruleIndex(s, id)
@@ -161,16 +162,16 @@ func (p *portal) deleteForm(r *http.Request, t store.Tenant) (reply, error) {
 			return reply{}, errNoRule
 		}
 		title, v.Button, v.Hidden = "Delete the rule?", "Delete", [][2]string{{"rule", id}}
-		v.Text = "The rule “" + s.Rules[i].Name + "” of " + code + " decides nothing any more."
+		v.Text = "The rule “" + s.Rules[i].Name + "” no longer applies to " + code + "."
 	case !set:
 		return reply{}, errNoPage
 	default:
-		v.Text, v.Button = "All rules go, and its default outcome is CHALLENGE again.", "Forget"
+		v.Text, v.Button = "All rules are deleted, and the default outcome is CHALLENGE again.", "Delete"
 	}
 	return reply{template: "confirm", view: view{Section: "actions", Title: title, Body: v}}, nil
 }
 
-// deleteRuleOrSettings does what deleteForm asked about.
+// deleteRuleOrSettings makes the change that deleteForm asks about.
 func (p *portal) deleteRuleOrSettings(r *http.Request, t store.Tenant) (reply, error) {
 	if id := r.PostFormValue("rule"); id != "" {
 		return p.deleteRule(r, t, id)

@@ -14,9 +14,9 @@ import (
 )
 
 type activityView struct {
-	// What the form has.
+	// The values of the form.
 	User, Action, From, Until, Range string
-	What                             what
+	What                             selection
 	Codes                            []string
 	States                           []api.State
 	Kinds                            []auditKind
@@ -24,34 +24,34 @@ type activityView struct {
 
 	Chart   chart
 	Entries []entry
-	// Next is the query of the next page; empty on the last one.
+	// Next is the query of the next page; empty on the last page.
 	Next template.URL
 }
 
-// An entry is a tracked action or a line of the audit log.
+// An entry is a tracked action or an entry of the audit log.
 type entry struct {
 	At           time.Time
 	User, Action string
-	// State is of an action, Kind of a line.
+	// State is set for an action, Kind for an audit entry.
 	State api.State
 	Kind  auditKind
-	// Rules are those that matched the action.
+	// Rules are the rules that matched the action.
 	Rules []api.Rule
-	// Detail is that of the line, as JSON.
+	// Detail is the detail of the audit entry, as JSON.
 	Detail, Key, Method string
 
 	actionAt, auditAt *store.Position
 }
 
-// A cursor is where the two lists behind the activity go on; nil is their
-// beginning.
+// A cursor holds the positions at which the two lists of the activity continue;
+// nil is the beginning of a list.
 type cursor struct {
 	Actions *store.Position `json:"a,omitempty"`
 	Audit   *store.Position `json:"e,omitempty"`
 }
 
 func (c cursor) String() string {
-	b, _ := json.Marshal(c) // it has nothing that JSON lacks
+	b, _ := json.Marshal(c) // never fails
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
@@ -61,52 +61,53 @@ func parseCursor(s string) (c cursor, err error) {
 		err = json.Unmarshal(b, &c)
 	}
 	if err != nil {
-		return cursor{}, badInput("The address of the page is damaged. Begin at the newest again.")
+		return cursor{}, badInput("The address of the page is damaged. Start again with the newest entries.")
 	}
 	return c, nil
 }
 
-// An auditKind is a kind of audit line, one of store.AuditKinds.
+// An auditKind is a kind of audit entry, one of store.AuditKinds.
 type auditKind string
 
-// A what is the choice of entries in the filter's list: everything, tracked
-// actions, the audit log, a state of actions or a kind of audit line.
-type what string
+// A selection says which entries the activity shows: everything, tracked
+// actions, the audit log, a state of actions or a kind of audit entry.
+type selection string
 
 const (
-	everything  what = ""
-	onlyActions what = "actions"
-	onlyEvents  what = "events"
+	everything  selection = ""
+	onlyActions selection = "actions"
+	onlyEvents  selection = "events"
 )
 
-// parseWhat returns a choice of the list; of any other, everything.
-func parseWhat(s string) what {
-	switch w := what(s); {
+// parseSelection returns the selection of a query parameter. An unknown value
+// selects everything.
+func parseSelection(s string) selection {
+	switch w := selection(s); {
 	case w == onlyActions, w == onlyEvents, w.state() != "", w.kind() != "":
 		return w
 	}
 	return everything
 }
 
-// state is the state that is chosen, or "".
-func (w what) state() api.State {
+// state returns the selected state of actions, or "".
+func (w selection) state() api.State {
 	if s := api.State(w); slices.Contains(api.States, s) {
 		return s
 	}
 	return ""
 }
 
-// kind is the kind of audit line that is chosen, or "".
-func (w what) kind() auditKind {
+// kind returns the selected kind of audit entry, or "".
+func (w selection) kind() auditKind {
 	if slices.Contains(store.AuditKinds, string(w)) {
 		return auditKind(w)
 	}
 	return ""
 }
 
-// actions and events report whether the choice has entries of them.
-func (w what) actions() bool { return w != onlyEvents && w.kind() == "" }
-func (w what) events() bool  { return w != onlyActions && w.state() == "" }
+// actions and events report whether actions and audit entries are selected.
+func (w selection) actions() bool { return w != onlyEvents && w.kind() == "" }
+func (w selection) events() bool  { return w != onlyActions && w.state() == "" }
 
 func auditKinds() []auditKind {
 	kinds := make([]auditKind, len(store.AuditKinds))
@@ -118,7 +119,7 @@ func auditKinds() []auditKind {
 
 func (p *portal) activity(r *http.Request, t store.Tenant) (reply, error) {
 	v := activityView{
-		User: r.FormValue("user"), Action: r.FormValue("action"), What: parseWhat(r.FormValue("what")),
+		User: r.FormValue("user"), Action: r.FormValue("action"), What: parseSelection(r.FormValue("what")),
 		From: r.FormValue("from"), Until: r.FormValue("until"), Range: r.FormValue("range"),
 		States: api.States, Kinds: auditKinds(),
 	}
@@ -175,8 +176,8 @@ func parseTime(text string, to *time.Time) bool {
 	return false
 }
 
-// cut sorts the entries by time and keeps one page of them; Next is the query
-// of the page behind it. The entries begin at after.
+// cut sorts the entries, which begin at after, by time, and keeps one page of
+// them. It sets Next to the query of the next page.
 func (v *activityView) cut(after cursor) {
 	slices.SortStableFunc(v.Entries, func(a, b entry) int { return b.At.Compare(a.At) })
 	if len(v.Entries) <= pageSize {

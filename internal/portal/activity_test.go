@@ -12,7 +12,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// What went wrong with a webhook stands out in the activity.
+// Failures of webhooks are highlighted in the activity.
 func TestTone(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[any]string{
@@ -24,10 +24,10 @@ func TestTone(t *testing.T) {
 	}
 }
 
-// Older pages of the activity show each entry once.
+// The pages of the activity show each entry once.
 func TestActivityByPages(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	now := d.clock()
 	want := map[string]int{}
 	d.update(func(tx *store.Tx) error {

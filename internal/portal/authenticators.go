@@ -22,8 +22,8 @@ func (p *portal) appForm(r *http.Request, t store.Tenant) (reply, error) {
 	return reply{template: "app", view: view{Section: "authenticators", Title: "Set up the authenticator app", Body: appView{Settings: t.Authenticator}}}, nil
 }
 
-// setApp saves the settings of the authenticator app; the button "activate"
-// activates it too.
+// setApp saves the settings of the authenticator app. The button "activate" also
+// activates it.
 func (p *portal) setApp(r *http.Request, t store.Tenant) (reply, error) {
 	body := appView{Settings: t.Authenticator}
 	s := &body.Settings
@@ -48,7 +48,7 @@ func (p *portal) setApp(r *http.Request, t store.Tenant) (reply, error) {
 	}
 	if wrong == nil {
 		wrong = p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
-			if did == noticeSaved { // it may have been activated or deactivated meanwhile
+			if did == noticeSaved { // it may have been activated or deactivated in the meantime
 				current, _, err := tx.Tenant()
 				if err != nil {
 					return err
@@ -72,8 +72,8 @@ func (p *portal) setApp(r *http.Request, t store.Tenant) (reply, error) {
 
 func (p *portal) stopForm(r *http.Request, t store.Tenant) (reply, error) {
 	return reply{template: "confirm", view: view{Section: "authenticators", Title: "Deactivate the authenticator app?", Body: confirmView{
-		Text: "Until it is active again, no user can enroll, and every track by a backend fails with AUTHENTICATOR_NOT_FOUND. " +
-			"Users keep what they have enrolled.",
+		Text: "Until it is active again, no user can enroll, and tracking an action fails with AUTHENTICATOR_NOT_FOUND. " +
+			"Existing enrollments are kept.",
 		Button: "Deactivate", Action: "/authenticators/stop", Back: "/authenticators",
 	}}}, nil
 }

@@ -10,7 +10,7 @@ import (
 
 func TestActivateAndDeactivate(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	b := d.operator()
 	settings := func() api.AuthenticatorSettings {
 		tenant, _, err := d.store.Tenant(t.Context(), "t1")

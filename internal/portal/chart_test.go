@@ -8,11 +8,11 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// The chart counts how often actions came to states; a first enrollment takes
-// nothing away from the challenges.
+// The chart counts how often actions entered states; a first enrollment does not
+// reduce the number of challenges.
 func TestChartCountsStates(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	now := d.clock()
 	d.update(func(tx *store.Tx) error {
 		for key, state := range map[string]api.State{
@@ -31,7 +31,7 @@ func TestChartCountsStates(t *testing.T) {
 	text := d.operator().get("/t/t1").text
 	for _, want := range []string{
 		`<th scope="col">Allow</th><th scope="col">Challenge required</th><th scope="col">Challenge succeeded</th><th scope="col">Review required</th><th scope="col">Block</th>`,
-		`<td>2</td><td>2</td><td>2</td><td>0</td><td>0</td>`, `aria-label="Actions came to these states 6 times from `,
+		`<td>2</td><td>2</td><td>2</td><td>0</td><td>0</td>`, `aria-label="Actions entered these states 6 times from `,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)

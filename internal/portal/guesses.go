@@ -68,9 +68,9 @@ const (
 func (v verdict) refusal() (text string, retryAfter time.Duration) {
 	switch v {
 	case limited:
-		return "Too many wrong passwords. Wait 15 minutes, or make a new one with: authsignal-server portal-password", window
+		return "Too many wrong passwords. Wait 15 minutes, or create a new password with: authsignal-server portal-password", window
 	case busy:
-		return "Too many are signing in at once. Try again in a moment.", time.Second
+		return "Too many sign-ins at once. Try again in a moment.", time.Second
 	}
 	return "", 0
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// A stranger has few guesses, and cannot keep the operator out.
+// An unknown browser has few guesses, and cannot lock the operator out.
 func TestGuessingThePassword(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	operator := d.operator()
 	guess := func(address string) int {
 		b := d.browser()
@@ -30,7 +30,7 @@ func TestGuessingThePassword(t *testing.T) {
 	if got := guess("198.51.100.1"); got != http.StatusTooManyRequests {
 		t.Errorf("over the limit: got %d", got)
 	}
-	// Not even the right password is looked at from there.
+	// Not even the right password is checked from there.
 	b := d.browser()
 	b.header.Set("Test-Address", "198.51.100.1")
 	b.wants(b.post("/sign-in", "password", d.password), http.StatusTooManyRequests)
@@ -41,7 +41,8 @@ func TestGuessingThePassword(t *testing.T) {
 	if got := guess("2001:db8::1:2"); got != http.StatusTooManyRequests {
 		t.Errorf("another address of the /64: got %d", got)
 	}
-	// Others may, and so may the operator's own browser from the same address.
+	// Other addresses may guess, and so may the operator's browser at the same
+	// address.
 	if got := guess("198.51.100.2"); got != http.StatusForbidden {
 		t.Errorf("another address: got %d", got)
 	}
@@ -51,11 +52,11 @@ func TestGuessingThePassword(t *testing.T) {
 	// The limit is durable and moves on.
 	d.advance(window + time.Second)
 	if got := guess("198.51.100.1"); got != http.StatusForbidden {
-		t.Errorf("later: got %d", got)
+		t.Errorf("after the window: got %d", got)
 	}
 
-	// A password that a person thought of is guarded against a flood from
-	// everywhere; the operator's browser is not kept out by it.
+	// A password that an operator chose is protected from a flood of guesses from
+	// many addresses; the operator's browser is not locked out by it.
 	const chosen = "correct horse battery"
 	operator.wants(operator.post("/account", "current", d.password, "new", chosen, "again", chosen), http.StatusSeeOther)
 	d.store.Update(t.Context(), "", func(tx *store.Tx) error {
@@ -67,11 +68,11 @@ func TestGuessingThePassword(t *testing.T) {
 		return nil
 	})
 	if got := guess("203.0.113.9"); got != http.StatusTooManyRequests {
-		t.Errorf("in a flood: got %d", got)
+		t.Errorf("during a flood: got %d", got)
 	}
 	operator.wants(operator.post("/sign-out"), http.StatusSeeOther)
 	operator.wants(operator.post("/sign-in", "password", chosen), http.StatusSeeOther)
-	// Who has the machine gets in from any browser: the new password is random.
+	// With a new random password, any browser may sign in.
 	fresh, err := NewPassword(t.Context(), d.store, d.clock())
 	if err != nil {
 		t.Fatal(err)
@@ -89,15 +90,15 @@ func TestGuessingThePassword(t *testing.T) {
 	operator.wants(operator.get("/account"), http.StatusSeeOther)
 }
 
-// Many guesses at once are not more than the limit.
-func TestGuessingAtOnce(t *testing.T) {
+// Concurrent guesses do not exceed the limit.
+func TestConcurrentGuesses(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	// A known browser: its guesses wait for each other.
 	b := d.operator()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	looked := 0
+	checked := 0
 	for range 2 * perSource {
 		wg.Go(func() {
 			r, err := b.client.PostForm(d.url+Path+"/sign-in", url.Values{"password": {"a guess"}})
@@ -109,28 +110,28 @@ func TestGuessingAtOnce(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if r.StatusCode == http.StatusForbidden {
-				looked++
+				checked++
 			}
 		})
 	}
 	wg.Wait()
-	if looked != perSource {
-		t.Errorf("%d passwords were looked at, want %d", looked, perSource)
+	if checked != perSource {
+		t.Errorf("%d passwords were checked, want %d", checked, perSource)
 	}
 }
 
-// Strangers who take all their places keep out other strangers, who are refused
-// at once and not counted, but not a known browser.
-func TestAFloodOfStrangers(t *testing.T) {
+// When unknown browsers have taken all places, other unknown browsers are refused
+// immediately and not counted. Known browsers are not refused.
+func TestFloodFromUnknownBrowsers(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	operator := d.operator()
 	for range cap(d.portal.hashingUnknown) {
 		d.portal.hashingUnknown <- struct{}{}
 	}
-	stranger := d.browser()
+	unknown := d.browser()
 	for range perSource + 1 {
-		r := stranger.wants(stranger.post("/sign-in", "password", d.password), http.StatusTooManyRequests)
+		r := unknown.wants(unknown.post("/sign-in", "password", d.password), http.StatusTooManyRequests)
 		if r.Header.Get("Retry-After") != "1" || !strings.Contains(r.text, "at once") {
 			t.Errorf("got %v, %s", r.Header, r.text)
 		}
@@ -140,14 +141,14 @@ func TestAFloodOfStrangers(t *testing.T) {
 	const chosen = "correct horse battery"
 	operator.wants(operator.post("/account", "current", d.password, "new", chosen, "again", chosen), http.StatusSeeOther)
 	<-d.portal.hashingUnknown
-	stranger.wants(stranger.post("/sign-in", "password", chosen), http.StatusSeeOther)
+	unknown.wants(unknown.post("/sign-in", "password", chosen), http.StatusSeeOther)
 }
 
-// A password that is replaced while it is checked begins no session and sets no
-// other one.
-func TestPasswordReplacedMeanwhile(t *testing.T) {
+// A password that is replaced while it is checked begins no session and cannot
+// be changed.
+func TestPasswordReplacedWhileChecked(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	r := httptest.NewRequest("POST", Path+"/sign-in", nil)
 	v, checked, err := d.portal.try(r, d.password)
 	if v != right || err != nil {
@@ -157,7 +158,7 @@ func TestPasswordReplacedMeanwhile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, next := range []*store.PortalPassword{nil, {Hash: hash("of the one who had the old one")}} {
+	for _, next := range []*store.PortalPassword{nil, {Hash: hash("a password chosen with the old one")}} {
 		if cookies, ok, err := d.portal.begin(r, checked, next); ok || err != nil || len(cookies) != 0 {
 			t.Errorf("got %v, %v, %v", cookies, ok, err)
 		}

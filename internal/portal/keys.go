@@ -13,9 +13,10 @@ import (
 type keysView struct {
 	TenantID, APIURL string
 	Keys             []keyView
-	// NewKey is the one that was made now: it is shown this once.
+	// NewKey is the key that was created by this request. It is shown only
+	// once.
 	NewKey string
-	// Origins is a line each.
+	// Origins has one origin per line.
 	Origins, Error string
 }
 
@@ -51,17 +52,18 @@ func (p *portal) keysPage(r *http.Request, status int, t store.Tenant, v keysVie
 	return reply{status: status, template: "keys", view: view{Section: "keys", Title: "API keys", Body: v}}, nil
 }
 
-// overlaps are how long the keys before a new one may stay in force, in
-// seconds.
+// overlaps are the choices of how long existing keys stay valid beside a new one,
+// in seconds.
 var overlaps = map[string]int64{
 	"none": 0, "hour": manage.DefaultOverlap, "day": int64(24 * time.Hour / time.Second), "week": int64(7 * 24 * time.Hour / time.Second),
 }
 
-// newKey makes a key. The answer itself shows it: an address must not.
+// newKey creates a key. The response shows it: a redirect would put it into a
+// URL.
 func (p *portal) newKey(r *http.Request, t store.Tenant) (reply, error) {
 	overlap, ok := overlaps[r.PostFormValue("overlap")]
 	if !ok {
-		return reply{}, badInput("Choose how long the keys before stay in force.")
+		return reply{}, badInput("Choose how long existing keys stay valid.")
 	}
 	var v keysView
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) (err error) {
@@ -76,7 +78,7 @@ func (p *portal) newKey(r *http.Request, t store.Tenant) (reply, error) {
 
 func (p *portal) revokeForm(r *http.Request, t store.Tenant) (reply, error) {
 	id := r.FormValue("id")
-	inForce := 0
+	valid := 0
 	found := false
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
 		list, err := tx.APISecrets()
@@ -86,7 +88,7 @@ func (p *portal) revokeForm(r *http.Request, t store.Tenant) (reply, error) {
 			case s.ID == id:
 				found = true
 			default:
-				inForce++
+				valid++
 			}
 		}
 		return err
@@ -97,9 +99,9 @@ func (p *portal) revokeForm(r *http.Request, t store.Tenant) (reply, error) {
 	if !found {
 		return reply{}, errNoPage
 	}
-	text := "Backends that use the key are refused from now on. " + strconv.Itoa(inForce) + " other keys stay in force."
-	if inForce == 0 {
-		text = "It is the last key in force: no backend of the tenant can use the API until there is a new one."
+	text := "Backends that use this key are refused from now on. Other keys that stay valid: " + strconv.Itoa(valid) + "."
+	if valid == 0 {
+		text = "This is the last valid key: no backend of the tenant can use the API until there is a new one."
 	}
 	return reply{template: "confirm", view: view{Section: "keys", Title: "Revoke the key?", Body: confirmView{
 		Text: text, Button: "Revoke", Action: "/keys/revoke", Back: "/keys", Hidden: [][2]string{{"id", id}},

@@ -16,7 +16,8 @@ type overviewView struct {
 	APIURL   string
 }
 
-// overview says what is set up, what is left to do, and how the day goes.
+// overview shows what is set up, what is left to do, and the chart of the last
+// day.
 func (p *portal) overview(r *http.Request, t store.Tenant) (reply, error) {
 	v := overviewView{Active: t.Authenticator.Active, TenantID: t.ID, APIURL: p.PublicURL + "/v1"}
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {

@@ -17,10 +17,11 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// Another site's form, and a page in another site's frame, can do nothing.
-func TestOtherSitesCanDoNothing(t *testing.T) {
+// Forms of other sites are refused, and other sites cannot show a page in a
+// frame.
+func TestOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	b := d.operator()
 	for _, header := range []http.Header{
 		{"Sec-Fetch-Site": {"cross-site"}},
@@ -47,10 +48,10 @@ func TestOtherSitesCanDoNothing(t *testing.T) {
 	}
 }
 
-// Rebinding a name to this machine does not reach a portal that is only here.
-func TestOnlyThisMachinesNames(t *testing.T) {
+// A portal with OnlyLocal refuses hosts that are not loopback names.
+func TestOnlyLocalNames(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, func(c *Config) { c.OnlyLocal = true })
+	d := newFixture(t, func(c *Config) { c.OnlyLocal = true })
 	for host, want := range map[string]int{
 		"127.0.0.1:4000": 200, "localhost:4000": 200, "[::1]:4000": 200, "rebound.example:4000": 421, "127.0.0.1.evil.example": 421, "": 421,
 	} {
@@ -66,10 +67,10 @@ func TestOnlyThisMachinesNames(t *testing.T) {
 	}
 }
 
-// Every text that can be stored is shown as text, on every page.
-func TestStoredTextsAreOnlyText(t *testing.T) {
+// Every stored text is escaped on every page.
+func TestStoredTextsAreEscaped(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	const evil = `"><script>alert(1)</script><img src=x onerror=alert(1)>'{{.}}</textarea></title>`
 	now := d.clock()
 	d.update(func(tx *store.Tx) error {
@@ -100,7 +101,7 @@ func TestStoredTextsAreOnlyText(t *testing.T) {
 		if err := tx.InsertVerified(store.Authenticator{ID: evil, UserID: evil, Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters, CreatedAt: now, VerifiedAt: now}, "SECRET"); err != nil {
 			return err
 		}
-		// Action codes are checked at the door; here they are not.
+		// The API checks action codes, but the store does not.
 		for _, code := range []string{"pay", evil} {
 			a := store.Action{
 				ActionID: store.ActionID{UserID: evil, Action: code, IdempotencyKey: evil}, State: api.StateBlock, CreatedAt: now, StateUpdatedAt: now,
@@ -122,7 +123,7 @@ func TestStoredTextsAreOnlyText(t *testing.T) {
 		t.Helper()
 		for _, bad := range []string{"<script>alert", "<img src=x", "onerror=alert(1)>", `javascript:`, "</textarea></title>"} {
 			if strings.Contains(r.text, bad) {
-				t.Errorf("%s: holds %s", r.Request.URL.Path, bad)
+				t.Errorf("%s: has %s", r.Request.URL.Path, bad)
 			}
 		}
 		if strings.Contains(r.text, "&lt;script&gt;alert(1)") {
@@ -142,11 +143,11 @@ func TestStoredTextsAreOnlyText(t *testing.T) {
 	}
 }
 
-// What is not UTF-8 never reaches the database: neither a posted value nor the
-// action of a path.
+// Invalid UTF-8 is not stored: neither from a posted value nor from the action of
+// a path.
 func TestOnlyUTF8IsStored(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	b := d.operator()
 	b.wants(b.post("/t/t1/settings/webhook", "webhookUrl", "https://x.test/?\xff"), http.StatusSeeOther)
 	if tenant, _, err := d.store.Tenant(t.Context(), "t1"); err != nil || tenant.WebhookURL != "https://x.test/?\ufffd" {
@@ -161,24 +162,24 @@ func TestOnlyUTF8IsStored(t *testing.T) {
 	}
 }
 
-// The first page takes little of the network. With AUTHSIGNAL_TEST_ROWS it also
-// says how long each page takes among so many rows.
+// Signing in and the first page transfer little. With AUTHSIGNAL_TEST_ROWS the
+// test also logs how long each page takes with that many rows.
 func TestPagesAreSmall(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	rows := storetest.Rows(t)
 	storetest.Fill(t, d.database, "t1", rows, d.clock())
 	b := d.operator()
-	moved := 0
+	transferred := 0
 	text := b.get("/sign-in").text + b.get("/t/t1").text
-	moved += len(text)
+	transferred += len(text)
 	for _, at := range slices.Compact(slices.Sorted(maps.Keys(staticOf(text)))) {
-		moved += len(b.wants(b.get(strings.TrimPrefix(at, Path)), http.StatusOK).text)
+		transferred += len(b.wants(b.get(strings.TrimPrefix(at, Path)), http.StatusOK).text)
 	}
-	if moved > 100_000 || moved < 1000 {
-		t.Errorf("signing in and the first page move %d bytes", moved)
+	if transferred > 100_000 || transferred < 1000 {
+		t.Errorf("signing in and the first page transfer %d bytes", transferred)
 	}
-	t.Logf("signing in and the first page move %d bytes", moved)
+	t.Logf("signing in and the first page transfer %d bytes", transferred)
 	for _, path := range []string{
 		"", "/actions", "/users", "/users?q=user-77", "/users?q=mail-5", "/users/user?id=user-7", "/activity", "/activity?range=month",
 		"/activity?what=BLOCK", "/activity?action=pay", "/activity?what=code.unseen", "/activity?user=user-7",

@@ -1,10 +1,10 @@
-// Package portal is the operator's web pages: authenticators, API keys, actions
-// and rules, users, and what has happened, of each tenant.
+// Package portal serves the operators' web pages: the authenticators, API keys,
+// actions and rules, users and activity of each tenant.
 //
-// Pages are rendered here and work with plain forms; the one script only copies
-// texts. What an operator does goes through internal/manage, like what the
-// management API does. It must not import internal/server, and internal/daemon
-// is its only caller.
+// Pages are rendered on the server and work with plain forms; the only script
+// copies texts to the clipboard. Changes go through internal/manage, as those of
+// the management API do. The package must not import internal/server, and
+// internal/daemon is its only caller.
 package portal
 
 import (
@@ -22,19 +22,19 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// Path is where the portal is.
+// Path is the path of the portal.
 const Path = "/portal"
 
-// Config is what the portal is made of; every field is required.
+// Config configures the portal. Every field is required.
 type Config struct {
 	Store *store.Store
 	Log   *slog.Logger
 	Now   func() time.Time
 	// PublicURL is where browsers reach the server, without a path of the API.
-	// Unless it is on this machine, cookies go over TLS alone.
+	// Unless its host is a loopback name, cookies are sent over TLS only.
 	PublicURL string
-	// OnlyLocal refuses requests to other names than this machine's own, so
-	// that a page of another site cannot rebind its name to it.
+	// OnlyLocal refuses requests whose host is not a loopback name, so that
+	// another site cannot reach the portal by DNS rebinding.
 	OnlyLocal bool
 	// Address returns the client address of a request.
 	Address func(*http.Request) netip.Addr
@@ -44,16 +44,16 @@ type portal struct {
 	Config
 	views  views
 	static *assets.Set
-	// secure: cookies go over TLS alone.
+	// secure reports whether cookies are sent over TLS only.
 	secure bool
-	// hashingKnown and hashingUnknown admit as many passwords as may be hashed
-	// at once: each takes much memory, which is the point. Known browsers wait
-	// for a place of their own; an unknown browser that finds none is refused.
+	// hashingKnown and hashingUnknown limit how many passwords are hashed at
+	// once, because Argon2id takes much memory by design. Known browsers wait
+	// for a place of their own; an unknown browser is refused if there is none.
 	hashingKnown, hashingUnknown chan struct{}
 }
 
-// Pages returns the handlers of the portal's pages by ServeMux pattern, and those
-// of their files.
+// Pages returns the handlers of the portal's pages and those of their files, by
+// ServeMux pattern.
 func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 	p, err := newPortal(c)
 	if err != nil {
@@ -88,7 +88,8 @@ func (p *portal) pages() (pages, files map[string]http.Handler, err error) {
 	return pages, map[string]http.Handler{"GET " + Path + "/static/": p.headers(p.static)}, nil
 }
 
-// routes lists every page. "{$}" ends a path that would stand for all below it.
+// routes returns the handler of every page. "{$}" keeps a pattern that ends in a
+// slash from matching all paths below it.
 func (p *portal) routes() map[string]http.Handler {
 	routes := map[string]http.Handler{
 		"GET ":           p.open(p.home),
@@ -144,33 +145,34 @@ type page func(r *http.Request) (reply, error)
 // A tenantPage is a page about a tenant.
 type tenantPage func(r *http.Request, t store.Tenant) (reply, error)
 
-// headers sets what all answers have.
+// headers sets the headers of all responses.
 func (p *portal) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		// Logos are data: URLs; styles and scripts are files of our own.
+		// Logos are data: URLs; styles and scripts are files of the portal.
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "+
 			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("X-Content-Type-Options", "nosniff")
-		// With no-referrer, browsers would hide the origin of our own forms.
+		// With no-referrer, browsers would hide the origin of the portal's own
+		// forms.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
 		h.Set("Cache-Control", "no-store")
 		if p.OnlyLocal && !origin.IsLoopback("http://"+r.Host) {
-			http.Error(w, "The portal answers only to the names of this machine. Start the server with -portal on to use another.", http.StatusMisdirectedRequest)
+			http.Error(w, "The portal is available only under a loopback name, such as localhost. Start the server with -portal on to use other names.", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// maxForm is the longest form in bytes: a logo, and some.
+// maxForm is the maximum size of a form in bytes: a logo and the other fields.
 const maxForm = 256 << 10
 
-// open serves a page to anyone.
+// open serves a page without authentication.
 func (p *portal) open(serve page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -226,7 +228,7 @@ func (p *portal) ofTenant(serve tenantPage) http.Handler {
 	})
 }
 
-// parseForm parses what was posted, and makes all of it valid UTF-8.
+// parseForm parses the form of a request, and makes its values valid UTF-8.
 func parseForm(r *http.Request) error {
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
 		if err := r.ParseMultipartForm(maxForm); err != nil {
@@ -235,12 +237,12 @@ func parseForm(r *http.Request) error {
 	} else if err := r.ParseForm(); err != nil {
 		return tooLong(err)
 	}
-	// Each has its own copy of what was posted.
+	// Form and PostForm have separate copies of the posted values.
 	for _, form := range []url.Values{r.Form, r.PostForm} {
 		for key, values := range form {
 			for i, value := range values {
 				if strings.Contains(value, "\x00") {
-					return badInput(key + " must not contain the character NUL.")
+					return badInput(key + " must not contain a NUL character.")
 				}
 				values[i] = strings.ToValidUTF8(value, "\ufffd")
 			}
@@ -249,7 +251,7 @@ func parseForm(r *http.Request) error {
 	return nil
 }
 
-// home shows the first tenant, or says that there is none.
+// home redirects to the first tenant, or shows that there is none.
 func (p *portal) home(r *http.Request) (reply, error) {
 	ok, err := p.hasSession(r)
 	if err != nil {
@@ -268,7 +270,7 @@ func (p *portal) home(r *http.Request) (reply, error) {
 	return reply{redirect: tenantPath(names[0])}, nil
 }
 
-// switchTenant is where the selector leads.
+// switchTenant redirects to the tenant that was chosen in the selector.
 func (p *portal) switchTenant(r *http.Request) (reply, error) {
 	id := r.FormValue("tenant")
 	if !api.IsTenantID(id) {

@@ -22,9 +22,9 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
-// A desk is a portal under test with a real store, a tenant, and a clock that
-// stands still until it is told. Each of its browsers keeps cookies.
-type desk struct {
+// A fixture is a portal under test with a real store, a tenant and a clock that
+// the test advances.
+type fixture struct {
 	t        testing.TB
 	url      string
 	database string
@@ -37,21 +37,21 @@ type desk struct {
 	now time.Time
 }
 
-func (d *desk) clock() time.Time {
+func (d *fixture) clock() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.now
 }
 
-func (d *desk) advance(by time.Duration) {
+func (d *fixture) advance(by time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.now = d.now.Add(by)
 }
 
-func newDesk(t testing.TB, change ...func(*Config)) *desk {
+func newFixture(t testing.TB, change ...func(*Config)) *fixture {
 	t.Helper()
-	d := &desk{t: t, database: storetest.Database(t), log: &logtest.Buffer{}, now: time.Unix(1_700_000_000, 0)}
+	d := &fixture{t: t, database: storetest.Database(t), log: &logtest.Buffer{}, now: time.Unix(1_700_000_000, 0)}
 	st, err := store.Open(t.Context(), d.database,
 		func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
 	if err != nil {
@@ -72,7 +72,7 @@ func newDesk(t testing.TB, change ...func(*Config)) *desk {
 	}
 	c := Config{
 		Store: st, Log: slog.New(slog.NewJSONHandler(d.log, nil)), Now: d.clock, PublicURL: "http://127.0.0.1:4000",
-		// Tests say whom they come from.
+		// Tests choose the client's address.
 		Address: func(r *http.Request) netip.Addr {
 			if a, err := netip.ParseAddr(r.Header.Get("Test-Address")); err == nil {
 				return a
@@ -101,22 +101,22 @@ func newDesk(t testing.TB, change ...func(*Config)) *desk {
 	return d
 }
 
-func (d *desk) update(fn func(*store.Tx) error) {
+func (d *fixture) update(fn func(*store.Tx) error) {
 	d.t.Helper()
 	if err := d.store.Update(d.t.Context(), "t1", fn); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-// A browser keeps cookies and follows no redirect.
+// A browser keeps cookies and does not follow redirects.
 type browser struct {
-	*desk
+	*fixture
 	client *http.Client
-	// header is sent with every request.
+	// header is added to every request.
 	header http.Header
 }
 
-func (d *desk) browser() *browser {
+func (d *fixture) browser() *browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		d.t.Fatal(err)
@@ -126,8 +126,8 @@ func (d *desk) browser() *browser {
 	}, http.Header{"Sec-Fetch-Site": {"same-origin"}}}
 }
 
-// operator is a browser that is signed in.
-func (d *desk) operator() *browser {
+// operator returns a browser that is signed in.
+func (d *fixture) operator() *browser {
 	d.t.Helper()
 	b := d.browser()
 	if r := b.post("/sign-in", "password", d.password); r.StatusCode != http.StatusSeeOther {
@@ -167,7 +167,7 @@ func (b *browser) get(path string) answer {
 	return b.do(req)
 }
 
-// post sends a form of names and values.
+// post sends a form; fields are names and values in turn.
 func (b *browser) post(path string, fields ...string) answer {
 	b.t.Helper()
 	form := url.Values{}
@@ -190,7 +190,7 @@ func (b *browser) wants(r answer, status int) answer {
 	return r
 }
 
-// tenantPages are all pages about a tenant that a GET shows, as in routes.
+// tenantPages returns the paths of all pages about a tenant, from routes.
 func tenantPages() []string {
 	p := &portal{}
 	var paths []string

@@ -20,7 +20,7 @@ func ruleIndex(s api.ActionSettings, id string) int {
 	return slices.IndexFunc(s.Rules, func(r api.ActionRule) bool { return r.RuleID == id })
 }
 
-var errNoRule = &api.Error{Status: http.StatusNotFound, Description: "The action has no such rule. Somebody may have deleted it."}
+var errNoRule = &api.Error{Status: http.StatusNotFound, Description: "The rule does not exist. It may have been deleted."}
 
 func (p *portal) moveRule(r *http.Request, t store.Tenant) (reply, error) {
 	code, err := p.changeAction(r, t, func(s *api.ActionSettings) error {
@@ -49,8 +49,8 @@ type ruleView struct {
 	Rule     api.ActionRule
 	Outcomes []api.Outcome
 	Sample   string
-	// Error concerns the rule as a whole, Broken its condition, SampleError
-	// the sample.
+	// Error is the error of the rule as a whole, Broken that of its condition,
+	// and SampleError that of the sample.
 	Error, SampleError string
 	Broken             *brokenCondition
 	// Tried reports whether the condition was evaluated on the sample: Matches
@@ -59,8 +59,8 @@ type ruleView struct {
 	Reason         rules.Reason
 }
 
-// A brokenCondition is the line of a condition that does not compile, cut where
-// the error stands.
+// A brokenCondition is the line of a condition that does not compile, split at
+// the position of the error.
 type brokenCondition struct {
 	rules.Error
 	Before, At, After string
@@ -76,11 +76,11 @@ func newBroken(condition string, e *rules.Error) *brokenCondition {
 	at := min(max(e.Column-1, 0), len(line))
 	b.Before = string(line[:at])
 	if at == len(line) {
-		b.At = "\u00a0" // behind the end
+		b.At = "\u00a0" // the error is at the end of the line
 		return b
 	}
 	end := at + 1
-	// A name is marked whole.
+	// If it is in a name, mark the whole name.
 	for isWord(line[at]) && end < len(line) && isWord(line[end]) {
 		end++
 	}
@@ -116,8 +116,8 @@ func rulePage(status int, v ruleView) reply {
 	return reply{status: status, template: "rule", view: view{Section: "actions", Title: title + " of " + v.Code, Body: v}}
 }
 
-// setRule saves a rule, or tries its condition against the sample, as the
-// button says. What was typed stays on the page.
+// setRule saves a rule, or tries its condition on the sample, depending on the
+// button. If it fails, the page keeps the input.
 func (p *portal) setRule(r *http.Request, t store.Tenant) (reply, error) {
 	code, err := actionCode(r)
 	if err != nil {
@@ -154,7 +154,7 @@ func tryRule(v ruleView, condition *rules.Condition) (reply, error) {
 		return rulePage(http.StatusBadRequest, v), err
 	}
 	v.Tried = true
-	d := rules.Decide(api.OutcomeAllow, []rules.CompiledRule{{ID: "it", Outcome: api.OutcomeBlock, Condition: condition}}, in,
+	d := rules.Decide(api.OutcomeAllow, []rules.CompiledRule{{ID: "tried", Outcome: api.OutcomeBlock, Condition: condition}}, in,
 		func(f rules.Failure) { v.Reason = f.Reason })
 	v.Matches = len(d.RuleIDs) > 0
 	return rulePage(http.StatusOK, v), nil
@@ -180,7 +180,7 @@ func (p *portal) saveRule(r *http.Request, t store.Tenant, v ruleView) (reply, e
 		if v.Error, err = refusal(err); err != nil {
 			return reply{}, err
 		}
-		// Which of the rules it is, the page knows.
+		// The page does not need the index of the rule.
 		if _, what, ok := strings.Cut(v.Error, "]: "); ok {
 			v.Error = "The " + what + "."
 		}
@@ -204,7 +204,7 @@ func (p *portal) deleteRule(r *http.Request, t store.Tenant, id string) (reply, 
 	return done(t, "/actions/"+code, noticeDeleted)
 }
 
-// newSample returns a sample to begin with: an Input as JSON.
+// newSample returns the sample of a new rule: a rules.Input as JSON.
 func newSample(code string, now time.Time) string {
 	now = now.UTC().Truncate(time.Second)
 	in := rules.Input{
@@ -226,12 +226,12 @@ func parseSample(text string) (rules.Input, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
-		return rules.Input{}, badInput("The sample is not JSON of the variables: " + strings.TrimPrefix(err.Error(), "json: ") + ".")
+		return rules.Input{}, badInput("The sample is not valid JSON of the variables: " + strings.TrimPrefix(err.Error(), "json: ") + ".")
 	}
 	if d.More() {
 		return rules.Input{}, badInput("The sample has more than one JSON object.")
 	}
-	// As in a tracked action, null is the same as absent.
+	// As in a tracked action, a null is an absent value.
 	for _, custom := range []map[string]any{in.Custom, in.User.Custom} {
 		maps.DeleteFunc(custom, func(_ string, v any) bool { return v == nil })
 	}

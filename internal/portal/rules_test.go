@@ -12,11 +12,11 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
-// A change of rules begins with what the database has, not with what the cache
-// still has; and a refused one has no effect, not even in the cache.
-func TestChangingRulesBeginsWithWhatIsStored(t *testing.T) {
+// A change of rules starts from the rules in the database, not from those in the
+// cache. A refused change has no effect, not even in the cache.
+func TestChangesOfRulesStartFromTheDatabase(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	rule := func(id string) api.ActionRule {
 		return api.ActionRule{RuleID: id, Name: id, Condition: "true", Outcome: api.OutcomeBlock}
 	}
@@ -40,7 +40,7 @@ func TestChangingRulesBeginsWithWhatIsStored(t *testing.T) {
 	b.wants(b.post("/t/t1/actions/pay/rule", "rule", "one", "name", "two", "condition", "false", "outcome", "ALLOW", "do", "save"), http.StatusBadRequest)
 	b.wants(b.post("/t/t1/actions/pay/move", "rule", "one", "do", "down"), http.StatusSeeOther)
 	if want := []api.ActionRule{rule("one"), rule("two")}; !slices.Equal(cached, want) {
-		t.Errorf("what others had read became %v", cached)
+		t.Errorf("the cached rules became %v", cached)
 	}
 	if got, want := rules(), []api.ActionRule{rule("two"), rule("one")}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -55,7 +55,7 @@ func TestChangingRulesBeginsWithWhatIsStored(t *testing.T) {
 
 func TestRules(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	b := d.operator()
 	names := func() (all []string) {
 		err := d.store.View(t.Context(), "t1", func(tx *store.Tx) error {
@@ -96,10 +96,10 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A condition is tried against a sample, and its error marked where it stands.
+// A condition is tried on a sample, and the position of its error is marked.
 func TestTryACondition(t *testing.T) {
 	t.Parallel()
-	b := newDesk(t).operator()
+	b := newFixture(t).operator()
 	for _, tt := range []struct{ condition, sample, want string }{
 		{`custom.amount > 10`, `{"custom":{"amount":11}}`, "It matches the sample."},
 		{`custom.amount > 10`, `{"custom":{"amount":9}}`, "It does not match the sample."},

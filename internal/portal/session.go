@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// idle ends a session that nobody uses, absolute any.
+	// A session ends after idle without use, and after absolute in any case.
 	idle     = time.Hour
 	absolute = 12 * time.Hour
-	// noted is how old the note of a session's last use may be: not every
-	// page writes.
-	noted = time.Minute
-	// known is how long a browser that has signed in is not a stranger.
+	// useRecorded is the precision of a session's last use, so that not every
+	// page writes to the database.
+	useRecorded = time.Minute
+	// known is how long a browser that has signed in stays known.
 	known = 180 * 24 * time.Hour
 )
 
@@ -40,7 +40,7 @@ func (p *portal) cookie(name, value string, life time.Duration) *http.Cookie {
 	return c
 }
 
-// cookieValue is what a cookie of ours holds, or "".
+// cookieValue returns the value of one of the portal's cookies, or "".
 func (p *portal) cookieValue(r *http.Request, name string) string {
 	c, err := r.Cookie(p.cookie(name, "", 0).Name)
 	if err != nil {
@@ -49,7 +49,7 @@ func (p *portal) cookieValue(r *http.Request, name string) string {
 	return c.Value
 }
 
-// hasSession reports whether a request is of someone who is signed in.
+// hasSession reports whether a request comes from a browser that is signed in.
 func (p *portal) hasSession(r *http.Request) (bool, error) {
 	id := p.cookieValue(r, sessionCookie)
 	if id == "" {
@@ -60,17 +60,16 @@ func (p *portal) hasSession(r *http.Request) (bool, error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	if now.Sub(seen) >= noted {
+	if now.Sub(seen) >= useRecorded {
 		err = p.Store.Update(r.Context(), "", func(tx *store.Tx) error { return tx.SeePortalSession(id, now) })
 	}
 	return true, err
 }
 
-// begin begins a session in place of the one that the browser has, if it has
-// one: whoever knew that one's id knows nothing of the new one. Fresh, unless
-// nil, becomes the password first. It returns the cookies of the new session.
-// Nothing is done, and ok is false, if the password that was checked is not the
-// stored one any more.
+// begin begins a session with a new id, in place of the browser's present one.
+// It returns the cookies of the new session. Unless fresh is nil, it becomes the
+// password first. If the password that was checked has been replaced in the
+// meantime, nothing is changed and ok is false.
 func (p *portal) begin(r *http.Request, checked string, fresh *store.PortalPassword) (cookies []*http.Cookie, ok bool, err error) {
 	id, browser := rand.Text(), p.cookieValue(r, browserCookie)
 	now := p.Now()

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-func TestNobodySeesAPageWithoutSigningIn(t *testing.T) {
+func TestPagesRequireSigningIn(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	b := d.browser()
 	for _, path := range append(tenantPages(), "", "/", "/account", "/switch?tenant=t1") {
 		r := b.wants(b.get(path), http.StatusSeeOther)
@@ -29,17 +29,17 @@ func TestNobodySeesAPageWithoutSigningIn(t *testing.T) {
 		}
 	}
 	if tenant, _, _ := d.store.Tenant(t.Context(), "t1"); tenant.Authenticator.Issuer != "Acme" {
-		t.Error("a stranger changed the tenant")
+		t.Error("the tenant was changed without signing in")
 	}
 	b.wants(b.get("/static/no.css"), http.StatusNotFound)
 }
 
-// A session is a new one at each sign-in, whatever the browser brings, and
-// ends when it is unused, old, signed out, or another one changes the
-// password.
+// Each sign-in begins a session with a new id, whatever id the browser sends. A
+// session ends when it is unused or old, by signing out, and when the password
+// is changed in another session.
 func TestSessions(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	b := d.browser()
 	at, _ := url.Parse(d.url + Path)
 	planted := &http.Cookie{Name: sessionCookie, Value: "planted-by-an-attacker", Path: Path}
@@ -63,7 +63,7 @@ func TestSessions(t *testing.T) {
 	fixed.client.Jar.SetCookies(at, []*http.Cookie{planted})
 	fixed.wants(fixed.get("/account"), http.StatusSeeOther)
 
-	// Signing in again ends the session before.
+	// Signing in again ends the previous session.
 	second := session(b.post("/sign-in", "password", d.password))
 	fixed.client.Jar.SetCookies(at, []*http.Cookie{{Name: sessionCookie, Value: first, Path: Path}})
 	fixed.wants(fixed.get("/account"), http.StatusSeeOther)
@@ -103,17 +103,17 @@ func TestSessions(t *testing.T) {
 	two.wants(two.post("/sign-in", "password", d.password), http.StatusForbidden)
 	two.wants(two.post("/sign-in", "password", chosen), http.StatusSeeOther)
 
-	// The database holds neither a session nor the password.
+	// The log has neither a session nor the password.
 	for _, secret := range []string{first, second, chosen, d.password} {
 		if strings.Contains(d.log.String(), secret) {
-			t.Error("the log holds a secret")
+			t.Error("the log has a secret")
 		}
 	}
 }
 
-func TestCookiesAreSecureOutsideThisMachine(t *testing.T) {
+func TestCookiesAreSecureOutsideLoopback(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, func(c *Config) { c.PublicURL = "https://mfa.example.com" })
+	d := newFixture(t, func(c *Config) { c.PublicURL = "https://mfa.example.com" })
 	r := d.browser().post("/sign-in", "password", d.password)
 	if len(r.Cookies()) != 2 {
 		t.Fatalf("got %v", r.Cookies())
@@ -123,18 +123,18 @@ func TestCookiesAreSecureOutsideThisMachine(t *testing.T) {
 			t.Errorf("got %v", c)
 		}
 	}
-	d = newDesk(t)
+	d = newFixture(t)
 	for _, c := range d.browser().post("/sign-in", "password", d.password).Cookies() {
 		if c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != Path {
-			t.Errorf("on this machine: got %v", c)
+			t.Errorf("on loopback: got %v", c)
 		}
 	}
 }
 
-// After signing in, the browser goes to a page of the portal and nowhere else.
-func TestSigningInLeadsNowhereElse(t *testing.T) {
+// Signing in redirects to pages of the portal only.
+func TestSigningInRedirectsToThePortal(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	b := d.browser()
 	for next, want := range map[string]string{
 		"/portal/t/t1/users?q=a": "/portal/t/t1/users?q=a", "https://evil.example": Path, "//evil.example": Path, "/portal//evil.example": Path,

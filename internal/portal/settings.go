@@ -17,7 +17,7 @@ type settingsView struct {
 	WebhookURL, WebhookError string
 	Branding                 api.Branding
 	BrandingError            string
-	// Logo is that of the branding, which was checked.
+	// Logo is the logo of the branding, after it was checked.
 	Logo template.URL
 }
 
@@ -26,7 +26,7 @@ func (p *portal) settingsForm(r *http.Request, t store.Tenant) (reply, error) {
 }
 
 func (p *portal) settingsPage(r *http.Request, status int, t store.Tenant, v settingsView) (reply, error) {
-	// A data: URL of an image runs nothing in an img.
+	// A data: URL of an image cannot run scripts in an img element.
 	if manage.CheckBranding(t.Branding) == nil {
 		v.Logo = template.URL(t.Branding.Logo)
 	}
@@ -76,8 +76,9 @@ func (p *portal) setBranding(r *http.Request, t store.Tenant) (reply, error) {
 	return done(t, "/settings", noticeSaved)
 }
 
-// uploadedLogo is the file of the form as a data: URL, or "" when none was
-// chosen. What it is, its first bytes say: names and types are the browser's.
+// uploadedLogo returns the file of the form as a data: URL, or "" if none was
+// chosen. Its type is read from its first bytes: its name and declared type come
+// from the browser.
 func uploadedLogo(r *http.Request) (string, error) {
 	f, _, err := r.FormFile("logo")
 	if errors.Is(err, http.ErrMissingFile) || errors.Is(err, http.ErrNotMultipart) {
@@ -105,7 +106,7 @@ func uploadedLogo(r *http.Request) (string, error) {
 	}
 	logo := "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(b)
 	if len(logo) > api.MaxLogo {
-		return "", badInput("The logo must have at most 48 KB.")
+		return "", badInput("The logo must be at most 48 KB.")
 	}
 	return logo, nil
 }

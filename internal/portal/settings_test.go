@@ -13,11 +13,12 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
-// Saving a form keeps what it does not have as it is in the database, not as the
-// cache still has it: what another replica did meanwhile.
-func TestSavingKeepsWhatOthersDid(t *testing.T) {
+// Saving a form keeps the settings that are not in it as they are in the
+// database, where another replica may have changed them, and not as they are in
+// the cache.
+func TestSavingKeepsChangesOfOtherReplicas(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	b := d.operator()
 	d.update(func(tx *store.Tx) error {
 		s := api.DefaultAuthenticatorSettings("Acme")
@@ -43,7 +44,7 @@ func TestSavingKeepsWhatOthersDid(t *testing.T) {
 
 func TestBranding(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	b := d.operator()
 	upload := func(logo string, fields ...string) answer {
 		var body bytes.Buffer

@@ -43,14 +43,14 @@ func (p *portal) signIn(r *http.Request) (reply, error) {
 	}
 	a := reply{status: http.StatusTooManyRequests, template: "sign-in"}
 	if body.Error, a.retryAfter = v.refusal(); body.Error == "" {
-		a.status, body.Error = http.StatusForbidden, "That is not the password."
+		a.status, body.Error = http.StatusForbidden, "The password is wrong."
 	}
 	p.Log.WarnContext(r.Context(), "portal: sign-in refused", "limited", a.status == http.StatusTooManyRequests)
 	a.view = view{Title: "Sign in", Body: body}
 	return a, nil
 }
 
-// safeNext is a page of the portal, whatever was asked for.
+// safeNext returns next if it is a page of the portal, and otherwise Path.
 func safeNext(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Scheme != "" || u.Host != "" || !strings.HasPrefix(next, Path+"/") ||
@@ -79,8 +79,8 @@ func accountPage(status int, refused string) reply {
 	return reply{status: status, template: "account", view: view{Title: "Password", Body: accountView{refused}}}
 }
 
-// changePassword sets a new password. All other sessions end, and this one
-// goes on under a new id.
+// changePassword sets a new password. It ends all other sessions, and gives this
+// one a new id.
 func (p *portal) changePassword(r *http.Request) (reply, error) {
 	if err := r.ParseForm(); err != nil {
 		return reply{}, tooLong(err)
@@ -119,5 +119,5 @@ func (p *portal) changePassword(r *http.Request) (reply, error) {
 			return reply{redirect: Path + "/account?done=" + string(noticePassword), cookies: cookies}, nil
 		}
 	}
-	return accountPage(http.StatusForbidden, "That is not the present password."), nil
+	return accountPage(http.StatusForbidden, "The current password is wrong."), nil
 }

@@ -8,10 +8,10 @@ import (
 	"unicode"
 )
 
-// shown returns a text that came from outside, such as a user id, as HTML for
-// the body of a page. A <bdi> isolates it, so that its direction does not
-// reorder what is beside it; characters that a reader cannot see are escaped as
-// in plain. In an attribute, html/template removes the elements.
+// shown returns a text from outside, such as a user id, as HTML for the body of
+// a page. A <bdi> isolates it, so that its direction does not reorder the text
+// beside it; invisible characters are escaped as in plain. In an attribute,
+// html/template removes the elements.
 func shown(s string) template.HTML { return isolated(s, oneLine) }
 
 // shownLines is shown for a text with line ends, tabs and indentation, in a
@@ -43,8 +43,8 @@ func isolated(s string, l layout) template.HTML {
 }
 
 // plain returns a text from outside for a place that takes no elements, such as
-// <title> and <option>: characters that a reader cannot see, or that change the
-// order of others, are written like \u{202E}.
+// <title> and <option>. Characters that are invisible, or that change the order
+// of others, are written in the form \u{202E}.
 func plain(s string) string {
 	var b strings.Builder
 	for r, escaped := range characters(s, oneLine) {
@@ -57,10 +57,10 @@ func plain(s string) string {
 	return b.String()
 }
 
-// hides reports whether plain changes a text.
+// hides reports whether a text has characters that plain escapes.
 func hides(s string) bool { return plain(s) != s }
 
-// notation is the escape of ECMAScript for a code point (ECMA-262, section
+// notation returns the ECMAScript escape of a code point (ECMA-262, section
 // 12.9.4).
 func notation(r rune) string { return fmt.Sprintf(`\u{%X}`, r) }
 
@@ -79,7 +79,7 @@ func characters(s string, l layout) iter.Seq2[rune, bool] {
 			switch {
 			case l == manyLines && (r == '\n' || r == '\t' || r == ' '):
 			case r == ' ':
-				// HTML shows no space at an edge, and one for several.
+				// HTML drops spaces at the edges and collapses others.
 				escaped = i == 0 || last || before == ' '
 			case r == '\\':
 				escaped = i+2 < len(runes) && runes[i+1] == 'u' && runes[i+2] == '{'
@@ -99,7 +99,7 @@ func characters(s string, l layout) iter.Seq2[rune, bool] {
 }
 
 // blank reports whether a character counts as printable in Unicode's general
-// categories, but draws nothing (Unicode 15, section 5.21, and U+2800).
+// categories, but is not visible (Unicode 15, section 5.21, and U+2800).
 func blank(r rune) bool {
 	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == '\u2800'
 }

@@ -12,15 +12,15 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// pageSize is how many rows a list shows.
+// pageSize is the number of rows of a list.
 const pageSize = 50
 
 type usersView struct {
 	Query string
 	Users []store.FoundUser
-	// Next is the id that the next page is behind; empty on the last one.
+	// Next is the id after which the next page begins; empty on the last page.
 	Next string
-	// More: more users match than are shown.
+	// More reports whether more users match than are shown.
 	More  bool
 	After string
 }
@@ -56,8 +56,9 @@ type userView struct {
 
 type authenticatorView struct {
 	store.Authenticator
-	// Stopped: too many wrong codes in a row; an operator must unlock it.
-	// Waiting: too many within the window, which moves on.
+	// Stopped reports whether there were too many wrong codes in a row: an
+	// operator must unlock the authenticator. Waiting reports whether there were
+	// too many within the window, which moves on.
 	Stopped, Waiting bool
 }
 
@@ -87,7 +88,7 @@ func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 		return reply{}, err
 	}
 	if !found {
-		return reply{}, &api.Error{Status: http.StatusNotFound, Description: "There is no such user."}
+		return reply{}, &api.Error{Status: http.StatusNotFound, Description: "The user does not exist."}
 	}
 	if len(v.User.Custom) > 0 {
 		b, err := json.MarshalIndent(v.User.Custom, "", "  ")
@@ -101,7 +102,7 @@ func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 
 func userPath(id string) string { return "/users/user?id=" + url.QueryEscape(id) }
 
-// A userChange is a change of a user that the portal asks about first.
+// A userChange is a change of a user that must be confirmed.
 type userChange string
 
 const (
@@ -111,7 +112,7 @@ const (
 	deleteUser          userChange = "delete"
 )
 
-// changeForm asks before a change of a user.
+// changeForm asks to confirm a change of a user.
 func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	id, authenticator, change := r.FormValue("id"), r.FormValue("authenticator"), userChange(r.FormValue("do"))
 	var list []store.Authenticator
@@ -140,24 +141,24 @@ func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	switch change {
 	case removeAuthenticator:
 		title, v.Button = "Remove the authenticator?", "Remove"
-		v.Text = "Its codes are refused from now on, and all tokens of the user end. If it is the user's last one, the next sign-in asks for none, until a new one is enrolled."
+		v.Text = "Its codes are refused from now on, and all tokens of the user are ended. If it is the user's last authenticator, sign-ins require no code until a new one is enrolled."
 	case unlockAuthenticator:
 		title, v.Button = "Unlock the authenticator?", "Unlock"
-		v.Text = "The wrong codes are forgotten, and all tokens of the user end. Make sure that the codes were the user's own."
+		v.Text = "The count of wrong codes is reset, and all tokens of the user are ended. Make sure that it was the user who entered the codes."
 	case endTokens:
 		title, v.Button = "End all tokens?", "End all tokens"
-		v.Text = "The user's tokens are void from now on, those of completed challenges too. Sign-ins that are under way start again. Authenticators stay, and sessions of your app do not end by this."
+		v.Text = "The user's tokens become invalid, including those of completed challenges. Sign-ins in progress must start again. Authenticators are kept, and sessions of your app are not ended."
 	case deleteUser:
 		title, v.Button = "Delete the user?", "Delete"
-		v.Text = "The user and all authenticators are deleted, and the user's tokens are void. It cannot be undone."
-		v.Check, v.CheckLabel = "actions", "Delete the user's actions too"
+		v.Text = "The user and all authenticators are deleted, and the user's tokens become invalid. This cannot be undone."
+		v.Check, v.CheckLabel = "actions", "Also delete the user's actions"
 	default:
 		return reply{}, errNoPage
 	}
 	return reply{template: "confirm", view: view{Section: "users", Title: title, Body: v}}, nil
 }
 
-// changeUser does what changeForm asked about.
+// changeUser makes a change that was confirmed.
 func (p *portal) changeUser(r *http.Request, t store.Tenant) (reply, error) {
 	id, authenticator := r.PostFormValue("id"), r.PostFormValue("authenticator")
 	back := userPath(id)

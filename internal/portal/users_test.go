@@ -12,9 +12,9 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-func TestHelpingAUser(t *testing.T) {
+func TestChangesOfAUser(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	now := d.clock()
 	d.update(func(tx *store.Tx) error {
 		if _, err := tx.SetWebhookURL("https://x.test/"); err != nil {
@@ -45,12 +45,12 @@ func TestHelpingAUser(t *testing.T) {
 	b.wants(b.post("/t/t1/users/change", "do", "unlock", "id", "a/b ?#", "authenticator", "a1"), http.StatusSeeOther)
 	b.wants(b.post("/t/t1/users/change", "do", "remove", "id", "a/b ?#", "authenticator", "a2"), http.StatusSeeOther)
 	b.wants(b.post("/t/t1/users/change", "do", "remove", "id", "a/b ?#", "authenticator", "a2"), http.StatusNotFound)
-	if text := b.get("/t/t1/users/user?id=" + id).text; strings.Contains(text, ">Locked<") || !strings.Contains(text, ">Good<") {
+	if text := b.get("/t/t1/users/user?id=" + id).text; strings.Contains(text, ">Locked<") || !strings.Contains(text, ">Active<") {
 		t.Errorf("got %s", text)
 	}
 	b.wants(b.post("/t/t1/users/change", "do", "delete", "id", "a/b ?#"), http.StatusSeeOther)
 	b.wants(b.get("/t/t1/users/user?id="+id), http.StatusNotFound)
-	// The webhook is told, and the log of it says who did it.
+	// The webhook has an event, and the audit log names the operator.
 	events, err := d.store.ClaimEvents(t.Context(), now.Add(time.Second), now.Add(time.Minute), 10, 10, nil)
 	if err != nil || len(events) != 2 || events[0].Type != api.EventAuthenticatorDeleted {
 		t.Errorf("got %v, %v", events, err)
