@@ -32,9 +32,9 @@ func TestFrameAncestors(t *testing.T) {
 	}
 }
 
-// They may call the client API only: on another device any program can take
-// such an address.
-func TestNativeShellsNeitherFrameNorAreReturnedTo(t *testing.T) {
+// Origins of native shells may only call the client API: on another device, any
+// program can use such an origin.
+func TestNativeShellsMayNotFrameOrBeReturnedTo(t *testing.T) {
 	t.Parallel()
 	shells := []string{"capacitor://localhost", "tauri://localhost", "http://tauri.localhost", "app://bundle", "chrome-extension://abcdefghijklmnopabcdefghijklmnop"}
 	s := newSite(t, func(c *Config) { c.Origins = append(c.Origins, shells...) })
@@ -86,7 +86,7 @@ func TestReturnsToAllowedOriginsOnly(t *testing.T) {
 		if a.data("return") != "" || a.data("reason") != "return" || a.status != 400 {
 			t.Errorf("%s: return %q, reason %s", u, a.data("return"), a.data("reason"))
 		}
-		// A frame or a window does not go there anyway.
+		// In a frame or a window the page does not redirect.
 		if a := s.get(tok + "&mode=popup"); a.data("return") != "" || a.data("start") != "enroll" {
 			t.Errorf("%s in a popup: return %q, start %s", u, a.data("return"), a.data("start"))
 		}

@@ -1,11 +1,11 @@
-// Package prebuilt is the pre-built UI: the pages behind the url of a tracked
-// action, where users enroll, answer challenges and manage their
-// authenticators without a page of the tenant's own.
+// Package prebuilt serves the pre-built UI: the page at the url of a tracked
+// action, where users enroll, answer challenges and manage their authenticators,
+// so that the tenant needs no pages for it.
 //
-// It reads the store to say what to show, and changes nothing: all that its
-// pages do goes through the client API of the same origin, with the token that
-// the url brought, so that they have no right that a page of the tenant's own
-// would not have. The token is never logged, never kept, and put into no page.
+// It reads the store to decide what to show, and changes nothing. The page calls
+// the client API of the same origin with the token of the url, so that it has
+// the same rights as a page of the tenant. The token is never logged, stored or
+// written into the page.
 package prebuilt
 
 import (
@@ -35,19 +35,18 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// Config is what the pages need.
+// Config configures the pages.
 type Config struct {
 	Store  *store.Store
 	Tokens *token.Issuer
-	// Origins are those of the server's own configuration: they may show the
-	// pages of every tenant in a frame and be returned to. Each tenant's own
-	// may besides. Those that are not of http or https may not: see
-	// origin.IsWeb.
+	// Origins are the allowed origins of the server's configuration: they may
+	// show the pages of every tenant in a frame and be returned to, as each
+	// tenant's origins may for its own pages. Origins whose scheme is not http
+	// or https may not; see origin.IsWeb.
 	Origins []string
-	// Loopback adds the origins of this machine, on every port.
+	// Loopback also allows loopback origins, on every port.
 	Loopback bool
-	// SDK is the built browser SDK; nil if there is none, and then the pages
-	// only say so.
+	// SDK is the built browser SDK. If it is nil, the pages only show a failure.
 	SDK fs.FS
 	Log *slog.Logger
 }
@@ -56,13 +55,13 @@ type ui struct {
 	Config
 	files *assets.Set
 	tmpl  *template.Template
-	// base and module are relative to the page, which may have a path before
-	// it on the other side of a proxy.
+	// base and module are the paths of the files and of the module, relative
+	// to the page: a proxy may put a prefix before its path.
 	base, module string
 }
 
-// Pages returns the handler of the pre-built UI's page by ServeMux pattern, and
-// that of its files.
+// Pages returns the handler of the page and that of its files, by ServeMux
+// pattern.
 func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 	p := &ui{Config: c, files: assets.New("/assets/")}
 	page, err := fs.Sub(pageFiles, "page")
@@ -83,7 +82,7 @@ func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 		}
 		p.module = module[1:]
 		sources = append(sources, assets.Source{From: c.SDK, Name: "index.js", As: "sdk/index.js"},
-			// For developers' tools only.
+			// Only for developer tools.
 			assets.Source{From: c.SDK, Name: "index.js.map", As: "sdk/index.js.map", Optional: true})
 	}
 	base, err := p.files.AddFolder(sources...)
@@ -95,8 +94,8 @@ func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 		map[string]http.Handler{"GET /assets/": http.HandlerFunc(p.asset)}, nil
 }
 
-// accentPath is the path of a stylesheet with the colours that go with a
-// tenant's own. A style in the page would need a hole in its policy.
+// accentPath is the path of the stylesheet of a tenant's colour. An inline style
+// would need an exception in the page's policy.
 var accentPath = regexp.MustCompile(`^/assets/accent-([0-9a-f]{6})\.css$`)
 
 func (p *ui) asset(w http.ResponseWriter, r *http.Request) {
@@ -109,21 +108,21 @@ func (p *ui) asset(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/css; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "public, max-age=86400")
-	// An error here is that of the connection: no answer can report it.
+	// The error is that of the connection: there is nobody to report it to.
 	_, _ = w.Write([]byte(accentStyle(m[1])))
 }
 
-// A screen is the data of the page's template. Start names the section that
-// is shown first; the page's script reads all of it from attributes.
+// A screen is the data of the page's template, which the page's script reads from
+// attributes.
 type screen struct {
 	Lang, Dir string
-	// T gives a text of the language.
+	// T returns the text of a key.
 	T           func(key string) string
 	ClientTexts map[string]string
 
-	// Start is the section that is shown first, and Then what follows a
-	// challenge. Failure is the failure that Start shows, Code and Status the
-	// error of the API that it is; see failure.apiError.
+	// Start is the section that is shown first, and Then the section that
+	// follows a challenge. If Start is sectionFailure, Failure is the failure,
+	// and Code and Status are those of failure.apiError.
 	Start, Then section
 	Failure     failure
 	Code        string
@@ -135,24 +134,24 @@ type screen struct {
 	Accent                           string
 	// Mode is popup, in a frame or a window, or empty.
 	Mode string
-	// Return is where to go at the end, if it may be gone to.
+	// Return is the URL to return to at the end, if that is allowed.
 	Return string
-	// Origins, with spaces between, and Loopback say to which pages messages
-	// may be sent.
+	// Origins, separated by spaces, are the origins to which messages may be
+	// sent. With Loopback, loopback origins are too.
 	Origins                                        string
 	Loopback                                       bool
 	Assets, Module                                 string
 	Enrolled, MayAdd, MayRemove, MayVerify, Active bool
-	// Most is how many authenticators a user may have.
+	// Most is the maximum number of authenticators of a user.
 	Most int
 }
 
-// NeedsModule says whether a code is likely to be entered.
+// NeedsModule reports whether the page is likely to need the module.
 func (s screen) NeedsModule() bool {
 	return s.Module != "" && s.Start != sectionFailure && s.Start != sectionDone
 }
 
-// page answers the url of a tracked action.
+// page serves the url of a tracked action.
 func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	s := screen{Start: sectionFailure, Then: sectionFinish, Assets: p.base, Module: p.module, Loopback: p.Loopback}
@@ -164,7 +163,7 @@ func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 		p.present(&s, v)
 	}
 	if v.failure == "" && s.Mode == "" && v.subject.Action.RedirectURL != "" && s.Return == "" {
-		// Before a code is entered that would lead nowhere.
+		// Fail now, and not after the user has entered a code.
 		p.Log.WarnContext(r.Context(), "the redirectUrl of a tracked action is not an http or https URL of an allowed origin; add its origin to the tenant's origins, or to -origins",
 			"tenant", v.tenant.ID, "origin", origin.Of(v.subject.Action.RedirectURL))
 		v.view = view{failure: failureReturn}
@@ -183,7 +182,7 @@ func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 	p.send(w, r, s, status)
 }
 
-// translate adds the texts of a language.
+// translate sets the texts of a language.
 func (s *screen) translate(l lang, a api.AuthenticatorSettings) {
 	texts := l.fill(map[string]string{
 		"app": s.Name, "minutes": strconv.Itoa(minutes(a.WindowSeconds)), "most": strconv.Itoa(a.MaxAuthenticators),
@@ -201,17 +200,18 @@ func (s *screen) translate(l lang, a api.AuthenticatorSettings) {
 	}
 }
 
-// minutes rounds up.
+// minutes converts seconds to minutes, rounded up.
 func minutes(seconds int) int { return (seconds + 59) / 60 }
 
-// present adds what of the tenant the page shows and may talk to.
+// present sets the tenant's branding, the origins that the page may send
+// messages to, and the rights of the subject.
 func (p *ui) present(s *screen, v visit) {
 	s.TenantID, s.Name = v.tenant.ID, v.tenant.Branding.Name
 	if s.Name == "" {
 		s.Name = v.tenant.Authenticator.Issuer
 	}
-	// It was checked when it was stored; what is not sure to be harmless is
-	// left out all the same.
+	// It was checked when it was stored, and is checked again: a value that is
+	// not known to be harmless is left out.
 	if manage.CheckBranding(v.tenant.Branding) == nil {
 		s.Logo = template.URL(v.tenant.Branding.Logo)
 		if c := v.tenant.Branding.Color; c != "" {
@@ -251,7 +251,7 @@ func (p *ui) send(w http.ResponseWriter, r *http.Request, s screen, status int) 
 	var body bytes.Buffer
 	if err := p.tmpl.Execute(&body, s); err != nil {
 		p.Log.ErrorContext(r.Context(), "pre-built UI", "error", err)
-		http.Error(w, "Something went wrong.", http.StatusInternalServerError)
+		http.Error(w, "The server could not complete the request. Its log has the cause.", http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
@@ -262,18 +262,18 @@ func (p *ui) send(w http.ResponseWriter, r *http.Request, s screen, status int) 
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// An error here is that of the connection: no answer can report it.
+	// The error is that of the connection: there is nobody to report it to.
 	_, _ = w.Write(body.Bytes())
 }
 
-// policy is the page's Content-Security-Policy. A frame is for the popup mode,
-// and for the tenant's pages only.
+// policy returns the page's Content-Security-Policy. Only in popup mode may the
+// page be shown in a frame, and only by pages of allowed origins.
 func policy(s screen) string {
 	ancestors := "'none'"
 	if s.Mode == "popup" {
 		allowed := strings.Fields(s.Origins)
 		if s.Loopback {
-			// A policy cannot name the IPv6 loopback address.
+			// A policy cannot contain the IPv6 loopback address.
 			for _, scheme := range []string{"http", "https"} {
 				for _, host := range []string{"localhost", "*.localhost", "127.0.0.1"} {
 					allowed = append(allowed, fmt.Sprintf("%s://%s:*", scheme, host))
@@ -298,18 +298,18 @@ func policy(s screen) string {
 	}, "; ")
 }
 
-// A visit is what the url of a page stands for: the tenant, if it is known, the
-// subject of the token, and what to show of it.
+// A visit is the result of reading a url: the tenant, if it is known, the subject
+// of the token, and the view.
 type visit struct {
 	view
-	found   bool // the tenant
+	found   bool // the tenant was found
 	tenant  store.Tenant
-	origins []string // that may show the page and be returned to
+	origins []string // may show the page and be returned to
 	subject mfa.Subject
 }
 
-// readVisit reads what a url stands for. Whatever goes wrong is a failure of
-// the visit; the server's own are logged.
+// readVisit reads the url of a page. Any error is a failure of the visit; errors
+// of the server are also logged.
 func (p *ui) readVisit(ctx context.Context, q url.Values) visit {
 	v, err := p.readToken(ctx, q.Get("token"))
 	switch {

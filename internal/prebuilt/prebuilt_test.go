@@ -23,7 +23,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// A site is the pages on a real store, with tenant t1 and user u1.
+// A site serves the pages from a real store with the tenant t1.
 type site struct {
 	t       *testing.T
 	handler http.Handler
@@ -96,7 +96,7 @@ func (s *site) settings(change func(*api.AuthenticatorSettings)) {
 	s.update(func(tx *store.Tx) error { _, err := tx.PutTenant(settings, s.now); return err })
 }
 
-// track makes an action of a user and gives its token.
+// track creates an action of a user and returns its token.
 func (s *site) track(a store.Action, scopes ...string) string {
 	s.t.Helper()
 	if a.UserID == "" {
@@ -123,7 +123,7 @@ func (s *site) track(a store.Action, scopes ...string) string {
 	return t
 }
 
-// enroll gives u1 a verified factor.
+// enroll creates a verified authenticator of u1.
 func (s *site) enroll(method api.VerificationMethod) {
 	s.t.Helper()
 	s.update(func(tx *store.Tx) error {
@@ -145,7 +145,7 @@ type answer struct {
 	body   string
 }
 
-// get asks for the page with a query.
+// get requests the page with a query.
 func (s *site) get(query string, header ...string) answer {
 	s.t.Helper()
 	r := httptest.NewRequest("GET", "/?"+query, nil)
@@ -157,7 +157,7 @@ func (s *site) get(query string, header ...string) answer {
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-// data is an attribute of the page's root.
+// data returns a data attribute of the page's root.
 func (a answer) data(name string) string {
 	m := regexp.MustCompile(`data-` + name + `="([^"]*)"`).FindStringSubmatch(a.body)
 	if m == nil {
@@ -166,7 +166,7 @@ func (a answer) data(name string) string {
 	return html.UnescapeString(m[1])
 }
 
-// directive is one of the page's policy.
+// directive returns the value of a directive of the page's policy.
 func (a answer) directive(name string) string {
 	for d := range strings.SplitSeq(a.header.Get("Content-Security-Policy"), "; ") {
 		if key, value, _ := strings.Cut(d, " "); key == name {
@@ -193,13 +193,13 @@ func TestHeaders(t *testing.T) {
 			}
 		}
 		if strings.Contains(a.body, tok) {
-			t.Error("the page holds the token")
+			t.Error("the page has the token")
 		}
 		body := regexp.MustCompile(`data-origins="[^"]*"`).ReplaceAllString(a.body, "")
 		if m := regexp.MustCompile(`(?i)<style|style=|<script>|\son[a-z]+=|https?://[^"<]*|src="//`).FindAllString(body, -1); m != nil {
 			t.Errorf("inline code or style, or another host: %q", m)
 		}
-		// What takes the token out of the address is the first thing that is loaded.
+		// The script that removes the token from the address is loaded first.
 		first := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindStringSubmatch(a.body)
 		if first == nil || !strings.HasSuffix(first[1], "/token.js") {
 			t.Errorf("loaded first: %q", first)
@@ -209,8 +209,8 @@ func TestHeaders(t *testing.T) {
 
 const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(1)>{{.}}{app}</title>&#x3c;`
 
-// Whatever is stored reaches the page as text, or not at all.
-func TestStoredTextsStayTexts(t *testing.T) {
+// Stored texts are escaped in the page, or left out.
+func TestStoredTextsAreEscaped(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.settings(func(a *api.AuthenticatorSettings) { a.Issuer = hostile })
@@ -227,7 +227,7 @@ func TestStoredTextsStayTexts(t *testing.T) {
 	for name, b := range map[string]api.Branding{
 		"issuer": {},
 		"name":   {Name: hostile},
-		// What the API would refuse, should it be there all the same.
+		// Values that the API refuses, in case they are in the database.
 		"color": {Color: "#12345;}" + hostile},
 		"logo":  {Logo: "javascript:alert(1)" + hostile},
 		"both":  {Color: "red;}*{}", Logo: `data:text/html;base64,"><script>alert(1)</script>`},
@@ -242,7 +242,7 @@ func TestStoredTextsStayTexts(t *testing.T) {
 				t.Errorf("%s: %d scripts, want 3", name, got)
 			}
 			if strings.Contains(a.header.Get("Content-Security-Policy"), "alert") {
-				t.Errorf("%s: the policy holds %q", name, a.header.Get("Content-Security-Policy"))
+				t.Errorf("%s: the policy has %q", name, a.header.Get("Content-Security-Policy"))
 			}
 			var texts map[string]string
 			m := regexp.MustCompile(`(?s)id="texts">(.*?)</script>`).FindStringSubmatch(a.body)
@@ -307,7 +307,7 @@ func TestWithoutTheSDK(t *testing.T) {
 	}
 }
 
-func TestAStoreThatFails(t *testing.T) {
+func TestStoreFailure(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	tok := s.track(store.Action{})

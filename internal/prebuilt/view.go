@@ -7,8 +7,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/mfa"
 )
 
-// A section is a part of the page: the one that it begins with, or what follows
-// a challenge. The values are the ids of the template's sections.
+// A section is a part of the page. The values are the ids of the template's
+// sections.
 type section string
 
 const (
@@ -22,9 +22,9 @@ const (
 	sectionFinish section = "finish"
 )
 
-// A failure is why a page shows none of the other sections. Its texts have the
-// keys failure.NAME.title and failure.NAME.text. The page's script knows some
-// more, which it finds by itself.
+// A failure is the reason for which the page shows sectionFailure. Its texts have
+// the keys failure.NAME.title and failure.NAME.text. The page's script has
+// further failures of its own.
 type failure string
 
 const (
@@ -46,15 +46,15 @@ const (
 	failureInternal failure = "internal"
 )
 
-// failures are all that the server shows.
+// failures are all failures that the server can show.
 var failures = []failure{
 	failureNoToken, failureExpired, failureInvalid, failureUnavailable, failureOnlyOne, failureTooMany,
 	failureBlocked, failureReview, failureRefused, failureReturn, failureInternal,
 }
 
-// apiError is the failure as an error of the API, for the page that opened this
-// one: the code of AUTHSIGNAL_API_ERROR and the HTTP status. A failure that is
-// the state of the action and no error has no code and the status 0.
+// apiError returns the error that the page that opened this one gets: the code of
+// AUTHSIGNAL_API_ERROR and the HTTP status. A failure that is a state of the
+// action, and not an error, has no code and the status 0.
 func (f failure) apiError() (code string, status int) {
 	switch f {
 	case failureNoToken, failureInvalid:
@@ -69,14 +69,14 @@ func (f failure) apiError() (code string, status int) {
 	return "", 0
 }
 
-// A view is the section that a page begins with, and what follows a challenge;
-// or the failure that it shows instead.
+// A view is the section that is shown first and the one that follows a challenge,
+// or else a failure.
 type view struct {
 	start, then section
 	failure     failure
 }
 
-// A purpose is what the url of an action asks for.
+// A purpose holds the options of a url.
 type purpose struct{ settings, forceEnrollment bool }
 
 // viewOf returns what to show of a subject. It offers nothing that the client

@@ -10,7 +10,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-func TestWhatIsShown(t *testing.T) {
+func TestView(t *testing.T) {
 	t.Parallel()
 	app, sms := []api.VerificationMethod{api.AuthenticatorApp}, []api.VerificationMethod{api.SMS}
 	required, allow := api.StateChallengeRequired, api.StateAllow
@@ -28,25 +28,25 @@ func TestWhatIsShown(t *testing.T) {
 		settings func(*api.AuthenticatorSettings)
 		want     string // start>then, or a failure
 	}{
-		{"a newcomer", allow, nil, nil, "", nil, "enroll>finish"},
-		{"one who is enrolled", required, app, nil, "", nil, "challenge>finish"},
-		{"one who is enrolled and allowed", allow, app, nil, "", nil, "challenge>finish"},
+		{"a user without factors", allow, nil, nil, "", nil, "enroll>finish"},
+		{"an enrolled user", required, app, nil, "", nil, "challenge>finish"},
+		{"an enrolled user, allowed", allow, app, nil, "", nil, "challenge>finish"},
 		{"forced", required, app, nil, "&force_enrollment=true", nil, "challenge>enroll"},
 		{"forced, with the scope", required, app, []string{api.ScopeAdd}, "&force_enrollment=true", nil, "challenge>enroll"},
 		{"forced and allowed", allow, app, nil, "&force_enrollment=true", nil, "challenge>enroll"},
 		{"forced and allowed, with the scope", allow, app, []string{api.ScopeAdd}, "&force_enrollment=true", nil, "enroll>finish"},
-		{"forced, with as many as are allowed", required, both, nil, "&force_enrollment=true", full, "full"},
-		{"forced, with one that is as many as are allowed", required, app, nil, "&force_enrollment=true", most, "single"},
-		{"forced, for a newcomer", allow, nil, nil, "&force_enrollment=true", nil, "enroll>finish"},
+		{"forced, at the limit", required, both, nil, "&force_enrollment=true", full, "full"},
+		{"forced, at the limit of one", required, app, nil, "&force_enrollment=true", most, "single"},
+		{"forced, for a user without factors", allow, nil, nil, "&force_enrollment=true", nil, "enroll>finish"},
 		{"forced, where one is allowed", required, app, nil, "&force_enrollment=true", single, "single"},
 		{"other factors only", required, sms, nil, "", nil, "unavailable"},
 		{"other factors only, with the scope", required, sms, []string{api.ScopeAdd}, "", nil, "enroll>finish"},
 		{"other factors only, where one is allowed", required, sms, []string{api.ScopeAdd}, "", single, "unavailable"},
 		{"nothing active", allow, nil, nil, "", inactive, "unavailable"},
 		{"nothing active, but enrolled", required, app, nil, "", inactive, "challenge>finish"},
-		{"settings of a newcomer", allow, nil, nil, "&redirect_to_settings=true", nil, "settings>settings"},
-		{"settings to be protected", required, app, []string{api.ScopeRemove}, "&redirect_to_settings=true", nil, "challenge>settings"},
-		{"settings that are open", allow, app, nil, "&redirect_to_settings=true", nil, "settings>settings"},
+		{"settings of a user without factors", allow, nil, nil, "&redirect_to_settings=true", nil, "settings>settings"},
+		{"settings that need a challenge", required, app, []string{api.ScopeRemove}, "&redirect_to_settings=true", nil, "challenge>settings"},
+		{"settings without a challenge", allow, app, nil, "&redirect_to_settings=true", nil, "settings>settings"},
 		{"settings after a challenge", api.StateChallengeSucceeded, app, nil, "&redirect_to_settings=true", nil, "settings>settings"},
 		{"done", api.StateChallengeSucceeded, app, nil, "", nil, "done>"},
 		{"reviewed", api.StateReviewSucceeded, app, nil, "", nil, "done>"},
@@ -83,8 +83,8 @@ func TestWhatIsShown(t *testing.T) {
 	}
 }
 
-// The settings offer nothing that the client API would refuse.
-func TestWhatTheSettingsOffer(t *testing.T) {
+// The settings offer only what the client API accepts.
+func TestSettingsOffer(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		state          api.State
@@ -105,13 +105,13 @@ func TestWhatTheSettingsOffer(t *testing.T) {
 	}
 }
 
-func TestLinksThatDoNotWork(t *testing.T) {
+func TestInvalidLinks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	good := s.track(store.Action{})
-	gone := s.track(store.Action{ActionID: store.ActionID{UserID: "u2"}})
+	deleted := s.track(store.Action{ActionID: store.ActionID{UserID: "u2"}})
 	s.update(func(tx *store.Tx) error { return tx.DeleteUser("u2") })
-	reborn := s.track(store.Action{ActionID: store.ActionID{UserID: "u3"}})
+	recreated := s.track(store.Action{ActionID: store.ActionID{UserID: "u3"}})
 	s.update(func(tx *store.Tx) error {
 		if err := tx.DeleteUser("u3"); err != nil {
 			return err
@@ -128,7 +128,7 @@ func TestLinksThatDoNotWork(t *testing.T) {
 	for query, want := range map[string]string{
 		"": "missing", "token=": "missing", "mode=popup": "missing",
 		"token=x": "invalid", "token=" + good[:len(good)-2]: "invalid", "token=" + foreign: "invalid",
-		"token=" + gone: "invalid", "token=" + reborn: "invalid", "token=" + untracked: "invalid",
+		"token=" + deleted: "invalid", "token=" + recreated: "invalid", "token=" + untracked: "invalid",
 	} {
 		a := s.get(query)
 		if a.status != 401 || a.data("reason") != want || a.data("code") != "unauthorized" || a.data("start") != "failure" {
@@ -140,11 +140,11 @@ func TestLinksThatDoNotWork(t *testing.T) {
 	if a.status != 401 || a.data("reason") != "expired" || a.data("code") != "expired_token" || a.data("status") != "401" {
 		t.Errorf("expired: status %d, reason %s, code %s", a.status, a.data("reason"), a.data("code"))
 	}
-	// The tenant's pages may still show that, in their frame.
+	// The tenant's pages may still show it in a frame.
 	if got := a.directive("frame-ancestors"); !strings.Contains(got, "https://app.test") {
 		t.Errorf("expired: frame-ancestors %s", got)
 	}
 	if strings.Contains(s.log.String(), good[:20]) {
-		t.Errorf("the log holds a token: %s", s.log.String())
+		t.Errorf("the log has a token: %s", s.log.String())
 	}
 }
