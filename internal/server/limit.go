@@ -28,16 +28,17 @@ type limiter struct {
 	// generation is full again, so forgetting it changes nothing.
 	current, previous map[netip.Prefix]*bucket
 	turned            time.Time
-	// told counts the addresses that were reported since toldFrom.
-	told     int
-	toldFrom time.Time
+	// reported is the number of addresses that were reported since
+	// reportedFrom.
+	reported     int
+	reportedFrom time.Time
 }
 
 // A bucket is that of one address: a single one of IPv4, a /64 of IPv6.
 type bucket struct {
 	*rate.Limiter
-	// told is the limiter's toldFrom when it was last reported.
-	told time.Time
+	// reported is the limiter's reportedFrom when the address was last reported.
+	reported time.Time
 }
 
 const (
@@ -45,15 +46,15 @@ const (
 	generation = time.Minute
 	// maxBuckets bounds the memory of a generation, about 100 bytes each.
 	maxBuckets = 100_000
-	// maxTold is how many addresses are reported in the time of a generation,
-	// even if so many addresses come that one ends early. One client may have a
-	// whole network of them; the metrics count on.
-	maxTold = 100
+	// maxReported is the maximum number of addresses that are reported per
+	// generation, even if there are so many addresses that it ends early: one
+	// client may have a whole network. The metrics count all of them.
+	maxReported = 100
 )
 
 // newLimiter makes a limiter; perSecond 0 means no limit.
 func newLimiter(perSecond float64, now func() time.Time) *limiter {
-	return &limiter{rate: rate.Limit(perSecond), now: now, current: map[netip.Prefix]*bucket{}, turned: now(), toldFrom: now()}
+	return &limiter{rate: rate.Limit(perSecond), now: now, current: map[netip.Prefix]*bucket{}, turned: now(), reportedFrom: now()}
 }
 
 // prefixOf is what one bucket is for.
@@ -70,36 +71,45 @@ func prefixOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// wait takes one request of an address and returns 0, or how long to wait
-// before the next is let through. tell is true for the first that is refused of
-// an address in the time of a generation, for maxTold addresses.
-func (l *limiter) wait(a netip.Prefix) (d time.Duration, tell bool) {
+// An excess describes an address that is over its limit. The zero value is one
+// that is not.
+type excess struct {
+	// wait is how long the address has to wait until it may send a request.
+	wait time.Duration
+	// report is true for the first refusal of an address in the time of a
+	// generation, for maxReported addresses.
+	report bool
+}
+
+// take takes one request of an address. If the address is over its limit,
+// nothing is taken.
+func (l *limiter) take(a netip.Prefix) excess {
 	if l.rate == 0 {
-		return 0, false
+		return excess{}
 	}
 	now := l.now()
 	b := l.bucket(a, now)
 	r := b.ReserveN(now, 1)
-	if d = r.DelayFrom(now); d <= 0 {
-		return 0, false
+	d := r.DelayFrom(now)
+	if d <= 0 {
+		return excess{}
 	}
 	r.CancelAt(now)
-	return d, l.tell(b, now)
+	return excess{d, l.report(b, now)}
 }
 
-// over returns how long an address has to wait until it has a request left; 0
-// means that it has one. It takes none. tell is that of wait.
-func (l *limiter) over(a netip.Prefix) (d time.Duration, tell bool) {
+// check is take without taking a request.
+func (l *limiter) check(a netip.Prefix) excess {
 	if l.rate == 0 {
-		return 0, false
+		return excess{}
 	}
 	now := l.now()
 	b := l.bucket(a, now)
 	missing := 1 - b.TokensAt(now)
 	if missing <= 0 {
-		return 0, false
+		return excess{}
 	}
-	return time.Duration(missing / float64(l.rate) * float64(time.Second)), l.tell(b, now)
+	return excess{time.Duration(missing / float64(l.rate) * float64(time.Second)), l.report(b, now)}
 }
 
 // charge takes a request of an address, also one that it does not have left:
@@ -112,18 +122,18 @@ func (l *limiter) charge(a netip.Prefix) {
 	l.bucket(a, now).ReserveN(now, 1)
 }
 
-// tell reports whether a refusal of an address is to be told.
-func (l *limiter) tell(b *bucket, now time.Time) bool {
+// report reports whether a refusal of an address is to be reported.
+func (l *limiter) report(b *bucket, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now.Sub(l.toldFrom) >= generation {
-		l.told, l.toldFrom = 0, now
+	if now.Sub(l.reportedFrom) >= generation {
+		l.reported, l.reportedFrom = 0, now
 	}
-	if b.told.Equal(l.toldFrom) || l.told >= maxTold {
+	if b.reported.Equal(l.reportedFrom) || l.reported >= maxReported {
 		return false
 	}
-	b.told = l.toldFrom
-	l.told++
+	b.reported = l.reportedFrom
+	l.reported++
 	return true
 }
 
@@ -150,16 +160,16 @@ func (l *limiter) bucket(key netip.Prefix, now time.Time) *bucket {
 //
 // What is refused is counted in the metrics. It has no line of its own in the
 // log: once a minute and address, a warning names the address, for at most
-// maxTold addresses. Only that once is the token looked at: if it is good, its
+// maxReported addresses. Only that once is the token looked at: if it is good, its
 // tenant and user get a line in the audit log too. A client without a token
 // writes nothing to the database, and one with a token a row a minute.
 func (s *server) overLimit(l *limiter, w http.ResponseWriter, r *http.Request) bool {
 	address := s.client(r)
-	d, tell := l.wait(address)
-	if d <= 0 {
+	e := l.take(address)
+	if e.wait <= 0 {
 		return false
 	}
-	s.refuseLimited(w, r, address, d, tell)
+	s.refuseLimited(w, r, address, e)
 	return true
 }
 
@@ -168,12 +178,11 @@ func (s *server) client(r *http.Request) netip.Prefix {
 	return prefixOf(ClientAddress(r, s.TrustedProxies))
 }
 
-// refuseLimited answers a request over a limit, from which an address is free
-// again after d.
-func (s *server) refuseLimited(w http.ResponseWriter, r *http.Request, address netip.Prefix, d time.Duration, tell bool) {
+// refuseLimited answers a request of an address that is over a limit.
+func (s *server) refuseLimited(w http.ResponseWriter, r *http.Request, address netip.Prefix, e excess) {
 	s.metrics.limited.Inc()
 	unlogged(r)
-	if tell {
+	if e.report {
 		s.Log.WarnContext(r.Context(), "too many requests of an address; those that are refused are not logged one by one", "address", address.String())
 		if c, err := s.Tokens.Parse(bearerToken(r)); err == nil {
 			s.audit(r.Context(), c.TenantID, store.AuditEvent{
@@ -185,7 +194,7 @@ func (s *server) refuseLimited(w http.ResponseWriter, r *http.Request, address n
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("Access-Control-Expose-Headers", "Retry-After")
 	}
-	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.wait.Seconds()))))
 	s.writeError(w, r, &api.Error{
 		Status: http.StatusTooManyRequests, Code: api.CodeTooManyRequests,
 		Description: "There are too many requests from this address. Wait before the next.",

@@ -42,10 +42,7 @@ func TestLimiter(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	l := newLimiter(2, func() time.Time { return now })
-	wait := func(a netip.Addr) time.Duration {
-		d, _ := l.wait(prefixOf(a))
-		return d
-	}
+	wait := func(a netip.Addr) time.Duration { return l.take(prefixOf(a)).wait }
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for i := range 20 {
 		if d := wait(a); d != 0 {
@@ -89,22 +86,22 @@ func TestLimiter(t *testing.T) {
 }
 
 // A flood is reported once a generation and address, and never for more than
-// maxTold addresses.
+// maxReported addresses.
 func TestFewAddressesAreReported(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	l := newLimiter(0.1, func() time.Time { return now }) // one request at once
-	flood := func(addresses int) (told int) {
+	flood := func(addresses int) (reports int) {
 		a := netip.MustParseAddr("192.0.2.0")
 		for range addresses {
 			a = a.Next()
 			for range 4 {
-				if _, tell := l.wait(prefixOf(a)); tell {
-					told++
+				if l.take(prefixOf(a)).report {
+					reports++
 				}
 			}
 		}
-		return told
+		return reports
 	}
 	if got := flood(2); got != 2 {
 		t.Errorf("two addresses: got %d reports", got)
@@ -112,8 +109,8 @@ func TestFewAddressesAreReported(t *testing.T) {
 	if got := flood(2); got != 0 {
 		t.Errorf("again: got %d reports", got)
 	}
-	if got := flood(200); got != maxTold-2 {
-		t.Errorf("200 addresses: got %d reports, want %d", got, maxTold-2)
+	if got := flood(200); got != maxReported-2 {
+		t.Errorf("200 addresses: got %d reports, want %d", got, maxReported-2)
 	}
 	for i := range maxBuckets { // so many that the generation turns early
 		l.current[netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)] = &bucket{}
@@ -324,7 +321,7 @@ func TestGuessesAtKeysAreLimited(t *testing.T) {
 			t.Errorf("%s: the metric is %v, want 5", realm, got)
 		}
 	}
-	// The first of each realm is told at once.
+	// The first of each realm is reported at once.
 	audit := p.ok(p.manage("GET", "audit", "")).text
 	for _, want := range []string{`"address":"127.0.0.1/32","keys":1,"realm":"management"`, `"address":"127.0.0.1/32","keys":1,"realm":"server"`} {
 		if !strings.Contains(audit, want) {
@@ -336,7 +333,7 @@ func TestGuessesAtKeysAreLimited(t *testing.T) {
 	}
 }
 
-func TestWrongKeysAreToldTogether(t *testing.T) {
+func TestWrongKeysAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	var r refusals
 	now := time.Unix(1_700_000_000, 0)
@@ -356,17 +353,17 @@ func TestWrongKeysAreToldTogether(t *testing.T) {
 		t.Errorf("again: got %d", got)
 	}
 	// A network of addresses does not fill the audit log.
-	told := 1
+	reported := 1
 	for i := range 200 {
 		if _, first := r.add(of(i), now); first {
-			told++
+			reported++
 		}
 	}
-	if told != maxRefusals || len(r.untold) > maxRefusals {
-		t.Errorf("%d addresses are told, %d kept, want %d", told, len(r.untold), maxRefusals)
+	if reported != maxRefusals || len(r.pending) > maxRefusals {
+		t.Errorf("%d addresses are reported, %d kept, want %d", reported, len(r.pending), maxRefusals)
 	}
 	if _, first := r.add(of(99), now.Add(generation)); !first {
-		t.Error("a minute later: not told")
+		t.Error("a minute later: not reported")
 	}
 }
 

@@ -118,7 +118,7 @@ func (s *server) paged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := files.Handler(r); pattern != "" {
 			named(r, pattern)
-			if d, _ := s.files.wait(s.client(r)); d > 0 {
+			if e := s.files.take(s.client(r)); e.wait > 0 {
 				unlogged(r)
 			}
 			files.ServeHTTP(w, r)
@@ -182,7 +182,7 @@ func (s *server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == pathHealth || path == pathReady:
-			if d, _ := s.limiter.wait(s.client(r)); d > 0 {
+			if e := s.limiter.take(s.client(r)); e.wait > 0 {
 				unlogged(r)
 			}
 		case isPreflight(r):
@@ -251,7 +251,7 @@ func (s *server) allowOrigin(r *http.Request, origin string) (bool, []string) {
 		s.Log.WarnContext(r.Context(), "origins", "error", err)
 	}
 	// Its browser tells the page no more than that there was no answer.
-	if err == nil && !ok && origin != "" && len(origin) <= 256 && s.strangers.tell("", s.Now()) {
+	if err == nil && !ok && origin != "" && len(origin) <= 256 && s.refusedOrigins.due("", s.Now()) {
 		s.Log.WarnContext(r.Context(), "a page of an origin that is not allowed has called; if it is yours, add the origin to the tenant's origins, or to -origins",
 			"origin", origin)
 	}

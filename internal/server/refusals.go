@@ -14,11 +14,11 @@ import (
 // keys, before its key is compared with anything.
 func (s *server) guessedTooOften(w http.ResponseWriter, r *http.Request) bool {
 	address := s.client(r)
-	d, tell := s.wrongKeys.over(address)
-	if d <= 0 {
+	e := s.wrongKeys.check(address)
+	if e.wait <= 0 {
 		return false
 	}
-	s.refuseLimited(w, r, address, d, tell)
+	s.refuseLimited(w, r, address, e)
 	return true
 }
 
@@ -64,11 +64,11 @@ type refusal struct {
 // The zero value is ready.
 type refusals struct {
 	mu sync.Mutex
-	// untold are the keys of the addresses that are to be told a minute after
+	// pending are the keys of the addresses that are to be told a minute after
 	// their first.
-	untold map[refusal]int
-	from   time.Time
-	told   int
+	pending  map[refusal]int
+	from     time.Time
+	reported int
 }
 
 // add counts a wrong key and returns how many are to be told now. first reports
@@ -76,21 +76,21 @@ type refusals struct {
 func (r *refusals) add(of refusal, now time.Time) (keys int, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, counting := r.untold[of]; counting {
-		r.untold[of]++
+	if _, counting := r.pending[of]; counting {
+		r.pending[of]++
 		return 0, false
 	}
 	if now.Sub(r.from) >= generation {
-		r.from, r.told = now, 0
+		r.from, r.reported = now, 0
 	}
-	if r.told >= maxRefusals {
+	if r.reported >= maxRefusals {
 		return 0, false
 	}
-	r.told++
-	if r.untold == nil {
-		r.untold = map[refusal]int{}
+	r.reported++
+	if r.pending == nil {
+		r.pending = map[refusal]int{}
 	}
-	r.untold[of] = 0
+	r.pending[of] = 0
 	return 1, true
 }
 
@@ -98,7 +98,7 @@ func (r *refusals) add(of refusal, now time.Time) (keys int, first bool) {
 func (r *refusals) take(of refusal) (keys int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	keys = r.untold[of]
-	delete(r.untold, of)
+	keys = r.pending[of]
+	delete(r.pending, of)
 	return keys
 }

@@ -90,7 +90,8 @@ type server struct {
 	conditions rules.Cache
 	turns      turns
 	inactive   reminder // by tenant
-	strangers  reminder // origins that are not allowed, together
+	// refusedOrigins are the origins that are not allowed, together.
+	refusedOrigins reminder
 }
 
 // New returns the handler of the whole API.

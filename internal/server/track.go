@@ -76,7 +76,7 @@ func (s *server) trackAction(r *http.Request) (any, error) {
 	}
 	t := tenant(r)
 	if !t.Authenticator.Active {
-		if s.inactive.tell(t.ID, s.Now()) {
+		if s.inactive.due(t.ID, s.Now()) {
 			s.Log.WarnContext(r.Context(), "the tenant's authenticator app is not active", "tenant", t.ID, "activate", s.ActivateAt)
 		}
 		return nil, &api.Error{
