@@ -103,17 +103,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 }
 
 func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, file config.File) (err error) {
-	if err := s.ensureTenant(ctx, c, keys); err != nil {
-		return err
-	}
-	err = file.Apply(ctx, s.store, os.Getenv, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
-	if err != nil {
-		return err
-	}
-	if err := s.revokeShortSecrets(ctx); err != nil {
-		return err
-	}
-	if err := s.warnOfIssuers(ctx); err != nil {
+	if err := s.prepare(ctx, c, keys, file); err != nil {
 		return err
 	}
 	ring, err := newKeyring(ctx, s.store, c.TokenTTL, time.Now)
@@ -132,43 +122,25 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 			}
 		}
 	}()
-	address := "http://" + reachable(listener.Addr().(*net.TCPAddr))
+	address := listener.Addr().(*net.TCPAddr)
+	s.BaseURL = "http://" + reachable(address) + "/v1"
 	publicURL := c.PublicURL
 	if publicURL == "" {
-		publicURL = address
+		publicURL = "http://" + reachable(address)
 	}
 	tokens := &token.Issuer{
 		Keys: ring.current, BaseURL: publicURL, TTL: c.TokenTTL, Now: time.Now,
 	}
-	sdk, err := js.Dist()
-	if err != nil {
-		s.log.Warn("pre-built UI", "error", err)
-		sdk = nil
+	if c.ServesPortal(address.IP) {
+		s.PortalURL = publicURL + portal.Path
 	}
-	pages, files, err := prebuilt.Pages(prebuilt.Config{
-		Store: s.store, Tokens: tokens, Origins: c.Origins, Loopback: c.Dev, SDK: sdk, Log: s.log,
-	})
+	pages, files, err := s.pages(c, publicURL, tokens)
 	if err != nil {
 		return err
 	}
+	activateAt := cmp.Or(s.PortalURL, "the management API, a declarative configuration, or the portal (-portal on)")
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.BaseURL = address + "/v1"
-	activateAt := "the management API, a declarative configuration, or the portal (-portal on)"
-	if c.ServesPortal(listener.Addr().(*net.TCPAddr).IP) {
-		s.PortalURL = publicURL + portal.Path
-		activateAt = s.PortalURL
-		portalPages, portalFiles, err := portal.Pages(portal.Config{
-			Store: s.store, Log: s.log, Now: time.Now, PublicURL: publicURL, OnlyLocal: c.Portal == config.PortalAuto,
-			Address: func(r *http.Request) netip.Addr { return server.ClientAddress(r, c.TrustedProxies) },
-		})
-		if err != nil {
-			return err
-		}
-		maps.Copy(pages, portalPages)
-		maps.Copy(files, portalFiles)
-		s.log.Info("portal", "url", s.PortalURL)
-	}
 	var metrics net.Listener
 	if c.MetricsAddr != "" {
 		if metrics, err = net.Listen("tcp", c.MetricsAddr); err != nil {
@@ -194,12 +166,65 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	}
 	s.serve(server.Listener(listener), handler)
 	if metrics != nil {
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-		s.MetricsURL = "http://" + reachable(metrics.Addr().(*net.TCPAddr)) + "/metrics"
-		s.serve(metrics, mux)
-		s.log.Info("metrics", "url", s.MetricsURL)
+		s.serveMetrics(metrics, registry)
 	}
+	s.runInBackground(c, ring, registry)
+	return nil
+}
+
+// prepare brings the database to what the configuration says.
+func (s *Server) prepare(ctx context.Context, c config.Config, keys config.Keys, file config.File) error {
+	if err := s.ensureTenant(ctx, c, keys); err != nil {
+		return err
+	}
+	err := file.Apply(ctx, s.store, os.Getenv, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
+	if err != nil {
+		return err
+	}
+	if err := s.revokeShortSecrets(ctx); err != nil {
+		return err
+	}
+	return s.warnOfIssuers(ctx)
+}
+
+// pages returns the handlers of the pre-built UI and, if there is a PortalURL,
+// of the portal: pages and their files, by ServeMux pattern.
+func (s *Server) pages(c config.Config, publicURL string, tokens *token.Issuer) (pages, files map[string]http.Handler, err error) {
+	sdk, err := js.Dist()
+	if err != nil {
+		s.log.Warn("pre-built UI", "error", err)
+		sdk = nil
+	}
+	pages, files, err = prebuilt.Pages(prebuilt.Config{
+		Store: s.store, Tokens: tokens, Origins: c.Origins, Loopback: c.Dev, SDK: sdk, Log: s.log,
+	})
+	if err != nil || s.PortalURL == "" {
+		return pages, files, err
+	}
+	portalPages, portalFiles, err := portal.Pages(portal.Config{
+		Store: s.store, Log: s.log, Now: time.Now, PublicURL: publicURL, OnlyLocal: c.Portal == config.PortalAuto,
+		Address: func(r *http.Request) netip.Addr { return server.ClientAddress(r, c.TrustedProxies) },
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	maps.Copy(pages, portalPages)
+	maps.Copy(files, portalFiles)
+	s.log.Info("portal", "url", s.PortalURL)
+	return pages, files, nil
+}
+
+// serveMetrics serves the metrics of a registry on a listener.
+func (s *Server) serveMetrics(listener net.Listener, registry *prometheus.Registry) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	s.MetricsURL = "http://" + reachable(listener.Addr().(*net.TCPAddr)) + "/metrics"
+	s.serve(listener, mux)
+	s.log.Info("metrics", "url", s.MetricsURL)
+}
+
+// runInBackground starts what runs beside the servers until quit is called.
+func (s *Server) runInBackground(c config.Config, ring *keyring, registry *prometheus.Registry) {
 	background, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { ring.watch(background, s.log) })
@@ -215,7 +240,6 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		wg.Wait()
 		close(s.idle)
 	}()
-	return nil
 }
 
 // target is where a tenant's events go.
