@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// actionsAge is how far back actions are listed (wire contract, 6.5).
+	// actionsAge is the maximum age of listed actions (wire contract, 6.5).
 	actionsAge = 30 * 24 * time.Hour
-	// maxActions is how many are listed at most, the newest.
+	// maxActions is the maximum number of listed actions: the newest.
 	maxActions = 500
-	// maxCodes is how many action codes a query may name.
+	// maxCodes is the maximum number of action codes in a query.
 	maxCodes = 100
 )
 
@@ -56,7 +56,7 @@ func (s *server) updateAction(r *http.Request) (any, error) {
 	}
 	var a store.Action
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		// A user that does not exist any more keeps its actions, and needs no lock.
+		// The actions of a deleted user still exist, and need no lock.
 		user, _, err := tx.LockUser(id.UserID)
 		if err != nil {
 			return err
@@ -90,7 +90,7 @@ func readAction(tx *store.Tx, id store.ActionID) (store.Action, error) {
 	return a, err
 }
 
-// shownAction is how the API shows an action.
+// shownAction converts an action to its form in the API.
 func shownAction(a store.Action) api.Action {
 	return api.Action{
 		State:              a.State,
@@ -104,7 +104,7 @@ func shownAction(a store.Action) api.Action {
 	}
 }
 
-// ruleIDs are those of the rules that matched, never nil.
+// ruleIDs returns the ids of the rules that matched, never nil.
 func ruleIDs(a store.Action) []string {
 	ids := make([]string, len(a.Rules))
 	for i, r := range a.Rules {
@@ -142,7 +142,7 @@ func (s *server) listActions(r *http.Request) (any, error) {
 	if codes := q.Get("codes"); codes != "" {
 		f.Actions = strings.Split(codes, ",")
 		if len(f.Actions) > maxCodes || slices.ContainsFunc(f.Actions, func(c string) bool { return !api.IsActionCode(c) }) {
-			return nil, api.InvalidRequest(fmt.Sprintf("codes must be at most %d actions of 1 to 64 letters, digits, dashes and underscores, with commas between them.", maxCodes))
+			return nil, api.InvalidRequest(fmt.Sprintf("codes must be at most %d actions of 1 to 64 letters, digits, dashes and underscores, separated by commas.", maxCodes))
 		}
 	}
 	out := []api.ListedAction{}

@@ -15,17 +15,18 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// A limiter bounds the requests of each client address: rate a second in the
-// long run, ten times as many at once. It is for the client API and the pages,
-// which every browser reaches, and for wrong keys elsewhere; a tenant's backends
-// are many users behind one address.
+// A limiter limits the requests of each client address: rate per second in the
+// long run, and bursts of ten times as many. It is used for the client API and
+// the pages, which any browser can reach, and for wrong keys elsewhere. It is
+// not used for the backends of a tenant, which send the requests of many users
+// from one address.
 type limiter struct {
 	rate rate.Limit
 	now  func() time.Time
 
 	mu sync.Mutex
-	// Two generations of buckets. One that was not used for a whole
-	// generation is full again, so forgetting it changes nothing.
+	// There are two generations of buckets. A bucket that was not used for a
+	// whole generation is full, so it can be dropped.
 	current, previous map[netip.Prefix]*bucket
 	turned            time.Time
 	// reported is the number of addresses that were reported since
@@ -34,7 +35,7 @@ type limiter struct {
 	reportedFrom time.Time
 }
 
-// A bucket is that of one address: a single one of IPv4, a /64 of IPv6.
+// A bucket counts the requests of a single IPv4 address or an IPv6 /64.
 type bucket struct {
 	*rate.Limiter
 	// reported is the limiter's reportedFrom when the address was last reported.
@@ -52,12 +53,12 @@ const (
 	maxReported = 100
 )
 
-// newLimiter makes a limiter; perSecond 0 means no limit.
+// newLimiter returns a limiter. A rate of 0 per second means no limit.
 func newLimiter(perSecond float64, now func() time.Time) *limiter {
 	return &limiter{rate: rate.Limit(perSecond), now: now, current: map[netip.Prefix]*bucket{}, turned: now(), reportedFrom: now()}
 }
 
-// prefixOf is what one bucket is for.
+// prefixOf returns the addresses that share a bucket with a.
 func prefixOf(a netip.Addr) netip.Prefix {
 	// A single IPv6 subscriber has a /64 at least (RFC 6177).
 	bits := 64
@@ -112,8 +113,8 @@ func (l *limiter) check(a netip.Prefix) excess {
 	return excess{time.Duration(missing / float64(l.rate) * float64(time.Second)), l.report(b, now)}
 }
 
-// charge takes a request of an address, also one that it does not have left:
-// of many at once, all count.
+// charge takes a request of an address even if it is over its limit, so that
+// concurrent requests all count.
 func (l *limiter) charge(a netip.Prefix) {
 	if l.rate == 0 {
 		return
@@ -153,16 +154,16 @@ func (l *limiter) bucket(key netip.Prefix, now time.Time) *bucket {
 	return b
 }
 
-// overLimit takes a request of the client's address and answers it if it is
-// one too many: 429 with Retry-After in whole seconds (RFC 9110, section
-// 10.2.3). Pages of every origin may read that: it says nothing of any user, and
-// to look the origin up would be a question for the database.
+// overLimit takes a request of the client's address. If the address is over its
+// limit, it answers 429 with Retry-After in whole seconds (RFC 9110, section
+// 10.2.3) and returns true. Pages of any origin may read the response: it reveals
+// nothing about users, and checking the origin would need the database.
 //
-// What is refused is counted in the metrics. It has no line of its own in the
-// log: once a minute and address, a warning names the address, for at most
-// maxReported addresses. Only that once is the token looked at: if it is good, its
-// tenant and user get a line in the audit log too. A client without a token
-// writes nothing to the database, and one with a token a row a minute.
+// A refused request is counted in the metrics, but not logged. Instead, a
+// warning names the address once a minute, for at most maxReported addresses.
+// Only then is the token parsed: if it is valid, an entry is added to the audit
+// log of its tenant. So a client without a token causes no writes to the
+// database, and one with a token causes one a minute.
 func (s *server) overLimit(l *limiter, w http.ResponseWriter, r *http.Request) bool {
 	address := s.client(r)
 	e := l.take(address)
@@ -173,7 +174,7 @@ func (s *server) overLimit(l *limiter, w http.ResponseWriter, r *http.Request) b
 	return true
 }
 
-// client is what of a request's address is limited.
+// client returns the addresses whose limit a request counts against.
 func (s *server) client(r *http.Request) netip.Prefix {
 	return prefixOf(ClientAddress(r, s.TrustedProxies))
 }
@@ -181,9 +182,9 @@ func (s *server) client(r *http.Request) netip.Prefix {
 // refuseLimited answers a request of an address that is over a limit.
 func (s *server) refuseLimited(w http.ResponseWriter, r *http.Request, address netip.Prefix, e excess) {
 	s.metrics.limited.Inc()
-	unlogged(r)
+	skipLog(r)
 	if e.report {
-		s.Log.WarnContext(r.Context(), "too many requests of an address; those that are refused are not logged one by one", "address", address.String())
+		s.Log.WarnContext(r.Context(), "too many requests from an address; refused requests are not logged", "address", address.String())
 		if c, err := s.Tokens.Parse(bearerToken(r)); err == nil {
 			s.audit(r.Context(), c.TenantID, store.AuditEvent{
 				At: s.Now(), Kind: store.AuditRequestsLimited, ActionID: mfa.ActionID(c), Detail: map[string]any{"address": address.String()},
@@ -197,6 +198,6 @@ func (s *server) refuseLimited(w http.ResponseWriter, r *http.Request, address n
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.wait.Seconds()))))
 	s.writeError(w, r, &api.Error{
 		Status: http.StatusTooManyRequests, Code: api.CodeTooManyRequests,
-		Description: "There are too many requests from this address. Wait before the next.",
+		Description: "Too many requests from this address. Try again later.",
 	})
 }
