@@ -8,7 +8,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// put moves an action by the Server API.
+// put sets the state of an action with the Server API.
 func (p *peer) put(user, action, key, state string) {
 	p.t.Helper()
 	got := p.ok(p.api("PATCH", "/v1/users/"+user+"/actions/"+action+"/"+key, `{"state":"`+state+`"}`)).object["state"]
@@ -17,14 +17,14 @@ func (p *peer) put(user, action, key, state string) {
 	}
 }
 
-// Rows of the table in section 9 of the wire contract, one after the other, as
-// a caller sees them; how an outcome leads to a state is in TestTrackedState.
+// The rows of the table in section 9 of the wire contract, in order, as a caller
+// sees them. TestTrackedState has the states of outcomes.
 func TestStateMachine(t *testing.T) {
 	t.Parallel()
 	const key = `{"idempotencyKey":"k"}`
 	for _, row := range []struct {
 		name string
-		// do brings about the row's from state and event, on the action
+		// do causes the event of the row in its from state, on the action
 		// signIn k of the user u1.
 		do   func(p *peer)
 		want string
@@ -119,7 +119,7 @@ func TestStateMachine(t *testing.T) {
 				p.t.Errorf("got %v", got)
 			}
 		}, "ALLOW"},
-		{"section 11, row 6: track a newcomer again who has enrolled since", func(p *peer) {
+		{"section 11, row 6: track an action again after the user has enrolled", func(p *peer) {
 			p.track("u1", "signIn", key) // not enrolled: ALLOW
 			p.enrolled("u1")
 			if got := p.track("u1", "signIn", key); got["state"] != "CHALLENGE_REQUIRED" || got["isEnrolled"] != true {
@@ -151,7 +151,8 @@ func TestStateMachine(t *testing.T) {
 	}
 }
 
-// Any state, PATCH to any other; and section 11, row 17: a code on each.
+// PATCH from any state to any other, and a code in each state (section 11, row
+// 17).
 func TestUpdateActionMovesFromAnyStateToAny(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
