@@ -12,9 +12,9 @@ RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=github.com/an
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots
+.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots pictures
 
-say = @printf '\033[1m==> %s\033[0m\n'
+say = @.ci/say
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,7 @@ js: wasm ## build the JavaScript wrapper, one bundle of which has the module ins
 
 test: tools tinygo wasm js types lint native suite ## check and test it; install what the tests need
 	$(say) "all tests passed"
+	@.ci/say -table "looking for what the tests need"
 
 test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
 	@$(MAKE) --no-print-directory pages
@@ -56,9 +57,12 @@ test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.j
 	$(say) "building the set-ups with Next.js, Parcel and older Vite, and the tarball in two folders"
 	@npm --prefix js run test:long
 	$(say) "reading 2,000 QR codes with three decoders"
-	@ENGINES=Chromium QR_TEXTS=2000 node --test --test-reporter=spec js/test/qr.test.mjs
+	@ENGINES=Chromium QR_TEXTS=2000 node --test --test-reporter=spec js/test/package/qr.test.mjs
+	$(say) "30,000 random calls of the module, many at once"
+	@RANDOM_CALLS=30000 node --test --test-reporter=spec js/test/package/random.test.mjs
 	@$(MAKE) --no-print-directory soak
 	$(say) "the longer tests passed"
+	@.ci/say -table "running the tests of pages in Chromium"
 
 tools:
 	$(say) "looking for what the tests need"
@@ -116,37 +120,35 @@ native: wasm js
 	$(say) "running what touches the database again, on a throwaway PostgreSQL"
 	@.ci/with-postgres go test $(RACE) ./...
 
-# The package by itself and with the server, and a page that has the samples of
-# the product's documentation; then the pages that are made with them.
-suite_tests = $(addprefix js/test/,attacks.test.mjs beyond.test.mjs browser.test.mjs cookie.test.mjs launch.test.mjs module.test.mjs node.test.mjs official.test.mjs \
-	package.test.mjs parity.test.mjs qr.test.mjs react.test.mjs seed.test.mjs webhook.test.mjs wrapper.test.mjs)
-page_tests = $(filter-out $(suite_tests),$(wildcard js/test/*.test.mjs))
-# What runs in every engine, and in none but engines.
-engine_tests = $(addprefix js/test/,beyond.test.mjs browsers.test.mjs cookie.test.mjs demo.test.mjs journey.test.mjs launch.test.mjs module.test.mjs \
-	official.test.mjs prebuilt-engines.test.mjs qr.test.mjs react.test.mjs seed.test.mjs wrapper.test.mjs)
+# js/test/package has the tests of the package by itself and with the server, and
+# of a page that has the samples of the documentation; js/test/pages those of the
+# pages that are made with them. What asks for engines runs in every one.
+package_tests = $(wildcard js/test/package/*.test.mjs)
+page_tests = $(wildcard js/test/pages/*.test.mjs)
+engine_tests = $(shell grep -lE '^import .*\b(everywhere|inEngines|engines)\b' $(package_tests) $(page_tests))
 
 run_tests = node --test --test-reporter=spec --test-concurrency=2
-# For the programs that the tests start: programBuild in js/test/harness.mjs,
+# For the programs that the tests start: programBuild in js/test/lib/harness.mjs,
 # and internal/attacks.
 native suite suite-go pages engines: export AUTHSIGNAL_TEST_GOFLAGS := $(RACE)
 
 suite: wasm js types js/test/official-react/node_modules/.package-lock.json ## run the package's tests in Chromium
 	$(say) "running the package's tests in Chromium; Firefox and WebKit, and the tests of pages, are in make test-all"
-	@ENGINES=Chromium QR_TEXTS=40 $(run_tests) $(suite_tests)
+	@ENGINES=Chromium QR_TEXTS=40 $(run_tests) $(package_tests)
 
 # The suite on the module that Go builds, which the demo has where there is no
 # TinyGo. js/dist is TinyGo's again when it has passed.
 suite-go: js/test/official-react/node_modules/.package-lock.json ## run the package's tests on the module that Go builds
 	@go run ./cmd/buildsdk -compiler go
 	$(say) "running the package's tests in Chromium on the module that Go builds"
-	@ENGINES=Chromium QR_TEXTS=40 $(run_tests) $(filter-out js/test/package.test.mjs,$(suite_tests))
+	@ENGINES=Chromium QR_TEXTS=40 $(run_tests) $(filter-out js/test/package/package.test.mjs,$(package_tests))
 	@$(MAKE) --no-print-directory wasm js
 
 pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers setups/testing official-react) ## test the demo, the portal, the pre-built UI and the set-ups in Chromium, and the official SDKs on PostgreSQL
 	$(say) "running the tests of pages in Chromium"
 	@ENGINES=Chromium $(run_tests) $(page_tests)
 	$(say) "running the official SDKs against the server on a throwaway PostgreSQL"
-	@.ci/with-postgres $(run_tests) js/test/browser.test.mjs js/test/node.test.mjs
+	@.ci/with-postgres $(run_tests) js/test/package/browser.test.mjs js/test/package/node.test.mjs
 
 engines: wasm js types ## run the package and page tests in Firefox and WebKit
 	$(say) "running the package and page tests in Firefox and WebKit"
@@ -155,15 +157,19 @@ engines: wasm js types ## run the package and page tests in Firefox and WebKit
 screenshots: wasm js js/node_modules/.package-lock.json ## take pictures of every page into screenshots/; NAMES are sets
 	@node js/screenshots.mjs screenshots $(NAMES)
 
+pictures: wasm js js/node_modules/.package-lock.json ## take the pictures of the README into docs/pictures/, which are committed
+	@node js/screenshots.mjs docs/pictures readme
+
 bench-server: ## measure the API server on both stores, beside bare commits; table and SVG chart
 	@POSTGRES_FSYNC=on .ci/with-postgres go run ./cmd/benchserver $(BENCH)
 
 bench-sdk: wasm js types ## measure the browser SDK beside the official one with npm qrcode; table and SVG chart
 	@node js/bench/sdk.mjs $(BENCH)
 
-soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium: does anything grow?
+soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium, on both compilers' builds: does anything grow?
 	$(say) "soaking the package"
-	@node js/test/soak.mjs
+	@go run ./cmd/buildsdk -compiler go -o bin/dist-go >/dev/null
+	@node js/test/lib/soak.mjs js/dist bin/dist-go
 
 fmt: ## format the Go code
 	@gofmt -w $$(git ls-files '*.go')

@@ -20,9 +20,14 @@ import (
 // The actions that the demo tracks. An app chooses the names of its actions, and
 // each can have its own rules.
 const (
-	actionSignIn = "signIn"
-	actionEnroll = "enroll"
+	actionSignIn   = "signIn"
+	actionEnroll   = "enroll"
+	actionPayment  = "payment"
+	actionSettings = "settings"
 )
+
+// maxAmount is the maximum amount of a payment. It has no currency.
+const maxAmount = 1_000_000
 
 // maxBody is the maximum size of a request body in bytes. The longest content is a
 // token.
@@ -54,6 +59,9 @@ func newApp(client *authsignal.Client, pages *assets, log *slog.Logger) http.Han
 	mux.Handle("POST /api/verified", a.json(a.verified))
 	mux.Handle("GET /api/last-code", a.json(a.lastCode))
 	mux.Handle("GET /api/account", a.json(a.account))
+	mux.Handle("POST /api/pay", a.json(a.pay))
+	mux.Handle("POST /api/paid", a.json(a.paid))
+	mux.Handle("POST /api/settings", a.json(a.settings))
 	mux.Handle("POST /api/remove-authenticator", a.json(a.removeAuthenticator))
 	mux.Handle("POST /api/sign-out", a.json(a.signOut))
 	mux.Handle("/api/", a.json(func(http.ResponseWriter, *http.Request) (any, error) {
@@ -83,6 +91,7 @@ var (
 	errNotSignedIn = &failure{http.StatusUnauthorized, "not_signed_in", "Your session has ended. Sign in again."}
 	errCodeNeeded  = &failure{http.StatusForbidden, "code_needed", "Finish signing in first: a code is needed."}
 	errNotVerified = &failure{http.StatusForbidden, "not_verified", "No code has been accepted for this sign-in."}
+	errNotPaid     = &failure{http.StatusForbidden, "not_verified", "No code has been accepted for this payment."}
 )
 
 // json returns the handler of an endpoint, which encodes its result as JSON.
@@ -225,12 +234,10 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 // without one can enroll: the first factor alone must not add an authenticator to
 // a protected account.
 func (a *app) track(r *http.Request, s *session, action string) (authsignal.TrackResponse, error) {
-	host, _, _ := net.SplitHostPort(r.RemoteAddr)
-	var key string
+	attributes := attributesOf(r, *s)
 	if action == s.action {
-		key = s.idempotencyKey
+		attributes.IdempotencyKey = s.idempotencyKey
 	}
-	attributes := authsignal.Attributes{IdempotencyKey: key, Username: s.username, IPAddress: host, UserAgent: r.UserAgent()}
 	if s.ui == uiRedirect {
 		// The pre-built UI returns to this URL with a token. Its origin must be
 		// one of the tenant's origins.
@@ -243,6 +250,12 @@ func (a *app) track(r *http.Request, s *session, action string) (authsignal.Trac
 	s.action, s.idempotencyKey, s.token, s.url = action, tracked.IdempotencyKey, tracked.Token, tracked.URL
 	a.log.Info("tracked", "action", action, "state", tracked.State, "enrolled", tracked.IsEnrolled)
 	return tracked, nil
+}
+
+// attributesOf returns the attributes of the user and the device for rules.
+func attributesOf(r *http.Request, s session) authsignal.Attributes {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return authsignal.Attributes{Username: s.username, IPAddress: host, UserAgent: r.UserAgent()}
 }
 
 // begin starts a session in place of the browser's present one.
@@ -370,8 +383,9 @@ func (a *app) signedIn(r *http.Request) (session, error) {
 	return s, nil
 }
 
-// account returns the data of the protected page.
-func (a *app) account(_ http.ResponseWriter, r *http.Request) (any, error) {
+// account returns the data of the protected page. A session depends on an
+// authenticator, and ends if there is none any more.
+func (a *app) account(w http.ResponseWriter, r *http.Request) (any, error) {
 	s, err := a.signedIn(r)
 	if err != nil {
 		return nil, err
@@ -379,6 +393,12 @@ func (a *app) account(_ http.ResponseWriter, r *http.Request) (any, error) {
 	list, err := a.api.Authenticators(r.Context(), s.username)
 	if err != nil {
 		return nil, err
+	}
+	if len(list) == 0 {
+		// It was removed in the settings or by an operator.
+		a.sessions.endAll(s.username)
+		setCookie(w, r, "")
+		return nil, &failure{http.StatusUnauthorized, errNotSignedIn.Code, "Your authenticator was removed. Sign in again to set up a new one."}
 	}
 	return struct {
 		Username       string                         `json:"username"`
@@ -391,6 +411,107 @@ func (a *app) account(_ http.ResponseWriter, r *http.Request) (any, error) {
 		"The backend shows this page only after a code.",
 		s.signedInAt.UTC(), s.action, list,
 	}, nil
+}
+
+// A receipt is a payment as the page sees it.
+type receipt struct {
+	Amount float64 `json:"amount"`
+	Paid   bool    `json:"paid"`
+	// Token is for setToken of the browser SDK, if a code must confirm the
+	// payment.
+	Token string `json:"token,omitempty"`
+}
+
+// pay tracks a payment as an action, whose amount rules can read. The outcome
+// determines whether a code must confirm it. The amount is kept in the session, so
+// that the page cannot change it later.
+func (a *app) pay(_ http.ResponseWriter, r *http.Request) (any, error) {
+	s, err := a.signedIn(r)
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		Amount float64 `json:"amount"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	if !(in.Amount > 0 && in.Amount <= maxAmount) {
+		return nil, &failure{http.StatusBadRequest, "bad_amount", fmt.Sprintf("Enter an amount above 0, of at most %d.", maxAmount)}
+	}
+	attributes := attributesOf(r, s)
+	attributes.Custom = map[string]any{"amount": in.Amount}
+	tracked, err := a.api.Track(r.Context(), authsignal.TrackRequest{UserID: s.username, Action: actionPayment, Attributes: attributes})
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info("tracked", "action", actionPayment, "state", tracked.State)
+	switch tracked.State {
+	case authsignal.StateAllow:
+		s.payment = payment{}
+	case authsignal.StateChallengeRequired:
+		s.payment = payment{in.Amount, tracked.IdempotencyKey, tracked.Token}
+	default:
+		return nil, &failure{http.StatusForbidden, "blocked", "This payment is not allowed."}
+	}
+	if !a.sessions.replace(sessionID(r), s) {
+		return nil, errNotSignedIn
+	}
+	return receipt{in.Amount, s.payment.token == "", s.payment.token}, nil
+}
+
+// paid completes the payment that requires a code, if the API says that its
+// challenge succeeded. The token is as for verified.
+func (a *app) paid(_ http.ResponseWriter, r *http.Request) (any, error) {
+	s, err := a.signedIn(r)
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		Token string `json:"token"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	if s.payment == (payment{}) {
+		return nil, errNotPaid
+	}
+	result, err := a.api.ValidateChallenge(r.Context(), authsignal.ValidateRequest{
+		Token: or(in.Token, s.payment.token), UserID: s.username, Action: actionPayment, IdempotencyKey: s.payment.idempotencyKey,
+	})
+	if errors.Is(err, authsignal.ErrOtherAction) || err == nil && !result.IsValid {
+		return nil, errNotPaid
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Of two requests for a payment, the second finds none.
+	amount, ok := a.sessions.takePayment(sessionID(r), s.payment.idempotencyKey)
+	if !ok {
+		return nil, errNotPaid
+	}
+	a.log.Info("paid", "state", result.State)
+	return receipt{Amount: amount, Paid: true}, nil
+}
+
+// settings tracks the action whose url opens the settings of the pre-built UI,
+// after a code if the action requires one.
+func (a *app) settings(_ http.ResponseWriter, r *http.Request) (any, error) {
+	s, err := a.signedIn(r)
+	if err != nil {
+		return nil, err
+	}
+	attributes := attributesOf(r, s)
+	open := true
+	attributes.RedirectToSettings = &open
+	tracked, err := a.api.Track(r.Context(), authsignal.TrackRequest{UserID: s.username, Action: actionSettings, Attributes: attributes})
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info("tracked", "action", actionSettings, "state", tracked.State)
+	return struct {
+		URL string `json:"url"`
+	}{tracked.URL}, nil
 }
 
 // removeAuthenticator removes the user's authenticators. It ends all sessions of the

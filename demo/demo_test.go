@@ -25,7 +25,7 @@ import (
 )
 
 // sdk is a substitute for the built browser SDK: these tests are about the backend,
-// and js/test/demo.test.mjs about both.
+// and js/test/pages/demo.test.mjs about both.
 var sdk = fstest.MapFS{
 	"authsignal.wasm":    {Data: []byte("\x00asm module")},
 	"authsignal.wasm.br": {Data: []byte("compressed module")},
@@ -74,6 +74,9 @@ type answer struct {
 	Message  string
 
 	JustAccepted bool
+
+	Amount float64
+	Paid   bool
 
 	Error failure
 }
@@ -335,7 +338,7 @@ func TestOtherSitesAreRefused(t *testing.T) {
 		{"Sec-Fetch-Site": {"same-site"}},
 		{"Origin": {"http://127.0.0.1:1"}},
 	} {
-		for _, path := range []string{"sign-in", "enroll", "verified", "remove-authenticator", "sign-out"} {
+		for _, path := range []string{"sign-in", "enroll", "verified", "pay", "paid", "settings", "remove-authenticator", "sign-out"} {
 			req, _ := http.NewRequest("POST", d.url+"/api/"+path, strings.NewReader(`{"username":"jane"}`))
 			req.Header = h
 			res, err := http.DefaultClient.Do(req)
@@ -514,6 +517,153 @@ func TestJustAcceptedForAsLongAsTheCodeMatches(t *testing.T) {
 			t.Errorf("%s: got %t, want %t", c.name, got, c.want)
 		}
 	}
+}
+
+// A payment without a rule needs a code, and counts once.
+func TestPayment(t *testing.T) {
+	d, _ := startDemo(t)
+	b := newBrowser(t, d)
+	b.mustFail("POST", "/api/pay", map[string]float64{"amount": 1}, 401, "not_signed_in")
+	p := b.enroll("jane")
+	b.mustFail("POST", "/api/paid", nil, 403, "not_verified") // nothing was begun
+	pay := func(amount float64) (token string) {
+		t.Helper()
+		status, a := b.call("POST", "/api/pay", map[string]float64{"amount": amount})
+		if status != http.StatusOK || a.Amount != amount || a.Paid || a.Token == "" {
+			t.Fatalf("pay: status %d, %+v", status, a)
+		}
+		return a.Token
+	}
+	token := pay(250)
+	b.mustFail("POST", "/api/paid", map[string]string{"token": token}, 403, "not_verified")
+	if v := b.verify(token, p.wrong()); v.IsVerified {
+		t.Error("a wrong code was accepted")
+	}
+	b.mustFail("POST", "/api/paid", nil, 403, "not_verified")
+	v := b.verify(token, p.code())
+	body := map[string]string{"token": v.AccessToken}
+	if status, a := b.call("POST", "/api/paid", body); status != http.StatusOK || a.Amount != 250 || !a.Paid {
+		t.Errorf("paid: status %d, %+v", status, a)
+	}
+	b.mustFail("POST", "/api/paid", body, 403, "not_verified")
+
+	// The token of one payment does not confirm another.
+	pay(99999)
+	b.mustFail("POST", "/api/paid", body, 403, "not_verified")
+	b.mustCall("GET", "/api/session", nil, stepAccount)
+}
+
+// When the page loses the answer of verify it has no token to show.
+func TestPaymentWhoseAnswerIsLostIsPaid(t *testing.T) {
+	d, _ := startDemo(t)
+	b := newBrowser(t, d)
+	p := b.enroll("jane")
+	_, a := b.call("POST", "/api/pay", map[string]float64{"amount": 0.5})
+	b.verify(a.Token, p.code())
+	if status, a := b.call("POST", "/api/paid", nil); status != http.StatusOK || a.Amount != 0.5 || !a.Paid {
+		t.Errorf("paid: status %d, %+v", status, a)
+	}
+}
+
+func TestPaymentNeedsAnAmountAndASecondFactor(t *testing.T) {
+	d, _ := startDemo(t)
+	b := newBrowser(t, d)
+	b.enroll("jane")
+	for _, amount := range []float64{0, -1, maxAmount + 1} {
+		b.mustFail("POST", "/api/pay", map[string]float64{"amount": amount}, 400, "bad_amount")
+	}
+	b.mustFail("POST", "/api/pay", map[string]any{"amount": nil}, 400, "bad_amount")
+	b.mustFail("POST", "/api/pay", map[string]string{"amount": "1"}, 400, "bad_request")
+	b.mustCall("POST", "/api/sign-out", nil, stepSignIn)
+	b.signIn("jane")
+	for _, path := range []string{"pay", "paid", "settings"} {
+		b.mustFail("POST", "/api/"+path, map[string]float64{"amount": 1}, 403, "code_needed")
+	}
+}
+
+// What the rules of the action decide is done.
+func TestPaymentFollowsTheOutcome(t *testing.T) {
+	for state, want := range map[string]string{
+		"ALLOW":              `{"amount":5,"paid":true}`,
+		"CHALLENGE_REQUIRED": `{"amount":5,"paid":false,"token":"the-token"}`,
+		"REVIEW_REQUIRED":    `{"error":{"code":"blocked","text":"This payment is not allowed."}}`,
+		"BLOCK":              `{"error":{"code":"blocked","text":"This payment is not allowed."}}`,
+	} {
+		peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if !strings.HasSuffix(r.URL.Path, "/users/jane/actions/payment") || !strings.Contains(string(body), `"custom":{"amount":5}`) {
+				t.Errorf("asked %s with %s", r.URL.Path, body)
+			}
+			fmt.Fprintf(w, `{"state":%q,"idempotencyKey":"the-key","token":"the-token","isEnrolled":true}`, state)
+		}))
+		a := &app{
+			api:      authsignal.New("the-secret", peer.URL),
+			sessions: sessions{now: time.Now, m: map[string]session{}},
+			log:      slog.New(slog.DiscardHandler),
+		}
+		id, _ := a.sessions.start("", session{username: "jane", step: stepAccount})
+		r := httptest.NewRequest("POST", "/api/pay", strings.NewReader(`{"amount":5}`))
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: id})
+		w := httptest.NewRecorder()
+		a.json(a.pay).ServeHTTP(w, r)
+		if got := strings.TrimSpace(w.Body.String()); got != want {
+			t.Errorf("%s: got %s, want %s", state, got, want)
+		}
+		peer.Close()
+	}
+}
+
+func TestAPaymentIsTakenOnce(t *testing.T) {
+	s := sessions{now: time.Now, m: map[string]session{}}
+	id, _ := s.start("", session{payment: payment{5, "key", "token"}})
+	if _, ok := s.takePayment(id, "other"); ok {
+		t.Error("a payment of another key was taken")
+	}
+	if amount, ok := s.takePayment(id, "key"); amount != 5 || !ok {
+		t.Errorf("got %g, %t", amount, ok)
+	}
+	if _, ok := s.takePayment(id, "key"); ok {
+		t.Error("it was taken twice")
+	}
+}
+
+// The settings of the pre-built UI may remove what a session stands on.
+func TestSettings(t *testing.T) {
+	d, _ := startDemo(t)
+	b := newBrowser(t, d)
+	b.mustFail("POST", "/api/settings", nil, 401, "not_signed_in")
+	p := b.enroll("jane")
+	status, a := b.call("POST", "/api/settings", nil)
+	if status != http.StatusOK {
+		t.Fatalf("status %d, error %v", status, &a.Error)
+	}
+	// What the pre-built UI does.
+	token := b.verify(tokenOf(t, a.URL), p.code()).AccessToken
+	do := func(method, path string, out any) {
+		t.Helper()
+		req, _ := http.NewRequest(method, d.tenant.apiURL+path, nil)
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := b.http.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if err := json.NewDecoder(res.Body).Decode(out); err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s %s: %s, %v", method, path, res.Status, err)
+		}
+	}
+	var list []struct{ UserAuthenticatorID string }
+	do("GET", api.PathClientUserAuthenticators, &list)
+	if len(list) != 1 {
+		t.Fatalf("got %d authenticators", len(list))
+	}
+	if status, a := b.call("GET", "/api/account", nil); status != http.StatusOK || a.Username != "jane" {
+		t.Errorf("before a removal: status %d, %+v", status, a)
+	}
+	var removed map[string]any
+	do("DELETE", api.PathClientUserAuthenticators+"/"+list[0].UserAuthenticatorID, &removed)
+	b.mustFail("GET", "/api/account", nil, 401, "not_signed_in")
+	b.mustCall("GET", "/api/session", nil, stepSignIn)
 }
 
 func TestRemovingEndsAllSessionsOfTheUser(t *testing.T) {

@@ -5,15 +5,18 @@
 // It is configured by environment variables:
 //
 //	DEMO_ADDR  host:port to listen on (default 127.0.0.1:3000); port 0 takes a
-//	           free one. Browsers open the page at this host, so give the
-//	           machine's own address to try it on a phone.
+//	           free one. At 0.0.0.0 phones in the same network can open the
+//	           page, at the address of this machine's default route; with more
+//	           networks than one, write this machine's address in the one that
+//	           is meant.
 //	DEMO_DATA  folder of the API server's database (default .demo)
 //
 //	AUTHSIGNAL_API_URL, AUTHSIGNAL_API_SECRET_KEY, AUTHSIGNAL_TENANT_ID
 //	           use this API server, which must allow the demo's origin;
 //	           without them the demo starts one inside itself, on its own port
 //
-// It prints the address to open, and where the operator's portal is, and logs on standard error.
+// It prints the address to open and a line for each thing to try, and logs on
+// standard error.
 // SIGINT and SIGTERM stop it gracefully; a second one stops it at once.
 package main
 
@@ -30,7 +33,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -42,7 +44,8 @@ import (
 )
 
 const (
-	defaultAddr = "127.0.0.1:3000"
+	defaultPort = "3000"
+	defaultAddr = "127.0.0.1:" + defaultPort
 	defaultData = ".demo"
 	// apiPort is the port of the API server inside, if it is free.
 	apiPort = "4000"
@@ -74,16 +77,8 @@ func run(ctx context.Context, getenv func(string) string, stdout, stderr io.Writ
 	if err != nil {
 		return err
 	}
-	if d.api == nil {
-		fmt.Fprintf(stdout, "Open %s (the API at %s must allow this origin)\n", d.url, d.tenant.apiURL)
-	} else {
-		fmt.Fprintf(stdout, "Open %s (the API is at %s)\n", d.url, d.tenant.apiURL)
-		if d.api.PortalURL != "" {
-			fmt.Fprintf(stdout, "The operator's portal is at %s\n", d.api.PortalURL)
-		}
-		if d.api.PortalPassword != "" {
-			fmt.Fprintf(stdout, "Its password, shown this once: %s\n", d.api.PortalPassword)
-		}
+	if err := d.tour(stdout, isTerminal(stdout)); err != nil {
+		return errors.Join(err, d.stop())
 	}
 	return d.wait(ctx)
 }
@@ -128,6 +123,9 @@ func originOf(apiURL string) (string, error) {
 type demo struct {
 	url    string
 	tenant tenant
+	// network reports whether the address to open is one for other machines.
+	network bool
+	data    string // DEMO_DATA
 
 	http *http.Server
 	api  *daemon.Server
@@ -136,12 +134,13 @@ type demo struct {
 
 // start listens. When it returns, requests are answered.
 func start(ctx context.Context, getenv func(string) string, sdk fs.FS, log *slog.Logger) (_ *demo, err error) {
-	d := &demo{done: make(chan error, 1)}
+	d := &demo{data: or(getenv("DEMO_DATA"), defaultData), done: make(chan error, 1)}
 	if d.tenant, err = outside(getenv); err != nil {
 		return nil, err
 	}
 	addr := or(getenv("DEMO_ADDR"), defaultAddr)
-	if _, _, err := net.SplitHostPort(addr); err != nil {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
 		return nil, fmt.Errorf("DEMO_ADDR must be host:port, not %q", addr)
 	}
 	listener, err := net.Listen("tcp", addr)
@@ -155,11 +154,17 @@ func start(ctx context.Context, getenv func(string) string, sdk fs.FS, log *slog
 	}()
 	// The API server has to know the page's origin, which is known only now.
 	at := listener.Addr().(*net.TCPAddr)
-	origins := pageOrigins(at)
-	d.url = origins[0]
+	ip := at.IP
+	if ip.IsUnspecified() {
+		if ip, err = networkIP(); err != nil {
+			return nil, err
+		}
+	}
+	name, _ := os.Hostname() // without one the page has one origin less
+	origins := pageOrigins(host, at, ip, name)
+	d.url, d.network = origins[0], !ip.IsLoopback()
 	if d.tenant.apiURL == "" {
-		free := strings.HasSuffix(addr, ":0")
-		if d.api, err = startAPI(ctx, or(getenv("DEMO_DATA"), defaultData), at, free, origins, log); err != nil {
+		if d.api, err = startAPI(ctx, d.data, ip, port == "0", origins, log); err != nil {
 			return nil, err
 		}
 		defer func() {
@@ -188,9 +193,9 @@ func start(ctx context.Context, getenv func(string) string, sdk fs.FS, log *slog
 	return d, nil
 }
 
-// startAPI starts the API server at the host of the demo, on a port of its
-// own.
-func startAPI(ctx context.Context, data string, at *net.TCPAddr, free bool, origins []string, log *slog.Logger) (*daemon.Server, error) {
+// startAPI starts the API server at the address at which browsers open the demo,
+// on a port of its own.
+func startAPI(ctx context.Context, data string, ip net.IP, free bool, origins []string, log *slog.Logger) (*daemon.Server, error) {
 	// Only this user may read the database.
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, err
@@ -200,7 +205,7 @@ func startAPI(ctx context.Context, data string, at *net.TCPAddr, free bool, orig
 		port = "0"
 	}
 	c := config.Config{
-		Addr:     net.JoinHostPort(at.IP.String(), port),
+		Addr:     net.JoinHostPort(ip.String(), port),
 		DB:       filepath.Join(data, config.DefaultDB),
 		Origins:  origins,
 		TokenTTL: config.DefaultTokenTTL,
@@ -211,30 +216,10 @@ func startAPI(ctx context.Context, data string, at *net.TCPAddr, free bool, orig
 	log = log.With("part", "api")
 	s, err := daemon.Start(ctx, c, log)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		c.Addr = net.JoinHostPort(at.IP.String(), "0")
+		c.Addr = net.JoinHostPort(ip.String(), "0")
 		s, err = daemon.Start(ctx, c, log)
 	}
 	return s, err
-}
-
-// pageOrigins are the origins of a page that is served at an address, as
-// browsers write them. The first is the one to open.
-func pageOrigins(at *net.TCPAddr) []string {
-	port := ":" + strconv.Itoa(at.Port)
-	if at.Port == 80 {
-		port = ""
-	}
-	host := at.IP.String()
-	if at.IP.To4() == nil {
-		host = "[" + host + "]"
-	}
-	switch {
-	case at.IP.IsUnspecified():
-		host = "127.0.0.1"
-	case !at.IP.IsLoopback():
-		return []string{"http://" + host + port}
-	}
-	return []string{"http://" + host + port, "http://localhost" + port}
 }
 
 // wait returns when ctx ends or the listener fails, after a graceful stop.

@@ -43,6 +43,13 @@ const (
 	uiWindow   ui = "window"
 )
 
+// A payment is one that a code must confirm.
+type payment struct {
+	amount float64
+	// idempotencyKey and token are those of the tracked action.
+	idempotencyKey, token string
+}
+
 // A session is the state of a browser. Only in the step account has the user
 // verified a second factor.
 type session struct {
@@ -55,6 +62,8 @@ type session struct {
 	// ui is the UI of the second step; url is that of the pre-built UI.
 	ui  ui
 	url string
+	// payment is the payment that requires a code, or the zero value.
+	payment payment
 
 	signedInAt time.Time
 	expires    time.Time
@@ -113,6 +122,20 @@ func (s *sessions) replace(id string, new session) bool {
 		s.m[id] = new
 	}
 	return ok
+}
+
+// takePayment removes the payment of a key from a session, and returns its
+// amount. It reports whether the payment was still there.
+func (s *sessions) takePayment(id, idempotencyKey string) (amount float64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, ok := s.m[id]
+	if !ok || found.payment.idempotencyKey != idempotencyKey {
+		return 0, false
+	}
+	amount, found.payment = found.payment.amount, payment{}
+	s.m[id] = found
+	return amount, true
 }
 
 func (s *sessions) end(id string) {

@@ -1,6 +1,6 @@
 // Package js carries the built browser SDK for Go programs that serve it to
-// pages, such as the demo. It has no logic; cmd/buildsdk fills its folder
-// dist, which is never committed.
+// pages, such as the demo, and the version of the release. It has no logic;
+// cmd/buildsdk fills its folder dist, which is never committed.
 package js
 
 import (

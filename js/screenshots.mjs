@@ -1,23 +1,45 @@
 // Takes pictures of every page at the width of a phone and of a desktop, light
 // and dark, for people to look at: node js/screenshots.mjs FOLDER [NAME...].
 // Each set below is a name and a function that visits its pages; with names,
-// only those sets are taken. make screenshots runs it.
+// only those sets are taken. make screenshots runs it. The set "readme" is taken
+// by name only, by make pictures: two pages in one size, for docs/pictures.
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { startDemo } from "./test/demo.mjs";
-import { launchBrowser, startServer } from "./test/harness.mjs";
-import { fillPortal, portalPages, signIn } from "./test/portal.mjs";
-import { arrive, backendOf, enter, managementKey, prebuiltPages, scan, setTenant } from "./test/prebuilt.mjs";
+import { startDemo } from "./test/lib/demo.mjs";
+import { launchBrowser, startServer } from "./test/lib/harness.mjs";
+import { fillPortal, portalPages, signIn } from "./test/lib/portal.mjs";
+import { arrive, backendOf, enter, managementKey, prebuiltPages, scan, setTenant } from "./test/lib/prebuilt.mjs";
 
 const [folder, ...names] = process.argv.slice(2);
 if (!folder) throw new Error("usage: node js/screenshots.mjs FOLDER [NAME...]");
 
 const widths = { phone: { width: 390, height: 844, deviceScaleFactor: 2 }, desktop: { width: 1280, height: 800 } };
 const schemes = ["light", "dark"];
+/** The pictures of the README: small, for they are committed. */
+const readmeWidths = { "": { width: 720, height: 812, deviceScaleFactor: 1.25 } };
 
 /** The sets of pictures: each is given a browser and `take(page, name)`. */
 const sets = {
+  async readme(browser, take) {
+    const server = await startServer({ dev: false });
+    try {
+      const page = await browser.newPage();
+      const { url, password } = await server.portal();
+      await signIn(page, url, password);
+      await fillPortal(server, page);
+      await portalPages(server, url).action(page);
+      await take(page, "portal");
+      const attributes = { username: "ada@example.com", locale: "en" };
+      const enrollment = await backendOf(server).track({ userId: "newcomer", action: "signIn", attributes });
+      await page.goto(enrollment.url);
+      await scan(page);
+      await take(page, "enroll");
+    } finally {
+      await server.stop();
+    }
+  },
+
   async portal(browser, take) {
     // No flag activates the authenticator app: the first pages show it inactive.
     const server = await startServer({ dev: false });
@@ -100,6 +122,9 @@ const sets = {
       await arrive(page, "account");
       await page.waitForFunction(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
       await take(page, "account");
+      await page.click("#pay-form button");
+      await page.waitForFunction(() => document.activeElement.id === "payment-code");
+      await take(page, "payment");
       await page.click("#remove");
       await take(page, "confirm-remove");
       await page.click("#keep");
@@ -138,13 +163,15 @@ const browser = await launchBrowser();
 try {
   await mkdir(folder, { recursive: true });
   for (const [set, visit] of Object.entries(sets)) {
-    if (names.length && !names.includes(set)) continue;
+    const readme = set === "readme";
+    if (names.length ? !names.includes(set) : readme) continue;
     await visit(browser, async (page, name) => {
-      for (const [width, viewport] of Object.entries(widths)) {
+      for (const [width, viewport] of Object.entries(readme ? readmeWidths : widths)) {
         await page.setViewport(viewport);
         for (const scheme of schemes) {
           await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-          await page.screenshot({ path: path.join(folder, `${set}-${name}-${width}-${scheme}.png`), fullPage: true });
+          const file = [readme ? "" : set, name, width, scheme].filter(Boolean).join("-") + ".png";
+          await page.screenshot({ path: path.join(folder, file), fullPage: !readme });
         }
       }
     });

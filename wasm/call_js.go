@@ -60,10 +60,10 @@ func (h handlers) enroll(p bridge.Promise, args []js.Value) {
 		return
 	}
 	if bridge.IsNullish(options) {
-		options = bridge.Object()
+		options = bridge.NewObject("")
 	}
 	if !bridge.IsObject(options) {
-		p.Reject(bridge.TypeError("enroll takes an object: enroll({ signal, timeout })"))
+		p.Reject(bridge.TypeError(text("enroll")))
 		return
 	}
 	c := newCall(p, config, false)
@@ -81,7 +81,7 @@ func (h handlers) verify(p bridge.Promise, args []js.Value) {
 		return
 	}
 	if !bridge.IsObject(options) {
-		p.Reject(bridge.TypeError("verify takes an object: verify({ code })"))
+		p.Reject(bridge.TypeError(text("verify")))
 		return
 	}
 	v, err := bridge.Get(options, "code")
@@ -90,7 +90,7 @@ func (h handlers) verify(p bridge.Promise, args []js.Value) {
 		return
 	}
 	code := ""
-	if t := bridge.Type(v); t == "string" || t == "number" {
+	if k := bridge.KindOf(v); k == bridge.String || k == bridge.Number {
 		code = page.string.Invoke(v).String()
 	}
 	c := newCall(p, config, true)
@@ -100,7 +100,7 @@ func (h handlers) verify(p bridge.Promise, args []js.Value) {
 }
 
 func tokenFor(config, token js.Value) string {
-	if bridge.Type(token) == "string" {
+	if bridge.KindOf(token) == bridge.String {
 		return token.String()
 	}
 	return tokenOf(config)
@@ -108,10 +108,8 @@ func tokenFor(config, token js.Value) string {
 
 func newCall(p bridge.Promise, config js.Value, verifies bool) call {
 	resolve, reject := p.Settlers()
-	return call{bridge.Object(
-		"config", config, "verifies", verifies, "resolve", resolve, "reject", reject, "over", false,
-		"controller", page.abortController.New(), "timer", nil, "listener", nil, "signal", nil,
-	)}
+	return call{bridge.NewObject("config,verifies,resolve,reject,over,controller,timer,listener,signal",
+		config, verifies, resolve, reject, false, page.abortController.New(), nil, nil, nil)}
 }
 
 func (c call) promise() bridge.Promise { return bridge.PromiseOf(c.Get("resolve"), c.Get("reject")) }
@@ -124,7 +122,7 @@ func (h handlers) begin(c call, options js.Value, request func() (*client.Reques
 	ms := float64(defaultTimeout)
 	if r.err == nil && !bridge.IsNullish(timeout) {
 		ms = 0
-		if bridge.Type(timeout) == "number" {
+		if bridge.KindOf(timeout) == bridge.Number {
 			ms = timeout.Float()
 		}
 		if !(ms > 0 && ms <= maxTimeout) { // so written, it is true of NaN
@@ -150,16 +148,19 @@ func (h handlers) begin(c call, options js.Value, request func() (*client.Reques
 	}
 	c.Set("timer", page.setTimeout.Invoke(bridge.Bind(h.late, c.Value), ms))
 	c.Set("listener", bridge.Bind(h.aborted, c.Value))
-	c.Get("config").Get("end").Get("signal").Call("addEventListener", "abort", c.Get("listener"))
-	if !bridge.IsNullish(signal) {
+	_, err := bridge.CallMethod(c.Get("config").Get("end").Get("signal"), "addEventListener", "abort", c.Get("listener"))
+	if err == nil && !bridge.IsNullish(signal) {
 		c.Set("signal", signal)
-		if _, err := bridge.CallMethod(signal, "addEventListener", "abort", c.Get("listener")); err != nil {
-			c.close()
-			c.promise().Reject(err)
-			return
-		}
+		_, err = bridge.CallMethod(signal, "addEventListener", "abort", c.Get("listener"))
 	}
-	h.send(c, *q)
+	switch {
+	case err != nil:
+		c.close()
+		c.promise().Reject(err)
+	case c.Get("over").Bool(): // the signal has called its listener already
+	default:
+		h.send(c, *q)
+	}
 }
 
 // readSignal reports whether the caller's signal is aborted. It returns a
@@ -173,7 +174,7 @@ func readSignal(signal js.Value) (aborted bool, err *bridge.Exception) {
 		if r.err != nil {
 			return false, r.err
 		}
-		if bridge.Type(v) == "boolean" && bridge.Type(add) == "function" && bridge.Type(remove) == "function" {
+		if bridge.KindOf(v) == bridge.Boolean && bridge.KindOf(add) == bridge.Function && bridge.KindOf(remove) == bridge.Function {
 			return v.Bool(), nil
 		}
 	}
@@ -185,19 +186,20 @@ func readSignal(signal js.Value) (aborted bool, err *bridge.Exception) {
 // There is no credentials option: a token authenticates, cookies do not. A
 // redirect is an error, for it would hand token and code to another address.
 func (h handlers) send(c call, q client.Request) {
-	init := bridge.Object(
-		"method", "POST",
-		// A plain object: with a bad value in it fetch rejects, while
-		// Headers.append throws.
-		"headers", bridge.Object("Content-Type", "application/json", "Authorization", "Bearer "+q.Token),
-		"redirect", "error",
-		"signal", c.Get("controller").Get("signal"),
-	)
+	body := js.Undefined()
 	if q.Body != "" {
-		init.Set("body", q.Body)
+		body = js.ValueOf(q.Body)
 	}
-	// Called without a this: the global object may be a stand-in.
-	answer, err := bridge.Call(js.Global().Get("fetch"), js.Undefined(), q.URL, init)
+	// A plain object: with a bad value in it fetch rejects, while Headers.append
+	// throws.
+	headers := bridge.NewObject("Content-Type,Authorization", "application/json", "Bearer "+q.Token)
+	init := bridge.NewObject("method,headers,body,redirect,signal", "POST", headers, body, "error", c.Get("controller").Get("signal"))
+	fetch, err := bridge.Get(js.Global(), "fetch")
+	answer := js.Undefined()
+	if err == nil {
+		// Called without a this: the global object may be a stand-in.
+		answer, err = bridge.Call(fetch, js.Undefined(), q.URL, init)
+	}
 	if err != nil {
 		c.fail(api.CodeNetworkError)
 		return
@@ -210,14 +212,13 @@ func (h handlers) send(c call, q client.Request) {
 func (h handlers) readAnswer(c call, answer js.Value) {
 	var r optionReader
 	status, headers := r.get(answer, "status"), r.get(answer, "headers")
-	if r.err != nil || bridge.Type(status) != "number" {
+	if r.err != nil || bridge.KindOf(status) != bridge.Number {
 		c.fail(api.CodeNetworkError)
 		return
 	}
-	head := bridge.Object("status", status, "retryAfter", retryAfter(headers))
-	// Not given, it is null, and so 0.
-	if page.number.Invoke(header(headers, "content-length")).Float() > maxBody {
-		c.Get("controller").Call("abort")
+	head := bridge.NewObject("status,retryAfter", status, retryAfter(headers))
+	if length := header(headers, "content-length"); !length.IsNull() && page.number.Invoke(length).Float() > maxBody {
+		bridge.CallMethod(c.Get("controller"), "abort")
 		c.finishWith(head, js.Null())
 		return
 	}
@@ -232,7 +233,7 @@ func (h handlers) readAnswer(c call, answer js.Value) {
 // header returns a header of an answer, null if it is not given.
 func header(headers js.Value, name string) js.Value {
 	v, err := bridge.CallMethod(headers, "get", name)
-	if err != nil || bridge.Type(v) != "string" {
+	if err != nil || bridge.KindOf(v) != bridge.String {
 		return js.Null()
 	}
 	return v
@@ -242,6 +243,9 @@ func header(headers js.Value, name string) js.Value {
 // section 10.2.3); the result is in seconds from now.
 func retryAfter(headers js.Value) float64 {
 	v := header(headers, "retry-after")
+	if v.IsNull() {
+		return 0
+	}
 	seconds := page.number.Invoke(v).Float()
 	if seconds != seconds { // NaN
 		seconds = (page.parseDate.Invoke(v).Float() - page.now.Invoke().Float()) / 1000
@@ -251,14 +255,14 @@ func retryAfter(headers js.Value) float64 {
 
 // finishWith judges a whole answer: its head, and the text of its body.
 func (c call) finishWith(head, text js.Value) {
-	a := client.Answer{Status: head.Get("status").Int(), RetryAfter: head.Get("retryAfter").Float()}
+	a := client.Answer{Status: head.Get("status").Float(), RetryAfter: head.Get("retryAfter").Float()}
 	body := parse(text)
 	if a.IsObject = !body.IsUndefined(); a.IsObject {
-		a.HasError = bridge.HasOwn(body, "error")
+		a.HasError = !bridge.Own(body, "error").IsUndefined()
 		a.Error, a.ErrorCode, a.ErrorDescription = textOf(body, "error"), textOf(body, "errorCode"), textOf(body, "errorDescription")
 		a.AccessToken = textOf(body, "accessToken")
-		if bridge.HasOwn(body, "retryAfter") && bridge.Type(body.Get("retryAfter")) == "number" {
-			a.RetryAfter = body.Get("retryAfter").Float()
+		if wait := bridge.Own(body, "retryAfter"); bridge.KindOf(wait) == bridge.Number {
+			a.RetryAfter = wait.Float()
 		}
 	}
 	c.finish(a, body)
@@ -268,24 +272,20 @@ func (c call) finishWith(head, text js.Value) {
 // in it.
 func parse(text js.Value) js.Value {
 	// As an object, for syscall/js asks no primitive for its length.
-	if bridge.Type(text) != "string" || page.object.Invoke(text).Get("length").Int() > maxBody {
+	if bridge.KindOf(text) != bridge.String || page.object.Invoke(text).Get("length").Int() > maxBody {
 		return js.Undefined()
 	}
 	v, err := bridge.Call(page.parseJSON, js.Undefined(), text)
-	if err != nil || bridge.Type(v) != "object" || page.isArray.Invoke(v).Bool() {
+	if err != nil || bridge.KindOf(v) != bridge.Object || page.isArray.Invoke(v).Bool() {
 		return js.Undefined()
 	}
 	return v
 }
 
-// textOf returns a string of an answer's body, "" for anything else. A key is
-// one of the object's own: what the page put on Object.prototype is no part of
-// the answer.
+// textOf returns a string of an answer's body, "" for anything else.
 func textOf(body js.Value, key string) string {
-	if bridge.HasOwn(body, key) {
-		if v := body.Get(key); bridge.Type(v) == "string" {
-			return v.String()
-		}
+	if v := bridge.Own(body, key); bridge.KindOf(v) == bridge.String {
+		return v.String()
 	}
 	return ""
 }
@@ -294,7 +294,7 @@ func textOf(body js.Value, key string) string {
 func (c call) fail(code string) {
 	if !c.Get("over").Bool() {
 		c.finish(client.Answer{Failure: code}, js.Undefined())
-		c.Get("controller").Call("abort")
+		bridge.CallMethod(c.Get("controller"), "abort")
 	}
 }
 
@@ -312,7 +312,7 @@ func (c call) close() {
 	c.Set("over", true)
 	page.clearTimeout.Invoke(c.Get("timer"))
 	if listener := c.Get("listener"); !listener.IsNull() {
-		c.Get("config").Get("end").Get("signal").Call("removeEventListener", "abort", listener)
+		bridge.CallMethod(c.Get("config").Get("end").Get("signal"), "removeEventListener", "abort", listener)
 		// A signal that outlives the call must not hold on to the listener.
 		if signal := c.Get("signal"); !signal.IsNull() {
 			bridge.CallMethod(signal, "removeEventListener", "abort", listener)
@@ -333,7 +333,9 @@ func (c call) settle(r client.Result, body js.Value) {
 	}
 	if r.Log != "" {
 		// A console that a page replaced and that throws is its own affair.
-		bridge.CallMethod(js.Global().Get("console"), "error", r.Log)
+		if console, err := bridge.Get(js.Global(), "console"); err == nil {
+			bridge.CallMethod(console, "error", r.Log)
+		}
 	}
 	if r.Token != "" {
 		keepToken(config, r.Token)
@@ -346,31 +348,29 @@ func (c call) result(r client.Result, body js.Value) js.Value {
 	var result js.Value
 	switch r.Kind {
 	case client.NotACode:
-		return bridge.Object("data", bridge.Object(
-			"isVerified", false,
-			"failureReason", string(api.CodeInvalidOrExpired),
-		))
+		data := bridge.NewObject("isVerified,failureReason", false, string(api.CodeInvalidOrExpired))
+		return bridge.NewObject("data", data)
 	case client.Data:
 		if c.Get("verifies").Bool() {
 			return verified(body)
 		}
-		return bridge.Object("data", withQRCode(body))
+		return bridge.NewObject("data", withQRCode(body))
 	case client.Refusal:
-		description := body.Get("errorDescription")
-		text := description
-		if bridge.IsNullish(text) {
-			text = body.Get("error")
+		description := bridge.Own(body, "errorDescription")
+		message := description
+		if bridge.IsNullish(message) {
+			message = bridge.Own(body, "error")
 		}
-		result = bridge.Object("error", text, "errorCode", body.Get("errorCode"), "errorDescription", description)
+		result = bridge.NewObject("error,errorCode,errorDescription", message, bridge.Own(body, "errorCode"), description)
 	case client.Failure:
-		text := r.Err.Description
+		message := r.Err.Description
 		if r.Err.Code == api.CodeTokenNotSet {
-			text = r.Err.Code // as the official SDK has it
+			message = r.Err.Code // as the official SDK has it
 		}
-		result = bridge.Object("error", text, "errorCode", r.Err.Code, "errorDescription", r.Err.Description)
+		result = bridge.NewObject("error,errorCode,errorDescription", message, r.Err.Code, r.Err.Description)
 	}
 	if r.RetryAfter > 0 {
-		result.Set("retryAfter", r.RetryAfter)
+		bridge.Define(result, "retryAfter", r.RetryAfter)
 	}
 	return result
 }
@@ -382,7 +382,7 @@ func withQRCode(data js.Value) js.Value {
 	if uri := textOf(data, "uri"); uri != "" {
 		describe(data, uri)
 		if svg, err := qr.Fit(uri, qr.Default()); err == nil {
-			data.Set("qrCode", qr.DataURL(svg))
+			bridge.Define(data, "qrCode", qr.DataURL(svg))
 		}
 	}
 	return data
@@ -392,13 +392,11 @@ func withQRCode(data js.Value) js.Value {
 // token becomes data's last key, token. The owner's sample reads it from the
 // result itself, so it is there too, where a comparison by keys does not see it.
 func verified(data js.Value) js.Value {
-	result := bridge.Object("data", data)
-	if bridge.HasOwn(data, "accessToken") && bridge.Type(data.Get("accessToken")) == "string" {
-		token := data.Get("accessToken")
+	result := bridge.NewObject("data", data)
+	if token := bridge.Own(data, "accessToken"); bridge.KindOf(token) == bridge.String {
 		data.Delete("accessToken")
-		data.Set("token", token)
-		page.defineProperty.Invoke(result, "token",
-			bridge.Object("value", token, "configurable", true, "writable", true))
+		bridge.Define(data, "token", token)
+		bridge.DefineHidden(result, "token", token)
 	}
 	return result
 }

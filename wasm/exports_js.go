@@ -3,7 +3,6 @@
 package main
 
 import (
-	"strings"
 	"syscall/js"
 
 	"github.com/authsignal-wasm/sdk/internal/client"
@@ -24,11 +23,8 @@ func newClass(calls handlers) js.Value {
 		if err != nil {
 			return js.Undefined(), err
 		}
-		return bridge.Object(
-			"setToken", bridge.Bind(setToken, config),
-			"totp", bridge.Object("enroll", bridge.Bind(enroll, config), "verify", bridge.Bind(verify, config)),
-			"dispose", bridge.Bind(dispose, config),
-		), nil
+		totp := bridge.NewObject("enroll,verify", bridge.Bind(enroll, config), bridge.Bind(verify, config))
+		return bridge.NewObject("setToken,totp,dispose", bridge.Bind(setToken, config), totp, bridge.Bind(dispose, config)), nil
 	})
 }
 
@@ -51,38 +47,19 @@ func (r *optionReader) refuse(err *bridge.Exception) {
 	}
 }
 
-// readConfig reads and checks the constructor's options. The result is a
-// JavaScript object of our own.
+// readConfig reads and checks the constructor's options; see readOptions in
+// guard.js. The result is a JavaScript object of our own.
 func readConfig(options js.Value) (js.Value, *bridge.Exception) {
-	if !bridge.IsObject(options) {
-		options = bridge.Object()
-	}
-	var r optionReader
-	tenantID, baseURL := r.get(options, "tenantId"), r.get(options, "baseUrl")
-	onTokenExpired, enableLogging := r.get(options, "onTokenExpired"), r.get(options, "enableLogging")
-	switch {
-	case r.err != nil:
-	case bridge.IsNullish(tenantID) || bridge.Type(tenantID) == "string" && tenantID.String() == "":
-		r.refuse(bridge.Error("tenantId is required"))
-	case bridge.Type(tenantID) != "string":
-		r.refuse(bridge.TypeError("tenantId must be a string"))
-	case !bridge.IsNullish(baseURL) && (bridge.Type(baseURL) != "string" || strings.TrimSpace(baseURL.String()) == ""):
-		r.refuse(bridge.TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1"))
-	case !bridge.IsNullish(onTokenExpired) && bridge.Type(onTokenExpired) != "function":
-		r.refuse(bridge.TypeError("onTokenExpired must be a function"))
-	}
-	if r.err != nil {
-		return js.Undefined(), r.err
-	}
-	return bridge.Object(
-		"tenantId", tenantID,
-		"baseUrl", bridge.Guard("apiURL").Invoke(baseURL),
-		"onTokenExpired", onTokenExpired,
-		"enableLogging", page.boolean.Invoke(enableLogging),
+	config, err := bridge.Call(bridge.Guard("readOptions"), js.Undefined(), options)
+	if err == nil {
 		// Its abort is the end of the instance, and of all calls under way.
-		"end", page.abortController.New(),
-	), nil
+		bridge.Define(config, "end", page.abortController.New())
+	}
+	return config, err
 }
+
+// text returns what a misuse is told.
+func text(name string) string { return bridge.Guard("texts").Get(name).String() }
 
 // clientOf returns the client of an instance.
 func clientOf(config js.Value) client.Client {
@@ -103,7 +80,7 @@ func keepToken(config js.Value, token any) {
 // errDisposed returns the error of a call of an instance after dispose, or nil.
 func errDisposed(config js.Value) *bridge.Exception {
 	if config.Get("end").Get("signal").Get("aborted").Bool() {
-		return bridge.Error("this Authsignal instance has been disposed of: make a new one")
+		return bridge.Error(text("disposed"))
 	}
 	return nil
 }
@@ -113,7 +90,7 @@ func dispose(args []js.Value) (js.Value, *bridge.Exception) {
 	config := args[0]
 	if errDisposed(config) == nil {
 		keepToken(config, "")
-		config.Get("end").Call("abort")
+		bridge.CallMethod(config.Get("end"), "abort")
 	}
 	return js.Undefined(), nil
 }
@@ -124,8 +101,8 @@ func setToken(args []js.Value) (js.Value, *bridge.Exception) {
 	if err := errDisposed(config); err != nil {
 		return js.Undefined(), err
 	}
-	if !bridge.IsNullish(token) && bridge.Type(token) != "string" {
-		return js.Undefined(), bridge.TypeError("token must be a string")
+	if !bridge.IsNullish(token) && bridge.KindOf(token) != bridge.String {
+		return js.Undefined(), bridge.TypeError(text("token"))
 	}
 	keepToken(config, token)
 	return js.Undefined(), nil

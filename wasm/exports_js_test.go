@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/pquerna/otp/totp"
-
-	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
 )
 
 func TestSurface(t *testing.T) {
@@ -127,20 +125,20 @@ func TestServerDown(t *testing.T) {
 
 func TestServerThatNeverAnswers(t *testing.T) {
 	for _, path := range []string{"/never", "/slow-body"} {
-		got := resolved(t, enrollWith(withToken(t, peer+path), bridge.Object("timeout", 50)))
+		got := resolved(t, enrollWith(withToken(t, peer+path), object("timeout", 50)))
 		checkCode(t, got, "timeout")
 	}
 }
 
 func TestFetchThatIgnoresItsSignal(t *testing.T) {
 	replace(t, js.Global(), "fetch", eval(`return () => new Promise(() => {})`))
-	checkCode(t, resolved(t, enrollWith(withToken(t, trueAPI), bridge.Object("timeout", 50))), "timeout")
+	checkCode(t, resolved(t, enrollWith(withToken(t, trueAPI), object("timeout", 50))), "timeout")
 }
 
 func TestAbort(t *testing.T) {
 	for _, path := range []string{"/never", "/slow-body"} {
 		controller := js.Global().Get("AbortController").New()
-		p := enrollWith(withToken(t, peer+path), bridge.Object("signal", controller.Get("signal")))
+		p := enrollWith(withToken(t, peer+path), object("signal", controller.Get("signal")))
 		controller.Call("abort")
 		checkCode(t, resolved(t, p), "aborted")
 	}
@@ -150,8 +148,8 @@ func TestAbortedBefore(t *testing.T) {
 	count := requests(t)
 	a := withToken(t, trueAPI)
 	signal := js.Global().Get("AbortSignal").Call("abort")
-	checkCode(t, resolved(t, enrollWith(a, bridge.Object("signal", signal))), "aborted")
-	checkCode(t, resolved(t, a.Get("totp").Call("verify", bridge.Object("code", "123456", "signal", signal))), "aborted")
+	checkCode(t, resolved(t, enrollWith(a, object("signal", signal))), "aborted")
+	checkCode(t, resolved(t, a.Get("totp").Call("verify", object("code", "123456", "signal", signal))), "aborted")
 	if got := count(); got != 0 {
 		t.Errorf("got %d requests, want none", got)
 	}
@@ -329,7 +327,7 @@ func TestOnTokenExpiredThatThrows(t *testing.T) {
 
 // The callback may call the SDK again, which re-enters Go.
 func TestOnTokenExpiredThatCalls(t *testing.T) {
-	holder := bridge.Object()
+	holder := object()
 	a := withToken(t, peer+"/expired", "onTokenExpired",
 		eval(`return () => { a.sdk.setToken("fresh"); a.again = a.sdk.totp.verify({code: "1"}) }`, holder))
 	holder.Set("sdk", a)
@@ -554,11 +552,11 @@ func TestDescribe(t *testing.T) {
 		{"nonsense", `{}`},
 		{"", `{}`},
 	} {
-		data := bridge.Object()
+		data := object()
 		describe(data, test.uri)
 		checkShow(t, data, test.want)
 	}
-	data := bridge.Object("issuer", "the server's")
+	data := object("issuer", "the server's")
 	describe(data, "otpauth://totp/a?issuer=I")
 	checkShow(t, data.Get("issuer"), `"the server's"`)
 }
@@ -566,7 +564,7 @@ func TestDescribe(t *testing.T) {
 // What older browsers make of the path, where they do not know a scheme.
 func TestDescribeInAnOlderBrowser(t *testing.T) {
 	replace(t, js.Global(), "URL", eval(`return class extends URL { get pathname() { return "//" + this.host + super.pathname } }`))
-	data := bridge.Object()
+	data := object()
 	describe(data, "otpauth://totp/Acme:jane?secret=A")
 	checkShow(t, data.Get("account"), `"jane"`)
 	checkShow(t, data.Get("issuer"), `"Acme"`)
@@ -613,13 +611,13 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	replace(t, proto, "_makeFuncWrapper", eval(`return function (id) { globalThis.goInstance = this; return a.call(this, id) }`, proto.Get("_makeFuncWrapper")))
 	round := func(i int) {
 		n := strconv.Itoa(i)
-		a := js.Global().Get("authsignal").Get("Authsignal").New(bridge.Object("tenantId", t.Name(), "baseUrl", peer+"/echo", "onTokenExpired", eval(`return () => {}`)))
+		a := js.Global().Get("authsignal").Get("Authsignal").New(object("tenantId", t.Name(), "baseUrl", peer+"/echo", "onTokenExpired", eval(`return () => {}`)))
 		a.Call("setToken", "tok"+n)
 		controller := js.Global().Get("AbortController").New()
-		resolved(t, enrollWith(a, bridge.Object("signal", controller.Get("signal"))))
+		resolved(t, enrollWith(a, object("signal", controller.Get("signal"))))
 		resolved(t, verifyCode(a, "123456"))
 		resolved(t, verifyCode(a, "no"))
-		aborted := enrollWith(a, bridge.Object("signal", controller.Get("signal")))
+		aborted := enrollWith(a, object("signal", controller.Get("signal")))
 		controller.Call("abort")
 		resolved(t, aborted)
 		rejected(t, eval(`return a.totp.verify({get code() { throw 1 }})`, a))

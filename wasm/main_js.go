@@ -38,12 +38,7 @@ func publish() {
 	}
 	lookUpPage()
 	calls := newHandlers()
-	js.Global().Set("authsignal", bridge.Object(
-		"Authsignal", newClass(calls),
-		"qr", bridge.Object(
-			"toSVG", bridge.Promising(2, toSVG),
-			"toDataURL", bridge.Promising(2, toDataURL),
-			"matrix", bridge.Promising(2, matrix),
-		),
-	))
+	qr := bridge.NewObject("toSVG,toDataURL,matrix",
+		bridge.Promising(2, toSVG), bridge.Promising(2, toDataURL), bridge.Promising(2, matrix))
+	js.Global().Set("authsignal", bridge.NewObject("Authsignal,qr", newClass(calls), qr))
 }

@@ -10,8 +10,6 @@ import (
 	"syscall/js"
 	"testing"
 	"time"
-
-	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
 )
 
 //go:embed internal/bridge/guard.js
@@ -44,6 +42,15 @@ var (
 // eval runs JavaScript with its arguments as a, b and c, as a page would.
 func eval(body string, args ...any) js.Value {
 	return js.Global().Get("Function").New("a", "b", "c", body).Invoke(args...)
+}
+
+// object makes a JavaScript object from keys and values in turn.
+func object(keysAndValues ...any) js.Value {
+	o := js.Global().Get("Object").New()
+	for i := 0; i < len(keysAndValues); i += 2 {
+		o.Set(keysAndValues[i].(string), keysAndValues[i+1])
+	}
+	return o
 }
 
 // settle waits for a promise. ok is false when it was rejected.
@@ -97,7 +104,7 @@ func show(v js.Value) string {
 // newInstance makes an instance of a tenant that no other test shares.
 func newInstance(t *testing.T, baseURL string, more ...any) js.Value {
 	t.Helper()
-	options := bridge.Object(append([]any{"tenantId", t.Name(), "baseUrl", baseURL}, more...)...)
+	options := object(append([]any{"tenantId", t.Name(), "baseUrl", baseURL}, more...)...)
 	return js.Global().Get("authsignal").Get("Authsignal").New(options)
 }
 
@@ -112,7 +119,7 @@ func withToken(t *testing.T, baseURL string, more ...any) js.Value {
 func enrollWith(a js.Value, options ...any) js.Value { return a.Get("totp").Call("enroll", options...) }
 
 func verifyCode(a js.Value, code any) js.Value {
-	return a.Get("totp").Call("verify", bridge.Object("code", code))
+	return a.Get("totp").Call("verify", object("code", code))
 }
 
 // replace puts v in place of a property until the test ends.

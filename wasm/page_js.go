@@ -7,10 +7,9 @@ import "syscall/js"
 // page holds what the page may replace later: it is fetched once, before it
 // can. The page's fetch and console are those of the moment, and not here.
 var page struct {
-	abortController, boolean, number, object, string, url js.Value
-	setTimeout, clearTimeout, now, parseDate              js.Value
-	parseJSON, isArray, decodeURIComponent                js.Value
-	construct, defineProperty                             js.Value
+	abortController, number, object, string, url js.Value
+	setTimeout, clearTimeout, now, parseDate     js.Value
+	parseJSON, isArray, decodeURIComponent       js.Value
 	// toUpperCase stands in for strings.ToUpper, which brings 3 kB of
 	// Unicode's tables into the compressed module.
 	toUpperCase js.Value
@@ -21,12 +20,11 @@ var page struct {
 func lookUpPage() {
 	global := js.Global()
 	page.abortController, page.url = global.Get("AbortController"), global.Get("URL")
-	page.boolean, page.number = global.Get("Boolean"), global.Get("Number")
+	page.number = global.Get("Number")
 	page.object, page.string = global.Get("Object"), global.Get("String")
 	page.setTimeout, page.clearTimeout = global.Get("setTimeout"), global.Get("clearTimeout")
 	page.now, page.parseDate = global.Get("Date").Get("now"), global.Get("Date").Get("parse")
 	page.parseJSON, page.isArray = global.Get("JSON").Get("parse"), global.Get("Array").Get("isArray")
 	page.decodeURIComponent = global.Get("decodeURIComponent")
-	page.construct, page.defineProperty = global.Get("Reflect").Get("construct"), global.Get("Reflect").Get("defineProperty")
 	page.toUpperCase = global.Get("String").Get("prototype").Get("toUpperCase")
 }

@@ -33,15 +33,15 @@ func matrix(p bridge.Promise, args []js.Value) {
 		if err != nil {
 			return js.Undefined(), err
 		}
-		bits := js.Global().Get("Uint8Array").New(len(m.Bits))
+		bits := bridge.Guard("bytes").Invoke(len(m.Bits))
 		js.CopyBytesToJS(bits, m.Bits)
-		return bridge.Object("size", m.Size, "bits", bits), nil
+		return bridge.NewObject("size,bits", m.Size, bits), nil
 	})
 }
 
 // draw reads the arguments of a function of qr and settles its promise.
 func draw(p bridge.Promise, args []js.Value, work func(text string, o qr.Options) (js.Value, error)) {
-	if bridge.Type(args[0]) != "string" {
+	if bridge.KindOf(args[0]) != bridge.String {
 		p.Reject(bridge.TypeError("text must be a string"))
 		return
 	}
@@ -107,7 +107,7 @@ func (r *optionReader) whole(to *int, from js.Value, key string, least, most flo
 	if bridge.IsNullish(v) {
 		return
 	}
-	if bridge.Type(v) == "number" {
+	if bridge.KindOf(v) == bridge.Number {
 		if n := v.Float(); n >= least && n <= most && n == float64(int(n)) {
 			*to = int(n)
 			return
@@ -122,7 +122,7 @@ func (r *optionReader) text(to *string, from js.Value, key string, wrong string)
 	if bridge.IsNullish(v) {
 		return
 	}
-	if bridge.Type(v) != "string" {
+	if bridge.KindOf(v) != bridge.String {
 		r.refuse(bridge.TypeError(wrong))
 		return
 	}

@@ -15,17 +15,23 @@ import (
 // that is given there. A key that the server has sent stays as it is, and what
 // cannot be read is left out.
 func describe(data js.Value, uri string) {
-	url, err := bridge.Call(page.construct, js.Undefined(), page.url, []any{uri})
-	if err != nil || url.Get("protocol").String() != "otpauth:" {
+	url, err := bridge.New(page.url, uri)
+	if err != nil {
+		return
+	}
+	// URL may be a stand-in of the page's, with parts that throw or are missing.
+	var r optionReader
+	protocol, pathname, parameters := r.get(url, "protocol"), r.get(url, "pathname"), r.get(url, "searchParams")
+	if r.err != nil || bridge.KindOf(protocol) != bridge.String || protocol.String() != "otpauth:" || bridge.KindOf(pathname) != bridge.String {
 		return
 	}
 	set := func(key string, value any) {
-		if !bridge.HasOwn(data, key) {
-			data.Set(key, value)
+		if bridge.Own(data, key).IsUndefined() {
+			bridge.Define(data, key, value)
 		}
 	}
 	parameter := func(key, missing string) string {
-		if v := url.Get("searchParams").Call("get", key); !v.IsNull() {
+		if v, err := bridge.CallMethod(parameters, "get", key); err == nil && bridge.KindOf(v) == bridge.String {
 			return v.String()
 		}
 		return missing
@@ -34,7 +40,7 @@ func describe(data js.Value, uri string) {
 	// Where the browser splits off the host, the path is "/label"; where it
 	// does not, which is what Chrome before 130 and Firefox before 132 do with
 	// schemes that they do not know, it is "//totp/label".
-	path := url.Get("pathname").String()
+	path := pathname.String()
 	if after, ok := strings.CutPrefix(path, "//"); ok {
 		_, path, _ = strings.Cut(after, "/")
 	}
@@ -51,7 +57,9 @@ func describe(data js.Value, uri string) {
 	}
 	number("digits", "6")
 	number("period", "30")
-	set("algorithm", page.toUpperCase.Call("call", parameter("algorithm", "SHA1")))
+	if algorithm, err := bridge.Call(page.toUpperCase, js.ValueOf(parameter("algorithm", "SHA1"))); err == nil {
+		set("algorithm", algorithm)
+	}
 }
 
 // splitLabel splits a label, "issuer:account" or "account", after the issuer

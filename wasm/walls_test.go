@@ -142,12 +142,13 @@ var rooms = map[string][]string{
 	"wasm":                      {"internal/api", "internal/client", "internal/qr", "wasm/internal/bridge"},
 	"js":                        {},
 	"authsignal":                {"internal/api"},
-	"cmd/authsignal-server":     {"internal/config", "internal/daemon", "internal/store", "internal/totp"},
+	"cmd/authsignal-server":     {"internal/config", "internal/daemon", "internal/store", "internal/totp", "js"},
 	"cmd/buildsdk":              {},
 	"cmd/benchserver":           {"internal/api", "internal/store", "internal/totp"},
-	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "js"},
+	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "internal/qr", "js"},
 	// What tests share, and tests alone.
 	"internal/attacks":         {},
+	"docs":                     {},
 	"internal/logtest":         {},
 	"internal/store/storetest": {"internal/store/migrations"},
 	// Stand-ins for the standard library's, in the browser module alone.

@@ -1,5 +1,5 @@
 // Command authsignal-server answers the Authsignal API for authenticator-app
-// (TOTP) MFA. See authsignal-server -help, and the README.
+// (TOTP) MFA. See authsignal-server -help, and docs/operate.md.
 //
 // It prints its base URL on standard output when it is ready, then where the
 // portal is and, once, its first password; and JSON logs on standard error. SIGINT and SIGTERM stop it gracefully.
@@ -41,8 +41,13 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
-	if len(args) > 0 && args[0] == "code" {
-		return code(args[1:], time.Now(), stdin, stdout)
+	if len(args) > 0 {
+		switch args[0] {
+		case "code":
+			return code(args[1:], time.Now(), stdin, stdout)
+		case "version", "-version", "--version":
+			return version(args[1:], stdout)
+		}
 	}
 	c, err := config.Parse(args, getenv, stdout)
 	if err != nil {

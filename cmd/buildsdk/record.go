@@ -33,7 +33,7 @@ func buildOf(c compiler, wasm []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "authsignal-wasm/" + version + " " + c.String() + " build/" + hex.EncodeToString(sum.Sum(nil)[:16]), nil
+	return "authsignal-wasm/" + version + " " + c.String() + " build/" + hex.EncodeToString(sum.Sum(nil)[:8]), nil
 }
 
 // packageVersion reads the version of the npm package.

@@ -79,7 +79,7 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 	base := api.BuildOptions{
 		AbsWorkingDir: filepath.Join(tc.root, "js"),
 		Bundle:        true,
-		Target:        api.ES2020,
+		Target:        api.ES2021, // Chrome 85, Firefox 79, Safari 14: older than the module needs
 		Platform:      api.PlatformNeutral,
 		Format:        api.FormatESModule,
 		Charset:       api.CharsetUTF8,
@@ -170,22 +170,35 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 func wasmExecSource(c compiler, loader string) (string, error) {
 	if c.name == "tinygo" {
 		// What this program never calls, stand-ins for what every browser has,
-		// and a command line for Node.
+		// the ways of a program that ends by itself, and a command line for Node.
 		var err error
-		for _, part := range [][2]string{
-			{"	// Map multiple JavaScript environments", "	// End of polyfills for common API."},
-			{"					// https://github.com/WebAssembly/WASI/", "					random_get: "},
-			{"					// func sleepTicks(", "					// func finalizeRef("},
-			{"					// func valueInstanceOf(", "					// copyBytesToJS("},
-			{"			// Go 1.20 uses 'env'", "		}\n\n		async run("},
-			{"	if (\n		global.require &&", "})();"},
+		for _, part := range []struct{ from, to, instead string }{
+			{"	// Map multiple JavaScript environments", "	// End of polyfills for common API.", ""},
+			{"	var logLine = [];", "	global.Go = class", ""},
+			{"			this._callbackTimeouts = new Map();", "			const mem = () => {", ""},
+			{"			const wasi_EBADF = 8;", "			this.importObject = {", ""},
+			{"			this.exited = false;", "			if (this._inst.exports._start)", ""},
+			{"					// https://github.com/WebAssembly/WASI/", "					random_get: ", ""},
+			{"					// func sleepTicks(", "					// func finalizeRef(", ""},
+			// What a value holds is freed after each event, all at once: forgetter
+			// in js/src/loader.ts.
+			{"					\"syscall/js.finalizeRef\": (v_ref) => {", "					// func stringVal(", "\"syscall/js.finalizeRef\": () => {},\n"},
+			{"					// func valueInstanceOf(", "					// copyBytesToJS(", ""},
+			{"			// Go 1.20 uses 'env'", "		}\n\n		async run(", ""},
+			{"			if (this._inst.exports._start) {", "		}\n\n		_resume() {", "this._inst.exports._initialize();\n"},
+			{"			if (this.exited) {\n				throw", "		}\n\n		_makeFuncWrapper", "this._inst.exports.resume();\n"},
+			{"	if (\n		global.require &&", "})();", ""},
 		} {
-			if loader, err = cut(loader, part[0], part[1]); err != nil {
+			if loader, err = replace(loader, part.from, part.to, part.instead); err != nil {
 				return "", err
 			}
 		}
 	}
-	return "/*! wasm_exec.js: Copyright 2018 The Go Authors. BSD-style license, https://go.dev/LICENSE */\n" +
+	return "/*! wasm_exec.js: Copyright 2018 The Go Authors, BSD-3-Clause */\n" +
+		// What a page may have put in the place of these by the time of a call.
+		"const { Array, BigInt, DataView, Map, Math, Promise, String, Uint8Array, isNaN, setTimeout } = globalThis;\n" +
+		"const { apply, construct, deleteProperty, get, set } = globalThis.Reflect;\n" +
+		"const Reflect = { apply, construct, deleteProperty, get, set };\n" +
 		"export function load(globalThis) {\n" +
 		"const global = globalThis;\n" +
 		// The one global that Go's file reads by its bare name.
@@ -193,14 +206,15 @@ func wasmExecSource(c compiler, loader string) (string, error) {
 		loader + "\nreturn globalThis.Go;\n}\n", nil
 }
 
-// cut removes what stands from a beginning up to an end.
-func cut(text, from, to string) (string, error) {
+// replace puts something in the place of what stands from a beginning up to an
+// end.
+func replace(text, from, to, instead string) (string, error) {
 	before, rest, ok := strings.Cut(text, from)
 	_, after, ok2 := strings.Cut(rest, to)
 	if !ok || !ok2 {
 		return "", fmt.Errorf("wasm_exec.js has no part from %q to %q: it is of another version", from, to)
 	}
-	return before + to + after, nil
+	return before + instead + to + after, nil
 }
 
 // sourcePlugin serves the import of a name that is no file.

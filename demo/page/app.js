@@ -89,6 +89,8 @@ async function show(next, notice = "") {
   $("secret").replaceChildren();
   $("replaced").textContent = "";
   $("confirm").close();
+  $("confirm-payment-form").hidden = true;
+  $("paid").textContent = "";
   $("notice").textContent = notice;
   document.title = `${$(next.step + "-title").textContent} – Authsignal demo`;
   scrollTo(0, 0);
@@ -185,24 +187,20 @@ $("copy").addEventListener("click", async () => {
   $("copied").textContent = message;
 });
 
-for (const step of ["enroll", "challenge"]) {
-  onSubmit($(step + "-form"), async (form) => {
-    // Accept full-width digits, and drop spaces and dashes.
-    const code = form.elements.code.value.normalize("NFKC").replace(/\D/g, "");
-    if (code.length < 6 || code.length > 8) throw new PageError("Enter the 6 digits that your authenticator app shows.");
-    await verify(code);
-  });
-}
+for (const step of ["enroll", "challenge"]) onSubmit($(step + "-form"), (form) => verify(form, getIn));
 
 /**
- * Verifies a code and signs in. isVerified is only for the page: the backend
- * decides by validateChallenge.
+ * Verifies the code of a form, and then calls complete with the new token.
+ * isVerified is only for the page: the backend decides by validateChallenge.
  */
-async function verify(code) {
+async function verify(form, complete) {
+  // Accept full-width digits, and drop spaces and dashes.
+  const code = form.elements.code.value.normalize("NFKC").replace(/\D/g, "");
+  if (code.length < 6 || code.length > 8) throw new PageError("Enter the 6 digits that your authenticator app shows.");
   const result = await authsignal.totp.verify({ code });
   if (result.data?.isVerified) {
     unsure = true; // until the backend has validated it
-    return getIn(result.data.token);
+    return complete(result.data.token);
   }
   // The API may have accepted a code although its response was lost. Then the
   // code is used up, but the action has succeeded, and the backend can validate
@@ -212,7 +210,7 @@ async function verify(code) {
   }
   if (unsure) {
     try {
-      return await getIn();
+      return await complete();
     } catch (error) {
       // The action has not succeeded, or the backend cannot be reached either.
       if (error.code === "not_signed_in") throw error;
@@ -300,6 +298,37 @@ function time(iso) {
   return Object.assign(document.createElement("time"), { dateTime: iso, textContent: text });
 }
 
+onSubmit($("pay-form"), async (form) => {
+  const amount = Number(form.elements.amount.value.replace(",", "."));
+  $("paid").textContent = "";
+  $("confirm-payment-form").hidden = true;
+  const receipt = await backend("POST", "/api/pay", { amount });
+  if (receipt.paid) return paid(receipt);
+  unsure = false;
+  authsignal.setToken(receipt.token);
+  $("payment-amount").textContent = receipt.amount;
+  $("payment-code").value = "";
+  clear($("confirm-payment-form"));
+  $("confirm-payment-form").hidden = false;
+  $("payment-code").focus();
+});
+
+onSubmit($("confirm-payment-form"), (form) => verify(form, async (token) => paid(await backend("POST", "/api/paid", { token }))));
+
+function paid({ amount }) {
+  unsure = false;
+  $("confirm-payment-form").hidden = true;
+  $("paid").textContent = `Paid: ${amount}.`;
+  $("amount").focus();
+}
+
+/** Opens the settings of the pre-built UI, and then reloads the account. */
+onSubmit($("settings-form"), async () => {
+  const { url } = await backend("POST", "/api/settings");
+  await authsignal.launch(url, { mode: "popup" });
+  await account();
+});
+
 $("remove").addEventListener("click", () => {
   clear($("confirm-form"));
   $("confirm").showModal();
@@ -316,7 +345,7 @@ for (const button of document.querySelectorAll(".sign-out")) {
   button.addEventListener("click", async () => {
     if (signingOut) return;
     signingOut = true;
-    const form = button.closest("section").querySelector("form");
+    const form = session.step !== "account" && button.closest("section").querySelector("form");
     await attempt(
       async () => show(await backend("POST", "/api/sign-out"), "You are signed out."),
       (error) => (form ? fail(form, error) : ($("account-error").textContent = error.message)),
@@ -357,7 +386,7 @@ function fail(form, { message, restart }) {
   const field = form.querySelector("input");
   if (!field || form.closest("[hidden]")) return;
   field.setAttribute("aria-invalid", "true");
-  if (restart) {
+  if (restart && again) {
     again.focus();
   } else {
     field.focus();

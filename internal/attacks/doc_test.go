@@ -45,7 +45,7 @@ func TestTheThreatsAreDocumented(t *testing.T) {
 	if listed = slices.Compact(listed); !slices.Equal(listed, written) {
 		t.Errorf("the page names\n%v\nand the tests are\n%v", listed, written)
 	}
-	script, err := os.ReadFile("../../js/test/attacks.test.mjs")
+	script, err := os.ReadFile("../../js/test/package/attacks.test.mjs")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 // The model says what a tenant's keys, settings, users, actions, authenticators
 // and tokens become of a call, and how it is answered. It is written from the
-// wire contract and the README and shares nothing with the server. Of the texts
+// wire contract and the documentation and shares nothing with the server. Of the texts
 // it has two attributes of a user, of the rules four conditions, and one kind of
 // authenticator app: SHA1, six digits, 30 seconds and a drift of one step.
 

@@ -37,8 +37,9 @@ type Answer struct {
 	// Failure says why no whole answer arrived: CodeNetworkError, CodeTimeout
 	// or CodeAborted of package api. It is "" if one did.
 	Failure string
-	// Status is the HTTP status.
-	Status int
+	// Status is the HTTP status, a float64 because a page's own fetch may say
+	// any number.
+	Status float64
 	// IsObject reports whether the body is a JSON object. The fields below are
 	// read from it.
 	IsObject bool
@@ -137,7 +138,7 @@ func (c Client) Result(a Answer) Result {
 		r := c.failure(api.CodeTooManyRequests)
 		r.RetryAfter = wait(a)
 		return r
-	case !a.IsObject || a.Status >= 400:
+	case !a.IsObject || !(a.Status >= 200 && a.Status < 300): // so written, it is false of NaN
 		return c.failure(api.CodeInvalidResponse)
 	}
 	return Result{Kind: Data, Token: a.AccessToken}

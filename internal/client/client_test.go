@@ -15,7 +15,7 @@ var testClient = Client{BaseURL: "https://api.example.com/v1"}
 // answer reads an Answer from a body as the browser module does; anything but
 // an object counts as none.
 func answer(status int, body string) Answer {
-	a := Answer{Status: status}
+	a := Answer{Status: float64(status)}
 	var object map[string]any
 	if json.Unmarshal([]byte(body), &object) != nil || object == nil {
 		return a
@@ -146,6 +146,20 @@ func TestAnswersThatAreNotOfTheAPI(t *testing.T) {
 		if got := code(t, testClient.Result(answer(test.status, test.body))); got != test.want {
 			t.Errorf("%d %s: got code %s, want %s", test.status, test.body, got, test.want)
 		}
+	}
+}
+
+// A page's own fetch may say any number.
+func TestStatusesOutsideOfSuccess(t *testing.T) {
+	t.Parallel()
+	for _, status := range []float64{math.NaN(), 0, -200, 199.5, 300, 304, 1e300, math.Inf(1), math.Inf(-1)} {
+		got := testClient.Result(Answer{Status: status, IsObject: true, AccessToken: "new"})
+		if code := code(t, got); code != "invalid_response" || got.Token != "" {
+			t.Errorf("status %v: got %s and token %q, want invalid_response and none", status, code, got.Token)
+		}
+	}
+	if got := testClient.Result(Answer{Status: 299, IsObject: true, AccessToken: "new"}); got.Kind != Data || got.Token != "new" {
+		t.Errorf("status 299: got %+v, want the data", got)
 	}
 }
 

@@ -164,6 +164,7 @@ const help = `Usage: authsignal-server [flags]                      run the serv
        authsignal-server [flags] rotate-key           seal all secrets with a new encryption key
        authsignal-server [flags] portal-password      make a new password for the portal
        authsignal-server code SECRET-OR-URI [-step N] print a code, as an authenticator app does
+       authsignal-server version                      print the version, the commit, Go's version and the browser module's
 
 Flags:
 `

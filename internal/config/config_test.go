@@ -163,7 +163,7 @@ func TestParseHelp(t *testing.T) {
 	if !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("got %v", err)
 	}
-	for _, want := range []string{"-addr", "AUTHSIGNAL_DB", "code SECRET-OR-URI", "AUTHSIGNAL_ENCRYPTION_KEY"} {
+	for _, want := range []string{"-addr", "AUTHSIGNAL_DB", "code SECRET-OR-URI", "authsignal-server version", "AUTHSIGNAL_ENCRYPTION_KEY"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("help does not mention %s", want)
 		}

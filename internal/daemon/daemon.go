@@ -155,7 +155,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		}
 	}
 	handler := server.New(server.Config{
-		Store: s.store, Tokens: tokens,
+		Store: s.store, Tokens: tokens, Version: js.Version(),
 		ManagementKey: keys.ManagementKey, SigningKeys: ring,
 		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: pages, Files: files, ActivateAt: activateAt, Log: s.log,
 		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/logtest"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
+	"github.com/authsignal-wasm/sdk/js"
 )
 
 func started(t *testing.T, c config.Config, log *logtest.Buffer) *Server {
@@ -44,6 +46,20 @@ func TestAnExposedPortalDoesNotStart(t *testing.T) {
 		if files, err := os.ReadDir(filepath.Dir(c.DB)); err != nil || len(files) != 0 {
 			t.Errorf("%+v: left behind %v, %v", c, files, err)
 		}
+	}
+}
+
+func TestHealthCheckHasTheVersion(t *testing.T) {
+	t.Parallel()
+	s := started(t, config.Config{DB: storetest.Database(t), Addr: "127.0.0.1:0", TokenTTL: time.Minute, Given: given()}, &logtest.Buffer{})
+	res, err := http.Get(strings.TrimSuffix(s.BaseURL, "/v1") + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if want := `{"success":true,"version":"` + js.Version() + `"}` + "\n"; err != nil || string(got) != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
 

@@ -97,9 +97,14 @@ func allowed(mux *http.ServeMux, r *http.Request) (methods []string) {
 	return methods
 }
 
-// getHealth answers that the process is running, and getReady that its database
-// is available too.
-func (s *server) getHealth(*http.Request) (any, error) { return api.Success{Success: true}, nil }
+// getHealth answers that the process is running, and its version; getReady answers
+// that its database is available too.
+func (s *server) getHealth(*http.Request) (any, error) {
+	return struct {
+		api.Success
+		Version string `json:"version"`
+	}{api.Success{Success: true}, s.Version}, nil
+}
 
 func (s *server) getReady(r *http.Request) (any, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)

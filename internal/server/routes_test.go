@@ -257,7 +257,10 @@ func TestNativeShellsMayCallTheClientAPIOnly(t *testing.T) {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
-	p.ok(p.do("GET", "/healthz", "", ""))
+	got := p.ok(p.do("GET", "/healthz", "", "")).text
+	if want := `{"success":true,"version":"1.2.3"}` + "\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestBodyErrorsNameTheFieldAndQuoteNothing(t *testing.T) {

@@ -55,6 +55,8 @@ type Config struct {
 	// Pages and unknown paths, and with wrong keys to the rest. Preflights have
 	// the same limit separately. 0 means no limit.
 	RateLimit float64
+	// Version is that of the release, for the health check.
+	Version string
 	// Metrics is where the server registers its metrics.
 	Metrics prometheus.Registerer
 	// Now and Random are the clock and the source of secrets.

@@ -65,6 +65,7 @@ func newPeer(t testing.TB, change ...func(*Config)) *peer {
 			Keys:    func() []token.Key { return []token.Key{{ID: "1", Secret: signingKey}} },
 			BaseURL: "http://mfa.test", TTL: 10 * time.Minute, Now: p.clock,
 		},
+		Version:     "1.2.3",
 		PublicURL:   "http://mfa.test",
 		AllowOrigin: func(origin string) bool { return origin == "https://app.test" },
 		Log:         slog.New(slog.NewJSONHandler(p.log, nil)),

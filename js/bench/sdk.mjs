@@ -20,7 +20,7 @@ import { parseArgs, promisify } from "node:util";
 import zlib from "node:zlib";
 import { build } from "esbuild";
 import { Secret, TOTP } from "otpauth";
-import { dist, launchBrowser, root, startServer } from "../test/harness.mjs";
+import { dist, launchBrowser, root, startServer } from "../test/lib/harness.mjs";
 import { draw } from "./chart.mjs";
 
 const { values: flags } = parseArgs({
@@ -116,7 +116,7 @@ async function buildPages(dir, api) {
 }
 
 /**
- * Serves the pages as the README advises: brotli at its best, the right types, a
+ * Serves the pages as docs/browser-sdk.md advises: brotli at its best, the right types, a
  * long life in the cache. Each side is a site by itself, http://<side>.localhost,
  * so that sides share neither a renderer process nor a cache. The pages are
  * isolated, which makes their clocks finer.

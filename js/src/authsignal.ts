@@ -1,10 +1,10 @@
-import { apiURL, refuseAbsent } from "guard";
+import { readOptions, refuseAbsent, texts } from "guard";
 import { anonymousId, hostDomain } from "./cookie.js";
 import { ErrorCode, ModuleError } from "./errors.js";
 import { launch } from "./launch.js";
 import { loadEarly, loadModule, setStandard, sourceOf, type Exports, type Module } from "./load.js";
-import { tokens } from "./loader.js";
-import { checkArgument, checkLoadOptions, checkOptions } from "./misuse.js";
+import { record, tokens } from "./loader.js";
+import { checkArgument, checkCookie, checkLoadOptions } from "./misuse.js";
 import type {
   AuthsignalOptions,
   CallOptions,
@@ -51,6 +51,11 @@ export class Authsignal {
   /** Its abort is the end of the instance, and of all that it has under way. */
   private readonly end = new AbortController();
 
+  /** The version of this package, such as "0.1.0". */
+  static get version(): string {
+    return record.split(/[/ ]/)[1];
+  }
+
   /**
    * Says where the module comes from for all who do not say so themselves, and
    * loads it. Without a source it loads the one that is set.
@@ -68,14 +73,15 @@ export class Authsignal {
 
   /** @throws Error without a `tenantId`, TypeError if an option is of the wrong kind. */
   constructor(given: AuthsignalOptions) {
-    const { wasmUrl, cookieName, cookieDomain, trackingHost, ...options } = given ?? {};
-    checkOptions({ ...options, cookieName, cookieDomain });
+    const { wasmUrl, cookieName, cookieDomain } = given ?? {};
+    const options = readOptions(given);
+    checkCookie({ cookieName, cookieDomain });
     this.wasmUrl = wasmUrl;
-    this.enableLogging = Boolean(options.enableLogging);
+    this.enableLogging = options.enableLogging;
     this.cookieDomain = cookieDomain || hostDomain();
     this.anonymousIdCookieName = cookieName ?? "__as_aid";
     this.anonymousId = anonymousId(this.anonymousIdCookieName, this.cookieDomain);
-    const of = (this.of = [options.tenantId, apiURL(options.baseUrl)] as [string, string]);
+    const of = (this.of = [options.tenantId, options.baseUrl] as [string, string]);
     const { signal: ended } = this.end;
 
     // The module's own instance; a fresh module needs a fresh one.
@@ -112,7 +118,7 @@ export class Authsignal {
     // What the caller gives is read here, before the module is waited for.
     this.totp = {
       enroll: async (options) => {
-        checkArgument(options ?? {}, "enroll takes an object: enroll({ signal, timeout })");
+        checkArgument(options ?? {}, texts.enroll);
         this.check();
         const { signal, timeout } = options ?? {};
         const enroll = (signal: AbortSignal | undefined) => call({ signal, timeout }, (totp, limits, token) => totp.enroll(limits, token));
@@ -140,7 +146,7 @@ export class Authsignal {
         }
       },
       verify: async (options) => {
-        checkArgument(options, "verify takes an object: verify({ code })");
+        checkArgument(options, texts.verify);
         this.check();
         const { code, signal, timeout } = options;
         return call({ signal, timeout }, (totp, limits, token) => totp.verify({ code, ...limits }, token));
@@ -156,7 +162,7 @@ export class Authsignal {
    */
   setToken(token: string | null | undefined): void {
     this.check();
-    if (typeof (token ?? "") !== "string") throw new TypeError("token must be a string");
+    if (typeof (token ?? "") !== "string") throw new TypeError(texts.token);
     tokens.set(...this.of, token);
     // A page that has a token is about to call; one that only launches sets none.
     if (token && globalThis.document) loadEarly({ wasmUrl: this.wasmUrl });
@@ -207,7 +213,7 @@ export class Authsignal {
   }
 
   private check(): void {
-    if (this.end.signal.aborted) throw new Error("this Authsignal instance has been disposed of: make a new one");
+    if (this.end.signal.aborted) throw new Error(texts.disposed);
   }
 }
 
@@ -237,16 +243,23 @@ function within<T>(module: Promise<T>, given: (AbortSignal | undefined)[], timeo
   return new Promise((resolve, reject) => {
     const abort = () => end(ErrorCode.aborted, abortedText);
     const late = () => end(ErrorCode.timeout, "The call took too long. Try again, or give it a longer timeout.");
-    const timer = isTimeout(timeout) ? setTimeout(late, timeout) : undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const settled = () => {
       clearTimeout(timer);
-      for (const signal of signals) signal.removeEventListener("abort", abort);
+      for (const signal of signals) {
+        try {
+          signal.removeEventListener("abort", abort);
+        } catch {
+          // The caller's signal; the call goes on, or has ended, all the same.
+        }
+      }
     };
     const end = (code: ErrorCode, text: string) => {
       settled();
       reject(new ModuleError(code, text));
     };
     for (const signal of signals) signal.addEventListener("abort", abort);
+    if (isTimeout(timeout)) timer = setTimeout(late, timeout);
     module.then(resolve, reject).then(settled);
     if (signals.some((signal) => signal.aborted)) abort();
   });

@@ -2,39 +2,46 @@
  * What `errorCode` may be, with its cause and what to do about it. The first
  * group comes from the API, the second is made in the browser.
  */
-export const ErrorCode = {
+export const ErrorCode: {
   /** The token is not one of this API, or lacks the right to add an authenticator. Track the action again; for a second authenticator, with the scope `add:authenticators`. */
-  unauthorized: "unauthorized",
+  readonly unauthorized: "unauthorized";
   /** The API does not take the request as it is: the action takes no challenge, nothing is enrolled, the webhook refused. The description says which. */
-  invalid_request: "invalid_request",
+  readonly invalid_request: "invalid_request";
   /** The tenant lacks a setting, most often an active authenticator app. Set it there. */
-  invalid_configuration: "invalid_configuration",
+  readonly invalid_configuration: "invalid_configuration";
   /** The credential is not the user's. Use the one that was enrolled. */
-  invalid_credential: "invalid_credential",
+  readonly invalid_credential: "invalid_credential";
   /** The token is older than its life, 10 minutes by default. Track the action again and set the new token; `onTokenExpired` is the place for it. */
-  expired_token: "expired_token",
+  readonly expired_token: "expired_token";
   /** Too many calls. Wait `retryAfter` seconds, or a while if it is missing. */
-  too_many_requests: "too_many_requests",
+  readonly too_many_requests: "too_many_requests";
   /** The API has no such thing. Most often the base URL is wrong: it ends in `/v1`. */
-  not_found: "not_found",
+  readonly not_found: "not_found";
   /** The API failed. Its log says why; try again later. */
-  internal_error: "internal_error",
+  readonly internal_error: "internal_error";
 
   /** A call was made before `setToken`, so no request was. Set the token that the backend got from `track`. */
-  token_not_set: "token_not_set",
+  readonly token_not_set: "token_not_set";
   /** No answer arrived: offline, a wrong base URL, a page that the API does not allow (CORS, or the policy's `connect-src`), a redirect. A code may have been accepted all the same: ask the backend to validate the token of `track`. */
-  network_error: "network_error",
+  readonly network_error: "network_error";
   /** No whole answer in time. As for `network_error`; a longer `timeout` may help. */
-  timeout: "timeout",
+  readonly timeout: "timeout";
   /** The caller's signal, or `dispose`, ended the call. A code may have been accepted all the same. */
-  aborted: "aborted",
+  readonly aborted: "aborted";
   /** What answered is not the API. Most often the base URL is wrong: it ends in `/v1`. */
-  invalid_response: "invalid_response",
+  readonly invalid_response: "invalid_response";
   /** The module could not be loaded; the description names the address and the cause. The next call tries again. */
-  wasm_load_failed: "wasm_load_failed",
+  readonly wasm_load_failed: "wasm_load_failed";
   /** The Go program ended under the call. The next call starts it afresh; if it stays, report it. */
-  sdk_crashed: "sdk_crashed",
-} as const;
+  readonly sdk_crashed: "sdk_crashed";
+} = Object.fromEntries(
+  (
+    "unauthorized invalid_request invalid_configuration invalid_credential expired_token too_many_requests not_found internal_error " +
+    "token_not_set network_error timeout aborted invalid_response wasm_load_failed sdk_crashed"
+  )
+    .split(" ")
+    .map((code) => [code, code]),
+) as never;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 

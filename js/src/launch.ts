@@ -144,7 +144,7 @@ function ownWindow(url: string, origin: string, { windowOptions, onError }: Wind
   const opened = window.open(url, "_blank", `popup,width=${width},height=${height},left=${left},top=${top}`);
   if (!opened)
     throw new Error(
-      "the browser has blocked the window: call launch when the user clicks, before anything is awaited, and allow a sandboxed frame popups",
+      "the browser has blocked the window: call launch in the click's own turn, and allow a sandboxed frame popups",
     );
   return new Promise((resolve, reject) => {
     const end = (token?: string, cut?: boolean) => {

@@ -56,7 +56,7 @@ function checkEnvironment(): void {
   const remedy =
     missing[0] === "WebAssembly"
       ? "Lockdown Mode switches it off: use launch, or another browser"
-      : "set it as a global before the first call (jsdom: see docs/testing.md)";
+      : "set it as a global first (jsdom: see docs/testing.md)";
   throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded: this environment has no ${missing.join(", ")}; ${remedy}`);
 }
 
@@ -110,7 +110,7 @@ async function unlessNone(): Promise<Source> {
     return await standard();
   } catch (cause) {
     if (cause instanceof ModuleError) throw cause;
-    throw new ModuleError(ErrorCode.wasm_load_failed, `The module's address is not to be found from here: set wasmUrl (${cause})`, cause);
+    throw new ModuleError(ErrorCode.wasm_load_failed, `The module's address is unknown: set wasmUrl (${textOf(cause)})`, cause);
   }
 }
 
@@ -157,7 +157,7 @@ export class Module {
 
   /** Settles all calls; the program has ended. */
   end(cause: unknown): void {
-    const detail = cause === undefined ? "" : ` (${cause})`;
+    const detail = cause === undefined ? "" : ` (${textOf(cause)})`;
     this.crash = new ModuleError(ErrorCode.sdk_crashed, `The module has crashed${detail}. The next call starts it afresh.`, cause);
     for (const reject of this.calls) reject(this.crash);
     this.calls.clear();
@@ -180,11 +180,21 @@ async function start(source: Source, compiling: Promise<WebAssembly.Module>, end
   } catch (cause) {
     ended();
     compiled.delete(keyOf(source)); // what is fetched next may be another
-    throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded from ${nameOf(source)}: ${textOf(cause)}`, cause);
+    throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded from ${nameOf(source)}: ${messageOf(cause)}`, cause);
   }
 }
 
-const textOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause));
+/** Says what was thrown, which may be anything. */
+function textOf(cause: unknown): string {
+  try {
+    return String(cause);
+  } catch {
+    return "no text";
+  }
+}
+
+/** The same for an error that was made here, without its name. */
+const messageOf = (cause: unknown) => (cause instanceof Error ? cause.message : textOf(cause));
 const nameOf = (source: Source) => (source instanceof URL ? source : source instanceof WebAssembly.Module ? "wasmModule" : "bytes in memory");
 
 /** Fetches, if need be, and compiles, within loadTimeout. */
@@ -216,8 +226,8 @@ async function fetchAndCompile(url: URL, init: RequestInit, onProgress: LoadOpti
     let response = await fetch(url.href, init).catch((cause) => {
       const why =
         url.protocol === "file:"
-          ? "a page that was opened from a file cannot load another one: serve it over http, or use authsignal-wasm/inline"
-          : "no answer, or CORS or the connect-src of the page's Content-Security-Policy forbids it";
+          ? "a page opened from a file cannot load it: serve it over http, or use authsignal-wasm/inline"
+          : "no answer, or CORS or the page's connect-src forbids it";
       throw new Error(`${cause.message} (${why})`);
     });
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
@@ -245,10 +255,10 @@ function whatCame(bytes: Uint8Array): string | undefined {
   if (String(bytes.subarray(0, 4)) === "0,97,115,109") return undefined;
   const text = new TextDecoder().decode(bytes.subarray(0, 64));
   if (/^\s*</.test(text)) return "an HTML page came instead of the module"; // <!doctype html>, <html>
-  if (text.startsWith("version https://git-lfs")) return "a Git LFS pointer came instead of the module: run git lfs pull before it is deployed";
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "it is compressed, and lacks the header Content-Encoding: gzip";
+  if (text.startsWith("version https://git-lfs")) return "a Git LFS pointer came instead of the module: run git lfs pull";
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "what came is compressed and lacks the header Content-Encoding: gzip";
   // Brotli has no mark of its own. As far as the bytes tell, it may be.
-  return "what came is not a WebAssembly module; if it is compressed, it lacks the header Content-Encoding: br";
+  return "what came is not a WebAssembly module, or is compressed and lacks the header Content-Encoding: br";
 }
 
 /** Gives an equal response that tells how much of it has arrived. */
@@ -277,7 +287,7 @@ async function explained<T>(attempt: Promise<T>): Promise<T> {
   try {
     return await attempt;
   } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
+    const text = messageOf(cause);
     if (!/unsafe-eval|content.security.policy|blocked by csp/i.test(text)) throw cause;
     throw new Error(`the page's Content-Security-Policy forbids WebAssembly; add 'wasm-unsafe-eval' to its script-src (${text})`);
   }

@@ -48,10 +48,10 @@ export class Program {
     const end = (cause?: unknown) => {
       if (this.over) return;
       this.over = true;
+      this.ended(cause);
+      guard.end(cause);
       // Go's timers would fire into a program that has ended.
       for (const timer of (go._scheduledTimeouts ?? new Map()).values()) clearTimeout(timer);
-      guard.end(cause);
-      this.ended(cause);
     };
 
     // Three ways to end: by itself or by a panic (exit, at once), by a trap
@@ -95,11 +95,9 @@ export class Program {
  */
 function forgetter(go: Go): () => void {
   const mark = go._values.length;
-  go._idPool!.length = 0; // so that every new value has its place behind the mark
   return () => {
-    for (const value of go._values.slice(mark)) go._ids!.delete(value);
+    for (let i = mark; i < go._values.length; i++) go._ids!.delete(go._values[i]);
     go._values.length = go._goRefCounts!.length = mark;
-    go._idPool!.length = 0;
   };
 }
 
@@ -111,14 +109,14 @@ function forgetter(go: Go): () => void {
 function privateScope(): Record<string, unknown> {
   // Never from the page: there, fs or path may be anything, such as an
   // element with that id, and authsignal another copy of this package.
-  const own: Record<string | symbol, unknown> = { fs: undefined, process: undefined, path: undefined, require: undefined, authsignal: undefined };
+  const own: Record<string | symbol, unknown> = { __proto__: null, fs: undefined, process: undefined, path: undefined, require: undefined, authsignal: undefined };
   return new Proxy(own, {
     get(own, name) {
-      if (Object.hasOwnProperty.call(own, name)) return own[name];
-      const value = Reflect.get(globalThis, name);
+      if (name in own) return own[name];
+      const value = (globalThis as Record<string | symbol, any>)[name];
       // fetch and its like insist on the page as their `this`. Classes,
       // with their static methods, must stay as they are.
-      return typeof value === "function" && /^[a-z]/.test(String(name)) ? value.bind(globalThis) : value;
+      return typeof value === "function" && /^[a-z]/.test(name as string) ? value.bind(globalThis) : value;
     },
   });
 }

@@ -27,7 +27,6 @@ declare module "wasm_exec" {
     readonly _values: unknown[];
     readonly _goRefCounts?: number[];
     readonly _ids?: Map<unknown, unknown>;
-    readonly _idPool?: unknown[];
   }
 }
 
@@ -39,7 +38,8 @@ declare module "guard" {
   }
   export function makeTokens(): Tokens;
   export function makeGuard(tokens: Tokens): { end(cause: unknown): void };
-  export function apiURL(baseUrl: string | undefined): string;
+  export function readOptions(options: unknown): { tenantId: string; baseUrl: string; onTokenExpired?: () => void; enableLogging: boolean };
+  export const texts: Record<"disposed" | "enroll" | "token" | "verify", string>;
   export function refuseAbsent(prototype: object): void;
 }
 

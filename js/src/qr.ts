@@ -27,7 +27,7 @@ const drawing: QR = {
 
   async toCanvas(canvas, text, options) {
     const context = canvas?.getContext?.("2d") as CanvasRenderingContext2D | null | undefined;
-    if (!context) throw new TypeError("canvas must be a canvas, with no context or a 2d one");
+    if (!context) throw new TypeError("canvas must be a canvas with no context or a 2d one");
     const { margin, scale, width, color, title } = options ?? {};
     const { size, bits } = await drawing.matrix(text, options);
     const modules = size + 2 * (margin ?? 4);
@@ -56,7 +56,7 @@ const drawing: QR = {
     await drawing.toCanvas(canvas, text, options);
     if ("convertToBlob" in canvas) return canvas.convertToBlob();
     return new Promise((resolve, reject) =>
-      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the browser made no image: it is too large")))),
+      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("it is too large for this browser")))),
     );
   },
 

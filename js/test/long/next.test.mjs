@@ -9,7 +9,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { launchBrowser, startServer } from "../harness.mjs";
+import { launchBrowser, startServer } from "../lib/harness.mjs";
 import { backend, clean, journey, pack, project, readSetups, start } from "../setups/setups.mjs";
 
 /** A port that was free a moment ago; Next.js wants to be told one. */

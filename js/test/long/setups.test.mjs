@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
-import { openBrowser } from "../browsers.mjs";
-import { launchBrowser, startServer } from "../harness.mjs";
+import { openBrowser } from "../lib/browsers.mjs";
+import { launchBrowser, startServer } from "../lib/harness.mjs";
 import { backend, build, clean, importing, pack, project, readSetups, visit } from "../setups/setups.mjs";
 
 const run = promisify(execFile);

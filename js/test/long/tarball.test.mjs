@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { root } from "../harness.mjs";
+import { root } from "../lib/harness.mjs";
 
 const run = promisify(execFile);
 

@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { URI } from "otpauth";
 import { prepareZXingModule, readBarcodes } from "zxing-wasm/reader";
-import { root, watch } from "../harness.mjs";
+import { root, watch } from "../lib/harness.mjs";
 
 const run = promisify(execFile);
 const require = createRequire(import.meta.url);

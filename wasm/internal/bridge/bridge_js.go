@@ -15,10 +15,10 @@ package bridge
 import "syscall/js"
 
 // The guard's functions; see guard.js.
-var guard, failed, fail, reason, call, typeOf, bind, throwing, promising, then, class js.Value
+var guard, failed, fail, reason, call, typeOf, object, own, define, bind, construct, throwing, promising, then, class js.Value
 
 // Constructors and functions that the page may replace later.
-var reflectGet, object, hasOwnProperty, errorType, typeError js.Value
+var reflectGet, errorType, typeError js.Value
 
 // Init takes the guard from the loader, and reports whether it is there. It
 // comes before all else of this package.
@@ -31,11 +31,11 @@ func Init(g js.Value) bool {
 		return false
 	}
 	guard = g
-	failed, fail, reason, call, typeOf = g.Get("failed"), g.Get("fail"), g.Get("reason"), g.Get("call"), g.Get("type")
-	bind, throwing, promising, then, class = g.Get("bind"), g.Get("throwing"), g.Get("promising"), g.Get("then"), g.Get("class")
+	failed, fail, reason, call = g.Get("failed"), g.Get("fail"), g.Get("reason"), g.Get("call")
+	typeOf, object, own, define = g.Get("type"), g.Get("object"), g.Get("own"), g.Get("define")
+	bind, construct, throwing, promising = g.Get("bind"), g.Get("construct"), g.Get("throwing"), g.Get("promising")
+	then, class = g.Get("then"), g.Get("class")
 	reflectGet = js.Global().Get("Reflect").Get("get")
-	object = js.Global().Get("Object")
-	hasOwnProperty = object.Get("prototype").Get("hasOwnProperty")
 	errorType, typeError = js.Global().Get("Error"), js.Global().Get("TypeError")
 	return true
 }
@@ -79,30 +79,55 @@ func CallMethod(v js.Value, name string, args ...any) (js.Value, *Exception) {
 	return Call(f, v, args...)
 }
 
-// HasOwn reports whether key is one of the object's own properties. Object.hasOwn
-// is younger than the browsers that the module runs in.
-func HasOwn(o js.Value, key string) bool { return hasOwnProperty.Call("call", o, key).Bool() }
+// Own returns one of an object's own properties, undefined if it is none: what
+// the page put on Object.prototype is no part of an answer. It is for objects
+// without getters. Object.hasOwn is younger than the browsers that the module
+// runs in.
+func Own(o js.Value, key string) js.Value { return own.Invoke(o, key) }
 
-// Type returns what typeof says of v, and "null" for null. js.Value.Type panics
-// on a BigInt.
-func Type(v js.Value) string { return typeOf.Invoke(v).String() }
+// A Kind is a type of JavaScript's. There are those that the module tells
+// apart; js.Value.Type panics on a BigInt.
+type Kind int
+
+// The kinds, by their numbers in guard.js.
+const (
+	Other Kind = iota - 1
+	Undefined
+	Null
+	Boolean
+	Number
+	String
+	Object
+	Function
+)
+
+// KindOf returns the kind of v.
+func KindOf(v js.Value) Kind { return Kind(typeOf.Invoke(v).Int()) }
 
 // IsObject reports whether v has properties of its own to read.
-func IsObject(v js.Value) bool {
-	t := Type(v)
-	return t == "object" || t == "function"
-}
+func IsObject(v js.Value) bool { return KindOf(v) >= Object }
 
 // IsNullish reports whether v is undefined or null: an argument not given.
 func IsNullish(v js.Value) bool { return v.IsUndefined() || v.IsNull() }
 
-// Object makes a JavaScript object from keys and values in turn.
-func Object(keysAndValues ...any) js.Value {
-	o := object.New()
-	for i := 0; i < len(keysAndValues); i += 2 {
-		o.Set(keysAndValues[i].(string), keysAndValues[i+1])
-	}
-	return o
+// NewObject makes a JavaScript object of keys, with commas between them, and
+// their values: one call of JavaScript instead of one for each. They are its
+// own, whatever Object.prototype has, and can then be read and set without a
+// guard.
+func NewObject(keys string, values ...any) js.Value {
+	return object.Invoke(append([]any{keys}, values...)...)
+}
+
+// Define gives an object a property of its own, or another value to the one that
+// it has.
+func Define(o js.Value, key string, value any) { define.Invoke(o, key, value) }
+
+// DefineHidden is Define for a property that is not enumerated.
+func DefineHidden(o js.Value, key string, value any) { define.Invoke(o, key, value, false) }
+
+// New makes an object of a class, and returns what its constructor throws.
+func New(class js.Value, arg any) (js.Value, *Exception) {
+	return Call(construct, js.Undefined(), class, arg)
 }
 
 // Func makes a JavaScript function that lives as long as the module. f gets at
@@ -125,10 +150,11 @@ func funcOf(n int, f func(args []js.Value) any) js.Value {
 
 // Bind returns f with its first arguments given.
 func Bind(f js.Value, args ...any) js.Value {
-	return bind.Invoke(append([]any{f}, args...)...)
+	return bind.Invoke(append([]any{f, js.Undefined()}, args...)...)
 }
 
 // Throwing makes a function that returns what f returns, and throws its error.
+// n is at most 2.
 func Throwing(n int, f func(args []js.Value) (js.Value, *Exception)) js.Value {
 	return throwing.Invoke(funcOf(n, func(args []js.Value) any { return result(f(args)) }))
 }
@@ -157,7 +183,8 @@ func (p Promise) Settlers() (resolve, reject js.Value) { return p.resolve, p.rej
 func PromiseOf(resolve, reject js.Value) Promise { return Promise{resolve, reject} }
 
 // Promising makes a function that returns a promise at once, which f settles
-// before it returns or later. f gets at least n arguments.
+// before it returns or later. n, the number of arguments that f gets, is at most
+// 3.
 func Promising(n int, f func(p Promise, args []js.Value)) js.Value {
 	return promising.Invoke(Func(n+2, func(args []js.Value) {
 		f(Promise{args[0], args[1]}, args[2:])

@@ -88,16 +88,18 @@ func TestEndRejectsWhatIsPending(t *testing.T) {
 	hangs := Promising(0, func(Promise, []js.Value) {})
 	three := eval(`return [a(), a(), a()]`, hangs)
 	Guard("end").Invoke("the cause")
+	const want = "Error: the module has crashed: start it anew the cause"
+	text := func(v js.Value) string { return eval(`return a + " " + a.cause`, v).String() }
 	for i := range 3 {
-		if how, v := settled(t, three.Index(i)); how != "rejected" || v.String() != "the cause" {
+		if how, v := settled(t, three.Index(i)); how != "rejected" || text(v) != want {
 			t.Errorf("call %d: %s with %v", i, how, v)
 		}
 	}
-	if how, v := settled(t, hangs.Invoke()); how != "rejected" || v.String() != "the cause" {
+	if how, v := settled(t, hangs.Invoke()); how != "rejected" || text(v) != want {
 		t.Errorf("a later call: %s with %v", how, v)
 	}
 	throws := Throwing(0, func([]js.Value) (js.Value, *Exception) { return js.Undefined(), nil })
-	if got := eval(`try { a() } catch (e) { return e }`, throws); got.String() != "the cause" {
+	if got := eval(`try { a() } catch (e) { return e }`, throws); text(got) != want {
 		t.Errorf("a later call that throws: threw %v", got)
 	}
 }
@@ -144,6 +146,8 @@ func TestThen(t *testing.T) {
 	for source, want := range map[string]string{
 		"7": "+7", "Promise.resolve(7)": "+7", "Promise.reject(7)": "-7", "{then(f) { f(7) }}": "+7",
 		"{then() { throw 7 }}": "-7", "{get then() { throw 7 }}": "-7", "undefined": "+undefined",
+		"{then(f, r) { f(7); r(8); throw 9 }}": "+7", "Object.defineProperty(Promise.resolve(7), 'then', {get() { throw 8 }})": "-8",
+		"Object.defineProperty(Promise.resolve(7), 'constructor', {get() { throw 8 }})": "-8",
 	} {
 		p := eval(`return new Promise(resolve => { a.f = v => resolve("+" + v); a.r = v => resolve("-" + v) })`, js.Global())
 		Then(eval("return "+source), js.Global().Get("f"), js.Global().Get("r"))
@@ -158,7 +162,7 @@ func TestClass(t *testing.T) {
 		if arg.IsUndefined() {
 			return js.Undefined(), TypeError("no argument")
 		}
-		return Object("key", arg), nil
+		return NewObject("key", arg), nil
 	})
 	got := eval(`
 		class Sub extends a { set key(v) { throw v } }
@@ -170,25 +174,60 @@ func TestClass(t *testing.T) {
 	}
 }
 
-func TestType(t *testing.T) {
-	for source, want := range map[string]string{
-		"7n": "bigint", "7": "number", "undefined": "undefined", "null": "null", "Symbol()": "symbol", "{}": "object", "() => {}": "function",
+func TestKindOf(t *testing.T) {
+	for source, want := range map[string]Kind{
+		"7n": Other, "Symbol()": Other, "undefined": Undefined, "null": Null, "true": Boolean, "7": Number, "''": String,
+		"{}": Object, "[]": Object, "() => {}": Function, "document.all": Undefined,
 	} {
-		if got := Type(eval("return " + source)); got != want {
-			t.Errorf("%s: got %s, want %s", source, got, want)
+		if got := KindOf(eval("return " + strings.Replace(source, "{}", "({})", 1))); got != want {
+			t.Errorf("%s: got kind %d, want %d", source, got, want)
 		}
 	}
 }
 
-func TestHasOwn(t *testing.T) {
+func TestNewObject(t *testing.T) {
+	prototype := js.Global().Get("Object").Get("prototype")
+	eval(`Object.defineProperty(a, "b", {set() { throw "a setter of the page" }, configurable: true})`, prototype)
+	defer prototype.Delete("b")
+	for _, test := range []struct {
+		got  js.Value
+		want string
+	}{
+		{NewObject("a,b", 1, "two"), `{"a":1,"b":"two"}`},
+		{NewObject(""), `{}`},
+	} {
+		if got := eval(`return JSON.stringify(a)`, test.got).String(); got != test.want {
+			t.Errorf("got %s, want %s", got, test.want)
+		}
+	}
+}
+
+func TestOwn(t *testing.T) {
 	prototype := js.Global().Get("Object").Get("prototype")
 	prototype.Set("error", "polluted")
 	defer prototype.Delete("error")
-	o := eval(`return JSON.parse('{"a":null,"__proto__":{"b":1}}')`)
-	for key, want := range map[string]bool{"a": true, "b": false, "error": false, "toString": false, "__proto__": true} {
-		if got := HasOwn(o, key); got != want {
-			t.Errorf("HasOwn(%q): got %t, want %t", key, got, want)
+	o := eval(`return JSON.parse('{"a":null,"__proto__":{"b":1},"c":7}')`)
+	for key, want := range map[string]Kind{"a": Null, "b": Undefined, "error": Undefined, "toString": Undefined, "__proto__": Object, "c": Number} {
+		if got := KindOf(Own(o, key)); got != want {
+			t.Errorf("Own(%q): got kind %d, want %d", key, got, want)
 		}
+	}
+}
+
+// What the page put on Object.prototype has no part in the objects made here,
+// nor in those of an answer.
+func TestObjectsUnderAPollutedPrototype(t *testing.T) {
+	eval(`for (const key of ["a", "value", "get"])
+		Object.defineProperty(Object.prototype, key, {__proto__: null, configurable: true, get() { throw key }, set() { throw key }})`)
+	defer eval(`for (const key of ["a", "value", "get"]) delete Object.prototype[key]`)
+	o := NewObject("a,value", 1, "two")
+	Define(o, "get", 3)
+	DefineHidden(o, "hidden", 4)
+	if got := eval(`return Object.keys(a).join() + a.a + a.value + a.get + a.hidden`, o).String(); got != "a,value,get1two34" {
+		t.Errorf("got %s", got)
+	}
+	if got := Own(eval(`return JSON.parse("{}")`), "a"); !got.IsUndefined() {
+		t.Errorf("Own got %v from the prototype", got)
 	}
 }
 
@@ -221,7 +260,8 @@ func TestAPIURL(t *testing.T) {
 		{"/v1", origin + "/v1"},
 		{"https://[", "https://["},
 	} {
-		if got := Guard("apiURL").Invoke(test.given).String(); got != test.want {
+		options := NewObject("tenantId,baseUrl", "t", test.given)
+		if got := Guard("readOptions").Invoke(options).Get("baseUrl").String(); got != test.want {
 			t.Errorf("%v: got %q, want %q", test.given, got, test.want)
 		}
 	}

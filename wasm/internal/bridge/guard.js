@@ -4,13 +4,25 @@
 // throw: what it says is thrown from here.
 //
 // The loader gives a guard to the Go program as the global `authsignal`, which
-// the program replaces by what it publishes. What the page may replace later
-// is fetched once, before it can.
+// the program replaces by what it publishes.
+//
+// What the page may replace later is fetched once, before it can: so nothing
+// here iterates or spreads, which calls Array.prototype[Symbol.iterator], and
+// no property is set or described in a way that Object.prototype has a part in.
 
-const { Promise, Reflect, Set } = globalThis;
-const { apply, defineProperty, ownKeys } = Reflect;
-const { resolve } = Promise;
+const { Error, Map, Promise, Uint8Array } = globalThis;
+const { apply, defineProperty, ownKeys } = globalThis.Reflect;
 const { then } = Promise.prototype;
+const { bind } = Function.prototype;
+const { hasOwnProperty } = Object.prototype;
+
+/** Defines a property, whatever setters the object inherits. */
+function define(object, key, value, enumerable = true) {
+  defineProperty(object, key, { __proto__: null, value, enumerable, writable: true, configurable: true });
+}
+
+/** The numbers of what typeof says; null has 1. */
+const kinds = { __proto__: null, undefined: 0, boolean: 2, number: 3, string: 4, object: 5, function: 6 };
 
 /** Makes the keeper of the tokens, one for each tenant and API. */
 export function makeTokens() {
@@ -41,55 +53,72 @@ export function makeGuard(tokens) {
       return fail(cause);
     }
   };
-  const throwing =
-    (f) =>
-    (...args) => {
-      const value = f(...args);
-      if (ended) throw ended;
-      if (value === failed) throw reason;
-      return value;
-    };
-  /** The rejections of the promises that are not settled. */
-  const pending = new Set();
-  /** What the program has ended with. */
+  const throwing = (f) => (a, b) => {
+    const value = f(a, b);
+    if (ended) throw ended;
+    if (value === failed) throw reason;
+    return value;
+  };
+  /** The rejections of the promises that are not settled, by number. */
+  const pending = { __proto__: null };
+  let promises = 0;
+  /** The error of all calls, once the program has ended. */
   let ended;
 
   return {
     tokens,
-    apiURL,
+    readOptions,
+    texts,
     failed,
     fail,
     /** What was thrown last. */
     reason: () => reason,
     /** Calls f with self as its this. */
     call,
-    /** Names the type of a value; that of null is "null". */
-    type: (value) => (value === null ? "null" : typeof value),
-    /** Gives f its first arguments. */
-    bind:
-      (f, ...first) =>
-      (...args) =>
-        f(...first, ...args),
-    /** Makes a function that throws where f fails. */
+    /** Numbers the type of a value; see the constants in bridge_js.go. */
+    type: (value) => (value === null ? 1 : (kinds[typeof value] ?? -1)),
+    /** Makes an object of keys, with commas between them, and their values. */
+    object(keys, ...values) {
+      const object = {};
+      let key = "";
+      let n = 0;
+      for (let i = 0; keys && i <= keys.length; i++) {
+        if (i < keys.length && keys[i] !== ",") key += keys[i];
+        else {
+          define(object, key, values[n++]);
+          key = "";
+        }
+      }
+      return object;
+    },
+    /** Gives a property of an object's own, undefined if it has none of that name. */
+    own: (object, key) => (apply(hasOwnProperty, object, [key]) ? object[key] : undefined),
+    define,
+    /** Returns f with its this and its first arguments given. */
+    bind: (f, ...given) => apply(bind, f, given),
+    /** Makes an array of n bytes, of the class that the loader knows. */
+    bytes: (n) => new Uint8Array(n),
+    /** Makes an object of a class that takes one argument. */
+    construct: (made, arg) => new made(arg),
+    /** Makes a function of at most two arguments that throws where f fails. */
     throwing,
-    /** Makes a function that returns a promise, which f settles: f(resolve, reject, ...). */
-    promising:
-      (f) =>
-      (...args) =>
-        new Promise((resolve, reject) => {
-          const settled = (settle) => (value) => {
-            pending.delete(reject);
-            settle(value);
-          };
-          pending.add(reject);
-          f(settled(resolve), settled(reject), ...args);
-          if (ended) reject(ended);
-        }),
+    /** Makes a function of at most three arguments that returns a promise, which f settles: f(resolve, reject, ...). */
+    promising: (f) => (a, b, c) =>
+      new Promise((resolve, reject) => {
+        const id = ++promises;
+        const settled = (settle) => (value) => {
+          delete pending[id];
+          settle(value);
+        };
+        pending[id] = reject;
+        f(settled(resolve), settled(reject), a, b, c);
+        if (ended) reject(ended);
+      }),
     /** Hands on what a promise settles to, or the value itself if it is none. */
     then(value, fulfilled, rejected) {
-      const settled = call(resolve, Promise, value);
-      if (settled === failed) rejected(reason);
-      else apply(then, settled, [fulfilled, rejected]);
+      // A promise of our own: that of the page may say anything.
+      const settled = new Promise((resolve) => resolve(value));
+      if (call(then, settled, fulfilled, rejected) === failed) rejected(reason);
     },
     /** Makes a class whose instances have what construct(options) returns. */
     class(name, construct) {
@@ -98,8 +127,9 @@ export function makeGuard(tokens) {
         [name]: class {
           constructor(options) {
             const own = members(options);
+            const keys = ownKeys(own);
             // Defined, not set: a subclass may have setters.
-            for (const key of ownKeys(own)) defineProperty(this, key, { value: own[key], enumerable: true, writable: true, configurable: true });
+            for (let i = 0; i < keys.length; i++) define(this, keys[i], own[keys[i]]);
           }
         },
       }[name];
@@ -108,11 +138,33 @@ export function makeGuard(tokens) {
     },
     /** Rejects the promises of a program that has ended, and refuses all later calls. */
     end(cause) {
-      ended = cause ?? new Error("the module has ended");
-      for (const reject of pending) reject(ended);
-      pending.clear();
+      ended = new Error("the module has crashed: start it anew");
+      define(ended, "cause", cause, false);
+      for (const id in pending) {
+        pending[id](ended);
+        delete pending[id];
+      }
     },
   };
+}
+
+/** What misuse is told, by the module and by those who know it before the module is there. */
+export const texts = {
+  disposed: "this Authsignal instance has been disposed of: make a new one",
+  enroll: "enroll takes an object: enroll({ signal, timeout })",
+  token: "token must be a string",
+  verify: "verify takes an object: verify({ code })",
+};
+
+/** Reads and checks the options of the class Authsignal. */
+export function readOptions(options) {
+  const { tenantId, baseUrl, onTokenExpired, enableLogging } = options ?? {};
+  if ((tenantId ?? "") === "") throw new Error("tenantId is required");
+  if (typeof tenantId !== "string") throw new TypeError("tenantId must be a string");
+  if (typeof (baseUrl ?? "") !== "string" || baseUrl?.trim() === "")
+    throw new TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1");
+  if (typeof (onTokenExpired ?? readOptions) !== "function") throw new TypeError("onTokenExpired must be a function");
+  return { tenantId, baseUrl: apiURL(baseUrl), onTokenExpired, enableLogging: Boolean(enableLogging) };
 }
 
 /**
@@ -120,7 +172,7 @@ export function makeGuard(tokens) {
  * absolute, and without a slash at its end. The hosted service is the default.
  */
 export function apiURL(baseUrl) {
-  let url = String(baseUrl ?? "https://api.authsignal.com/v1").trim();
+  let url = (baseUrl ?? "https://api.authsignal.com/v1").trim();
   try {
     url = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
   } catch {
@@ -133,6 +185,7 @@ export function apiURL(baseUrl) {
 export function refuseAbsent(prototype) {
   for (const name of ["email", "emailML", "initAdvancedProfiling", "passkey", "push", "qrCode", "securityKey", "sms", "whatsapp"]) {
     defineProperty(prototype, name, {
+      __proto__: null,
       get() {
         throw new Error(`${name} is not part of this SDK, which has authenticator apps (totp) only: use @authsignal/browser for it`);
       },

@@ -25,7 +25,7 @@ func publish() {
 
 	constructor := js.FuncOf(func(_ js.Value, options []js.Value) any {
 		tenantID := options[0].Get("tenantId").String()
-		url := guard.Call("apiURL", options[0].Get("baseUrl")).String()
+		url := guard.Call("readOptions", options[0]).Get("baseUrl").String()
 		return map[string]any{
 			"dispose": js.FuncOf(func(js.Value, []js.Value) any { return nil }),
 			"totp": map[string]any{

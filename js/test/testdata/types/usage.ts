@@ -109,6 +109,8 @@ export const sameAsMain: typeof import("authsignal-wasm") = inline;
 export const fromInline: Authsignal = new inline.Authsignal({ tenantId: "t" });
 
 export async function mistakes() {
+  // @ts-expect-error: the version is read only.
+  Authsignal.version = Authsignal.version.trim();
   // @ts-expect-error: tenantId is required.
   new Authsignal({ baseUrl: "http://localhost/v1" });
   // @ts-expect-error: verify needs a code.

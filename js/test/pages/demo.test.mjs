@@ -1,0 +1,727 @@
+// The journey of a user through the demo, from the real program to a real
+// browser: the QR code is read from screenshots of the page, the codes come
+// from an independent authenticator app, and the outcome is checked with the
+// official server SDK. Nothing is mocked; where a test breaks the network on
+// purpose, it names the errors that follow.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import net from "node:net";
+import { hostname, networkInterfaces, tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, describe, test } from "node:test";
+import { PNG } from "pngjs";
+import { prepareZXingModule, readBarcodes } from "zxing-wasm/reader";
+import { authenticatorApp } from "../lib/authenticator.mjs";
+import { engines, openBrowser } from "../lib/browsers.mjs";
+import { startDemo } from "../lib/demo.mjs";
+import { root, startServer } from "../lib/harness.mjs";
+import { arrive, enterCode } from "../lib/steps.mjs";
+
+const require = createRequire(import.meta.url);
+const jsQR = require("jsqr");
+prepareZXingModule({ overrides: { wasmBinary: await readFile(require.resolve("zxing-wasm/reader/zxing_reader.wasm")) } });
+
+let demo; // of the engine that is being tested
+
+const desktop = { width: 1280, height: 800 };
+const phone = { width: 390, height: 844, scale: 2 };
+
+/**
+ * Runs a test in a page of its own. At its end nothing may have gone wrong in
+ * the page, but for what `tolerated` names.
+ */
+async function visit(browser, run, { at = demo, viewport = desktop, tolerated } = {}) {
+  const page = await browser.newPage({ viewport });
+  try {
+    await page.goto(at.url);
+    await arrive(page, "signIn");
+    await run(page);
+    const problems = await page.problems(at.url, at.apiUrl);
+    assert.deepEqual(tolerated ? problems.filter((p) => !tolerated.test(p)) : problems, []);
+  } finally {
+    await page.close();
+  }
+}
+
+/** What has the focus, by its id. */
+const focus = (page) => page.evaluate(() => document.activeElement.id);
+
+/** Waits until the secret is there and the QR code is drawn. */
+async function enrollment(page) {
+  await arrive(page, "enroll");
+  await page.waitFor(() => document.querySelector("#enroll-busy").textContent === "" && document.querySelector("#qr").complete);
+  await page.waitForVisible("#enroll-ready");
+}
+
+/**
+ * Reads the QR code of a screenshot of the page with both decoders. What is in
+ * the document may be on the screen only a moment later.
+ */
+async function scan(page) {
+  for (const deadline = Date.now() + 30_000; ; ) {
+    const { data, width, height } = PNG.sync.read(await page.screenshot());
+    const image = { data: new Uint8ClampedArray(data), width, height };
+    const byJSQR = jsQR(image.data, width, height, { inversionAttempts: "dontInvert" })?.data;
+    const [byZXing] = await readBarcodes(image, { formats: ["QRCode"], maxNumberOfSymbols: 1, tryInvert: false });
+    if (byJSQR && byJSQR === byZXing?.text) return byJSQR;
+    assert.ok(Date.now() < deadline, "both decoders can read the QR code, and read the same");
+  }
+}
+
+/** Types into the field that has the focus, and submits. */
+async function enter(page, text) {
+  await page.type(text);
+  await page.press("Enter");
+}
+
+/** Waits for the answer to a code and gives what it says. */
+async function refusal(page, step) {
+  await page.waitFor((step) => document.querySelector(`#${step}-form`).getAttribute("aria-busy") === "false", step);
+  assert.equal(await focus(page), `${step}-code`, "a refused code can be typed over at once");
+  assert.equal(await page.$eval(`#${step}-code`, (field) => field.getAttribute("aria-invalid")), "true");
+  assert.equal(await page.$eval(`#${step}-error`, (error) => error.role ?? error.getAttribute("role")), "alert");
+  return page.$eval(`#${step}-error`, (error) => error.innerText);
+}
+
+/** Signs a new user in: up to the protected page. */
+async function enroll(page, username) {
+  await enter(page, username);
+  await enrollment(page);
+  const app = authenticatorApp(await page.$eval("#open-app", (link) => link.href));
+  await page.focus("#enroll-code");
+  await enter(page, app.code());
+  await arrive(page, "account");
+  return app;
+}
+
+/** Signs out, and in again up to the code. */
+async function again(page) {
+  await page.click("#account .sign-out");
+  await arrive(page, "signIn");
+  await page.press("Enter"); // the name is still there
+  await arrive(page, "challenge");
+}
+
+/** Keeps in the page what it hands to its backend. */
+function keepTokens(page) {
+  return page.evaluate(() => {
+    const { fetch } = globalThis;
+    globalThis.tokens = [];
+    globalThis.fetch = (url, options) => {
+      if (String(url).endsWith("/api/verified")) globalThis.tokens.push(JSON.parse(options.body).token);
+      return fetch(url, options);
+    };
+  });
+}
+
+/** Signs out, and a new user in: up to the protected page. */
+async function next(page, username) {
+  await page.click("#account .sign-out");
+  await arrive(page, "signIn");
+  await page.$eval("#username", (field) => (field.value = ""));
+  return enroll(page, username);
+}
+
+/** Pays from the account page, with a code. */
+async function pay(page, app, amount) {
+  await page.$eval("#amount", (field, amount) => ((field.value = amount), field.focus()), amount);
+  await page.press("Enter");
+  await page.waitForVisible("#confirm-payment-form");
+  await page.waitFor(() => document.activeElement.id === "payment-code");
+  await enter(page, app.code());
+  return page.waitFor(() => document.querySelector("#paid").innerText);
+}
+
+/** Presses a button in a popup, which may still change its height and with it the place of the button. */
+const press = (frame, selector) => frame.$eval(selector, (button) => button.click());
+
+/** Opens the settings from the account page and passes their challenge. Gives the frame. */
+async function openSettings(page, app) {
+  await page.click("#settings-form button");
+  const frame = await page.frame("iframe[name=authsignal]");
+  await enterCode(frame, "challenge", app.code());
+  await arrive(frame, "settings");
+  return frame;
+}
+
+// Requests that fail on purpose.
+const reset = /^failed: .*\/verify\/totp$/;
+const forbidden = /^response: 403 /;
+const unauthorized = /^response: 401 /;
+
+/** Gives up on a promise after some seconds. */
+function within(seconds, what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took more than ${seconds} s`)), seconds * 1000);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** What the API answers in place of the true answer, as catchNext takes it. */
+const apiAnswer = (status, body) => ({
+  responseCode: status,
+  responseHeaders: [
+    { name: "Content-Type", value: "application/json" },
+    { name: "Access-Control-Allow-Origin", value: demo.url },
+  ],
+  body: Buffer.from(JSON.stringify(body)).toString("base64"),
+});
+
+const verify = "*/client/verify/totp";
+
+/**
+ * Catches in Chromium the next POST to a URL: at "Request" before the API has it, at
+ * "Response" after it has answered. The connection breaks, unless another
+ * `answer` is given. Gives a function that waits for it.
+ */
+async function catchNext(page, urlPattern, requestStage, answer) {
+  const cdp = await page.native.createCDPSession();
+  const caught = new Promise((resolve) => {
+    cdp.on("Fetch.requestPaused", async ({ requestId, request }) => {
+      if (request.method !== "POST") return cdp.send("Fetch.continueRequest", { requestId });
+      await (answer
+        ? cdp.send("Fetch.fulfillRequest", { requestId, ...answer })
+        : cdp.send("Fetch.failRequest", { requestId, errorReason: "ConnectionReset" }));
+      await cdp.detach();
+      resolve();
+    });
+  });
+  await cdp.send("Fetch.enable", { patterns: [{ urlPattern, requestStage }] });
+  return () => within(20, "the request to be caught", caught);
+}
+
+for (const engine of engines) {
+  describe(`in ${engine}`, () => {
+    let browser;
+    before(async () => {
+      [browser, demo] = await Promise.all([openBrowser(engine), startDemo()]);
+    });
+    after(async () => {
+      await browser?.close();
+      await demo?.stop();
+    });
+
+    test("enroll, sign out, sign in with a code, remove, enroll again", async () => {
+      const official = await demo.official();
+      await visit(browser, async (page) => {
+        const tokens = [];
+        const validate = async (action) => {
+          tokens.push(...(await page.evaluate("tokens")));
+          return official.validateChallenge({ token: tokens.at(-1), userId: "jane", action });
+        };
+        await keepTokens(page);
+
+        // All of it by keyboard.
+        assert.equal(await focus(page), "username");
+        assert.match(await page.$eval("#signIn", (s) => s.innerText), /stands for the first factor/);
+        await enter(page, "Jane");
+
+        await enrollment(page);
+        assert.equal(await focus(page), "enroll-title");
+        assert.match(await page.evaluate("document.title"), /^Protect your account/);
+        const uri = await scan(page);
+        const app = authenticatorApp(uri);
+        assert.equal(app.totp.issuer, "Authsignal demo");
+        assert.equal(app.totp.label, "jane");
+        const secret = app.totp.secret.base32;
+        assert.equal(await page.$eval("#secret", (e) => e.textContent.trim()), secret.match(/.{4}/g).join(" "));
+        assert.deepEqual(await page.$eval("#secret", (e) => [e.dir, e.translate]), ["ltr", false]);
+        assert.ok(!(await page.$eval("#qr", (e) => e.alt)).includes(secret));
+        await page.press("Tab");
+        assert.equal(await focus(page), "copy");
+        await page.press("Enter");
+        await page.waitFor(() => document.querySelector("#copied").innerText.startsWith("Copied"));
+        // The other engines let nobody read it but a user.
+        if (engine === "Chromium") {
+          await page.native.browserContext().overridePermissions(demo.url, ["clipboard-read"]);
+          assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
+        }
+        await page.press("Tab");
+        assert.equal(await focus(page), "enroll-code");
+        await enter(page, app.wrong());
+        assert.match(await refusal(page, "enroll"), /not accepted.*your phone’s clock/);
+        const first = app.code();
+        await enter(page, first);
+
+        await arrive(page, "account");
+        assert.equal(await focus(page), "account-title");
+        await page.waitFor(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
+        assert.match(await page.$eval("#account", (s) => s.innerText), /You are signed in, jane[^]*shows this page only after a code/);
+        assert.equal(await page.$eval("body", (body, secret) => body.innerHTML.includes(secret), secret), false, "the secret has left the page");
+        const enrolled = await validate("enroll");
+        assert.equal(enrolled.state, "CHALLENGE_SUCCEEDED");
+        assert.equal(enrolled.isValid, true);
+
+        await again(page);
+        assert.equal(await focus(page), "challenge-code");
+        const field = await page.$eval("#challenge-code", (field) => [
+          field.type,
+          field.inputMode,
+          field.getAttribute("autocomplete"), // Firefox knows no one-time-code
+          field.maxLength,
+          field.labels[0].innerText,
+        ]);
+        assert.deepEqual(field, ["text", "numeric", "one-time-code", -1, "Code"]);
+        assert.equal(await page.evaluate(async () => (await fetch("/api/session")).json().then((s) => s.step)), "challenge");
+        await enter(page, "12345");
+        assert.match(await refusal(page, "challenge"), /Enter the 6 digits/);
+        await enter(page, first);
+        assert.match(await refusal(page, "challenge"), /Already used\?.*wait for the next one/);
+        await enter(page, app.wrong());
+        assert.match(await refusal(page, "challenge"), /not accepted.*Mistyped\?/);
+        // Loaded again, the page is where it was and gives the same advice.
+        await page.reload();
+        await arrive(page, "challenge");
+        await keepTokens(page);
+        await page.focus("#challenge-code");
+        await enter(page, first);
+        assert.match(await refusal(page, "challenge"), /Already used\?.*wait for the next one/);
+        await enter(page, app.code().replace(/(...)/, "$1 ")); // as many apps show it
+
+        await arrive(page, "account");
+        await page.waitFor(() => document.querySelector("#validated").innerText === "signIn");
+        const signedIn = await validate("signIn");
+        assert.equal(signedIn.state, "CHALLENGE_SUCCEEDED");
+        assert.equal(signedIn.isValid, true);
+        assert.equal(signedIn.verificationMethod, "AUTHENTICATOR_APP");
+
+        await page.focus("#remove");
+        await page.press("Enter");
+        assert.equal(await focus(page), "keep");
+        await page.press("Escape");
+        assert.equal(await focus(page), "remove");
+        assert.equal((await official.getAuthenticators({ userId: "jane" })).length, 1);
+        await page.press("Enter");
+        await page.press("Shift+Tab");
+        await page.press("Enter");
+        await arrive(page, "signIn");
+        assert.match(await page.$eval("#notice", (e) => e.innerText), /was removed/);
+        assert.deepEqual(await official.getAuthenticators({ userId: "jane" }), []);
+
+        await page.press("Enter");
+        await enrollment(page);
+        assert.notEqual(await scan(page), uri, "a new secret");
+        for (const hidden of [secret, first, ...tokens]) assert.ok(!demo.log().includes(hidden), "the log holds no secret, code or token");
+      });
+    });
+
+    test("loaded again, the page says that its QR code replaces the earlier one, whose codes are then wrong", async () => {
+      await visit(browser, async (page) => {
+        const replaced = () => page.$eval("#replaced", (e) => [e.innerText, e.getAttribute("role")]);
+        const authenticator = async () => authenticatorApp(await page.$eval("#open-app", (link) => link.href));
+        await enter(page, "loads-again");
+        await enrollment(page);
+        assert.deepEqual(await replaced(), ["", "status"]);
+        const earlier = await authenticator();
+        await page.reload();
+        await enrollment(page);
+        const said = "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
+        assert.deepEqual(await replaced(), [said, "status"]);
+
+        await page.focus("#enroll-code");
+        await enter(page, earlier.code());
+        assert.match(await refusal(page, "enroll"), /not accepted.*open twice: only the newest QR code works/);
+        await enter(page, (await authenticator()).code());
+        await arrive(page, "account");
+        assert.deepEqual(await replaced(), ["", "status"], "it leaves the page with its step");
+      });
+    });
+
+    test("on a phone, in the dark, with the API server's own binary", async () => {
+      const touch = engine === "Chromium"; // no other engine plays a phone, but all are as narrow
+      const server = await startServer();
+      const dark = await openBrowser(engine, { scheme: "dark" });
+      const at = await startDemo({
+        AUTHSIGNAL_API_URL: server.baseUrl,
+        AUTHSIGNAL_API_SECRET_KEY: server.apiSecretKey,
+        AUTHSIGNAL_TENANT_ID: server.tenantId,
+      });
+      try {
+        await visit(
+          dark,
+          async (page) => {
+            await enter(page, "jane");
+            await enrollment(page);
+            assert.equal(await page.$eval("html", (html) => html.scrollWidth - html.clientWidth), 0, "nothing is cut off");
+            await page.$eval("#qr", (e) => e.scrollIntoView({ block: "center" }));
+            const uri = await scan(page);
+            // A phone cannot scan itself: it opens its app.
+            if (touch) await page.waitForVisible("#open-app");
+            assert.equal(await page.$eval("#open-app", (e) => e.href), uri);
+            await page.click("#enroll-code");
+            await enter(page, authenticatorApp(uri).code());
+            await arrive(page, "account");
+            await again(page);
+          },
+          { at, viewport: touch ? { ...phone, touch } : phone },
+        );
+      } finally {
+        await dark.close();
+        await at.stop();
+        await server.stop();
+      }
+    });
+
+    test("a payment is confirmed by a code, once", async () => {
+      const official = await demo.official();
+      await visit(
+        browser,
+        async (page) => {
+          const app = await enroll(page, "payer");
+          await page.$eval("#amount", (field) => ((field.value = "much"), field.focus()));
+          await page.press("Enter");
+          await page.waitFor(() => /above 0/.test(document.querySelector("#pay-error").innerText));
+          assert.equal(await focus(page), "amount");
+          await page.$eval("#amount", (field) => (field.value = "250,5"));
+          await page.press("Enter");
+          await page.waitForVisible("#confirm-payment-form");
+          assert.equal(await page.$eval("#confirm-payment-form", (form) => form.querySelector("label").innerText), "Code to confirm 250.5");
+          await page.waitFor(() => document.activeElement.id === "payment-code");
+          await enter(page, app.wrong());
+          await page.waitFor(() => document.querySelector("#payment-error").innerText);
+          assert.equal(await page.$eval("#paid", (e) => e.innerText), "");
+          await page.$eval("#payment-code", (field) => field.select());
+          await enter(page, app.code());
+          assert.equal(await page.waitFor(() => document.querySelector("#paid").innerText), "Paid: 250.5.");
+          assert.equal(await page.$eval("#confirm-payment-form", (form) => form.hidden), true);
+          const [action] = (await official.queryUserActions({ userId: "payer", actionCodes: ["payment"] })) ?? [];
+          assert.equal(action.state, "CHALLENGE_SUCCEEDED");
+        },
+        { tolerated: /^response: 400 .*\/api\/pay$/ },
+      );
+    });
+
+    test("the settings of the pre-built UI show the authenticator; removing it there ends the session", async () => {
+      await visit(
+        browser,
+        async (page) => {
+          const app = await enroll(page, "manager");
+          const settings = await openSettings(page, app);
+          await settings.waitForVisible("#list li .remove");
+          await press(settings, "#list li .remove");
+          await press(settings, "#list li .danger");
+          await settings.waitFor(() => !document.querySelector("#settings-empty").hidden);
+          await press(settings, "#settings-done");
+          await arrive(page, "signIn");
+          assert.match(await page.$eval("#notice", (e) => e.innerText), /authenticator was removed. Sign in again/);
+        },
+        { tolerated: unauthorized },
+      );
+    });
+
+    // A page at such an address is no secure context: it has no clipboard, no
+    // crypto.randomUUID and no headers that say where a request comes from.
+    test("at an address in the network, and under the machine's name: enroll, sign in, pay, settings", async () => {
+      const address = Object.values(networkInterfaces())
+        .flat()
+        .find(({ internal, family }) => !internal && family === "IPv4")?.address;
+      assert.ok(address, "this test needs a machine with an address in a network");
+      for (const [addr, host] of [
+        [`${address}:0`, address],
+        ["0.0.0.0:0", hostname().toLowerCase()],
+      ]) {
+        const started = await startDemo({ DEMO_ADDR: addr });
+        const { port } = new URL(started.url);
+        const at = { ...started, url: `http://${host}:${port}` };
+        try {
+          await visit(
+            browser,
+            async (page) => {
+              assert.equal(await page.evaluate(() => location.hostname), host);
+              assert.equal(await page.evaluate("isSecureContext"), false);
+              assert.ok(!/\/\/(127|localhost)/.test(at.apiUrl), "a phone reaches the API");
+              await enter(page, "jane");
+              await enrollment(page);
+              const app = authenticatorApp(await scan(page));
+              await page.click("#copy");
+              await page.waitFor(() => document.querySelector("#copied").innerText.startsWith("Selected"));
+              await page.focus("#enroll-code");
+              await enter(page, app.code());
+              await arrive(page, "account");
+              await again(page);
+              await enter(page, app.code());
+              await arrive(page, "account");
+
+              // The drift admits two codes at a time: others go on.
+              assert.equal(await pay(page, await next(page, "payer"), "12"), "Paid: 12.");
+              const settings = await openSettings(page, await next(page, "manager"));
+              await press(settings, "#settings-done");
+              await page.waitFor(() => !document.querySelector("iframe[name=authsignal]"));
+              await arrive(page, "account");
+              await page.waitFor(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
+            },
+            { at },
+          );
+        } finally {
+          await started.stop();
+        }
+      }
+    });
+
+    test("too many wrong codes: the page says when to go on", async () => {
+      await visit(browser, async (page) => {
+        const app = await enroll(page, "guesser");
+        await again(page);
+        let text = "";
+        for (let tries = 0; tries < 12 && !text.startsWith("Too many"); tries++) {
+          await enter(page, app.wrong());
+          text = await refusal(page, "challenge");
+        }
+        // The block that lasts has the same reason.
+        assert.match(text, /Too many wrong codes.*wait 5 minutes.*If this message appears again.*locked/);
+        await enter(page, app.code());
+        assert.match(await refusal(page, "challenge"), /Too many wrong codes/);
+      });
+    });
+
+    test("a session that ended elsewhere: the page asks to sign in again", async () => {
+      await visit(
+          browser,
+        async (page) => {
+          await enroll(page, "elsewhere");
+          // Else it is the page's own request that finds the session ended.
+          await page.waitFor(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
+          await page.evaluate(() => fetch("/api/sign-out", { method: "POST" }));
+          await page.click("#remove");
+          await page.click("#confirm .danger");
+          await arrive(page, "signIn");
+          assert.match(await page.$eval("#notice", (e) => e.innerText), /session has ended/);
+        },
+        { tolerated: unauthorized },
+      );
+    });
+
+    // What follows needs Chromium's DevTools protocol to break the network, or
+    // is about what the demo serves.
+    if (engine !== "Chromium") return;
+
+    test("the module comes once, compressed, under a name that lasts", async () => {
+      const page = await browser.newPage();
+      const modules = [];
+      page.native.on("response", (response) => {
+        if (response.url().endsWith(".wasm")) modules.push(response);
+      });
+      await page.goto(demo.url);
+      await page.waitForVisible("#signIn");
+      await enter(page, "once");
+      await enrollment(page);
+      assert.equal(modules.length, 1);
+      const [{ "content-type": type, "content-encoding": encoding, "cache-control": cache }] = modules.map((m) => m.headers());
+      assert.deepEqual([type, encoding, cache], ["application/wasm", "br", "public, max-age=31536000, immutable"]);
+      await page.close();
+    });
+
+    test("when the answer of verify is lost, the backend lets the user in", async () => {
+      const official = await demo.official();
+      await visit(
+          browser,
+        async (page) => {
+          const app = await enroll(page, "lost");
+          await again(page);
+          const { token } = await page.evaluate(async () => (await fetch("/api/session")).json());
+          const caught = await catchNext(page, verify, "Response");
+          await enter(page, app.code());
+          await caught();
+          await arrive(page, "account");
+          await page.waitFor(() => document.querySelector("#validated").innerText === "signIn");
+          assert.equal((await official.validateChallenge({ token, userId: "lost", action: "signIn" })).state, "CHALLENGE_SUCCEEDED");
+        },
+        { tolerated: reset },
+      );
+    });
+
+    test("when verify does not reach the API, the page says so and the code still works", async () => {
+      await visit(
+          browser,
+        async (page) => {
+          const app = await enroll(page, "unreached");
+          await again(page);
+          const caught = await catchNext(page, verify, "Request");
+          await page.type(app.code());
+          await page.press("Enter");
+          await caught();
+          assert.match(await refusal(page, "challenge"), /could not be reached.*try again/);
+          await page.press("Enter");
+          await arrive(page, "account");
+        },
+        { tolerated: new RegExp(`${reset.source}|${forbidden.source}`) },
+      );
+    });
+
+    test("an expired token: the page offers to start again", async () => {
+      await visit(
+          browser,
+        async (page) => {
+          const app = await enroll(page, "late");
+          await again(page);
+          // What the API says after ten minutes, now.
+          const expired = { error: "expired_token", errorCode: "expired_token", errorDescription: "The token has expired." };
+          const caught = await catchNext(page, verify, "Request", apiAnswer(401, expired));
+          await enter(page, app.wrong());
+          await caught();
+          await page.waitForVisible("#challenge-form .restart");
+          assert.match(await page.$eval("#challenge-error", (e) => e.innerText), /has expired. Start again/);
+          assert.equal(await page.evaluate(() => document.activeElement.innerText), "Start again");
+          await page.press("Enter");
+          await page.waitFor(() => document.activeElement.id === "challenge-code" && document.activeElement.value === "");
+          await enter(page, app.code());
+          await arrive(page, "account");
+        },
+        { tolerated: unauthorized },
+      );
+    });
+
+    test("a code that is set without an event is verified, and once, however often the form is sent; signing out is done once too", async () => {
+      await visit(browser, async (page) => {
+        await enter(page, "hurried");
+        await enrollment(page);
+        const app = authenticatorApp(await page.$eval("#open-app", (link) => link.href));
+        await page.evaluate((code) => {
+          const { fetch } = globalThis;
+          globalThis.asked = [];
+          globalThis.fetch = (url, options) => (asked.push(new URL(url, location.href).pathname), fetch(url, options));
+          const form = document.querySelector("#enroll-form");
+          form.elements.code.value = code;
+          for (let i = 0; i < 3; i++) form.requestSubmit();
+        }, app.code());
+        await arrive(page, "account");
+        await page.evaluate(() => {
+          for (let i = 0; i < 3; i++) document.querySelector("#account .sign-out").click();
+        });
+        await arrive(page, "signIn");
+        const asked = await page.evaluate(() => asked.filter((path) => /verify|verified|sign-out/.test(path)));
+        assert.deepEqual(asked, ["/v1/client/verify/totp", "/api/verified", "/api/sign-out"]);
+        assert.equal(await page.$eval("#notice", (e) => e.textContent), "You are signed out.");
+      });
+    });
+
+    test("a link to an app that is none is not made", async () => {
+      await visit(browser, async (page) => {
+        const caught = await catchNext(
+          page,
+          "*/client/user-authenticators/totp",
+          "Request",
+          apiAnswer(200, { userAuthenticatorId: "1", userId: "u", secret: "JBSWY3DPEHPK3PXP", uri: "javascript:alert(1)" }),
+        );
+        await enter(page, "linked");
+        await caught();
+        await enrollment(page);
+        assert.deepEqual(await page.$eval("#open-app", (e) => [e.getAttribute("href"), e.hidden]), [null, true]);
+      });
+    });
+
+    test("a URI too long for a QR code, in the oldest browsers: the secret alone is shown", async () => {
+      await visit(browser, async (page) => {
+        await page.native.evaluateOnNewDocument(() => delete AbortSignal.timeout);
+        await page.reload();
+        await arrive(page, "signIn");
+        await page.focus("#username");
+        const secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
+        const caught = await catchNext(
+          page,
+          "*/client/user-authenticators/totp",
+          "Request",
+          apiAnswer(200, {
+            userAuthenticatorId: "1",
+            userId: "long",
+            secret,
+            uri: `otpauth://totp/${"long".repeat(1000)}?secret=${secret}`,
+          }),
+        );
+        await enter(page, "long");
+        await caught();
+        await enrollment(page);
+        assert.equal(await page.$eval("#restart-form .error", (e) => e.innerText), "");
+        const text = await page.$eval("#enroll", (e) => e.innerText);
+        assert.match(text, /\nEnter this key\s+There is no QR code/);
+        assert.doesNotMatch(text, /Scan the QR code/);
+        assert.equal(await page.$eval("#qr", (e) => e.getAttribute("src")), null);
+        assert.equal(await page.$eval("#secret", (e) => e.textContent.replaceAll(" ", "")), secret);
+        const link = await page.$eval("#open-app", (e) => [e.href.slice(0, 15), e.closest("[hidden]")]);
+        assert.deepEqual(link, ["otpauth://totp/", null], "a phone's link does not need the QR code");
+        // The next one has a QR code again.
+        await page.reload();
+        await enrollment(page);
+        authenticatorApp(await scan(page));
+      });
+    });
+  });
+}
+
+/** Whether somebody listens at a URL. */
+const answers = (url) =>
+  fetch(url).then(
+    () => true,
+    () => false,
+  );
+
+test("the first Ctrl-C waits for requests under way, the second does not", async () => {
+  const at = await startDemo();
+  // Requests whose bodies are awaited by their handlers.
+  const { hostname, port } = new URL(at.url);
+  const request = async () => {
+    const socket = net.connect(port, hostname);
+    socket.on("error", () => {}); // one breaks in the end
+    socket.write("POST /api/sign-in HTTP/1.1\r\nHost: demo\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    assert.match(String(await once(socket, "data")), /^HTTP\/1.1 100 /);
+    return socket;
+  };
+  const [slow, stuck] = [await request(), await request()];
+  at.kill("SIGINT");
+  for (const end = Date.now() + 5000; await answers(at.url); ) assert.ok(Date.now() < end, "it still takes requests");
+  slow.write("{}");
+  assert.match(String(await once(slow, "data")), /^HTTP\/1.1 400 [^]*bad_username/);
+  // How soon after that the program has let go of the signal is not seen.
+  const timer = setInterval(() => at.kill("SIGINT"), 20);
+  try {
+    const [, signal] = await within(5, "stopping at once", at.ended);
+    assert.equal(signal, "SIGINT");
+  } finally {
+    clearInterval(timer);
+    slow.destroy();
+    stuck.destroy();
+  }
+});
+
+test("make demo ends with all that it started", async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), "authsignal-demo-"));
+  const { MAKEFLAGS, MAKELEVEL, MFLAGS, ...env } = process.env; // not those of the make that runs the tests
+  // What it would build first is there, and other tests read it.
+  const make = spawn("make", ["-o", "wasm", "-o", "js", "demo"], {
+    cwd: root,
+    env: { ...env, DEMO_ADDR: "127.0.0.1:0", DEMO_DATA: dir },
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true, // a process group of its own, to clean up
+  });
+  let log = "";
+  make.stderr.on("data", (data) => (log += data));
+  const ended = once(make, "exit");
+  try {
+    const urls = await Promise.race([
+      (async () => {
+        for await (const line of createInterface({ input: make.stdout })) {
+          if (line.startsWith("Open ")) return line.match(/http:[^\s)]+/g);
+        }
+      })(),
+      ended.then(() => undefined),
+    ]);
+    assert.ok(urls, `make demo did not start:\n${log}`);
+    assert.match(await (await fetch(urls[0])).text(), /<title>Authsignal demo/);
+    make.kill("SIGTERM"); // make alone: it tells its child
+    await within(20, "make demo", ended);
+    for (const url of urls) assert.equal(await answers(url), false, `${url} still answers:\n${log}`);
+  } finally {
+    try {
+      process.kill(-make.pid, "SIGKILL");
+    } catch {
+      // Nothing is left, as it should be.
+    }
+    await rm(dir, { recursive: true, force: true });
+  }
+});
