@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// maxActions is how many are listed at most, the newest.
+	// maxActions is the maximum number of listed actions: the newest.
 	maxActions = 500
-	// maxCodes is how many action codes a query may name.
+	// maxCodes is the maximum number of action codes in a query.
 	maxCodes = 100
 )
 
@@ -53,7 +53,7 @@ func (s *server) updateAction(r *http.Request) (any, error) {
 	}
 	var a store.Action
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		// A user that does not exist any more keeps its actions, and needs no lock.
+		// The actions of a deleted user still exist, and need no lock.
 		user, _, err := tx.LockUser(id.UserID)
 		if err != nil {
 			return err
@@ -87,7 +87,7 @@ func readAction(tx *store.Tx, id store.ActionID) (store.Action, error) {
 	return a, err
 }
 
-// shownAction is how the API shows an action.
+// shownAction converts an action to its form in the API.
 func shownAction(a store.Action) api.Action {
 	return api.Action{
 		State:              a.State,
@@ -101,7 +101,7 @@ func shownAction(a store.Action) api.Action {
 	}
 }
 
-// ruleIDs are those of the rules that matched, never nil.
+// ruleIDs returns the ids of the rules that matched, never nil.
 func ruleIDs(a store.Action) []string {
 	ids := make([]string, len(a.Rules))
 	for i, r := range a.Rules {
@@ -139,7 +139,7 @@ func (s *server) listActions(r *http.Request) (any, error) {
 	if codes := q.Get("codes"); codes != "" {
 		f.Actions = strings.Split(codes, ",")
 		if len(f.Actions) > maxCodes || slices.ContainsFunc(f.Actions, func(c string) bool { return !api.IsActionCode(c) }) {
-			return nil, api.InvalidRequest(fmt.Sprintf("codes must be at most %d actions of %s, with commas between them.", maxCodes, api.ActionCodeForm))
+			return nil, api.InvalidRequest(fmt.Sprintf("codes must be at most %d actions of %s, separated by commas.", maxCodes, api.ActionCodeForm))
 		}
 	}
 	out := []api.ListedAction{}
