@@ -70,9 +70,9 @@ export function inEngines(cases) {
  * to a path of the site and gives what `check(site.url, ...args)` gives there.
  * `site()` is what serves "/dist/", a page at "/" and workerScript at
  * "/worker.js", when the cases run. Nothing may go wrong in the page but what
- * `tolerated` matches.
+ * `tolerated` matches, by default nothing.
  */
-export function everywhere(site, tolerated, cases) {
+export function everywhere({ site, tolerated = /^$/ }, cases) {
   describe("in Node", () => {
     const run = async (check, ...args) => check(await import(new URL(`index.js?${copies++}`, dist).href), site().url, ...args);
     cases(run, { engine: "Node" });

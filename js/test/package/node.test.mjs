@@ -282,7 +282,7 @@ describe(`on ${store}`, () => {
 test("14: what is retried", async () => {
   let status;
   let requests = 0;
-  const scripted = await listen((request, response) => {
+  const scripted = await listen((_, response) => {
     requests++;
     const error = status === 429 ? "too_many_requests" : "internal_error";
     response.writeHead(status, { "Content-Type": "application/json" });

@@ -42,7 +42,7 @@ test(`${total} random calls, many at once, each get their own result (RANDOM_SEE
   // An answer repeats its request. It comes at once or later, and sometimes as
   // what the API or a network would answer when something is wrong.
   const later = (f) => [queueMicrotask, setImmediate, (f) => setTimeout(f, random(3))][random(3)](f);
-  t.mock.method(globalThis, "fetch", (url, { headers, body, signal }) => {
+  t.mock.method(globalThis, "fetch", (_, { headers, body, signal }) => {
     const token = headers.Authorization.slice("Bearer ".length);
     const kind = token.split(":")[1];
     if (kind === "throws") throw new TypeError(token);

@@ -71,11 +71,11 @@ const events = {
 /** Those that have the instance trap themselves, when they are called from it. */
 const itself = ["an answer's text", "onTokenExpired"];
 
-everywhere(() => site, /^$/, (run) => {
+everywhere({ site: () => site }, (run) => {
   for (const [name, event] of Object.entries(events)) {
     test(`a trap at ${name}, with three calls under way`, async () => {
       const got = await run(
-        check(async (at, { Authsignal, qr }, site, event, atOnce) => {
+        check(async (at, { Authsignal, qr }, _, event, atOnce) => {
           const { setTimeout } = globalThis;
           const timers = [];
           globalThis.setTimeout = (f, ms, ...args) => (ms > 12_000 && ms <= 12_345 ? timers.push(f) : setTimeout(f, ms, ...args));

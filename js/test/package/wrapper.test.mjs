@@ -56,7 +56,7 @@ after(() => site?.close());
 // policy that Firefox reports besides.
 const tolerated = /^(response|failed|request): .*\/(none|missing|once)\.wasm$|^console: Content-Security-Policy: .* blocked WebAssembly/;
 
-everywhere(() => site, tolerated, (run, { visit }) => {
+everywhere({ site: () => site, tolerated }, (run, { visit }) => {
   test("importing and constructing load nothing; in a page, the first token has the module fetched", async () => {
     site.requests.length = 0;
     const isPage = await run(async ({ Authsignal }, site) => {

@@ -8,7 +8,6 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { PNG } from "pngjs";
-import { authenticatorApp } from "../lib/authenticator.mjs";
 import { dist, launchBrowser, serve, startServer, watch } from "../lib/harness.mjs";
 import { arrive, backendOf, enrolled, enter, managementKey, prebuiltPages, scan, setTenant, title } from "../lib/prebuilt.mjs";
 
