@@ -153,13 +153,10 @@ async function enroll() {
       if (qrCode) $("qr").src = qrCode;
       if (/^otpauth:/i.test(uri)) $("open-app").href = uri;
       $("open-app").hidden = !$("open-app").href;
-      $("secret").replaceChildren(
-        ...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]),
-      );
+      $("secret").replaceChildren(...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]));
       if (replaced) {
         // A page that was loaded again, or one beside this.
-        $("replaced").textContent =
-          "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
+        $("replaced").textContent = "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
       }
       $("enroll-ready").hidden = false;
       if (qrCode) await $("qr").decode();
@@ -243,9 +240,7 @@ async function refused(reason) {
     if (error.code === "not_signed_in") throw error;
   }
   if (last.justAccepted) {
-    return new Trouble(
-      "That code was not accepted. Already used? Each code works once: wait for the next one, at most 30 seconds. Mistyped? Enter it again.",
-    );
+    return new Trouble("That code was not accepted. Already used? Each code works once: wait for the next one, at most 30 seconds. Mistyped? Enter it again.");
   }
   if (session.step === "enroll") {
     return new Trouble(
@@ -288,9 +283,7 @@ async function account() {
     $("account-message").textContent = message;
     $("signed-in-at").replaceChildren(time(signedInAt));
     $("validated").textContent = action;
-    $("protected-by").replaceChildren(
-      ...authenticators.flatMap(({ createdAt }) => ["Authenticator app, added ", time(createdAt)]),
-    );
+    $("protected-by").replaceChildren(...authenticators.flatMap(({ createdAt }) => ["Authenticator app, added ", time(createdAt)]));
     $("remove").hidden = authenticators.length === 0;
   }, fail);
 }

@@ -26,9 +26,7 @@ export function draw(table, caption) {
       y += bar;
     }
     const aim = row.aim ? `, aim ${row.aim.replace("<", "&lt;")}` : "";
-    out.push(
-      `<text x="${left + width + 60}" y="${middle}" font-size="12" fill="${row.met === false ? "#b00" : "#222"}">${row.ratios.tinygo.toFixed(2)} × official${aim}</text>`,
-    );
+    out.push(`<text x="${left + width + 60}" y="${middle}" font-size="12" fill="${row.met === false ? "#b00" : "#222"}">${row.ratios.tinygo.toFixed(2)} × official${aim}</text>`);
     y += gap;
   }
   let x = left;

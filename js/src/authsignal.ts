@@ -5,17 +5,7 @@ import { launch } from "./launch.js";
 import { loadEarly, loadModule, setStandard, sourceOf, type Exports, type Module } from "./load.js";
 import { record, tokens } from "./loader.js";
 import { checkArgument, checkCookie, checkLoadOptions } from "./misuse.js";
-import type {
-  AuthsignalOptions,
-  CallOptions,
-  LaunchOptions,
-  LoadOptions,
-  PopupLaunchOptions,
-  RedirectLaunchOptions,
-  TokenPayload,
-  Totp,
-  WindowLaunchOptions,
-} from "./types.js";
+import type { AuthsignalOptions, CallOptions, LaunchOptions, LoadOptions, PopupLaunchOptions, RedirectLaunchOptions, TokenPayload, Totp, WindowLaunchOptions } from "./types.js";
 
 /**
  * The enrollments under way, by tenant, API and token. All who ask meanwhile

@@ -142,10 +142,7 @@ function ownWindow(url: string, origin: string, { windowOptions, onError }: Wind
   const left = screenX + (outerWidth - width) / 2;
   const top = screenY + (outerHeight - height) / 2;
   const opened = window.open(url, "_blank", `popup,width=${width},height=${height},left=${left},top=${top}`);
-  if (!opened)
-    throw new Error(
-      "the browser has blocked the window: call launch in the click's own turn, and allow a sandboxed frame popups",
-    );
+  if (!opened) throw new Error("the browser has blocked the window: call launch in the click's own turn, and allow a sandboxed frame popups");
   return new Promise((resolve, reject) => {
     const end = (token?: string, cut?: boolean) => {
       clearInterval(timer);

@@ -37,8 +37,7 @@ export function sourceOf({ wasmUrl, wasmModule, wasmBytes }: LoadOptions): Sourc
   if (given.length > 1) throw new TypeError("give one of wasmUrl, wasmModule and wasmBytes");
   checkEnvironment();
   if (wasmModule != null && !(wasmModule instanceof WebAssembly.Module)) throw new TypeError("wasmModule must be a WebAssembly.Module");
-  if (wasmBytes != null && !(wasmBytes instanceof ArrayBuffer || ArrayBuffer.isView(wasmBytes)))
-    throw new TypeError("wasmBytes must be an ArrayBuffer or a view of one");
+  if (wasmBytes != null && !(wasmBytes instanceof ArrayBuffer || ArrayBuffer.isView(wasmBytes))) throw new TypeError("wasmBytes must be an ArrayBuffer or a view of one");
   if (wasmUrl == null) return wasmModule ?? wasmBytes;
   try {
     return new URL(wasmUrl, globalThis.document?.baseURI ?? globalThis.location?.href);
@@ -49,14 +48,9 @@ export function sourceOf({ wasmUrl, wasmModule, wasmBytes }: LoadOptions): Sourc
 
 /** Names what the module cannot do without, and this environment has not. */
 function checkEnvironment(): void {
-  const missing = ["WebAssembly", "TextEncoder", "TextDecoder", "AbortController", "AbortSignal", "URL", "performance"].filter(
-    (name) => !(globalThis as Record<string, unknown>)[name],
-  );
+  const missing = ["WebAssembly", "TextEncoder", "TextDecoder", "AbortController", "AbortSignal", "URL", "performance"].filter((name) => !(globalThis as Record<string, unknown>)[name]);
   if (missing.length === 0) return;
-  const remedy =
-    missing[0] === "WebAssembly"
-      ? "Lockdown Mode switches it off: use launch, or another browser"
-      : "set it as a global first (jsdom: see docs/testing.md)";
+  const remedy = missing[0] === "WebAssembly" ? "Lockdown Mode switches it off: use launch, or another browser" : "set it as a global first (jsdom: see docs/testing.md)";
   throw new ModuleError(ErrorCode.wasm_load_failed, `The module could not be loaded: this environment has no ${missing.join(", ")}; ${remedy}`);
 }
 
@@ -225,9 +219,7 @@ async function fetchAndCompile(url: URL, init: RequestInit, onProgress: LoadOpti
   } else {
     let response = await fetch(url.href, init).catch((cause) => {
       const why =
-        url.protocol === "file:"
-          ? "a page opened from a file cannot load it: serve it over http, or use authsignal-wasm/inline"
-          : "no answer, or CORS or the page's connect-src forbids it";
+        url.protocol === "file:" ? "a page opened from a file cannot load it: serve it over http, or use authsignal-wasm/inline" : "no answer, or CORS or the page's connect-src forbids it";
       throw new Error(`${cause.message} (${why})`);
     });
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);

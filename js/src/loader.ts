@@ -18,8 +18,7 @@ export const tokens: Tokens = makeTokens();
  */
 export function checkRecord(names: string[]): void {
   const own = names.find((name) => name.startsWith("authsignal-wasm/"));
-  if (own !== record)
-    throw new Error(`it is of ${own ?? "another package, or of an old version"}, its loader of ${record}; take both from the same package (a cache may hold an old one)`);
+  if (own !== record) throw new Error(`it is of ${own ?? "another package, or of an old version"}, its loader of ${record}; take both from the same package (a cache may hold an old one)`);
 }
 
 /** A Go program. */

@@ -139,7 +139,19 @@ function textOf({ errorCode }: AuthsignalError, texts: Texts): string {
 }
 
 /** The form for a code, under what an enrollment shows. */
-function CodeForm({ authsignal, token, attempt, onVerified, onError, texts, className, children, busy: waiting, problem, retry }: Omit<TotpProps, "texts"> & {
+function CodeForm({
+  authsignal,
+  token,
+  attempt,
+  onVerified,
+  onError,
+  texts,
+  className,
+  children,
+  busy: waiting,
+  problem,
+  retry,
+}: Omit<TotpProps, "texts"> & {
   texts: Texts;
   /** Which enrollment it is; undefined in a challenge. */
   attempt?: number;
@@ -305,20 +317,23 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
       const response = before ? before.response.catch(() => {}).then(() => authsignal.totp.enroll({ signal })) : authsignal.totp.enroll({ signal });
       begun.current = { of, end, response };
     }
-    begun.current!.response.then((response) => {
-      if (over) return;
-      if (response.data) {
-        setData(response.data);
-        latest.current.onEnrolled?.(response.data);
-      } else {
-        setProblem(textOf(response, latest.current.texts));
-        latest.current.onError?.(response);
-      }
-    }, (cause) => {
-      // The application's own doing, as in CodeForm.
-      if (!over) setProblem(latest.current.texts.failed);
-      throw cause;
-    });
+    begun.current!.response.then(
+      (response) => {
+        if (over) return;
+        if (response.data) {
+          setData(response.data);
+          latest.current.onEnrolled?.(response.data);
+        } else {
+          setProblem(textOf(response, latest.current.texts));
+          latest.current.onError?.(response);
+        }
+      },
+      (cause) => {
+        // The application's own doing, as in CodeForm.
+        if (!over) setProblem(latest.current.texts.failed);
+        throw cause;
+      },
+    );
     return () => {
       over = true;
     };
@@ -330,14 +345,7 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
   }
 
   return (
-    <CodeForm
-      {...props}
-      texts={texts}
-      attempt={attempt}
-      busy={!data}
-      problem={problem}
-      retry={problem ? again : undefined}
-    >
+    <CodeForm {...props} texts={texts} attempt={attempt} busy={!data} problem={problem} retry={problem ? again : undefined}>
       {data?.qrCode && <img src={data.qrCode} alt={texts.qrCode} data-authsignal="qr-code" />}
       {/* Always there, like the message. */}
       <p role="status" data-authsignal="replaced">
@@ -351,11 +359,18 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
             </a>
           )}
           <p data-authsignal="secret">
-            {texts.secret} <code dir="ltr" translate="no">{data.secret.replace(/.{4}(?=.)/g, "$& ")}</code>
+            {texts.secret}{" "}
+            <code dir="ltr" translate="no">
+              {data.secret.replace(/.{4}(?=.)/g, "$& ")}
+            </code>
           </p>
         </>
       ) : (
-        !problem && <p role="status" data-authsignal="loading">{texts.loading}</p>
+        !problem && (
+          <p role="status" data-authsignal="loading">
+            {texts.loading}
+          </p>
+        )
       )}
     </CodeForm>
   );

@@ -203,9 +203,7 @@ export interface Totp {
    *
    * @throws TypeError (as a rejection) if the argument is not an object.
    */
-  verify(
-    options: CallOptions & { code: string },
-  ): Promise<AuthsignalResponse<VerifyResponse> & { readonly token?: string }>;
+  verify(options: CallOptions & { code: string }): Promise<AuthsignalResponse<VerifyResponse> & { readonly token?: string }>;
 }
 
 /** How a QR code is drawn. The names are those of npm's `qrcode`. */

@@ -205,8 +205,7 @@ class Page {
       if (Date.now() > deadline) {
         const problems = await this.problems().catch(String);
         throw new Error(
-          `${this.engine}: waited in vain for ${condition} of ${JSON.stringify(args)}; at last it was ${last}; ` +
-            `the page's problems and requests: ${JSON.stringify(problems)}`,
+          `${this.engine}: waited in vain for ${condition} of ${JSON.stringify(args)}; at last it was ${last}; ` + `the page's problems and requests: ${JSON.stringify(problems)}`,
         );
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -462,7 +461,10 @@ const monitorHash = `'sha256-${createHash("sha256").update(monitor).digest("base
 
 /** A policy that admits the monitor besides what it admitted. */
 export function admitMonitor(policy) {
-  const directives = policy.split(";").map((d) => d.trim().split(/\s+/)).filter(([name]) => name);
+  const directives = policy
+    .split(";")
+    .map((d) => d.trim().split(/\s+/))
+    .filter(([name]) => name);
   const named = (name) => directives.find(([n]) => n.toLowerCase() === name);
   let scripts = named("script-src-elem") ?? named("script-src");
   if (!scripts) {
@@ -619,7 +621,12 @@ class WebKitPage extends Page {
     const timer = setTimeout(driver.stop, patience); // what waits for it then fails
     try {
       const url = `http://127.0.0.1:${port}`;
-      while (!(await fetch(`${url}/status`).then((r) => r.ok, () => false))) {
+      while (
+        !(await fetch(`${url}/status`).then(
+          (r) => r.ok,
+          () => false,
+        ))
+      ) {
         if (ended) throw new Error("WebKitWebDriver ended");
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
@@ -737,7 +744,10 @@ class WebKitPage extends Page {
       if (got[0] === width && got[1] === height) return;
       if (Date.now() > deadline) throw new Error(`WebKit's viewport is ${got.join(" x ")} instead of ${width} x ${height}`);
       const outer = await this.native.manage().window().getRect();
-      await this.native.manage().window().setRect({ width: outer.width + width - got[0], height: outer.height + height - got[1] });
+      await this.native
+        .manage()
+        .window()
+        .setRect({ width: outer.width + width - got[0], height: outer.height + height - got[1] });
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }

@@ -33,7 +33,10 @@ export function goBuild(pkg, env = {}) {
   if (!built.has(key)) {
     const out = path.join(temporary, `${path.basename(pkg)}-${built.size}`);
     const run = promisify(execFile)("go", ["build", "-o", out, pkg], { cwd: root, env: { ...process.env, ...env } });
-    built.set(key, run.then(() => out));
+    built.set(
+      key,
+      run.then(() => out),
+    );
   }
   return built.get(key);
 }
@@ -105,8 +108,7 @@ export async function startServer({ store = "SQLite", dev = true, env = {}, args
     for (;;) {
       const line = lines.find((line) => line.startsWith(beginning));
       if (line) return line.slice(beginning.length);
-      if (!(await Promise.race([once(child, "printed").then(() => true), ended.then(() => false)])))
-        throw new Error(`the server did not start:\n${log}`);
+      if (!(await Promise.race([once(child, "printed").then(() => true), ended.then(() => false)]))) throw new Error(`the server did not start:\n${log}`);
     }
   };
   const baseUrl = await printed("");
@@ -133,16 +135,7 @@ export function launchBrowser(...args) {
   return puppeteer.launch({
     executablePath: findProgram("Chromium"),
     headless: true,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      ...args,
-    ],
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", ...args],
   });
 }
 

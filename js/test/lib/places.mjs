@@ -87,11 +87,13 @@ export function everywhere({ site, tolerated = /^$/ }, cases) {
       assert.deepEqual(problems, [], `${engine}: the page's problems`);
       return result;
     };
-    const inPlace = (run) => async (check, ...args) => {
-      const { url } = site();
-      const call = `(${check})(await import("/dist/index.js"), ...${JSON.stringify([url, ...args])})`;
-      return settle(await run(`(async () => ${call})()`, url), url);
-    };
+    const inPlace =
+      (run) =>
+      async (check, ...args) => {
+        const { url } = site();
+        const call = `(${check})(await import("/dist/index.js"), ...${JSON.stringify([url, ...args])})`;
+        return settle(await run(`(async () => ${call})()`, url), url);
+      };
     describe(`a page of ${engine}`, () => {
       const run = async (text, url) => {
         await page.goto(url);
@@ -106,7 +108,10 @@ export function everywhere({ site, tolerated = /^$/ }, cases) {
     });
     describe(`a worker of ${engine}`, () => {
       before(() => page.goto(site().url));
-      cases(inPlace((text) => inWorker(page, text)), { engine });
+      cases(
+        inPlace((text) => inWorker(page, text)),
+        { engine },
+      );
     });
   });
 }

@@ -90,7 +90,7 @@ export function portalPages(server, url) {
     "rule-broken": async (page) => {
       await page.goto(`${tenant}/actions/createPayment/rule`);
       await page.type("#name", "broken");
-      await page.type("#condition", "user.isEnrolled &&\n  usr.email == \"\"");
+      await page.type("#condition", 'user.isEnrolled &&\n  usr.email == ""');
       await follow(page, "button[value=try]");
     },
     "rule-tried": async (page) => {

@@ -27,8 +27,7 @@ export const backendOf = ({ apiSecretKey, baseUrl }) => new Backend({ apiSecretK
 export async function enrolled(server, userId) {
   const backend = backendOf(server);
   const { token } = await backend.track({ userId, action: "enroll" });
-  const post = async (path, body) =>
-    (await fetch(`${server.baseUrl}/client/${path}`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body })).json();
+  const post = async (path, body) => (await fetch(`${server.baseUrl}/client/${path}`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body })).json();
   const phone = authenticatorApp((await post("user-authenticators/totp")).uri);
   assert.equal((await post("verify/totp", JSON.stringify({ verificationCode: phone.code() }))).isVerified, true);
   return phone;
@@ -37,11 +36,7 @@ export async function enrolled(server, userId) {
 /** Waits until a section is shown, and the others are not. */
 export async function arrive(frame, id) {
   try {
-    await frame.waitForFunction(
-      (id) => [...document.querySelectorAll("main > section:not([hidden])")].map((s) => s.id).join() === id,
-      {},
-      id,
-    );
+    await frame.waitForFunction((id) => [...document.querySelectorAll("main > section:not([hidden])")].map((s) => s.id).join() === id, {}, id);
   } catch {
     assert.fail(`the page did not come to ${id}:\n${await frame.$eval("body", (body) => body.innerText)}`);
   }
@@ -76,8 +71,7 @@ async function until(condition) {
 export function prebuiltPages(at) {
   let users = 0;
   const newUser = () => `page-user-${++users}`;
-  const track = (userId, attributes = {}) =>
-    backendOf(at().server).track({ userId, action: "signIn", attributes: { redirectUrl: `${at().app}/back`, ...attributes } });
+  const track = (userId, attributes = {}) => backendOf(at().server).track({ userId, action: "signIn", attributes: { redirectUrl: `${at().app}/back`, ...attributes } });
 
   async function inState(page, state) {
     const user = newUser();

@@ -52,7 +52,10 @@ async function enrollsAndVerifies(t, bundler) {
     assert.ok(nonce, "there is no policy with a nonce");
     const scripts = await page.$$eval("script", (scripts) => scripts.map((script) => script.nonce));
     assert.ok(scripts.length > 0);
-    assert.ok(scripts.every((value) => value === nonce), `a script lacks the nonce: ${scripts}`);
+    assert.ok(
+      scripts.every((value) => value === nonce),
+      `a script lacks the nonce: ${scripts}`,
+    );
   });
   assert.ok(!html.includes(nonce), "the nonce is not new");
 }

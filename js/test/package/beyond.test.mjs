@@ -20,7 +20,8 @@ let bytes;
 before(async () => {
   bytes = await readFile(new URL("authsignal.wasm", dist));
   const policy = { "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; require-trusted-types-for 'script'" };
-  const page = (more) => (_, response) => response.writeHead(200, { "Content-Type": "text/html", ...policy, ...more }).end('<!doctype html><html lang="en"><title>Page</title><body></body></html>');
+  const page = (more) => (_, response) =>
+    response.writeHead(200, { "Content-Type": "text/html", ...policy, ...more }).end('<!doctype html><html lang="en"><title>Page</title><body></body></html>');
   // Of another build: so says its record. And of none.
   const { build } = record;
   const foreign = Buffer.from(bytes);
@@ -43,7 +44,8 @@ before(async () => {
     },
     "/foreign.wasm": (_, response) => response.writeHead(200, { "Content-Type": "application/wasm" }).end(foreign),
     "/bare.wasm": (_, response) => response.writeHead(200, { "Content-Type": "application/wasm" }).end(bare),
-    "/raw.html": (_, response) => response.writeHead(200, { "Content-Type": "text/html" }).end('<!doctype html><html lang="en"><title>Page</title><script src="/dist/wasm_exec.js"></script>'),
+    "/raw.html": (_, response) =>
+      response.writeHead(200, { "Content-Type": "text/html" }).end('<!doctype html><html lang="en"><title>Page</title><script src="/dist/wasm_exec.js"></script>'),
   });
 });
 after(() => site?.close());
@@ -240,7 +242,10 @@ inEngines((at) => {
     );
     assert.equal(got[0], "<svg");
     assert.equal(got[1].errorCode, "token_not_set");
-    assert.deepEqual(site.requests.filter((p) => /wasm$/.test(p)), []);
+    assert.deepEqual(
+      site.requests.filter((p) => /wasm$/.test(p)),
+      [],
+    );
   });
 
   // The last one: what the browser says of the blocked request may come late.

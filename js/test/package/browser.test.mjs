@@ -132,10 +132,7 @@ describe(`on ${store}`, () => {
 
   before(async () => {
     // The tracked url is the pre-built UI's.
-    [api, hasty] = await Promise.all([
-      startServer({ store, args: ["-public-url", ui.url, "-rate-limit", "0"] }),
-      startServer({ store, args: ["-token-ttl", "1s"] }),
-    ]);
+    [api, hasty] = await Promise.all([startServer({ store, args: ["-public-url", ui.url, "-rate-limit", "0"] }), startServer({ store, args: ["-token-ttl", "1s"] })]);
     backend = new Backend({ apiSecretKey: api.apiSecretKey, apiUrl: api.baseUrl });
   });
   after(() => Promise.all([api?.stop(), hasty?.stop()]));
@@ -460,8 +457,7 @@ describe(`on ${store}`, () => {
       // Chromium opens a window for a user who has clicked.
       await page.evaluate((url) => {
         document.body.innerHTML = "<button>Sign in</button>";
-        document.querySelector("button").onclick = () =>
-          globalThis.client.launch(url, { mode: "window" }).then((r) => (globalThis.settled = r));
+        document.querySelector("button").onclick = () => globalThis.client.launch(url, { mode: "window" }).then((r) => (globalThis.settled = r));
       }, url);
       await page.click("button");
       const popup = await opened;
@@ -587,11 +583,11 @@ async function reactSite() {
     );`,
   );
   const esbuild = await goBuild("github.com/evanw/esbuild/cmd/esbuild");
-  const { stdout } = await promisify(execFile)(
-    esbuild,
-    [source, "--bundle", "--format=iife", "--log-level=error", '--define:process.env.NODE_ENV="production"'],
-    { cwd: root, env: { ...process.env, NODE_PATH: `${root}/js/test/official-react/node_modules` }, maxBuffer: 1 << 26 },
-  );
+  const { stdout } = await promisify(execFile)(esbuild, [source, "--bundle", "--format=iife", "--log-level=error", '--define:process.env.NODE_ENV="production"'], {
+    cwd: root,
+    env: { ...process.env, NODE_PATH: `${root}/js/test/official-react/node_modules` },
+    maxBuffer: 1 << 26,
+  });
   return serve({
     "/": `<!doctype html><html lang="en"><title>An application of React</title><body><div id="root"></div><script src="/app.js"></script></body></html>`,
     "/app.js": stdout,

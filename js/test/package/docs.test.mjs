@@ -80,7 +80,10 @@ async function visit(text, name, code, token) {
   return sent[0];
 }
 
-for (const [file, code] of [["README.md", '"123456"'], ["docs/browser-sdk.md", '"123 456"']]) {
+for (const [file, code] of [
+  ["README.md", '"123456"'],
+  ["docs/browser-sdk.md", '"123 456"'],
+]) {
   test(`the sample of ${file} enrolls a user, and the backend's sample lets the user in`, async () => {
     const name = path.basename(file, ".md");
     const page = await sample(file, 'import { Authsignal } from "authsignal-wasm";');

@@ -171,7 +171,11 @@ everywhere({ site: () => site }, (run) => {
         globalThis.fetch = async () => (sent++, answer({ isVerified: true }));
         const thrown = new Error("thrown");
         const signal = (members) => ({ aborted: false, addEventListener() {}, removeEventListener() {}, ...members });
-        const call = (signal) => authsignal.totp.verify({ code: "123456", signal }).then((r) => r.errorCode ?? r.data.isVerified, (e) => e === thrown);
+        const call = (signal) =>
+          authsignal.totp.verify({ code: "123456", signal }).then(
+            (r) => r.errorCode ?? r.data.isVerified,
+            (e) => e === thrown,
+          );
         const throws = () => {
           throw thrown;
         };
@@ -181,7 +185,12 @@ everywhere({ site: () => site }, (run) => {
           remove: await call(signal({ removeEventListener: throws })),
           atOnce: await call(signal({ addEventListener: (_, listener) => listener() })),
           atOnceAndThrows: await call(signal({ addEventListener: (_, listener) => throws(listener()) })),
-          aborted: await call({ __proto__: signal(), get aborted() { throw thrown; } }),
+          aborted: await call({
+            __proto__: signal(),
+            get aborted() {
+              throw thrown;
+            },
+          }),
           late: await call(signal({ addEventListener: (_, given) => (listener = given) })),
           afterwards: [listener(), listener({ type: "abort" })].length,
         };
@@ -293,13 +302,6 @@ everywhere({ site: () => site }, (run) => {
         return [...results, result.errorCode];
       }),
     );
-    assert.deepEqual(got, [
-      "expired_token",
-      "Error: this Authsignal instance has been disposed of: make a new one",
-      "expired_token",
-      "expired_token",
-      "Symbol(thrown)",
-      "expired_token",
-    ]);
+    assert.deepEqual(got, ["expired_token", "Error: this Authsignal instance has been disposed of: make a new one", "expired_token", "expired_token", "Symbol(thrown)", "expired_token"]);
   });
 });

@@ -103,8 +103,7 @@ async function windowOf(page) {
 }
 
 /** Has a frame or window say something, once this has been answered: it may be its last word. */
-const say = (frame, message) =>
-  frame.evaluate((message) => void setTimeout(() => (window.opener ?? parent).postMessage(message, "*")), message);
+const say = (frame, message) => frame.evaluate((message) => void setTimeout(() => (window.opener ?? parent).postMessage(message, "*")), message);
 const closing = (token) => JSON.stringify({ event: "AUTHSIGNAL_CLOSE_POPUP", token });
 
 /** What the only launch has ended with. */
@@ -184,7 +183,13 @@ inEngines((at) => {
       const page = await open(at, ours, { mode: "popup", popupOptions: { width: "500px", height: "300px" } }, "/strict.html");
       await frameOf(page);
       await page.waitFor(() => getComputedStyle(document.querySelector("dialog")).opacity === "1");
-      const box = await page.$eval("dialog", (e) => ({ width: e.offsetWidth, height: e.offsetHeight, label: e.getAttribute("aria-label"), modal: e.matches(":modal"), focus: document.activeElement === e }));
+      const box = await page.$eval("dialog", (e) => ({
+        width: e.offsetWidth,
+        height: e.offsetHeight,
+        label: e.getAttribute("aria-label"),
+        modal: e.matches(":modal"),
+        focus: document.activeElement === e,
+      }));
       assert.deepEqual(box, { width: 500, height: 300, label: "Multi-factor authentication", modal: true, focus: true });
       // Tab goes through the frame and to the button, never to the page behind.
       const visited = new Set();

@@ -92,10 +92,7 @@ inEngines((at) => {
     assert.deepEqual(got.response, { data: { isVerified: true, token: "new-token" } });
     assert.equal(got.token, "new-token");
     assert.equal(got.svg, "<svg");
-    assert.deepEqual(asked, [
-      "/v1/client/user-authenticators/totp Bearer track-token ",
-      '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}',
-    ]);
+    assert.deepEqual(asked, ["/v1/client/user-authenticators/totp Bearer track-token ", '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}']);
     assert.deepEqual(await page.problems(site.url), []);
   };
 

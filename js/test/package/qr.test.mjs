@@ -83,7 +83,10 @@ function uris(count) {
   });
 }
 
-const darkIn = ({ bits }) => (i) => (bits[i >> 3] & (0x80 >> (i & 7))) !== 0;
+const darkIn =
+  ({ bits }) =>
+  (i) =>
+    (bits[i >> 3] & (0x80 >> (i & 7))) !== 0;
 const versionOf = (size) => (size - 17) / 4;
 
 describe("from the modules as such", () => {

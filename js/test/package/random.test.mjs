@@ -51,9 +51,11 @@ test(`${total} random calls, many at once, each get their own result (RANDOM_SEE
       if (kind === "hangs") return;
       if (kind === "fails") return later(() => reject(new TypeError(token)));
       const text = JSON.stringify(
-        kind === "refused" ? { error: token, errorCode: "expired_token", errorDescription: `description of ${token}` }
-        : body ? { isVerified: true, body, token, accessToken: `${token}:next` }
-        : { uri: `otpauth://totp/Acme:${token}?secret=${"A".repeat(1 + random(30))}&issuer=Acme`, secret: token },
+        kind === "refused"
+          ? { error: token, errorCode: "expired_token", errorDescription: `description of ${token}` }
+          : body
+            ? { isVerified: true, body, token, accessToken: `${token}:next` }
+            : { uri: `otpauth://totp/Acme:${token}?secret=${"A".repeat(1 + random(30))}&issuer=Acme`, secret: token },
       );
       const answer = { status: kind === "refused" ? 401 : 200, headers: { get: () => null }, text: () => new Promise((resolve) => later(() => resolve(text))) };
       later(() => resolve(answer));
@@ -128,7 +130,15 @@ test(`${total} random calls, many at once, each get their own result (RANDOM_SEE
       const title = `title of ${token}`;
       assert.ok((await qr.toSVG(token, { title, color: { dark: "#123456" } })).includes(`>${title}</title>`), token);
     }
-    if (random(20) === 0) await assert.rejects(qr.toSVG(token, { get margin() { throw new Error(token); } }), { message: token });
+    if (random(20) === 0)
+      await assert.rejects(
+        qr.toSVG(token, {
+          get margin() {
+            throw new Error(token);
+          },
+        }),
+        { message: token },
+      );
     await Promise.all(nested);
   };
 

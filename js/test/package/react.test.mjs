@@ -107,30 +107,33 @@ async function open({ browser }, react, kind, userId, more = {}) {
   await page.goto(`${site.url}/${react}.html`);
   const { token } = await backend.track({ userId, action: "signIn" });
   assert.match(await page.evaluate("version"), new RegExp(`^${react}\\.`));
-  await page.evaluate((props) => {
-    const { fetch } = globalThis;
-    globalThis.asked = [];
-    globalThis.signals = [];
-    globalThis.answered = 0;
-    globalThis.held = undefined;
-    if (props.phone) globalThis.matchMedia = (query) => ({ matches: query === "(hover: none) and (pointer: coarse)" });
-    globalThis.fetch = async (url, options) => {
-      if (options?.method === "POST") {
-        asked.push(new URL(url).pathname);
-        signals.push(options.signal);
-        if (held) await new Promise((resolve) => held.push(resolve));
-      }
-      if (options?.method === "POST" && props.expired) {
-        const error = "expired_token";
-        return new Response(JSON.stringify({ error, errorCode: error, errorDescription: "Old." }), { status: 401 });
-      }
-      const response = await fetch(url, options);
-      await response.clone().text();
-      answered++;
-      return response;
-    };
-    show(props);
-  }, { baseUrl: api.baseUrl, token, kind, ...more });
+  await page.evaluate(
+    (props) => {
+      const { fetch } = globalThis;
+      globalThis.asked = [];
+      globalThis.signals = [];
+      globalThis.answered = 0;
+      globalThis.held = undefined;
+      if (props.phone) globalThis.matchMedia = (query) => ({ matches: query === "(hover: none) and (pointer: coarse)" });
+      globalThis.fetch = async (url, options) => {
+        if (options?.method === "POST") {
+          asked.push(new URL(url).pathname);
+          signals.push(options.signal);
+          if (held) await new Promise((resolve) => held.push(resolve));
+        }
+        if (options?.method === "POST" && props.expired) {
+          const error = "expired_token";
+          return new Response(JSON.stringify({ error, errorCode: error, errorDescription: "Old." }), { status: 401 });
+        }
+        const response = await fetch(url, options);
+        await response.clone().text();
+        answered++;
+        return response;
+      };
+      show(props);
+    },
+    { baseUrl: api.baseUrl, token, kind, ...more },
+  );
   return page;
 }
 
@@ -163,7 +166,13 @@ inEngines((at) => {
         await page.waitForVisible("img");
         const asked = await page.evaluate("asked");
         assert.deepEqual(asked, ["/v1/client/user-authenticators/totp"], "two mounts, one enrollment");
-        const field = await page.$eval("input", (e) => ({ type: e.type, mode: e.inputMode, complete: e.getAttribute("autocomplete"), label: e.labels[0].textContent, described: document.getElementById(e.getAttribute("aria-describedby")).getAttribute("role") }));
+        const field = await page.$eval("input", (e) => ({
+          type: e.type,
+          mode: e.inputMode,
+          complete: e.getAttribute("autocomplete"),
+          label: e.labels[0].textContent,
+          described: document.getElementById(e.getAttribute("aria-describedby")).getAttribute("role"),
+        }));
         assert.deepEqual(field, { type: "text", mode: "numeric", complete: "one-time-code", label: "Code from your authenticator app", described: "alert" });
         const { uri, secret } = await page.evaluate("enrolled");
         assert.equal(await page.$eval("code", (e) => e.textContent.replaceAll(" ", "")), secret);
@@ -175,7 +184,10 @@ inEngines((at) => {
         await enter(page, "12345x");
         await page.waitFor(() => document.querySelector("[role=alert]").textContent);
         assert.match(await message(page), /^That code is wrong/);
-        assert.deepEqual(await page.evaluate(() => [document.activeElement.tagName, document.activeElement.getAttribute("aria-invalid"), document.querySelector("form").getAttribute("aria-busy")]), ["INPUT", "true", "false"]);
+        assert.deepEqual(
+          await page.evaluate(() => [document.activeElement.tagName, document.activeElement.getAttribute("aria-invalid"), document.querySelector("form").getAttribute("aria-busy")]),
+          ["INPUT", "true", "false"],
+        );
 
         await enter(page, authenticator.generate().replace(/^.../, "$& "));
         assert.equal(await validate(page), "CHALLENGE_SUCCEEDED");
@@ -351,8 +363,7 @@ inEngines((at) => {
         assert.deepEqual(await page.$eval("code", (e) => [e.dir, e.translate]), ["ltr", false]);
         assert.equal(await page.$eval("input", (e) => e.dir), "ltr");
         await page.evaluate(() => {
-          globalThis.fetch = async () =>
-            new Response(JSON.stringify({ userAuthenticatorId: "id", userId: "u", uri: "javascript:alert(1)", secret: "JBSWY3DPEHPK3PXP" }));
+          globalThis.fetch = async () => new Response(JSON.stringify({ userAuthenticatorId: "id", userId: "u", uri: "javascript:alert(1)", secret: "JBSWY3DPEHPK3PXP" }));
           show({ token: "another" });
         });
         await page.waitFor(() => enrolled.uri === "javascript:alert(1)" && Boolean(document.querySelector("code")));

@@ -178,7 +178,10 @@ everywhere({ site: () => site }, (run) => {
           delete globalThis.authsignal;
           at.whenMade = () => at.trap();
           const failed = await start();
-          const starting = await failed.running.then(() => "it runs", (error) => error.constructor.name);
+          const starting = await failed.running.then(
+            () => "it runs",
+            (error) => error.constructor.name,
+          );
           at.whenMade = () => {};
           const anew = await start();
           return { settled, later, starting, published: failed.Authsignal === undefined, svg: (await anew.qr.toSVG("text")).slice(0, 4) };

@@ -185,9 +185,7 @@ async function catchNext(page, urlPattern, requestStage, answer) {
   const caught = new Promise((resolve) => {
     cdp.on("Fetch.requestPaused", async ({ requestId, request }) => {
       if (request.method !== "POST") return cdp.send("Fetch.continueRequest", { requestId });
-      await (answer
-        ? cdp.send("Fetch.fulfillRequest", { requestId, ...answer })
-        : cdp.send("Fetch.failRequest", { requestId, errorReason: "ConnectionReset" }));
+      await (answer ? cdp.send("Fetch.fulfillRequest", { requestId, ...answer }) : cdp.send("Fetch.failRequest", { requestId, errorReason: "ConnectionReset" }));
       await cdp.detach();
       resolve();
     });
@@ -482,7 +480,7 @@ for (const engine of engines) {
 
     test("a session that ended elsewhere: the page asks to sign in again", async () => {
       await visit(
-          browser,
+        browser,
         async (page) => {
           await enroll(page, "elsewhere");
           // Else it is the page's own request that finds the session ended.
@@ -520,7 +518,7 @@ for (const engine of engines) {
     test("when the answer of verify is lost, the backend lets the user in", async () => {
       const official = await demo.official();
       await visit(
-          browser,
+        browser,
         async (page) => {
           const app = await enroll(page, "lost");
           await again(page);
@@ -538,7 +536,7 @@ for (const engine of engines) {
 
     test("when verify does not reach the API, the page says so and the code still works", async () => {
       await visit(
-          browser,
+        browser,
         async (page) => {
           const app = await enroll(page, "unreached");
           await again(page);
@@ -556,7 +554,7 @@ for (const engine of engines) {
 
     test("an expired token: the page offers to start again", async () => {
       await visit(
-          browser,
+        browser,
         async (page) => {
           const app = await enroll(page, "late");
           await again(page);

@@ -169,7 +169,10 @@ for (const engine of engines) {
 
     assert.deepEqual(await portal.problems(url), []);
     const expected = /^response: 403 .*\/api\/(sign-in|verified)$/; // the block, and the tokens of those who quit
-    assert.deepEqual((await page.problems(demo.url, server.baseUrl)).filter((problem) => !expected.test(problem)), []);
+    assert.deepEqual(
+      (await page.problems(demo.url, server.baseUrl)).filter((problem) => !expected.test(problem)),
+      [],
+    );
     for (const secret of [password, env.AUTHSIGNAL_API_SECRET_KEY]) assert.ok(!`${server.log()}${demo.log()}`.includes(secret), "a log holds a secret");
   });
 }

@@ -28,7 +28,10 @@ async function visit(run) {
     const problems = watch(page, url);
     await run({ server, page, url, password });
     // What a form refuses is no problem of the page, but Chromium says so on the console.
-    assert.deepEqual(problems.filter((problem) => !/status of 4\d\d (?!.*\/static\/)/.test(problem)), []);
+    assert.deepEqual(
+      problems.filter((problem) => !/status of 4\d\d (?!.*\/static\/)/.test(problem)),
+      [],
+    );
     assert.ok(!server.log().includes(password), "the log holds the password");
   } finally {
     await context.close();
@@ -136,7 +139,8 @@ test("from an empty database to a blocked action, by keyboard alone", { timeout:
     await enter(page, 'form[action$="/sign-out"] button');
     await page.goto(`${url}/t/${server.tenantId}/users`);
     assert.match(page.url(), /sign-in/);
-  }));
+  }),
+);
 
 test("every page: axe-core finds nothing, light and dark, and nothing is lost at 320 px or 200 %", { timeout: 600_000 }, () =>
   visit(async ({ server, page, url, password }) => {
@@ -180,7 +184,8 @@ test("every page: axe-core finds nothing, light and dark, and nothing is lost at
       await look(name);
     }
     assert.deepEqual(complaints, []);
-  }));
+  }),
+);
 
 test("without a script, everything is there but the copy buttons", { timeout: 120_000 }, () =>
   visit(async ({ server, page, url, password }) => {
@@ -192,4 +197,5 @@ test("without a script, everything is there but the copy buttons", { timeout: 12
     await page.goto(`${url}/t/${server.tenantId}/keys`);
     await page.setJavaScriptEnabled(true);
     assert.equal(await page.$$eval("button[data-copy]", (buttons) => buttons.filter((b) => !b.hidden).length), 0);
-  }));
+  }),
+);

@@ -32,8 +32,7 @@ after(async () => {
   await api?.stop();
 });
 
-const track = (userId, attributes = {}) =>
-  backend.track({ userId, action: "signIn", attributes: { redirectUrl: `${site.url}/back?keep=this`, ...attributes } });
+const track = (userId, attributes = {}) => backend.track({ userId, action: "signIn", attributes: { redirectUrl: `${site.url}/back?keep=this`, ...attributes } });
 
 for (const engine of others) {
   describe(`in ${engine}`, () => {
@@ -83,7 +82,10 @@ for (const engine of others) {
 
       await page.goto(api.baseUrl.replace(/v1$/, ""));
       assert.equal(await page.evaluate(() => document.querySelector("h1#failure-title").textContent), "Please start again");
-      assert.deepEqual((await page.problems(site.url, api.baseUrl)).filter((p) => !p.startsWith("response: 401")), []);
+      assert.deepEqual(
+        (await page.problems(site.url, api.baseUrl)).filter((p) => !p.startsWith("response: 401")),
+        [],
+      );
       await page.close();
     });
 

@@ -29,10 +29,7 @@ let root;
 const tags = { official: "/official/index.min.js", ours: "/dist/index.min.js" };
 
 before(async () => {
-  [api, browser] = await Promise.all([
-    startServer({ env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } }),
-    launchBrowser("--host-resolver-rules=MAP *.test 127.0.0.1"),
-  ]);
+  [api, browser] = await Promise.all([startServer({ env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } }), launchBrowser("--host-resolver-rules=MAP *.test 127.0.0.1")]);
   root = api.baseUrl.replace(/v1$/, "");
   backend = backendOf(api);
   const page = (tag) => `<!doctype html><html lang="en"><title>An application's page</title><body><p>An application.</p><script src="${tag}"></script></body></html>`;
@@ -238,7 +235,10 @@ test("a page that nobody has named gets no frame and hears nothing", async () =>
       const opened = await launch(await fresh(page), url, "window");
       await enter(opened, "challenge", phone.code());
       await arrive(opened, "done");
-      assert.deepEqual(await page.evaluate(() => [globalThis.heard, globalThis.ended]), [[], undefined].map((v) => v ?? null));
+      assert.deepEqual(
+        await page.evaluate(() => [globalThis.heard, globalThis.ended]),
+        [[], undefined].map((v) => v ?? null),
+      );
     },
     { tolerated: /frame-ancestors|Unable to post message|Failed to execute 'postMessage'/ },
   );
@@ -284,10 +284,7 @@ test("the token is gone from the address, the history and the page before anythi
       await arrive(page, "challenge");
       assert.equal(page.url(), root);
       assert.equal(await page.evaluate(() => history.length), 2); // about:blank, and this one
-      assert.deepEqual(
-        await page.evaluate(() => [localStorage.length, sessionStorage.length, history.state, document.documentElement.outerHTML.includes("eyJ")]),
-        [0, 0, null, false],
-      );
+      assert.deepEqual(await page.evaluate(() => [localStorage.length, sessionStorage.length, history.state, document.documentElement.outerHTML.includes("eyJ")]), [0, 0, null, false]);
       // The SDK's name for this browser is all that stays.
       assert.match(await page.evaluate(() => document.cookie), /^__as_aid=[0-9a-f-]{36}$/);
       const [[first], [second]] = seen;
@@ -473,12 +470,20 @@ describe("each page", { concurrency: 2 }, () => {
             await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
             await page.evaluate(axeSource);
             const { violations } = await page.evaluate(() => globalThis.axe.run());
-            assert.deepEqual(violations.map((v) => [scheme, v.id, v.nodes.map((n) => n.html)]), []);
+            assert.deepEqual(
+              violations.map((v) => [scheme, v.id, v.nodes.map((n) => n.html)]),
+              [],
+            );
           }
           // Also what 200 % of zoom leaves of 640 pixels.
           await page.setViewport({ width: 320, height: 500 });
           assert.deepEqual(
-            await page.evaluate(() => [document.documentElement.scrollWidth, ...[...document.querySelectorAll("button, input")].filter((e) => e.checkVisibility()).map((e) => e.getBoundingClientRect().right <= innerWidth)].filter((v) => v !== true)),
+            await page.evaluate(() =>
+              [
+                document.documentElement.scrollWidth,
+                ...[...document.querySelectorAll("button, input")].filter((e) => e.checkVisibility()).map((e) => e.getBoundingClientRect().right <= innerWidth),
+              ].filter((v) => v !== true),
+            ),
             [320],
           );
         },
@@ -654,13 +659,16 @@ test("a tenant's name, logo and colour", async () => {
         assert.equal(await page.$eval("header img", (image) => image.alt), "Sunny & Co");
         for (const scheme of ["light", "dark"]) {
           await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-          assert.deepEqual(
-            await page.$eval("#enroll .primary", (button) => [getComputedStyle(button).backgroundColor, getComputedStyle(button).color]),
-            ["rgb(255, 212, 0)", "rgb(0, 0, 0)"],
-          );
+          assert.deepEqual(await page.$eval("#enroll .primary", (button) => [getComputedStyle(button).backgroundColor, getComputedStyle(button).color]), [
+            "rgb(255, 212, 0)",
+            "rgb(0, 0, 0)",
+          ]);
           await page.evaluate(axeSource);
           const { violations } = await page.evaluate(() => globalThis.axe.run());
-          assert.deepEqual(violations.map((v) => [scheme, v.id, v.nodes.map((n) => n.html)]), []);
+          assert.deepEqual(
+            violations.map((v) => [scheme, v.id, v.nodes.map((n) => n.html)]),
+            [],
+          );
         }
       },
       { tolerated: new RegExp(`^request: ${new URL(own.baseUrl).origin}`) },

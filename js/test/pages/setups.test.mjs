@@ -71,7 +71,10 @@ describe("set-ups", { concurrency: 2 }, () => {
   test("script: in Node, import and require set the global", async () => {
     const dir = await project([], [], "bundlers", tarball);
     for (const entry of ["script", "index.min.js"]) {
-      for (const [type, load] of [["module", "import"], ["commonjs", "require"]]) {
+      for (const [type, load] of [
+        ["module", "import"],
+        ["commonjs", "require"],
+      ]) {
         const script = `${load}("authsignal-wasm/${entry}"); console.log(typeof globalThis.authsignal.Authsignal);`;
         const { stdout } = await run(process.execPath, [`--input-type=${type}`, "-e", type === "module" ? `await ${script}` : script], { cwd: dir });
         assert.equal(stdout, "function\n", `${load} of ${entry}`);
@@ -110,7 +113,10 @@ describe("set-ups", { concurrency: 2 }, () => {
     const dir = await project(page, [], "bundlers", tarball);
     const entries = ["authsignal-wasm", "authsignal-wasm/react", "authsignal-wasm/script"];
     await writeFile(path.join(dir, "main.js"), entries.map((entry, i) => `import * as entry${i} from "${entry}";\nconsole.log(entry${i});\n`).join(""));
-    for (const [condition, want] of [["production", ["global", "index", "react"]], ["development", ["global-inline", "inline", "react-inline"]]]) {
+    for (const [condition, want] of [
+      ["production", ["global", "index", "react"]],
+      ["development", ["global-inline", "inline", "react-inline"]],
+    ]) {
       const args = ["main.js", "--bundle", "--format=esm", "--external:react", `--conditions=${condition}`, "--metafile=meta.json", "--outfile=out.js", "--log-level=error"];
       await run("npx", ["esbuild", ...args], { cwd: dir });
       const { inputs } = JSON.parse(await readFile(path.join(dir, "meta.json"), "utf8"));

@@ -50,14 +50,10 @@ async function run(blocks) {
 
 test("the page's blocks are all run", () => {
   const headings = Object.entries(sections).filter(([, blocks]) => blocks.length);
-  assert.deepEqual(headings.map(([heading]) => heading), [
-    "The application",
-    "With a fetch of the test's own",
-    "With the real server",
-    "Vitest",
-    "Jest",
-    "Without ES modules",
-  ]);
+  assert.deepEqual(
+    headings.map(([heading]) => heading),
+    ["The application", "With a fetch of the test's own", "With the real server", "Vitest", "Jest", "Without ES modules"],
+  );
 });
 
 test("Vitest, in jsdom and in Node", async () => {

@@ -90,7 +90,11 @@ export async function project(blocks, shared, tools, tarball) {
 export const importing = (blocks, lines) => [...blocks, { language: "js", file: "main.js", place: "for the import", text: `// main.js\n${lines}\n` }];
 
 /** What a set-up tells to run. */
-const commands = (blocks) => blocks.filter((b) => b.language === "sh").map((b) => b.text).join("");
+const commands = (blocks) =>
+  blocks
+    .filter((b) => b.language === "sh")
+    .map((b) => b.text)
+    .join("");
 const environment = { ...process.env, NO_COLOR: "1", NEXT_TELEMETRY_DISABLED: "1" };
 delete environment.NODE_TEST_CONTEXT;
 
@@ -230,7 +234,10 @@ export async function journey(browser, url, api, userId, inspect) {
     await context.close();
   }
   const authenticators = await callAPI(api, "GET", `/users/${userId}/authenticators`);
-  assert.deepEqual(authenticators.map((a) => a.verificationMethod), ["AUTHENTICATOR_APP"]);
+  assert.deepEqual(
+    authenticators.map((a) => a.verificationMethod),
+    ["AUTHENTICATOR_APP"],
+  );
 }
 
 /**

@@ -161,8 +161,7 @@ export function readOptions(options) {
   const { tenantId, baseUrl, onTokenExpired, enableLogging } = options ?? {};
   if ((tenantId ?? "") === "") throw new Error("tenantId is required");
   if (typeof tenantId !== "string") throw new TypeError("tenantId must be a string");
-  if (typeof (baseUrl ?? "") !== "string" || baseUrl?.trim() === "")
-    throw new TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1");
+  if (typeof (baseUrl ?? "") !== "string" || baseUrl?.trim() === "") throw new TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1");
   if (typeof (onTokenExpired ?? readOptions) !== "function") throw new TypeError("onTokenExpired must be a function");
   return { tenantId, baseUrl: apiURL(baseUrl), onTokenExpired, enableLogging: Boolean(enableLogging) };
 }
