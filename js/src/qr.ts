@@ -61,5 +61,5 @@ const drawing: QR = {
   matrix: (text, options) => call(options, (qr) => qr.matrix(text, options)),
 };
 
-/** QR codes without an API, such as for an `otpauth://` URI from elsewhere. */
+/** QR codes, which need no API; such as for an `otpauth://` URI from elsewhere. */
 export const qr: QR = strict(drawing);
