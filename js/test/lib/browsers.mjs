@@ -10,9 +10,9 @@
 //	await page.close();
 //	await browser.close();
 //
-// An engine that is not installed is an error that says what to install. What
+// An engine that is not installed is an error that names what to install. What
 // one engine alone can do (Chromium's DevTools protocol) is behind
-// `page.native`, and what one cannot do throws and says so.
+// `page.native`, and what an engine cannot do throws an error that names it.
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -156,7 +156,7 @@ class Page {
   }
 
   /**
-   * Runs a function in the page, waits for its promise, and gives its result.
+   * Runs a function in the page, waits for its promise, and returns its result.
    * Arguments and result pass as JSON: undefined keys are dropped, and nothing
    * of the test's scope is seen. A text is an expression.
    */
@@ -178,7 +178,7 @@ class Page {
     );
   }
 
-  /** Gives the focus to the element that a CSS selector finds. */
+  /** Focuses the element that a CSS selector finds. */
   async focus(selector) {
     await this.$eval(selector, (element) => element.focus());
   }
@@ -190,7 +190,7 @@ class Page {
 
   /**
    * Polls a function in the page until its result is true to JavaScript, and
-   * gives that. A page that is just going elsewhere is asked again.
+   * returns that. It tries again while the page is navigating.
    */
   async waitFor(condition, ...args) {
     const deadline = Date.now() + patience / 2;
@@ -312,7 +312,7 @@ class PuppeteerPage extends Page {
     return frame;
   }
 
-  /** The window that an action makes the page open. It is told apart from the page, but shares its context. */
+  /** The window that an action makes the page open. It is a page of its own in the same context. */
   async opens(action) {
     const opened = new Promise((resolve, reject) => {
       this.native.once("popup", resolve);
@@ -482,7 +482,7 @@ const ownHosts = new Set([hostname().toLowerCase(), ...Object.values(networkInte
 /** Reports whether a host is this machine. */
 const isOwn = (host) => loopback.test(host) || ownHosts.has(host);
 
-/** The proxy of one page. It tells of requests and of their outcome. */
+/** The proxy of one page. It reports requests and their outcome. */
 async function openProxy(onRequest, onProblem) {
   const server = http.createServer((request, response) => {
     const url = new URL(request.url);

@@ -64,10 +64,10 @@ export function inEngines(cases) {
 
 /**
  * Declares `cases(run, { engine, visit })` in Node and in every engine's page
- * and module worker, under a name that says where. `run(check, ...args)` gives
- * what `check(sdk, site.url, ...args)` gives there, with the package loaded
+ * and module worker, under a name with the place. `run(check, ...args)`
+ * returns what `check(sdk, site.url, ...args)` returns there, with the package loaded
  * anew and with no history. In a page only, `visit(path, check, ...args)` goes
- * to a path of the site and gives what `check(site.url, ...args)` gives there.
+ * to a path of the site and returns what `check(site.url, ...args)` returns there.
  * `site()` is what serves "/dist/", a page at "/" and workerScript at
  * "/worker.js", when the cases run. Nothing may go wrong in the page but what
  * `tolerated` matches, by default nothing.

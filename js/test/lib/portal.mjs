@@ -30,7 +30,7 @@ const rules = [
 /** The id of a user that looks like "ada" where it is not escaped: it begins with a zero-width space and turns its end around. */
 export const disguised = "\u200bada\u202enimda";
 
-/** Gives the portal something to show: users, actions in many states, rules, wrong codes. */
+/** Fills the store that the portal shows: users, actions in many states, rules, wrong codes. */
 export async function fillPortal(server, page) {
   const { url } = await server.portal();
   await activate(page, url, server.tenantId);

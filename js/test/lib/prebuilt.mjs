@@ -23,7 +23,7 @@ export async function setTenant(server, change) {
 /** The official server SDK for a server. */
 export const backendOf = ({ apiSecretKey, baseUrl }) => new Backend({ apiSecretKey, apiUrl: baseUrl });
 
-/** Enrolls a user without a page; gives the authenticator app. */
+/** Enrolls a user without a page; returns the authenticator app. */
 export async function enrolled(server, userId) {
   const backend = backendOf(server);
   const { token } = await backend.track({ userId, action: "enroll" });
@@ -44,7 +44,7 @@ export async function arrive(frame, id) {
 
 export const title = (frame) => frame.$eval("main > section:not([hidden]) h1", (h) => h.textContent);
 
-/** Waits for the secret, and gives an authenticator app with it. */
+/** Waits for the secret, and returns an authenticator app with it. */
 export async function scan(frame) {
   await arrive(frame, "enroll");
   await frame.waitForSelector("#open-app[href]");
@@ -65,7 +65,7 @@ async function until(condition) {
 
 /**
  * The pages by name: `run` brings a page there, which is then called `title`,
- * and logs what `tolerated` matches. When they run, `at()` gives the server,
+ * and logs what `tolerated` matches. When they run, `at()` returns the server,
  * and the origins `app` and `evil` that its tenant names and does not name.
  */
 export function prebuiltPages(at) {

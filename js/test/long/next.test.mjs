@@ -12,7 +12,7 @@ import { test } from "node:test";
 import { launchBrowser, startServer } from "../lib/harness.mjs";
 import { backend, clean, journey, pack, project, readSetups, start } from "../setups/setups.mjs";
 
-/** A port that was free a moment ago; Next.js wants to be told one. */
+/** Returns a port that was free a moment ago; Next.js needs one as an argument. */
 async function freePort() {
   const server = net.createServer().listen(0, "127.0.0.1");
   await once(server, "listening");

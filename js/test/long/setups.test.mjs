@@ -65,7 +65,7 @@ for (const vite of ["bundlers", "vite7", "vite6", "vite5"]) {
     assert.match(library, /from ?"authsignal-wasm"/);
     assert.ok(library.length < 10_000, `the library has ${library.length} characters`);
 
-    // What the page says of a library that does not leave the package out.
+    // The error of the page for a library that does not leave the package out.
     const config = path.join(dir, "vite.config.js");
     await writeFile(config, (await readFile(config, "utf8")).replace(/^ *rollupOptions.*\n/m, ""));
     await build(blocks, dir);

@@ -106,7 +106,7 @@ for (const scope of [undefined, "add:authenticators", all]) {
       assert.deepEqual(enrollments, []);
       assert.deepEqual(await authenticators(user), before);
 
-      // With the right one it goes on to what was asked for.
+      // With the right one it goes on to the requested page.
       await page.$eval("#challenge-code", (field) => (field.value = ""));
       await enter(page, "challenge", phone.code());
       const second = await scan(page);
@@ -183,7 +183,7 @@ for (const journey of ["challenge", "enroll", "settings"]) {
   });
 }
 
-test("redirect mode brings back a token that only reads when the user gives up", async () => {
+test("redirect mode returns a read-only token when the user gives up", async () => {
   await visit(async (page) => {
     const user = newUser();
     await enrolled(api, user);

@@ -90,7 +90,7 @@ inEngines((at) => {
     });
   });
 
-  test("in a blob: document, which browsers give no cookies, the ID lives as long as the page", async () => {
+  test("in a blob: document, which has no cookies, the ID lasts as long as the page", async () => {
     await visit(async (page) => {
       const src = await page.evaluate((html) => URL.createObjectURL(new Blob([html], { type: "text/html" })), telling());
       judge(await inFrame(page, { src }), "127.0.0.1");

@@ -53,7 +53,7 @@ after(async () => {
   if (dir) await rm(dir, { recursive: true });
 });
 
-/** Runs a sample for a page with the token of track; gives what it sends to the backend. */
+/** Runs a sample for a page with the token of track; returns what it sends to the backend. */
 async function visit(text, name, code, token) {
   scripts[`/scripts/${name}.js`] =
     `const { token, image, text, sendToMyBackend } = globalThis.application;\n` +

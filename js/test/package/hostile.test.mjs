@@ -36,7 +36,7 @@ const prepare = async ({ Authsignal, qr }) => {
     [undefined, () => qr.matrix("text")],
     [undefined, () => qr.toSVG("text")],
   ];
-  /** Makes the calls one after the other, and gives what they give. */
+  /** Makes the calls one after the other, and returns their results. */
   const run = async () => {
     const results = { __proto__: null };
     for (let i = 0; i < calls.length; i++) {
@@ -201,7 +201,7 @@ everywhere({ site: () => site }, (run) => {
     assert.deepEqual(got, { add: true, remove: true, atOnce: "aborted", atOnceAndThrows: "aborted", aborted: true, late: true, afterwards: 2, sent: 2, whileLoading: "aborted" });
   });
 
-  test("answers that no server gives", async () => {
+  test("answers that no server sends", async () => {
     const got = await run(
       check(async (sdk, prepare) => {
         const { authsignal, answer } = await prepare(sdk);

@@ -117,7 +117,7 @@ describe("from the modules as such", () => {
     assert.equal(await expectReadable(symbols), 3);
   });
 
-  test(`${few * 5} lower-case texts have the modules that another encoder gives`, async () => {
+  test(`${few * 5} lower-case texts have the same modules as from another encoder`, async () => {
     const next = random(300);
     for (let i = 0; i < few * 5; i++) {
       const level = "LMQH"[i % 4];

@@ -41,7 +41,7 @@ const prepare = () => {
     globalThis.fetch = fetch;
     WebAssembly.instantiate = instantiate;
   };
-  /** Gives a call's result, or what it rejects with; a call that hangs is named. */
+  /** Returns a call's result, or the error that it rejects with; a call that hangs is named. */
   at.outcome = (promise) =>
     Promise.race([promise, new Promise((resolve) => setTimeout(resolve, 5_000, "it hangs"))]).then(
       (result) => result?.errorCode ?? result,
@@ -167,7 +167,7 @@ everywhere({ site: () => site }, (run) => {
             }
           };
           const settled = await Promise.all(pending.map(at.outcome));
-          const later = await Promise.all([
+          const afterCrash = await Promise.all([
             at.outcome(authsignal.totp.enroll()),
             at.outcome(qr.toSVG("text")),
             thrown(() => authsignal.setToken("")),
@@ -184,7 +184,7 @@ everywhere({ site: () => site }, (run) => {
           );
           at.whenMade = () => {};
           const anew = await start();
-          return { settled, later, starting, published: failed.Authsignal === undefined, svg: (await anew.qr.toSVG("text")).slice(0, 4) };
+          return { settled, afterCrash, starting, published: failed.Authsignal === undefined, svg: (await anew.qr.toSVG("text")).slice(0, 4) };
         } finally {
           at.restore();
           delete globalThis.Go;
@@ -195,7 +195,7 @@ everywhere({ site: () => site }, (run) => {
       dist.href,
     );
     const crashed = /^Error: the module has crashed: start it anew; \w*Error$/;
-    for (const text of [...got.settled, ...got.later]) assert.match(String(text), crashed);
+    for (const text of [...got.settled, ...got.afterCrash]) assert.match(String(text), crashed);
     assert.deepEqual([got.settled.length, got.later.length, got.published, got.svg], [2, 5, true, "<svg"]);
     assert.match(got.starting, /Error$/);
   });

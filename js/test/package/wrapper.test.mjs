@@ -319,7 +319,7 @@ everywhere({ site: () => site, tolerated }, (run, { visit }) => {
   });
 
   for (const way of ["requestIdleCallback", "setTimeout"]) {
-    test(`preload has one QR code drawn by a module, when ${way} says so`, async () => {
+    test(`preload has a module draw one QR code, when ${way} reports that the page is idle`, async () => {
       const got = await run(async ({ Authsignal }, site, way) => {
         const { requestIdleCallback, setTimeout } = globalThis;
         const idle = [];
@@ -437,9 +437,9 @@ everywhere({ site: () => site, tolerated }, (run, { visit }) => {
     });
     assert.deepEqual(got.after, got.before);
     assert.deepEqual([got.qrCode, got.printed], ["data:image/svg", []]);
-    const asked = site.requests.slice(site.requests.indexOf("/dist/authsignal.wasm"));
+    const paths = site.requests.slice(site.requests.indexOf("/dist/authsignal.wasm"));
     assert.deepEqual(
-      asked.filter((p) => p !== "/favicon.ico"),
+      paths.filter((p) => p !== "/favicon.ico"),
       ["/dist/authsignal.wasm", "/v1/client/user-authenticators/totp"],
     );
   });

@@ -1,4 +1,4 @@
-// The layer over the engines does in each what it says. The other tests rest on it.
+// The layer over the engines works as documented in each. The other tests depend on it.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -24,7 +24,7 @@ test("a program is the one of its variable, or the first in PATH by a known name
   assert.equal(findProgram("Chromium", { PATH, CHROMIUM: "/mine" }), "/mine");
 });
 
-test("an engine that is missing is an error, and so is one that nobody knows", async (t) => {
+test("an engine that is missing is an error, and so is an unknown one", async (t) => {
   const env = { ...process.env };
   t.after(() => (process.env = env));
   process.env = { ...env, CHROMIUM: "/nowhere/browser", FIREFOX: "/nowhere/browser", XVFB: "/nowhere/browser" };
@@ -118,7 +118,7 @@ for (const engine of engines) {
       assert.equal(await page.evaluate(() => document.activeElement.localName), "input");
     });
 
-    test("waitFor waits, and gives what it waited for", async () => {
+    test("waitFor waits, and returns the value it waited for", async () => {
       await page.goto(site.url);
       await page.evaluate(() => void setTimeout(() => (globalThis.late = { here: true }), 50));
       assert.deepEqual(await page.waitFor(() => globalThis.late), { here: true });
@@ -178,7 +178,7 @@ for (const engine of engines) {
       await page.close();
     });
 
-    test("pages share nothing, and are where their viewport says", async () => {
+    test("pages share no state, and have the size of their viewport", async () => {
       await page.goto(site.url);
       await page.evaluate(() => {
         localStorage.setItem("a", "b");

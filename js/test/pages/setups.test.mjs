@@ -98,7 +98,7 @@ describe("set-ups", { concurrency: 2 }, () => {
     assert.match(stdout, /^(<svg .*<\/svg>\n)\1$/s);
   });
 
-  test("Node: import and require give the same SDK, with each condition", async () => {
+  test("Node: import and require load the same SDK, with each condition", async () => {
     const dir = await project([], [], "bundlers", tarball);
     const script = `Promise.all(["authsignal-wasm", "authsignal-wasm/script"].map((entry) => import(entry))).then(([sdk]) =>
       console.log(sdk.Authsignal === require("authsignal-wasm").Authsignal, sdk.Authsignal === globalThis.authsignal.Authsignal, require.resolve("authsignal-wasm")))`;

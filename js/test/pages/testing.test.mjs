@@ -1,6 +1,6 @@
 // The page "Testing with Jest and Vitest" of the documentation: its blocks are
 // taken from it and run, from the packed tarball, with the real server; and
-// what the page says of an environment that lacks a global.
+// the error of the page for an environment that lacks a global.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
