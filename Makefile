@@ -104,8 +104,9 @@ package: ## build the npm package's tarball, the same bytes everywhere; print it
 		echo "$$name: sha256 $$(sha256sum <"bin/$$name" | cut -d ' ' -f 1)"
 
 # Packages that are all js && wasm are invisible to a native run.
-lint: ## gofmt, go vet and staticcheck, natively and for js/wasm
+lint: js/node_modules/.package-lock.json ## gofmt, go vet and staticcheck, natively and for js/wasm; Biome for JavaScript and TypeScript
 	$(say) "linting"
+	@js/node_modules/.bin/biome ci --error-on-warnings
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
 	@go vet $(RACE) ./...
 	@staticcheck="$$(go tool -n staticcheck)" && GOFLAGS='$(RACE)' "$$staticcheck" ./...
@@ -171,8 +172,9 @@ soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUND
 	@go run ./cmd/buildsdk -compiler go -o bin/dist-go >/dev/null
 	@node js/test/lib/soak.mjs js/dist bin/dist-go
 
-fmt: ## format the Go code
+fmt: js/node_modules/.package-lock.json ## format the Go, JavaScript and TypeScript code
 	@gofmt -w $$(git ls-files '*.go')
+	@js/node_modules/.bin/biome format --write
 
 # Counted, not timed: when its time is over in mid-work, the Go command may call
 # that a failure.

@@ -106,8 +106,7 @@ const sets = {
         await page.keyboard.press("Enter");
       };
       await begin("ada", "custom");
-      const drawn = () =>
-        page.waitForFunction(() => document.querySelector("#qr").complete && document.querySelector("#enroll-ready").checkVisibility());
+      const drawn = () => page.waitForFunction(() => document.querySelector("#qr").complete && document.querySelector("#enroll-ready").checkVisibility());
       await drawn();
       await take(page, "enroll");
       await page.type("#enroll-code", "000000");
@@ -141,7 +140,10 @@ const sets = {
       await arrive(page, "prebuilt");
       await take(page, "prebuilt-window");
       await page.click("#prebuilt .sign-out");
-      for (const [name, username, step] of [["popup-challenge", "ada", "challenge"], ["popup-enroll", "grace", "enroll"]]) {
+      for (const [name, username, step] of [
+        ["popup-challenge", "ada", "challenge"],
+        ["popup-enroll", "grace", "enroll"],
+      ]) {
         await begin(username, "prebuilt", "popup");
         const ui = await (await page.waitForSelector("iframe[name=authsignal]")).contentFrame();
         await arrive(ui, step);

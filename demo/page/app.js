@@ -152,9 +152,7 @@ async function enroll() {
       if (qrCode) $("qr").src = qrCode;
       if (/^otpauth:/i.test(uri)) $("open-app").href = uri;
       $("open-app").hidden = !$("open-app").href;
-      $("secret").replaceChildren(
-        ...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]),
-      );
+      $("secret").replaceChildren(...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]));
       if (replaced) {
         // The page was reloaded, or it is open twice.
         $("replaced").textContent =
@@ -286,9 +284,7 @@ async function account() {
     $("account-message").textContent = message;
     $("signed-in-at").replaceChildren(time(signedInAt));
     $("validated").textContent = action;
-    $("protected-by").replaceChildren(
-      ...authenticators.flatMap(({ createdAt }) => ["Authenticator app, added ", time(createdAt)]),
-    );
+    $("protected-by").replaceChildren(...authenticators.flatMap(({ createdAt }) => ["Authenticator app, added ", time(createdAt)]));
     $("remove").hidden = authenticators.length === 0;
   }, fail);
 }

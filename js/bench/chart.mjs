@@ -4,7 +4,7 @@
 const names = { tinygo: "authsignal-wasm by TinyGo", go: "by Go", official: "@authsignal/browser + qrcode" };
 const colours = { tinygo: "#1f77b4", go: "#9cc3e0", official: "#ff7f0e" };
 
-/** Gives the SVG of what sdk.mjs summarises; `caption` says how it was measured. */
+/** Returns the SVG of the summary of sdk.mjs; `caption` describes how it was measured. */
 export function draw(table, caption) {
   const [left, width, right, bar, gap] = [330, 420, 240, 11, 14];
   const most = {};
@@ -26,9 +26,7 @@ export function draw(table, caption) {
       y += bar;
     }
     const aim = row.aim ? `, aim ${row.aim.replace("<", "&lt;")}` : "";
-    out.push(
-      `<text x="${left + width + 60}" y="${middle}" font-size="12" fill="${row.met === false ? "#b00" : "#222"}">${row.ratios.tinygo.toFixed(2)} × official${aim}</text>`,
-    );
+    out.push(`<text x="${left + width + 60}" y="${middle}" font-size="12" fill="${row.met === false ? "#b00" : "#222"}">${row.ratios.tinygo.toFixed(2)} × official${aim}</text>`);
     y += gap;
   }
   let x = left;

@@ -155,7 +155,7 @@ async function serve(dir) {
 }
 
 let users = 0;
-/** Tracks an action of a new user; gives the token. */
+/** Tracks an action of a new user; returns the token. */
 async function track(api) {
   const response = await fetch(`${api.baseUrl}/users/user-${users++}/actions/signIn`, {
     method: "POST",

@@ -2,53 +2,43 @@ import { readOptions, refuseAbsent, texts } from "guard";
 import { anonymousId, hostDomain } from "./cookie.js";
 import { ErrorCode, ModuleError } from "./errors.js";
 import { launch } from "./launch.js";
-import { loadEarly, loadModule, setStandard, sourceOf, type Exports, type Module } from "./load.js";
+import { loadEarly, loadModule, setDefaultSource, sourceOf, type Exports, type Module } from "./load.js";
 import { record, tokens } from "./loader.js";
 import { checkArgument, checkCookie, checkLoadOptions } from "./misuse.js";
-import type {
-  AuthsignalOptions,
-  CallOptions,
-  LaunchOptions,
-  LoadOptions,
-  PopupLaunchOptions,
-  RedirectLaunchOptions,
-  TokenPayload,
-  Totp,
-  WindowLaunchOptions,
-} from "./types.js";
+import type { AuthsignalOptions, CallOptions, LaunchOptions, LoadOptions, PopupLaunchOptions, RedirectLaunchOptions, TokenPayload, Totp, WindowLaunchOptions } from "./types.js";
 
 /**
- * The enrollments under way, by tenant, API and token. All who ask meanwhile
- * share one, for the API gives each enrollment a new secret, and voids the one
- * before it. It ends early when nobody waits for it any more.
+ * The enrollments under way, by tenant, API and token. Concurrent calls share
+ * one, since the API creates a new secret for each enrollment and voids the one
+ * before it. It is aborted when no call waits for it any more.
  */
 const enrolling = new Map<string, { response: ReturnType<Totp["enroll"]>; stop: AbortController; ended: AbortSignal; callers: number }>();
 
-/** As the module says it. */
+/** The same text as the module's. */
 const abortedText = "The call was aborted by its signal.";
 
-/** The module's calls take the token of the moment when the page made them. */
+/** The module's calls take the token that was set when the page made the call. */
 type ModuleTotp = { [name in keyof Totp]: (options: Parameters<Totp[name]>[0], token: string) => ReturnType<Totp[name]> };
 
 /** The client of the Authsignal API in a page. */
 export class Authsignal {
   /**
-   * What tells this browser from others, for the `deviceId` of `track`: the
-   * value of the cookie. "" where there is no document.
+   * The ID of this browser, for the `deviceId` of `track`: the value of the
+   * cookie. "" where there is no document.
    */
   anonymousId: string;
   /** The domain of that cookie. */
   cookieDomain: string;
   /** The name of that cookie. */
   anonymousIdCookieName: string;
-  /** Whether the API's errors are printed; to change it, make another instance. */
+  /** Whether the API's errors are printed; fixed when the instance is made. */
   enableLogging: boolean;
   /** Authenticator apps. */
   readonly totp: Totp;
-  /** What its token is kept under: the tenant and the API. */
+  /** The key of its token: the tenant and the API. */
   private readonly of: [tenantId: string, url: string];
   private readonly wasmUrl: string | URL | undefined;
-  /** Its abort is the end of the instance, and of all that it has under way. */
+  /** Aborted when the instance is disposed of, which also ends its calls under way. */
   private readonly end = new AbortController();
 
   /** The version of this package, such as "0.1.0". */
@@ -57,8 +47,8 @@ export class Authsignal {
   }
 
   /**
-   * Says where the module comes from for all who do not say so themselves, and
-   * loads it. Without a source it loads the one that is set.
+   * Sets where the module comes from for all instances without a `wasmUrl` of
+   * their own, and loads it. Without a source it loads the one that is set.
    *
    * @throws ModuleError (as a rejection) `wasm_load_failed`, naming the address
    * and the cause; the next call tries again. TypeError if an option is of the
@@ -67,7 +57,7 @@ export class Authsignal {
   static async load(options?: LoadOptions): Promise<void> {
     checkLoadOptions(options ?? {});
     const source = sourceOf(options ?? {});
-    if (source) setStandard(() => source);
+    if (source) setDefaultSource(() => source);
     (await loadModule(options ?? {})).warm();
   }
 
@@ -91,7 +81,7 @@ export class Authsignal {
       try {
         inner?.dispose();
       } catch {
-        // Its program has ended, and has forgotten all.
+        // Its program has ended, and holds nothing any more.
       }
       inner = innerOf = undefined;
     });
@@ -101,7 +91,7 @@ export class Authsignal {
       try {
         const module = await within(loadModule({ wasmUrl }), [signal, ended], timeout);
         if (typeof fetch !== "function") throw new ModuleError(ErrorCode.network_error, "This environment has no fetch, which calls the API. Set it as a global.");
-        // What is left of it; the module takes no 0.
+        // The rest of it; the module refuses 0.
         if (isTimeout(timeout)) timeout = Math.max(timeout - (performance.now() - start), 1);
         if (ended.aborted) throw new ModuleError(ErrorCode.aborted, abortedText);
         return await module.call((exports) => {
@@ -115,18 +105,18 @@ export class Authsignal {
         return asResult<R>(error);
       }
     };
-    // What the caller gives is read here, before the module is waited for.
+    // The arguments are read here, before waiting for the module.
     this.totp = {
       enroll: async (options) => {
         checkArgument(options ?? {}, texts.enroll);
         this.check();
         const { signal, timeout } = options ?? {};
         const enroll = (signal: AbortSignal | undefined) => call({ signal, timeout }, (totp, limits, token) => totp.enroll(limits, token));
-        // What is wrong with a signal or a timeout, the module says.
+        // The module reports what is wrong with a signal or a timeout.
         if ((signal && (!isSignal(signal) || signal.aborted)) || !isTimeout(timeout ?? 1)) return enroll(signal);
         const key = [...of, tokens.get(...of)].join("\n");
-        const other = enrolling.get(key);
-        let shared = other;
+        const existing = enrolling.get(key);
+        let shared = existing;
         if (!shared || shared.ended.aborted) {
           const stop = new AbortController();
           const response = enroll(stop.signal);
@@ -134,11 +124,11 @@ export class Authsignal {
         }
         shared.callers++;
         try {
-          return { ...(await within(shared.response, [signal, ended], shared === other ? timeout : undefined)) };
+          return { ...(await within(shared.response, [signal, ended], shared === existing ? timeout : undefined)) };
         } catch (error) {
           return asResult(error);
         } finally {
-          // The last one, too, when the answer is there: what comes later is new.
+          // Also after the answer: the next call starts a new enrollment.
           if (--shared.callers === 0) {
             if (enrolling.get(key) === shared) enrolling.delete(key);
             shared.stop.abort();
@@ -164,17 +154,17 @@ export class Authsignal {
     this.check();
     if (typeof (token ?? "") !== "string") throw new TypeError(texts.token);
     tokens.set(...this.of, token);
-    // A page that has a token is about to call; one that only launches sets none.
+    // A page that sets a token is about to call; one that only launches sets none.
     if (token && globalThis.document) loadEarly({ wasmUrl: this.wasmUrl });
   }
 
   /**
    * Loads and starts the module, so that the first call need not wait for it:
-   * good while the user still types a password. When the page is idle, it also
-   * has the browser compile what the first call will use.
+   * useful while the user still types a password. When the page is idle, it also
+   * has the browser compile the functions that the first call uses.
    *
    * @throws ModuleError (as a rejection) `wasm_load_failed`, naming the URL
-   * and the cause. The next call tries again by itself.
+   * and the cause. The next call tries again.
    */
   async preload(): Promise<void> {
     this.check();
@@ -183,14 +173,14 @@ export class Authsignal {
 
   /**
    * Opens the page at the `url` of `track`, which asks for a second factor.
-   * With `redirect`, the default, the browser leaves this page for it. With
+   * With `redirect`, the default, it replaces this page. With
    * `popup` and `window` the promise resolves to the token for the backend to
    * validate, or to `token: undefined` if the user closed it; it rejects with an
    * Error that names the policy if a Cross-Origin-Opener-Policy cuts the window
    * off, or the page's Content-Security-Policy forbids the popup.
    *
    * @throws Error if a popup is open already, the browser blocks the window, or
-   * there is no page; TypeError if the URL is none of http or https.
+   * there is no page; TypeError if the URL is not one of http or https.
    */
   launch(url: string, options?: RedirectLaunchOptions): undefined;
   launch(url: string, options: PopupLaunchOptions | WindowLaunchOptions): Promise<TokenPayload>;
@@ -200,11 +190,11 @@ export class Authsignal {
   }
 
   /**
-   * Ends the instance: forgets the token of its tenant and API, for all
-   * instances, lets go of all else, closes what `launch` opened and ends the
-   * calls under way, which resolve to the error `aborted`. Later calls of it
-   * are errors. What was handed out, such as a secret or a QR code, is the
-   * page's to forget.
+   * Ends the instance: deletes the token of its tenant and API, for all
+   * instances, releases everything else, closes what `launch` opened and aborts
+   * the calls under way, which resolve to the error `aborted`. Later calls
+   * throw. It does not clear what the page was given, such as a secret or a QR
+   * code.
    */
   dispose(): void {
     if (this.end.signal.aborted) return;
@@ -219,48 +209,48 @@ export class Authsignal {
 
 refuseAbsent(Authsignal.prototype);
 
-/** What a call resolves to where the module itself failed. */
+/** Returns the result of a call for which the module itself failed. */
 function asResult<R>(error: unknown): R {
   if (!(error instanceof ModuleError)) throw error;
   const { errorCode, message } = error;
   return { error: message, errorCode, errorDescription: message } as R;
 }
 
-/** Known by what it can do: a signal of another frame is no instance of this one's AbortSignal. */
+/** Reports whether it is a signal; one of another frame is not an instance of this frame's AbortSignal. */
 const isSignal = (signal: AbortSignal | undefined): signal is AbortSignal => typeof signal?.addEventListener === "function";
 
-/** Reports whether the module takes it; what it does not, it refuses. The upper limit is setTimeout's. */
+/** Reports whether the module accepts the timeout. The upper limit is setTimeout's. */
 function isTimeout(timeout: unknown): timeout is number {
   return typeof timeout === "number" && timeout > 0 && timeout < 2 ** 31;
 }
 
 /**
- * Waits for the module or what it is doing, but not longer than the caller does.
- * What is no signal, and a wrong timeout, are the module's to judge.
+ * Waits for the module or a call of it, until a signal is aborted or the timeout
+ * is over. It ignores invalid signals and timeouts, which the module reports.
  */
-function within<T>(module: Promise<T>, given: (AbortSignal | undefined)[], timeout: number | undefined): Promise<T> {
-  const signals = given.filter(isSignal);
+function within<T>(module: Promise<T>, candidates: (AbortSignal | undefined)[], timeout: number | undefined): Promise<T> {
+  const signals = candidates.filter(isSignal);
   return new Promise((resolve, reject) => {
     const abort = () => end(ErrorCode.aborted, abortedText);
-    const late = () => end(ErrorCode.timeout, "The call took too long. Try again, or give it a longer timeout.");
+    const expire = () => end(ErrorCode.timeout, "The call took too long. Try again, or give it a longer timeout.");
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const settled = () => {
+    const cleanUp = () => {
       clearTimeout(timer);
       for (const signal of signals) {
         try {
           signal.removeEventListener("abort", abort);
         } catch {
-          // The caller's signal; the call goes on, or has ended, all the same.
+          // The signal is the caller's own object; the call is unaffected.
         }
       }
     };
     const end = (code: ErrorCode, text: string) => {
-      settled();
+      cleanUp();
       reject(new ModuleError(code, text));
     };
     for (const signal of signals) signal.addEventListener("abort", abort);
-    if (isTimeout(timeout)) timer = setTimeout(late, timeout);
-    module.then(resolve, reject).then(settled);
+    if (isTimeout(timeout)) timer = setTimeout(expire, timeout);
+    module.then(resolve, reject).then(cleanUp);
     if (signals.some((signal) => signal.aborted)) abort();
   });
 }

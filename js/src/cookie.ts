@@ -1,27 +1,27 @@
-/** The IDs that no cookie keeps, by the name of the cookie that would. */
-const kept = new Map<string, string>();
+/** The IDs that could not be stored in a cookie, by the cookie's name. */
+const unstored = new Map<string, string>();
 
 /**
- * Returns the ID that tells this browser from others to the rules of an action:
- * the one in the cookie, or a new one that is stored there. Where a page can
- * store none, such as in a sandboxed frame, the ID is the same for the life of
- * the page. Without a document there is none: "".
+ * Returns the ID of this browser, by which the rules of an action recognize it:
+ * the one in the cookie, or a new one that is stored there. Where a page cannot
+ * store cookies, such as in a sandboxed frame, the ID is the same for the life
+ * of the page. Without a document there is none: "".
  */
 export function anonymousId(name: string, domain: string): string {
   if (!globalThis.document) return "";
   const key = encodeURIComponent(name);
   let id = read(key);
   if (id) return decoded(id);
-  id = kept.get(key) ?? uuid();
+  id = unstored.get(key) ?? uuid();
   const secure = url().protocol === "http:" ? "" : "; secure";
   try {
     document.cookie = `${key}=${id}; path=/; expires=Fri, 31 Dec 9999 23:59:59 GMT; domain=${domain}${secure}`;
   } catch {
     // As in read.
   }
-  // Cookies may be turned off, or the domain not be the page's: browsers do not tell.
-  if (read(key) === id) kept.delete(key);
-  else kept.set(key, id);
+  // Cookies may be turned off, or the domain not be the page's: browsers report neither.
+  if (read(key) === id) unstored.delete(key);
+  else unstored.set(key, id);
   return id;
 }
 
@@ -63,11 +63,11 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // another's cookie, perhaps: still an ID
+    return text; // perhaps set by other code: still an ID
   }
 }
 
-/** A UUID of version 4 (RFC 9562, 5.4). crypto.randomUUID is not there on plain http. */
+/** A UUID of version 4 (RFC 9562, 5.4). crypto.randomUUID does not exist on plain http. */
 function uuid(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;

@@ -1,11 +1,11 @@
 /**
- * What `errorCode` may be, with its cause and what to do about it. The first
+ * The values of `errorCode`, each with its cause and the remedy. The first
  * group comes from the API, the second is made in the browser.
  */
 export const ErrorCode: {
   /** The token is not one of this API, or lacks the right to add an authenticator. Track the action again; for a second authenticator, with the scope `add:authenticators`. */
   readonly unauthorized: "unauthorized";
-  /** The API does not take the request as it is: the action takes no challenge, nothing is enrolled, the webhook refused. The description says which. */
+  /** The API refuses the request: the action takes no challenge, nothing is enrolled, the webhook refused. The description says which. */
   readonly invalid_request: "invalid_request";
   /** The tenant lacks a setting, most often an active authenticator app. Set it there. */
   readonly invalid_configuration: "invalid_configuration";
@@ -15,16 +15,16 @@ export const ErrorCode: {
   readonly expired_token: "expired_token";
   /** Too many calls. Wait `retryAfter` seconds, or a while if it is missing. */
   readonly too_many_requests: "too_many_requests";
-  /** The API has no such thing. Most often the base URL is wrong: it ends in `/v1`. */
+  /** The API has no such path or object. Most often the base URL is wrong: it ends in `/v1`. */
   readonly not_found: "not_found";
-  /** The API failed. Its log says why; try again later. */
+  /** The API failed. Its log has the cause; try again later. */
   readonly internal_error: "internal_error";
 
   /** A call was made before `setToken`, so no request was. Set the token that the backend got from `track`. */
   readonly token_not_set: "token_not_set";
   /** No answer arrived: offline, a wrong base URL, a page that the API does not allow (CORS, or the policy's `connect-src`), a redirect. A code may have been accepted all the same: ask the backend to validate the token of `track`. */
   readonly network_error: "network_error";
-  /** No whole answer in time. As for `network_error`; a longer `timeout` may help. */
+  /** No complete answer in time. As for `network_error`; a longer `timeout` may help. */
   readonly timeout: "timeout";
   /** The caller's signal, or `dispose`, ended the call. A code may have been accepted all the same. */
   readonly aborted: "aborted";
@@ -32,7 +32,7 @@ export const ErrorCode: {
   readonly invalid_response: "invalid_response";
   /** The module could not be loaded; the description names the address and the cause. The next call tries again. */
   readonly wasm_load_failed: "wasm_load_failed";
-  /** The Go program ended under the call. The next call starts it afresh; if it stays, report it. */
+  /** The Go program ended under the call. The next call starts it again; report it if it recurs. */
   readonly sdk_crashed: "sdk_crashed";
 } = Object.fromEntries(
   (

@@ -1,13 +1,13 @@
 /**
  * Authenticator-app (TOTP) MFA for web pages: a thin wrapper that loads the Go
- * module, hands calls on to it and watches it. The module decides; nothing of
- * it is loaded before the first call, and importing this touches no DOM.
+ * module, passes calls on to it and detects its end. The logic is the module's; it is
+ * not loaded before the first call, and importing this touches no DOM.
  *
  * @packageDocumentation
  */
-import { setStandard } from "./load.js";
+import { setDefaultSource } from "./load.js";
 
-// Bundlers know this very expression, and emit the file.
-setStandard(() => new URL("./authsignal.wasm", import.meta.url));
+// Bundlers recognize this exact expression, and emit the file.
+setDefaultSource(() => new URL("./authsignal.wasm", import.meta.url));
 
 export * from "./sdk.js";

@@ -7,12 +7,12 @@
  */
 import { gzip } from "inlined_module";
 import { ErrorCode, ModuleError } from "./errors.js";
-import { setStandard } from "./load.js";
+import { setDefaultSource } from "./load.js";
 
 let bytes: Promise<ArrayBuffer> | undefined;
 
-// Unpacked once: by its identity the module is known.
-setStandard(() => (bytes ??= unpack()));
+// Unpacked once: the module is cached by the identity of its bytes.
+setDefaultSource(() => (bytes ??= unpack()));
 
 async function unpack(): Promise<ArrayBuffer> {
   if (!globalThis.DecompressionStream)

@@ -2,8 +2,8 @@ import { AuthsignalWindowMessage } from "./types.js";
 import type { LaunchOptions, PopupLaunchOptions, TokenPayload, WindowLaunchOptions } from "./types.js";
 
 /**
- * Opens the page that asks for a second factor: leaves for it, or shows it in
- * a dialog or a window and gives what that ends with. The signal ends it early.
+ * Opens the page that asks for a second factor: in place of this page, or in a
+ * dialog or a window whose result it returns. The signal closes it early.
  */
 export function launch(url: string, options: LaunchOptions | undefined, signal: AbortSignal): Promise<TokenPayload> | undefined {
   if (!globalThis.document) throw new Error("launch needs a page");
@@ -17,8 +17,8 @@ export function launch(url: string, options: LaunchOptions | undefined, signal: 
 }
 
 /**
- * Hears what a page tells this one until stop is called. Only that page is
- * heard, while it is of the origin that it was opened at.
+ * Handles the messages of a launched page until the returned function is called.
+ * Messages of other pages, or of another origin, are ignored.
  */
 function listen(
   from: () => Window | null,
@@ -26,7 +26,7 @@ function listen(
   onError: PopupLaunchOptions["onError"],
   on: { close(token?: string): void; ready?(): void; height?(pixels: number): void; any?(): void },
 ): () => void {
-  const hear = ({ data, origin: sender, source }: MessageEvent) => {
+  const onMessage = ({ data, origin: sender, source }: MessageEvent) => {
     if (sender !== origin || source !== from()) return;
     on.any?.();
     if (typeof data !== "string") {
@@ -38,15 +38,15 @@ function listen(
     try {
       message = JSON.parse(data);
     } catch {
-      return; // not for us
+      return; // not a message of this protocol
     }
     if (message?.event === AuthsignalWindowMessage.AUTHSIGNAL_API_ERROR) {
       onError?.({ errorCode: message.errorCode, statusCode: message.statusCode });
     } else if (message?.event === AuthsignalWindowMessage.AUTHSIGNAL_CLOSE_POPUP) on.close(message.token);
     else if (message?.event === AuthsignalWindowMessage.AUTHSIGNAL_READY) on.ready?.();
   };
-  addEventListener("message", hear);
-  return () => removeEventListener("message", hear);
+  addEventListener("message", onMessage);
+  return () => removeEventListener("message", onMessage);
 }
 
 /** The dialog that is open. */
@@ -61,7 +61,7 @@ function popup(url: string, origin: string, { popupOptions, onError }: PopupLaun
   const close = document.createElement("button");
   const title = "Multi-factor authentication";
   // A policy without 'unsafe-inline' forbids style attributes and elements, but
-  // not these properties. What is no CSS value leaves the one before it.
+  // not these properties. An invalid CSS value leaves the one before it.
   const style = (element: HTMLElement, ...properties: Partial<CSSStyleDeclaration>[]) => Object.assign(element.style, ...properties);
   style(
     dialog,
@@ -70,8 +70,8 @@ function popup(url: string, origin: string, { popupOptions, onError }: PopupLaun
     width ? { width } : {},
   );
   style(frame, { display: "block", border: "0", width: "100%", maxHeight: height ? "100vh" : "95vh", height: "384px" }, height ? { height } : {});
-  // Seen while it has the focus: the keyboard's way out of the frame, in which
-  // Escape does not reach this page.
+  // Visible while it has the focus: for users of a keyboard, since Escape in the
+  // frame does not reach this page.
   style(close, { position: "absolute", top: "4px", right: "4px", opacity: "0", pointerEvents: "none" });
   close.textContent = "Close";
   close.type = "button";
@@ -86,9 +86,9 @@ function popup(url: string, origin: string, { popupOptions, onError }: PopupLaun
   frame.src = url;
   dialog.append(frame);
   if (isClosable) dialog.append(close);
-  // The frame fills the dialog: what hits the dialog itself is beside it.
+  // The frame fills the dialog: a click whose target is the dialog is beside it.
   dialog.onclick = ({ target }) => isClosable && target === dialog && dialog.close();
-  // Chromium closes at a second Escape, whatever became of the first one's cancel.
+  // Chromium closes at a second Escape even if the first one's cancel was prevented.
   dialog.onkeydown = (event) => isClosable || event.key !== "Escape" || event.preventDefault();
   dialog.oncancel = (event) => isClosable || event.preventDefault();
 
@@ -99,9 +99,9 @@ function popup(url: string, origin: string, { popupOptions, onError }: PopupLaun
     const show = () => (dialog.style.opacity = "1");
     const timer = setTimeout(show, 3000);
     if (height) frame.onload = show;
-    const deaf = listen(() => frame.contentWindow, origin, onError, {
-      close(given) {
-        token = given;
+    const stopListening = listen(() => frame.contentWindow, origin, onError, {
+      close(newToken) {
+        token = newToken;
         dialog.close();
       },
       ready: show,
@@ -111,18 +111,18 @@ function popup(url: string, origin: string, { popupOptions, onError }: PopupLaun
     });
     const end = () => dialog.close();
     signal.addEventListener("abort", end);
-    // Of the other page's own refusal (frame-ancestors) browsers tell nobody.
-    const refused = ({ disposition, effectiveDirective, blockedURI }: SecurityPolicyViolationEvent) => {
+    // Browsers do not report the other page's own refusal (frame-ancestors).
+    const onViolation = ({ disposition, effectiveDirective, blockedURI }: SecurityPolicyViolationEvent) => {
       if (disposition !== "enforce" || effectiveDirective !== "frame-src" || !blockedURI.startsWith(origin)) return;
       refusal = new Error(`the page's Content-Security-Policy forbids the popup: add ${origin} to its frame-src`);
       end();
     };
-    document.addEventListener("securitypolicyviolation", refused);
+    document.addEventListener("securitypolicyviolation", onViolation);
     dialog.onclose = () => {
       clearTimeout(timer);
-      deaf();
+      stopListening();
       signal.removeEventListener("abort", end);
-      document.removeEventListener("securitypolicyviolation", refused);
+      document.removeEventListener("securitypolicyviolation", onViolation);
       document.body.style.overflow = overflow;
       dialog.remove();
       open = undefined;
@@ -142,49 +142,47 @@ function ownWindow(url: string, origin: string, { windowOptions, onError }: Wind
   const left = screenX + (outerWidth - width) / 2;
   const top = screenY + (outerHeight - height) / 2;
   const opened = window.open(url, "_blank", `popup,width=${width},height=${height},left=${left},top=${top}`);
-  if (!opened)
-    throw new Error(
-      "the browser has blocked the window: call launch in the click's own turn, and allow a sandboxed frame popups",
-    );
+  if (!opened) throw new Error("the browser has blocked the window: call launch in the click's own turn, and allow a sandboxed frame popups");
   return new Promise((resolve, reject) => {
     const end = (token?: string, cut?: boolean) => {
       clearInterval(timer);
-      deaf();
+      stopListening();
       signal.removeEventListener("abort", abort);
       opened.close();
       if (cut) reject(new Error(cutOff()));
       else resolve({ token });
     };
     const abort = () => end();
-    let heard = false;
-    // When the empty document that every window begins with gave way, and
-    // whether the user's attention has left this page for the window.
-    let began = NaN;
-    let away = false;
+    let received = false;
+    // The time when the empty document that every window begins with was
+    // replaced, and whether the focus has gone from this page to the window.
+    let documentTime = NaN;
+    let focusLeft = false;
     try {
-      // A page of this origin would keep the listener, and is never cut off.
-      if (origin !== location.origin) opened.addEventListener("pagehide", () => (began = performance.now()));
+      // A page of this origin would keep the listener, and no policy cuts it off.
+      if (origin !== location.origin) opened.addEventListener("pagehide", () => (documentTime = performance.now()));
     } catch {
-      // A sandboxed frame's windows are of no origin.
+      // The windows of a sandboxed frame have an opaque origin.
     }
-    // Nothing tells that the user has closed a window. At the second look, for
-    // its last message may still be on its way, and the focus on its way back.
-    let looks = 0;
+    // No event reports that the user has closed a window, so it is polled. It
+    // counts as closed at the second poll that finds it so, since its last
+    // message and the focus may still be on their way.
+    let closedPolls = 0;
     const timer = setInterval(() => {
-      const here = document.hasFocus();
-      if (!opened.closed) away ||= !here;
-      else if (!looks++) began = performance.now() - began;
+      const focused = document.hasFocus();
+      if (!opened.closed) focusLeft ||= !focused;
+      else if (!closedPolls++) documentTime = performance.now() - documentTime;
       // A window that is cut off is closed to this page as soon as its document
-      // arrives, and nothing of it is heard. It keeps the focus, which comes
-      // back from a window that the user closes.
-      else end(undefined, !heard && began < 2000 && !(away && here));
+      // arrives, and no message of it is received. It keeps the focus, whereas a
+      // window that the user closes returns it.
+      else end(undefined, !received && documentTime < 2000 && !(focusLeft && focused));
     }, 250);
-    const deaf = listen(() => opened, origin, onError, { close: end, any: () => (heard = true) });
+    const stopListening = listen(() => opened, origin, onError, { close: end, any: () => (received = true) });
     signal.addEventListener("abort", abort);
   });
 }
 
-// A page that is isolated shows no frame of a page that is not.
+// A cross-origin-isolated page cannot frame a page that is not.
 const cutOff = () =>
   "the window was cut off from this page by a Cross-Origin-Opener-Policy, its own or the other page's, or closed before it was loaded: " +
   `use mode "redirect"${globalThis.crossOriginIsolated ? "" : ' or "popup"'}, or send same-origin-allow-popups with this page and no such policy with the other`;

@@ -1,5 +1,5 @@
 // Starts the Go program of this package, for the wrapper and, through raw.ts,
-// for whoever does without it.
+// for pages that do not use it.
 
 import { makeGuard, makeTokens, type Tokens } from "guard";
 import { record } from "record";
@@ -8,18 +8,17 @@ import type { Exports } from "./load.js";
 
 export { record };
 
-/** The tokens of this page. They outlive a program that crashes. */
+/** The tokens of this page. They are kept when a program crashes. */
 export const tokens: Tokens = makeTokens();
 
 /**
  * Throws if a module, known by the names of its exports, is not of this
- * package's build: the two halves would not understand each other. Its record
- * is the name of an export; cmd/buildsdk adds it.
+ * package's build, which could not work with this loader. The record is the
+ * name of an export, which cmd/buildsdk adds.
  */
 export function checkRecord(names: string[]): void {
   const own = names.find((name) => name.startsWith("authsignal-wasm/"));
-  if (own !== record)
-    throw new Error(`it is of ${own ?? "another package, or of an old version"}, its loader of ${record}; take both from the same package (a cache may hold an old one)`);
+  if (own !== record) throw new Error(`it is of ${own ?? "another package, or of an old version"}, its loader of ${record}; take both from the same package (a cache may hold an old one)`);
 }
 
 /** A Go program. */
@@ -36,8 +35,8 @@ export class Program {
   }
 
   /**
-   * Runs the program until it first waits, and gives what it has published by
-   * then: to publish, before this returns, and as the promise's value.
+   * Runs the program until it first waits. What it has published by then is
+   * passed to publish, before this returns, and is the promise's value.
    *
    * @throws Error (as a rejection) if the instance is not of this build or ends.
    */
@@ -55,45 +54,45 @@ export class Program {
     };
 
     // Three ways to end: by itself or by a panic (exit, at once), by a trap
-    // while it starts (run rejects), by a trap later (resume throws).
+    // while it starts (run rejects), by a trap later (resumeGo throws).
     go.exit = (code) => end(new Error(`exit code ${code}`));
-    const resume = go._resume;
-    let forget = () => {};
+    const resumeGo = go._resume;
+    let freeValues = () => {};
     let depth = 0;
     go._resume = () => {
-      if (this.over) return; // the guard says so
+      if (this.over) return; // the guard's functions throw
       depth++;
       try {
-        resume.call(go);
+        resumeGo.call(go);
       } catch (cause) {
         end(cause);
       } finally {
-        if (--depth === 0 && !this.over) forget();
+        if (--depth === 0 && !this.over) freeValues();
       }
     };
     const running = go.run(instance);
-    const isTinyGo = "_initialize" in instance.exports; // it returns, and can be called all the same
+    const isTinyGo = "_initialize" in instance.exports; // its run returns at once, and it can still be called
     running.then(() => isTinyGo || end(), end);
 
     if (scope.authsignal === guard || this.over) {
-      // If it has trapped, run is about to say so.
+      // If it has trapped, run is about to reject.
       await Promise.race([running, new Promise((resolve) => setTimeout(resolve))]);
       throw new Error("it ended while it started");
     }
-    if (isTinyGo) forget = forgetter(go);
+    if (isTinyGo) freeValues = valueFreer(go);
     publish?.(scope.authsignal as Exports);
     return scope.authsignal as Exports;
   }
 }
 
 /**
- * Makes the function that frees, after each event, what the program was handed
- * in it. TinyGo 0.41 has no finalizers: every object, function and string of
- * JavaScript that it was handed would keep its place in the loader's table for
- * ever. But this program keeps none from one event to the next, save those of
- * its start (see wasm/internal/bridge).
+ * Returns a function that frees, after each event, the values that the program
+ * received in it. TinyGo 0.41 has no finalizers: every object, function and
+ * string of JavaScript that it received would stay in the loader's table. This
+ * program keeps none from one event to the next, except those of its start (see
+ * wasm/internal/bridge).
  */
-function forgetter(go: Go): () => void {
+function valueFreer(go: Go): () => void {
   const mark = go._values.length;
   return () => {
     for (let i = mark; i < go._values.length; i++) go._ids!.delete(go._values[i]);
@@ -102,8 +101,8 @@ function forgetter(go: Go): () => void {
 }
 
 /**
- * What the Go program takes for globalThis. What wasm_exec.js and the program
- * publish stays here, where no page sees it. All else is read from the page,
+ * Returns the Go program's globalThis. What wasm_exec.js and the program publish
+ * is stored here, hidden from the page. Everything else is read from the page,
  * at the time of use.
  */
 function privateScope(): Record<string, unknown> {
@@ -114,8 +113,8 @@ function privateScope(): Record<string, unknown> {
     get(own, name) {
       if (name in own) return own[name];
       const value = (globalThis as Record<string | symbol, any>)[name];
-      // fetch and its like insist on the page as their `this`. Classes,
-      // with their static methods, must stay as they are.
+      // fetch and others require the page's global as their `this`. Classes,
+      // with their static methods, must not be bound.
       return typeof value === "function" && /^[a-z]/.test(name as string) ? value.bind(globalThis) : value;
     },
   });

@@ -1,9 +1,9 @@
 import type { QR } from "./types.js";
 
-// What the module does not see, or sees too late, is refused here, where the
-// mistake is made.
+// Refuses mistakes that the module does not see, or sees too late, in the call
+// that makes them.
 
-/** Throws for the constructor's options about the cookie. */
+/** Throws if an option about the cookie is not a string. */
 export function checkCookie(options: Record<string, unknown>): void {
   for (const name in options) {
     if (typeof (options[name] ?? "") !== "string") throw new TypeError(`${name} must be a string`);
@@ -12,23 +12,23 @@ export function checkCookie(options: Record<string, unknown>): void {
 
 /** Throws if the argument of a call is not an object. */
 export function checkArgument(options: unknown, text: string): void {
-  // Object gives its argument back only if that is an object.
+  // Object returns its argument only if that is an object.
   if (Object(options) !== options) throw new TypeError(text);
 }
 
 const loadOptions = ["wasmUrl", "wasmModule", "wasmBytes", "onProgress"];
 const qrOptions = ["margin", "scale", "width", "color", "errorCorrectionLevel", "title", "wasmUrl"];
 
-/** Throws for the options of Authsignal.load. */
+/** Throws if the options of Authsignal.load are not an object, or one has an unknown name. */
 export function checkLoadOptions(options: unknown): void {
   checkArgument(options, "load takes an object: load({ wasmUrl })");
   checkNames("Authsignal.load", options, loadOptions);
 }
 
 /**
- * Returns functions that reject what npm's `qrcode` takes and they do not: a
- * callback, which would wait for ever, and other options, which would be
- * without effect. The values are the module's to judge.
+ * Returns functions that reject what npm's `qrcode` accepts and they do not: a
+ * callback, which would never be called, and other options, which would have no
+ * effect. The module checks the values.
  */
 export function strict(qr: QR): QR {
   const functions = Object.entries(qr).map(([name, draw]) => [
@@ -45,7 +45,7 @@ export function strict(qr: QR): QR {
   return Object.fromEntries(functions);
 }
 
-/** Throws if an object has another property than those named. What is no object it leaves to others. */
+/** Throws if an object has a property that is not in names. It ignores other values. */
 function checkNames(of: string, object: unknown, names: string[]): void {
   for (const name of Object(object) === object ? Object.keys(object as {}) : []) {
     if (!names.includes(name)) throw new TypeError(`${of} has no option ${name}: it has ${names.join(", ")}`);

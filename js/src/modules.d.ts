@@ -1,4 +1,4 @@
-// What cmd/buildsdk puts into the bundles.
+// Modules that cmd/buildsdk adds to the bundles.
 
 /**
  * The compiler's own wasm_exec.js, unchanged, in a function that hides the
@@ -14,14 +14,14 @@ declare module "wasm_exec" {
   /** The life of one Go program. */
   export interface Go {
     readonly importObject: WebAssembly.Imports;
-    /** Go's calls it when the program ends by itself or panics, before anything else runs. */
+    /** Called by Go's loader when the program ends by itself or panics, before anything else runs. */
     exit(code: number): void;
-    /** Runs until the program first waits. Go's settles when it has ended, TinyGo's at once. */
+    /** Runs until the program first waits. The promise of Go's loader settles when the program has ended, TinyGo's at once. */
     run(instance: WebAssembly.Instance): Promise<void>;
 
-    // Not documented, but always of the compiler that built the module: where
-    // JavaScript enters Go again, Go's running timers, and the table of the
-    // values that Go was handed.
+    // Not documented, but always of the compiler that built the module: the
+    // function by which JavaScript enters Go again, Go's running timers, and the
+    // table of the values that Go holds.
     _resume(): void;
     readonly _scheduledTimeouts?: Map<number, ReturnType<typeof setTimeout>>;
     readonly _values: unknown[];
@@ -43,7 +43,7 @@ declare module "guard" {
   export function refuseAbsent(prototype: object): void;
 }
 
-/** Names this build: the package's version, the compiler, and the hash of module and loader. */
+/** Identifies this build: the package's version, the compiler, and the hash of module and loader. */
 declare module "record" {
   export const record: string;
 }

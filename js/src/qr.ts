@@ -55,13 +55,11 @@ const drawing: QR = {
     const canvas: Canvas = document ? document.createElement("canvas") : new OffscreenCanvas(1, 1);
     await drawing.toCanvas(canvas, text, options);
     if ("convertToBlob" in canvas) return canvas.convertToBlob();
-    return new Promise((resolve, reject) =>
-      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("it is too large for this browser")))),
-    );
+    return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("it is too large for this browser")))));
   },
 
   matrix: (text, options) => call(options, (qr) => qr.matrix(text, options)),
 };
 
-/** QR codes without an API, such as for an `otpauth://` URI from elsewhere. */
+/** QR codes, which need no API; such as for an `otpauth://` URI from elsewhere. */
 export const qr: QR = strict(drawing);

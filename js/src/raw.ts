@@ -1,5 +1,5 @@
-// dist/wasm_exec.js: what starts the module without the wrapper. It has the
-// shape of the file of that name in Go's own distribution.
+// dist/wasm_exec.js: starts the module without the wrapper. Its interface is
+// that of the file of that name in Go's distribution.
 
 import { Program } from "./loader.js";
 
@@ -12,8 +12,8 @@ class GoProgram {
   }
 
   /**
-   * Runs the program. It has published `authsignal` when this returns; what it
-   * returns settles then, and rejects if the instance is not of this build.
+   * Runs the program. It has published `authsignal` when this returns; the
+   * promise resolves then, and rejects if the instance is not of this build.
    */
   run(instance: WebAssembly.Instance): Promise<void> {
     return this.program.start(instance, publish).then(() => {});

@@ -12,7 +12,7 @@ import type { AuthsignalOptions, AuthsignalResponse, EnrollTotpResponse, VerifyR
 export type AuthsignalError = Extract<AuthsignalResponse<never>, { error: string }>;
 
 /**
- * Gives one instance for the life of the component. `tenantId` and `baseUrl`
+ * Returns one instance for the life of the component. `tenantId` and `baseUrl`
  * are those of the first render; `onTokenExpired` is always the latest.
  */
 export function useAuthsignal(options: AuthsignalOptions): Authsignal {
@@ -24,7 +24,7 @@ export function useAuthsignal(options: AuthsignalOptions): Authsignal {
   return authsignal;
 }
 
-/** What the components say. */
+/** The texts of the components. */
 export type Texts = {
   /** The text of the picture of the QR code. */
   qrCode: string;
@@ -114,7 +114,7 @@ const textNames: Record<ErrorCode, keyof Texts> = {
   internal_error: "failed",
 };
 
-/** What both components take. */
+/** The properties of both components. */
 export type TotpProps = {
   /** The instance, with its token set unless `token` is given. */
   authsignal: Authsignal;
@@ -127,40 +127,52 @@ export type TotpProps = {
   onVerified: (result: VerifyResponse & { token: string }) => void;
   /** A call has failed; the user sees a text of `texts`. */
   onError?: (error: AuthsignalError) => void;
-  /** What to say, in another language. */
+  /** Texts in place of the default ones, such as in another language. */
   texts?: Partial<Texts>;
   /** The class of the form. Its parts have `data-authsignal` attributes. */
   className?: string;
 };
 
-/** Returns what to tell a user of an error. An API may have codes of its own. */
+/** Returns the text for an error. An API may have codes of its own. */
 function textOf({ errorCode }: AuthsignalError, texts: Texts): string {
   return texts[textNames[errorCode]] ?? texts.failed;
 }
 
-/** The form for a code, under what an enrollment shows. */
-function CodeForm({ authsignal, token, attempt, onVerified, onError, texts, className, children, busy: waiting, problem, retry }: Omit<TotpProps, "texts"> & {
+/** The form for a code, below the children. */
+function CodeForm({
+  authsignal,
+  token,
+  attempt,
+  onVerified,
+  onError,
+  texts,
+  className,
+  children,
+  busy: waiting,
+  problem,
+  retry,
+}: Omit<TotpProps, "texts"> & {
   texts: Texts;
-  /** Which enrollment it is; undefined in a challenge. */
+  /** The number of the enrollment; undefined in a challenge. */
   attempt?: number;
   children?: ReactNode;
   /** There is nothing to verify yet. */
   busy?: boolean;
   /** Why there is nothing to verify. */
   problem?: string;
-  /** What to do about it. */
+  /** Tries again after the problem. */
   retry?: () => void;
 }) {
   const id = useId();
   const field = useRef<HTMLInputElement>(null);
-  // A reference, since state comes one render late: a second submit would come before it.
+  // A reference, since state changes with the next render: a second submit could come before it.
   const sending = useRef<object>(undefined);
   const [busy, setBusy] = useState(false);
   const [refusal, setRefusal] = useState("");
-  const gone = useGone();
+  const unmounted = useUnmounted();
   const message = problem || refusal;
 
-  // Of another token or secret, what is said or under way is of no concern.
+  // A refusal, or a call under way, does not apply to another token or secret.
   useEffect(
     () => () => {
       sending.current = undefined;
@@ -173,26 +185,26 @@ function CodeForm({ authsignal, token, attempt, onVerified, onError, texts, clas
   async function submit(event: FormEvent) {
     event.preventDefault();
     if (sending.current || waiting || problem) return;
-    const mine = (sending.current = {});
+    const submission = (sending.current = {});
     setBusy(true);
     setRefusal(""); // so that the same text is announced again
     let current = true;
     let response;
     try {
-      // Read from the field: what a password manager sets may come without an event.
+      // Read from the field: a password manager may set it without an event.
       response = await authsignal.totp.verify({ code: field.current!.value });
     } catch (cause) {
-      // The application's own doing: its onTokenExpired threw, or it has disposed of the instance.
-      if (sending.current === mine) setRefusal(texts.failed);
+      // Caused by the application: its onTokenExpired threw, or it has disposed of the instance.
+      if (sending.current === submission) setRefusal(texts.failed);
       throw cause;
     } finally {
-      current = sending.current === mine;
+      current = sending.current === submission;
       if (current) {
         sending.current = undefined;
         setBusy(false);
       }
     }
-    if (gone.current) return;
+    if (unmounted.current) return;
     const { data } = response;
     if (data?.isVerified && data.token !== undefined) {
       field.current!.value = "";
@@ -213,7 +225,7 @@ function CodeForm({ authsignal, token, attempt, onVerified, onError, texts, clas
       <label htmlFor={id} data-authsignal="label">
         {texts.code}
       </label>
-      {/* No maxLength and no type=number: what is pasted may have spaces, and begins with a zero. */}
+      {/* No maxLength and no type=number: a pasted code may have spaces, or begin with a zero. */}
       <input
         ref={field}
         id={id}
@@ -232,7 +244,7 @@ function CodeForm({ authsignal, token, attempt, onVerified, onError, texts, clas
       <button type="submit" aria-disabled={Boolean(busy || waiting || problem)} data-authsignal="verify">
         {busy ? texts.verifying : texts.verify}
       </button>
-      {/* Always there: a live region that comes with its text is not announced. */}
+      {/* Always rendered: a live region that is added with its text is not announced. */}
       <p role="alert" id={id + "message"} data-authsignal="message">
         {message}
       </p>
@@ -240,7 +252,7 @@ function CodeForm({ authsignal, token, attempt, onVerified, onError, texts, clas
         <button
           type="button"
           onClick={() => {
-            field.current?.focus(); // the button goes
+            field.current?.focus(); // the button is about to be removed
             retry();
           }}
           data-authsignal="retry"
@@ -252,21 +264,21 @@ function CodeForm({ authsignal, token, attempt, onVerified, onError, texts, clas
   );
 }
 
-/** Says whether the component is gone, to what comes back late. */
-function useGone() {
-  const gone = useRef(false);
+/** Returns a reference that reports whether the component is unmounted, for promises that settle later. */
+function useUnmounted() {
+  const unmounted = useRef(false);
   useEffect(() => {
-    gone.current = false; // StrictMode mounts twice
+    unmounted.current = false; // StrictMode mounts twice
     return () => {
-      gone.current = true;
+      unmounted.current = true;
     };
   }, []);
-  return gone;
+  return unmounted;
 }
 
 /**
- * Reports whether the device may have the authenticator app itself. Elsewhere a
- * link to it does nothing, or leads to the browser's own error page.
+ * Reports whether the authenticator app may be on this device. Elsewhere a link
+ * to it does nothing, or leads to the browser's error page.
  */
 function isPhone(): boolean {
   return globalThis.matchMedia?.("(hover: none) and (pointer: coarse)").matches ?? false;
@@ -283,15 +295,15 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
   const [data, setData] = useState<EnrollTotpResponse>();
   const [problem, setProblem] = useState<string>();
   const latest = useRef({ onEnrolled, onError, texts });
-  const begun = useRef<{ of: unknown[]; end: AbortController; response: ReturnType<Authsignal["totp"]["enroll"]> }>(undefined);
+  const enrollment = useRef<{ of: unknown[]; end: AbortController; response: ReturnType<Authsignal["totp"]["enroll"]> }>(undefined);
   useEffect(() => {
     latest.current = { onEnrolled, onError, texts };
   });
   useEffect(() => {
-    let over = false;
+    let ended = false;
     const of = [authsignal, token, attempt];
     // StrictMode runs this twice, with the same reference: one enrollment.
-    const before = begun.current;
+    const before = enrollment.current;
     if (!before?.of.every((value, i) => value === of[i])) {
       setData(undefined);
       setProblem(undefined);
@@ -299,47 +311,43 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
       if (token !== undefined && (before?.of[0] !== authsignal || before.of[1] !== token)) authsignal.setToken(token);
       const end = new AbortController();
       const { signal } = end;
-      // One after the other: the API keeps the secret of the last that it has
-      // heard, which must be the one that is shown.
+      // One after the other: the API keeps the secret of the last enrollment that
+      // it has received, which must be the one that is shown.
       before?.end.abort();
       const response = before ? before.response.catch(() => {}).then(() => authsignal.totp.enroll({ signal })) : authsignal.totp.enroll({ signal });
-      begun.current = { of, end, response };
+      enrollment.current = { of, end, response };
     }
-    begun.current!.response.then((response) => {
-      if (over) return;
-      if (response.data) {
-        setData(response.data);
-        latest.current.onEnrolled?.(response.data);
-      } else {
-        setProblem(textOf(response, latest.current.texts));
-        latest.current.onError?.(response);
-      }
-    }, (cause) => {
-      // The application's own doing, as in CodeForm.
-      if (!over) setProblem(latest.current.texts.failed);
-      throw cause;
-    });
+    enrollment.current!.response.then(
+      (response) => {
+        if (ended) return;
+        if (response.data) {
+          setData(response.data);
+          latest.current.onEnrolled?.(response.data);
+        } else {
+          setProblem(textOf(response, latest.current.texts));
+          latest.current.onError?.(response);
+        }
+      },
+      (cause) => {
+        // Caused by the application, as in CodeForm.
+        if (!ended) setProblem(latest.current.texts.failed);
+        throw cause;
+      },
+    );
     return () => {
-      over = true;
+      ended = true;
     };
   }, [authsignal, token, attempt]);
 
-  function again() {
-    setProblem(undefined); // at once, which takes the button away: a second click begins nothing
+  function enrollAgain() {
+    setProblem(undefined); // removes the button at once, so that a second click has no effect
     setAttempt(attempt + 1);
   }
 
   return (
-    <CodeForm
-      {...props}
-      texts={texts}
-      attempt={attempt}
-      busy={!data}
-      problem={problem}
-      retry={problem ? again : undefined}
-    >
+    <CodeForm {...props} texts={texts} attempt={attempt} busy={!data} problem={problem} retry={problem ? enrollAgain : undefined}>
       {data?.qrCode && <img src={data.qrCode} alt={texts.qrCode} data-authsignal="qr-code" />}
-      {/* Always there, like the message. */}
+      {/* Always rendered, like the message. */}
       <p role="status" data-authsignal="replaced">
         {data?.replaced && texts.replaced}
       </p>
@@ -351,22 +359,29 @@ export function TotpEnroll(props: TotpProps & { /** The enrollment has begun. */
             </a>
           )}
           <p data-authsignal="secret">
-            {texts.secret} <code dir="ltr" translate="no">{data.secret.replace(/.{4}(?=.)/g, "$& ")}</code>
+            {texts.secret}{" "}
+            <code dir="ltr" translate="no">
+              {data.secret.replace(/.{4}(?=.)/g, "$& ")}
+            </code>
           </p>
         </>
       ) : (
-        !problem && <p role="status" data-authsignal="loading">{texts.loading}</p>
+        !problem && (
+          <p role="status" data-authsignal="loading">
+            {texts.loading}
+          </p>
+        )
       )}
     </CodeForm>
   );
 }
 
-/** Asks for a code of an app that is enrolled, to sign in. */
+/** Asks for a code of an enrolled app, to sign in. */
 export function TotpChallenge(props: TotpProps) {
   const { authsignal, token } = props;
   useEffect(() => {
     if (token !== undefined) authsignal.setToken(token);
-    // While the user looks for the phone. What fails here, the call will say.
+    // While the user looks for the phone. A failure is reported by the call.
     authsignal.preload().catch(() => {});
   }, [authsignal, token]);
   return <CodeForm {...props} texts={{ ...defaultTexts, ...props.texts }} />;

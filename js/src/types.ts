@@ -15,7 +15,7 @@ export type AuthsignalOptions = {
   tenantId: string;
   /** The API's URL with its version, such as `https://api.authsignal.com/v1`, which is the default. */
   baseUrl?: string;
-  /** Called with no arguments when the API says that the token has expired, before the call settles. */
+  /** Called with no arguments when the API answers that the token has expired, before the call settles. */
   onTokenExpired?: () => void;
   /** Print the API's errors to the console. Off by default. */
   enableLogging?: boolean;
@@ -26,15 +26,15 @@ export type AuthsignalOptions = {
   /** @deprecated Not used. It is here because the official package takes it. */
   trackingHost?: string;
   /**
-   * Where `authsignal.wasm` is served, if not beside this script or where
-   * `Authsignal.load` said. A relative URL counts from the page.
+   * Where `authsignal.wasm` is served, if neither beside this script nor where
+   * `Authsignal.load` has set it. A relative URL is resolved against the page's.
    */
   wasmUrl?: string | Global<"URL">;
 };
 
 /** Where the module comes from: one of three. With none, its file lies beside the script. */
 export type LoadOptions = {
-  /** The address of `authsignal.wasm`; a relative URL counts from the page. */
+  /** The address of `authsignal.wasm`; a relative URL is resolved against the page's. */
   wasmUrl?: string | Global<"URL">;
   /** The compiled module, such as one that a worker was sent. */
   wasmModule?: WasmModule;
@@ -42,14 +42,14 @@ export type LoadOptions = {
   wasmBytes?: ArrayBuffer | ArrayBufferView;
   /**
    * Called as the file arrives, with the bytes so far, decoded, and in all.
-   * `total` is undefined where the server compresses or does not say, and for
-   * a file of another origin, which does not tell. Not called if the module is
-   * there or on its way already.
+   * `total` is undefined if the server compresses the file or sends no length,
+   * and for a file of another origin, which hides that. Not called if the
+   * module is loaded or loading already.
    */
   onProgress?: (progress: { loaded: number; total: number | undefined }) => void;
 };
 
-/** What every call to the API may be given. */
+/** The options of every call to the API. */
 export type CallOptions = {
   /** Aborts the call: it then resolves to the error `aborted`. */
   signal?: Global<"AbortSignal">;
@@ -63,7 +63,7 @@ export type CallOptions = {
 
 /**
  * What a call resolves to: `data`, or an error with a code and a sentence.
- * `if (response.data)` and `if ("error" in response)` both tell them apart; a
+ * `if (response.data)` and `if ("error" in response)` both distinguish them; a
  * success has no `error` key at all.
  */
 export type AuthsignalResponse<T> =
@@ -72,30 +72,30 @@ export type AuthsignalResponse<T> =
       data?: undefined;
       /** @deprecated Use errorCode and errorDescription. */
       error: string;
-      /** What a program acts on. */
+      /** For programs. */
       errorCode: ErrorCode;
-      /** What a developer reads. */
+      /** For developers, in English. */
       errorDescription: string | undefined;
-      /** Seconds until the API takes calls again; with `too_many_requests`, where it says so. */
+      /** Seconds until the API takes calls again; with `too_many_requests`, if the API sends it. */
       retryAfter?: number;
     };
 
-/** What every enrollment answers. */
+/** The answer to every enrollment. */
 export type EnrollResponse = {
-  /** Names the authenticator; not yet verified. */
+  /** The ID of the authenticator, which is not verified yet. */
   userAuthenticatorId: string;
   userId: string;
 };
 
-/** What enrolling an authenticator app answers. */
+/** The answer to the enrollment of an authenticator app. */
 export type EnrollTotpResponse = EnrollResponse & {
-  /** The `otpauth://` URI. It holds the secret: show it, keep it nowhere. */
+  /** The `otpauth://` URI. It contains the secret: show it, and do not store it. */
   uri: string;
   /** The same secret in base32, to be typed by hand. */
   secret: string;
   /**
    * Present if the same action began an enrollment before, such as in another
-   * tab: the secret of that one no longer works. Not of the hosted service.
+   * tab, whose secret no longer works. The hosted service does not send it.
    */
   replaced?: true;
   /**
@@ -103,22 +103,22 @@ export type EnrollTotpResponse = EnrollResponse & {
    * `<img>`. Missing if the URI is too long for one.
    */
   qrCode?: string;
-  /** Who the codes are for, as the app shows it; read from the URI, like all that follows. */
+  /** The name of the service, as the app shows it; from the URI, like the fields below. */
   issuer?: string;
-  /** Whose the codes are, as the app shows it. */
+  /** The name of the user's account, as the app shows it. */
   account?: string;
-  /** How long a code is. */
+  /** The number of digits of a code. */
   digits?: number;
-  /** How long a code lives, in seconds. */
+  /** How long a code is valid, in seconds. */
   period?: number;
   /** `SHA1`, `SHA256` or `SHA512`. */
   algorithm?: string;
 };
 
-/** What starting a challenge answers. */
+/** The answer to the start of a challenge. */
 export type ChallengeResponse = { challengeId: string };
 
-/** How a user proves to be the one. This package verifies `AUTHENTICATOR_APP`. */
+/** How a user proves their identity. This package verifies `AUTHENTICATOR_APP`. */
 export type VerificationMethod =
   | "SMS"
   | "AUTHENTICATOR_APP"
@@ -165,7 +165,7 @@ export type Authenticator = {
   displayName?: string;
 };
 
-/** What verifying a code answers. A refused code is data, not an error. */
+/** The answer to the verification of a code. A refused code is data, not an error. */
 export type VerifyResponse = {
   /** For the screen only; see {@link Totp.verify}. */
   isVerified: boolean;
@@ -183,7 +183,7 @@ export interface Totp {
    * Starts the enrollment of an authenticator app: show `data.qrCode` to be
    * scanned or `data.secret` to be typed, then {@link Totp.verify} the code
    * that the app shows. Enrolling again before that, with this or another
-   * token of the action, replaces the secret; `data.replaced` then says so.
+   * token of the action, replaces the secret; `data.replaced` is then set.
    *
    * Expected failures resolve to an error.
    */
@@ -191,10 +191,10 @@ export interface Totp {
 
   /**
    * Verifies a code: of a new enrollment, or to sign in with an existing one.
-   * Spaces and dashes in it do no harm. A code is accepted once.
+   * Spaces and dashes in it are ignored. A code is accepted once.
    *
-   * `isVerified` is for the screen. Whoever owns the browser can change it, so
-   * let nobody in by it: send the new token to your backend, and let only the
+   * `isVerified` is for the screen. The user of the browser can change it, so
+   * grant no access by it: send the new token to your backend, and let only the
    * answer of its `validateChallenge` decide.
    *
    * After a success the new token replaces the one that was set, and the
@@ -203,9 +203,7 @@ export interface Totp {
    *
    * @throws TypeError (as a rejection) if the argument is not an object.
    */
-  verify(
-    options: CallOptions & { code: string },
-  ): Promise<AuthsignalResponse<VerifyResponse> & { readonly token?: string }>;
+  verify(options: CallOptions & { code: string }): Promise<AuthsignalResponse<VerifyResponse> & { readonly token?: string }>;
 }
 
 /** How a QR code is drawn. The names are those of npm's `qrcode`. */
@@ -214,17 +212,17 @@ export type QROptions = {
   margin?: number;
   /** The width of a module in pixels, 1 to 100; 4 by default. */
   scale?: number;
-  /** The width of the image in pixels, 1 to 100,000; what `scale` gives by default. */
+  /** The width of the image in pixels, 1 to 100,000; by default it follows from `scale`. */
   width?: number;
   /**
    * The colors of the modules and of the ground: `#rgb`, `#rgba`, `#rrggbb` or
    * `#rrggbbaa`; black on white by default. Keep the modules much darker than
-   * the ground, and the ground opaque: many readers take nothing else.
+   * the ground, and the ground opaque: many readers accept nothing else.
    */
   color?: { dark?: string; light?: string };
   /** How much of the symbol may be lost: 7, 15, 25 or 30 %; "M" by default. */
   errorCorrectionLevel?: "L" | "M" | "Q" | "H";
-  /** What a screen reader says. Never put the secret here. */
+  /** The name for screen readers. Never put the secret here. */
   title?: string;
   /** As in {@link AuthsignalOptions}. */
   wasmUrl?: string | Global<"URL">;
@@ -242,36 +240,36 @@ export type QRMatrix = {
  * QR codes, made in the browser. All reject with a TypeError if an argument is
  * of the wrong kind, with an Error if the text is empty or too long (2,953 bytes
  * at "L", 2,331 at "M", 1,663 at "Q", 1,273 at "H"; more of digits and capital
- * letters), and with a ModuleError if the module is not to be had.
+ * letters), and with a ModuleError if the module cannot be loaded.
  */
 export interface QR {
   /** Draws text as an SVG document. */
   toSVG(text: string, options?: QROptions): Promise<string>;
   /**
-   * Draws text as a `data:` URL of an SVG image, or of a PNG one if `type` says
-   * so. The SVG is sharp at every size, and the default.
+   * Draws text as a `data:` URL of an SVG image, or of a PNG one if `type` is
+   * "image/png". The SVG is sharp at every size, and the default.
    */
   toDataURL(text: string, options?: QROptions & { type?: "image/svg+xml" | "image/png" }): Promise<string>;
   /**
-   * Draws text on a canvas, which it sizes and, in a page, gives the title to.
-   * A module has whole pixels; what is left of `width` is added to the margin.
+   * Draws text on a canvas, whose size it sets and, in a page, whose title.
+   * A module is a whole number of pixels; the rest of `width` is added to the margin.
    *
    * @throws RangeError (as a rejection) if `width` is less than a pixel a module.
    */
   toCanvas(canvas: Global<"HTMLCanvasElement"> | Global<"OffscreenCanvas">, text: string, options?: QROptions): Promise<void>;
   /** Draws text as a PNG image, by the browser's own encoder; as `toCanvas`. */
   toBlob(text: string, options?: QROptions): Promise<Global<"Blob", unknown>>;
-  /** Gives the modules to draw them yourself; of the options, `errorCorrectionLevel` counts. */
+  /** Returns the modules, for drawing them yourself; of the options, it uses `errorCorrectionLevel`. */
   matrix(text: string, options?: QROptions): Promise<QRMatrix>;
 }
 
-/** What a page that was launched tells the one that launched it. */
+/** The messages of a launched page to the one that launched it. */
 export const AuthsignalWindowMessage = {
   /** The user is done or has given up: the popup or window closes. */
   AUTHSIGNAL_CLOSE_POPUP: "AUTHSIGNAL_CLOSE_POPUP",
-  /** The API has answered an error to that page. */
+  /** The API has answered that page with an error. */
   AUTHSIGNAL_API_ERROR: "AUTHSIGNAL_API_ERROR",
-  /** The page is there to be shown. */
+  /** The page is ready to be shown. */
   AUTHSIGNAL_READY: "AUTHSIGNAL_READY",
 } as const;
 
@@ -294,7 +292,7 @@ export type AuthsignalWindowMessageData = {
 
 /** What a launch in a popup or window resolves to. */
 export type TokenPayload = {
-  /** The token for the backend to validate; undefined if the user closed it. */
+  /** The token for the backend to validate; undefined if the user closed the popup or window. */
   token?: string;
 };
 
@@ -303,16 +301,16 @@ type BaseLaunchOptions = {
   mode?: "popup" | "redirect" | "window";
 };
 
-/** Leave this page for the other, which comes back to the action's `redirectUrl`. */
+/** Replaces this page by the other, which returns to the action's `redirectUrl`. */
 export type RedirectLaunchOptions = BaseLaunchOptions & { mode: "redirect" };
 
-/** Show the page in a dialog on this one. */
+/** Shows the page in a dialog on this one. */
 export type PopupLaunchOptions = BaseLaunchOptions & {
   mode: "popup";
   popupOptions?: {
     /** A CSS width; `385px` by default. */
     width?: string;
-    /** A CSS height; by default it follows what the page shows. */
+    /** A CSS height; by default that of the page's content. */
     height?: string;
     /** Whether Escape and a click beside the dialog close it; true by default. */
     isClosable?: boolean;
@@ -321,7 +319,7 @@ export type PopupLaunchOptions = BaseLaunchOptions & {
   onError?: (params: { errorCode?: string; statusCode?: number }) => void;
 };
 
-/** Show the page in a window of its own. Call it from a click, or the browser blocks it. */
+/** Shows the page in a window of its own. Call it from a click, or the browser blocks it. */
 export type WindowLaunchOptions = BaseLaunchOptions & {
   mode: "window";
   windowOptions?: {

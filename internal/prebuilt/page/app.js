@@ -260,9 +260,7 @@ async function enroll() {
   if (replaced) $("replaced").textContent = text("page.replaced");
   if (/^otpauth:/i.test(uri)) $("open-app").href = uri;
   $("open-app").hidden = !$("open-app").href;
-  $("secret").replaceChildren(
-    ...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]),
-  );
+  $("secret").replaceChildren(...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]));
 }
 
 $("copy").addEventListener("click", async () => {

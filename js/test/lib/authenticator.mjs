@@ -5,7 +5,7 @@ import { URI } from "otpauth";
 /**
  * An authenticator app with the account of an otpauth URI. It never gives the
  * same code twice: it goes on to the next step, which the server's drift
- * admits, so that nobody has to wait.
+ * admits, so that no test has to wait.
  */
 export function authenticatorApp(uri) {
   const totp = URI.parse(uri);

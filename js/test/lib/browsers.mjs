@@ -10,9 +10,9 @@
 //	await page.close();
 //	await browser.close();
 //
-// An engine that is not installed is an error that says what to install. What
+// An engine that is not installed is an error that names what to install. What
 // one engine alone can do (Chromium's DevTools protocol) is behind
-// `page.native`, and what one cannot do throws and says so.
+// `page.native`, and what an engine cannot do throws an error that names it.
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -156,7 +156,7 @@ class Page {
   }
 
   /**
-   * Runs a function in the page, waits for its promise, and gives its result.
+   * Runs a function in the page, waits for its promise, and returns its result.
    * Arguments and result pass as JSON: undefined keys are dropped, and nothing
    * of the test's scope is seen. A text is an expression.
    */
@@ -178,7 +178,7 @@ class Page {
     );
   }
 
-  /** Gives the focus to the element that a CSS selector finds. */
+  /** Focuses the element that a CSS selector finds. */
   async focus(selector) {
     await this.$eval(selector, (element) => element.focus());
   }
@@ -190,7 +190,7 @@ class Page {
 
   /**
    * Polls a function in the page until its result is true to JavaScript, and
-   * gives that. A page that is just going elsewhere is asked again.
+   * returns that. It tries again while the page is navigating.
    */
   async waitFor(condition, ...args) {
     const deadline = Date.now() + patience / 2;
@@ -205,8 +205,7 @@ class Page {
       if (Date.now() > deadline) {
         const problems = await this.problems().catch(String);
         throw new Error(
-          `${this.engine}: waited in vain for ${condition} of ${JSON.stringify(args)}; at last it was ${last}; ` +
-            `the page's problems and requests: ${JSON.stringify(problems)}`,
+          `${this.engine}: waited in vain for ${condition} of ${JSON.stringify(args)}; at last it was ${last}; ` + `the page's problems and requests: ${JSON.stringify(problems)}`,
         );
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -313,7 +312,7 @@ class PuppeteerPage extends Page {
     return frame;
   }
 
-  /** The window that an action makes the page open. It is told apart from the page, but shares its context. */
+  /** The window that an action makes the page open. It is a page of its own in the same context. */
   async opens(action) {
     const opened = new Promise((resolve, reject) => {
       this.native.once("popup", resolve);
@@ -462,7 +461,10 @@ const monitorHash = `'sha256-${createHash("sha256").update(monitor).digest("base
 
 /** A policy that admits the monitor besides what it admitted. */
 export function admitMonitor(policy) {
-  const directives = policy.split(";").map((d) => d.trim().split(/\s+/)).filter(([name]) => name);
+  const directives = policy
+    .split(";")
+    .map((d) => d.trim().split(/\s+/))
+    .filter(([name]) => name);
   const named = (name) => directives.find(([n]) => n.toLowerCase() === name);
   let scripts = named("script-src-elem") ?? named("script-src");
   if (!scripts) {
@@ -480,7 +482,7 @@ const ownHosts = new Set([hostname().toLowerCase(), ...Object.values(networkInte
 /** Reports whether a host is this machine. */
 const isOwn = (host) => loopback.test(host) || ownHosts.has(host);
 
-/** The proxy of one page. It tells of requests and of their outcome. */
+/** The proxy of one page. It reports requests and their outcome. */
 async function openProxy(onRequest, onProblem) {
   const server = http.createServer((request, response) => {
     const url = new URL(request.url);
@@ -619,7 +621,12 @@ class WebKitPage extends Page {
     const timer = setTimeout(driver.stop, patience); // what waits for it then fails
     try {
       const url = `http://127.0.0.1:${port}`;
-      while (!(await fetch(`${url}/status`).then((r) => r.ok, () => false))) {
+      while (
+        !(await fetch(`${url}/status`).then(
+          (r) => r.ok,
+          () => false,
+        ))
+      ) {
         if (ended) throw new Error("WebKitWebDriver ended");
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
@@ -737,7 +744,10 @@ class WebKitPage extends Page {
       if (got[0] === width && got[1] === height) return;
       if (Date.now() > deadline) throw new Error(`WebKit's viewport is ${got.join(" x ")} instead of ${width} x ${height}`);
       const outer = await this.native.manage().window().getRect();
-      await this.native.manage().window().setRect({ width: outer.width + width - got[0], height: outer.height + height - got[1] });
+      await this.native
+        .manage()
+        .window()
+        .setRect({ width: outer.width + width - got[0], height: outer.height + height - got[1] });
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }

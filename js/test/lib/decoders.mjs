@@ -54,7 +54,7 @@ async function zbar(images) {
   }
 }
 
-/** Reads images (RGBA, black on white); each decoder gives an image's bytes, or undefined. */
+/** Reads images (RGBA, black on white); each decoder returns an image's bytes, or undefined. */
 async function decode(images) {
   return {
     jsqr: images.map(({ data, width, height }) => {

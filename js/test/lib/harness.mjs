@@ -27,13 +27,16 @@ process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
 
 const built = new Map();
 
-/** Builds a Go program, once a test file; gives its path. */
+/** Builds a Go program, once a test file; returns its path. */
 export function goBuild(pkg, env = {}) {
   const key = pkg + JSON.stringify(env);
   if (!built.has(key)) {
     const out = path.join(temporary, `${path.basename(pkg)}-${built.size}`);
     const run = promisify(execFile)("go", ["build", "-o", out, pkg], { cwd: root, env: { ...process.env, ...env } });
-    built.set(key, run.then(() => out));
+    built.set(
+      key,
+      run.then(() => out),
+    );
   }
   return built.get(key);
 }
@@ -48,7 +51,7 @@ export const programBuild = (pkg) => goBuild(pkg, { GOFLAGS: process.env.AUTHSIG
 /** What js/dist was built with: its record (authsignal.wasm.json). */
 export const record = JSON.parse(await readFile(new URL("authsignal.wasm.json", dist), "utf8"));
 
-/** Builds the stand-in for the browser module; see testdata/standin. Gives its file URL. */
+/** Builds the stand-in for the browser module; see testdata/standin. Returns its file URL. */
 export async function standin() {
   const file = path.join(temporary, "standin.wasm");
   await promisify(execFile)("go", ["run", "./cmd/buildsdk", "-standin", "./js/test/testdata/standin", "-o", file], { cwd: root });
@@ -58,7 +61,7 @@ export async function standin() {
 /** The store to test with: PostgreSQL where AUTHSIGNAL_TEST_POSTGRES has the URL of one, as for the Go tests. */
 export const store = process.env.AUTHSIGNAL_TEST_POSTGRES ? "PostgreSQL" : "SQLite";
 
-/** Makes a new PostgreSQL database; gives its URL and what removes it. */
+/** Makes a new PostgreSQL database; returns its URL and a function that removes it. */
 async function postgres() {
   const admin = process.env.AUTHSIGNAL_TEST_POSTGRES;
   const name = `test_${randomBytes(8).toString("hex")}`;
@@ -71,7 +74,7 @@ async function postgres() {
 
 /**
  * Starts the real API server on a free port with an empty database, and waits
- * until it is ready. `store` is SQLite or PostgreSQL; `dev` says whether it is started
+ * until it is ready. `store` is SQLite or PostgreSQL; `dev` reports whether it is started
  * with -dev; `env` and `args` are added to the server's own.
  */
 export async function startServer({ store = "SQLite", dev = true, env = {}, args = [] } = {}) {
@@ -105,8 +108,7 @@ export async function startServer({ store = "SQLite", dev = true, env = {}, args
     for (;;) {
       const line = lines.find((line) => line.startsWith(beginning));
       if (line) return line.slice(beginning.length);
-      if (!(await Promise.race([once(child, "printed").then(() => true), ended.then(() => false)])))
-        throw new Error(`the server did not start:\n${log}`);
+      if (!(await Promise.race([once(child, "printed").then(() => true), ended.then(() => false)]))) throw new Error(`the server did not start:\n${log}`);
     }
   };
   const baseUrl = await printed("");
@@ -133,16 +135,7 @@ export function launchBrowser(...args) {
   return puppeteer.launch({
     executablePath: findProgram("Chromium"),
     headless: true,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      ...args,
-    ],
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", ...args],
   });
 }
 
@@ -156,7 +149,7 @@ export function watch(page, ...urls) {
   const problems = [];
   page.on("console", (message) => {
     if (message.type() !== "error") return;
-    // Of a file that did not come, Chromium says the address apart.
+    // Chromium reports the address of a missing file separately.
     const address = message.text().startsWith("Failed to load resource") ? ` (${message.location().url})` : "";
     problems.push(`console: ${message.text()}${address}`);
   });
@@ -210,7 +203,7 @@ export async function serve(routes, headers = {}) {
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${server.address().port}`,
-    /** The paths that were asked for, in order. */
+    /** The requested paths, in order. */
     requests,
     async close() {
       server.close();

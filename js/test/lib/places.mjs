@@ -64,15 +64,15 @@ export function inEngines(cases) {
 
 /**
  * Declares `cases(run, { engine, visit })` in Node and in every engine's page
- * and module worker, under a name that says where. `run(check, ...args)` gives
- * what `check(sdk, site.url, ...args)` gives there, with the package loaded
+ * and module worker, under a name with the place. `run(check, ...args)`
+ * returns what `check(sdk, site.url, ...args)` returns there, with the package loaded
  * anew and with no history. In a page only, `visit(path, check, ...args)` goes
- * to a path of the site and gives what `check(site.url, ...args)` gives there.
+ * to a path of the site and returns what `check(site.url, ...args)` returns there.
  * `site()` is what serves "/dist/", a page at "/" and workerScript at
  * "/worker.js", when the cases run. Nothing may go wrong in the page but what
- * `tolerated` matches.
+ * `tolerated` matches, by default nothing.
  */
-export function everywhere(site, tolerated, cases) {
+export function everywhere({ site, tolerated = /^$/ }, cases) {
   describe("in Node", () => {
     const run = async (check, ...args) => check(await import(new URL(`index.js?${copies++}`, dist).href), site().url, ...args);
     cases(run, { engine: "Node" });
@@ -87,11 +87,13 @@ export function everywhere(site, tolerated, cases) {
       assert.deepEqual(problems, [], `${engine}: the page's problems`);
       return result;
     };
-    const inPlace = (run) => async (check, ...args) => {
-      const { url } = site();
-      const call = `(${check})(await import("/dist/index.js"), ...${JSON.stringify([url, ...args])})`;
-      return settle(await run(`(async () => ${call})()`, url), url);
-    };
+    const inPlace =
+      (run) =>
+      async (check, ...args) => {
+        const { url } = site();
+        const call = `(${check})(await import("/dist/index.js"), ...${JSON.stringify([url, ...args])})`;
+        return settle(await run(`(async () => ${call})()`, url), url);
+      };
     describe(`a page of ${engine}`, () => {
       const run = async (text, url) => {
         await page.goto(url);
@@ -106,7 +108,10 @@ export function everywhere(site, tolerated, cases) {
     });
     describe(`a worker of ${engine}`, () => {
       before(() => page.goto(site().url));
-      cases(inPlace((text) => inWorker(page, text)), { engine });
+      cases(
+        inPlace((text) => inWorker(page, text)),
+        { engine },
+      );
     });
   });
 }

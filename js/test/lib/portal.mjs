@@ -30,7 +30,7 @@ const rules = [
 /** The id of a user that looks like "ada" where it is not escaped: it begins with a zero-width space and turns its end around. */
 export const disguised = "\u200bada\u202enimda";
 
-/** Gives the portal something to show: users, actions in many states, rules, wrong codes. */
+/** Fills the store that the portal shows: users, actions in many states, rules, wrong codes. */
 export async function fillPortal(server, page) {
   const { url } = await server.portal();
   await activate(page, url, server.tenantId);
@@ -90,7 +90,7 @@ export function portalPages(server, url) {
     "rule-broken": async (page) => {
       await page.goto(`${tenant}/actions/createPayment/rule`);
       await page.type("#name", "broken");
-      await page.type("#condition", "user.isEnrolled &&\n  usr.email == \"\"");
+      await page.type("#condition", 'user.isEnrolled &&\n  usr.email == ""');
       await follow(page, "button[value=try]");
     },
     "rule-tried": async (page) => {

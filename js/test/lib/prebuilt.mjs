@@ -23,12 +23,11 @@ export async function setTenant(server, change) {
 /** The official server SDK for a server. */
 export const backendOf = ({ apiSecretKey, baseUrl }) => new Backend({ apiSecretKey, apiUrl: baseUrl });
 
-/** Enrolls a user without a page; gives the authenticator app. */
+/** Enrolls a user without a page; returns the authenticator app. */
 export async function enrolled(server, userId) {
   const backend = backendOf(server);
   const { token } = await backend.track({ userId, action: "enroll" });
-  const post = async (path, body) =>
-    (await fetch(`${server.baseUrl}/client/${path}`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body })).json();
+  const post = async (path, body) => (await fetch(`${server.baseUrl}/client/${path}`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body })).json();
   const phone = authenticatorApp((await post("user-authenticators/totp")).uri);
   assert.equal((await post("verify/totp", JSON.stringify({ verificationCode: phone.code() }))).isVerified, true);
   return phone;
@@ -37,11 +36,7 @@ export async function enrolled(server, userId) {
 /** Waits until a section is shown, and the others are not. */
 export async function arrive(frame, id) {
   try {
-    await frame.waitForFunction(
-      (id) => [...document.querySelectorAll("main > section:not([hidden])")].map((s) => s.id).join() === id,
-      {},
-      id,
-    );
+    await frame.waitForFunction((id) => [...document.querySelectorAll("main > section:not([hidden])")].map((s) => s.id).join() === id, {}, id);
   } catch {
     assert.fail(`the page did not come to ${id}:\n${await frame.$eval("body", (body) => body.innerText)}`);
   }
@@ -49,7 +44,7 @@ export async function arrive(frame, id) {
 
 export const title = (frame) => frame.$eval("main > section:not([hidden]) h1", (h) => h.textContent);
 
-/** Waits for the secret, and gives an authenticator app with it. */
+/** Waits for the secret, and returns an authenticator app with it. */
 export async function scan(frame) {
   await arrive(frame, "enroll");
   await frame.waitForSelector("#open-app[href]");
@@ -70,14 +65,13 @@ async function until(condition) {
 
 /**
  * The pages by name: `run` brings a page there, which is then called `title`,
- * and logs what `tolerated` matches. When they run, `at()` gives the server,
+ * and logs what `tolerated` matches. When they run, `at()` returns the server,
  * and the origins `app` and `evil` that its tenant names and does not name.
  */
 export function prebuiltPages(at) {
   let users = 0;
   const newUser = () => `page-user-${++users}`;
-  const track = (userId, attributes = {}) =>
-    backendOf(at().server).track({ userId, action: "signIn", attributes: { redirectUrl: `${at().app}/back`, ...attributes } });
+  const track = (userId, attributes = {}) => backendOf(at().server).track({ userId, action: "signIn", attributes: { redirectUrl: `${at().app}/back`, ...attributes } });
 
   async function inState(page, state) {
     const user = newUser();

@@ -1,5 +1,5 @@
 // Enrolls and verifies with the package in Chromium, a fresh user each round,
-// against the real server, and says whether anything grew: what the module's
+// against the real server, and reports whether anything grew: what the module's
 // loader holds of JavaScript's, the module's memory, and the page's JavaScript
 // heap; through the wrapper, and with the raw module. It prints a table, and
 // exits with 1 if something grew.
@@ -42,7 +42,7 @@ export const measures = [
   { name: "heap", unit: "B", of: Math.min, bound: 256 << 10 },
 ];
 
-/** Gives for each measure the samples that count by quarter, its growth, and whether that is too much. */
+/** Returns for each measure the samples that count by quarter, its growth, and whether that is too much. */
 export function judge(series) {
   const quarter = series.length >> 2;
   return measures.map(({ name, unit, of, bound }) => {
@@ -81,7 +81,7 @@ async function prepare(options) {
     return loaders.map((loader) => loader.deref());
   };
   const sum = (list) => list.reduce((a, b) => a + b, 0);
-  /** Gives the most slots and the least ids that the newest instance had after a round. */
+  /** Returns the most slots and the least ids that the newest instance had after a round. */
   globalThis.rounds = async (tokens) => {
     const held = { slots: 0, ids: Infinity };
     for (const token of tokens) {
@@ -104,7 +104,7 @@ async function prepare(options) {
   };
 }
 
-/** Runs rounds at a level with a built package; gives a sample of the measures after each of `samples` parts. */
+/** Runs rounds at a level with a built package; returns a sample of the measures after each of `samples` parts. */
 export async function soak(level, rounds, dist = built) {
   const [api, browser, site] = await Promise.all([
     startServer({ args: ["-rate-limit", "0"] }), // all rounds come from one address

@@ -8,10 +8,7 @@ import { authenticatorApp } from "./authenticator.mjs";
 /** Waits for a step; the others are then out of sight. */
 export async function arrive(page, step) {
   try {
-    await page.waitFor(
-      (step) => [...document.querySelectorAll("main > section:not([hidden])")].map((s) => s.id).join() === step,
-      step,
-    );
+    await page.waitFor((step) => [...document.querySelectorAll("main > section:not([hidden])")].map((s) => s.id).join() === step, step);
   } catch (cause) {
     assert.fail(`${page.engine}: the page did not come to ${step}: ${cause.message}\n${await page.$eval("main", (main) => main.innerText)}`);
   }

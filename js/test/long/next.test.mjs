@@ -12,7 +12,7 @@ import { test } from "node:test";
 import { launchBrowser, startServer } from "../lib/harness.mjs";
 import { backend, clean, journey, pack, project, readSetups, start } from "../setups/setups.mjs";
 
-/** A port that was free a moment ago; Next.js wants to be told one. */
+/** Returns a port that was free a moment ago; Next.js needs one as an argument. */
 async function freePort() {
   const server = net.createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -52,7 +52,10 @@ async function enrollsAndVerifies(t, bundler) {
     assert.ok(nonce, "there is no policy with a nonce");
     const scripts = await page.$$eval("script", (scripts) => scripts.map((script) => script.nonce));
     assert.ok(scripts.length > 0);
-    assert.ok(scripts.every((value) => value === nonce), `a script lacks the nonce: ${scripts}`);
+    assert.ok(
+      scripts.every((value) => value === nonce),
+      `a script lacks the nonce: ${scripts}`,
+    );
   });
   assert.ok(!html.includes(nonce), "the nonce is not new");
 }

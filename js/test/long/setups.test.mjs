@@ -35,7 +35,11 @@ after(async () => {
 });
 
 for (const vite of ["vite7", "vite6", "vite5"]) {
-  for (const [name, modules] of [["Vite, in development", 0], ["Vite", 1], ["Preloading", 1]]) {
+  for (const [name, modules] of [
+    ["Vite, in development", 0],
+    ["Vite", 1],
+    ["Preloading", 1],
+  ]) {
     test(`${name}, with ${vite}: enrolls and verifies under a strict policy`, async () => {
       await visit(place, setups[name], await project(setups[name], shared, vite, tarball), modules);
     });
@@ -61,7 +65,7 @@ for (const vite of ["bundlers", "vite7", "vite6", "vite5"]) {
     assert.match(library, /from ?"authsignal-wasm"/);
     assert.ok(library.length < 10_000, `the library has ${library.length} characters`);
 
-    // What the page says of a library that does not leave the package out.
+    // The error of the page for a library that does not leave the package out.
     const config = path.join(dir, "vite.config.js");
     await writeFile(config, (await readFile(config, "utf8")).replace(/^ *rollupOptions.*\n/m, ""));
     await build(blocks, dir);
@@ -106,7 +110,10 @@ test("Parcel 2, with packageExports: finds the other entries", async () => {
 });
 
 // Each comes as a program for this machine, in a package of its own.
-for (const [name, program] of [["Deno", "@deno/*/deno run --allow-read"], ["Bun", "@oven/*/bin/bun run"]]) {
+for (const [name, program] of [
+  ["Deno", "@deno/*/deno run --allow-read"],
+  ["Bun", "@oven/*/bin/bun run"],
+]) {
   test(`${name}: draws a QR code, imported and required`, async () => {
     const dir = await project(setups["Node, Deno and Bun"], [], "runtimes", tarball);
     for (const file of ["qr.js", "qr.cjs"]) {

@@ -1,4 +1,4 @@
-// make package gives the same bytes wherever it runs.
+// make package writes the same bytes in every folder.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -11,13 +11,13 @@ import { root } from "../lib/harness.mjs";
 
 const run = promisify(execFile);
 
-/** Runs make package in a folder; gives what it prints of the tarball. */
+/** Runs make package in a folder; returns what it prints about the tarball. */
 async function makePackage(dir, umask) {
   const { stdout } = await run("bash", ["-c", `umask ${umask}; exec make package`], { cwd: dir });
   return stdout.split("\n").filter((line) => line.includes(".tgz"));
 }
 
-test("make package gives the same hash in another folder, with other rights", async (t) => {
+test("make package has the same hash in another folder, with other permissions", async (t) => {
   const copy = await mkdtemp(path.join(tmpdir(), "authsignal-tarball-"));
   t.after(() => rm(copy, { recursive: true }));
   const { stdout } = await run("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { cwd: root });

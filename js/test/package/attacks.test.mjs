@@ -98,13 +98,15 @@ for (const scope of [undefined, "add:authenticators", all]) {
       await enter(page, "challenge", phone.wrong());
       await page.waitForFunction(() => document.querySelector("#challenge-error").textContent !== "");
       assert.deepEqual(
-        await page.evaluate(() => ["#secret", "#qr", "#open-app"].map((s) => document.querySelector(s)).map((e) => e.textContent + (e.getAttribute("src") ?? "") + (e.getAttribute("href") ?? ""))),
+        await page.evaluate(() =>
+          ["#secret", "#qr", "#open-app"].map((s) => document.querySelector(s)).map((e) => e.textContent + (e.getAttribute("src") ?? "") + (e.getAttribute("href") ?? "")),
+        ),
         ["", "", await page.$eval("#open-app", (a) => a.textContent)],
       );
       assert.deepEqual(enrollments, []);
       assert.deepEqual(await authenticators(user), before);
 
-      // With the right one it goes on to what was asked for.
+      // With the right one it goes on to the requested page.
       await page.$eval("#challenge-code", (field) => (field.value = ""));
       await enter(page, "challenge", phone.code());
       const second = await scan(page);
@@ -118,37 +120,34 @@ for (const scope of [undefined, "add:authenticators", all]) {
 }
 
 test("a page that calls the API by itself gets no further with the token of its url", async () => {
-  await visit(
-    async (page) => {
-      const user = newUser();
-      const phone = await enrolled(api, user);
-      const before = await authenticators(user);
-      const { url, token } = await track(user, { scope: all });
-      const leaked = new URL(url).searchParams.get("token");
-      assert.equal(scopesOf(leaked), read);
-      assert.equal(scopesOf(token), sorted(all));
-      await page.goto(url);
-      await arrive(page, "challenge");
-      // What the user could type into the console, or a script put there.
-      const statuses = await page.evaluate(
-        async ({ token, baseUrl, id }) => {
-          const headers = { Authorization: `Bearer ${token}` };
-          const status = async (path, options) => (await fetch(`${baseUrl}/client/${path}`, { headers, ...options })).status;
-          return [
-            await status("user-authenticators/totp", { method: "POST" }),
-            await status(`user-authenticators/${id}`, { method: "DELETE" }),
-            await status("token", { method: "POST", body: JSON.stringify({ scope: "add:authenticators" }) }).then((s) => s >= 400),
-          ];
-        },
-        { token: leaked, baseUrl: api.baseUrl, id: before[0] },
-      );
-      assert.deepEqual(statuses, [403, 403, true]);
-      assert.deepEqual(await authenticators(user), before);
-      await enter(page, "challenge", phone.code());
-      assert.equal((await backend.validateChallenge({ token: await back(page) })).isValid, true);
-    },
-    /status of 40[03]/,
-  );
+  await visit(async (page) => {
+    const user = newUser();
+    const phone = await enrolled(api, user);
+    const before = await authenticators(user);
+    const { url, token } = await track(user, { scope: all });
+    const leaked = new URL(url).searchParams.get("token");
+    assert.equal(scopesOf(leaked), read);
+    assert.equal(scopesOf(token), sorted(all));
+    await page.goto(url);
+    await arrive(page, "challenge");
+    // What the user could type into the console, or a script put there.
+    const statuses = await page.evaluate(
+      async ({ token, baseUrl, id }) => {
+        const headers = { Authorization: `Bearer ${token}` };
+        const status = async (path, options) => (await fetch(`${baseUrl}/client/${path}`, { headers, ...options })).status;
+        return [
+          await status("user-authenticators/totp", { method: "POST" }),
+          await status(`user-authenticators/${id}`, { method: "DELETE" }),
+          await status("token", { method: "POST", body: JSON.stringify({ scope: "add:authenticators" }) }).then((s) => s >= 400),
+        ];
+      },
+      { token: leaked, baseUrl: api.baseUrl, id: before[0] },
+    );
+    assert.deepEqual(statuses, [403, 403, true]);
+    assert.deepEqual(await authenticators(user), before);
+    await enter(page, "challenge", phone.code());
+    assert.equal((await backend.validateChallenge({ token: await back(page) })).isValid, true);
+  }, /status of 40[03]/);
 });
 
 for (const journey of ["challenge", "enroll", "settings"]) {
@@ -184,7 +183,7 @@ for (const journey of ["challenge", "enroll", "settings"]) {
   });
 }
 
-test("redirect mode brings back a token that only reads when the user gives up", async () => {
+test("redirect mode returns a read-only token when the user gives up", async () => {
   await visit(async (page) => {
     const user = newUser();
     await enrolled(api, user);
@@ -296,7 +295,10 @@ test("names with hidden characters are shown escaped and isolated in the portal"
     for (const [name, isolated] of shown) assert.equal(isolated, name);
     for (const [i, c] of hidden.entries()) {
       const code = c.codePointAt(0).toString(16).toUpperCase();
-      assert.ok(names.some((name) => name.toUpperCase().includes(code) && name.endsWith(String(i))), `U+${code} is not named in ${names}`);
+      assert.ok(
+        names.some((name) => name.toUpperCase().includes(code) && name.endsWith(String(i))),
+        `U+${code} is not named in ${names}`,
+      );
     }
     // The links lead to the users as they are called.
     const links = await page.$$eval("tbody th a", (as) => as.map((a) => new URL(a.href).searchParams.get("id")));

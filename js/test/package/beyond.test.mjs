@@ -20,8 +20,9 @@ let bytes;
 before(async () => {
   bytes = await readFile(new URL("authsignal.wasm", dist));
   const policy = { "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; require-trusted-types-for 'script'" };
-  const page = (more) => (_, response) => response.writeHead(200, { "Content-Type": "text/html", ...policy, ...more }).end('<!doctype html><html lang="en"><title>Page</title><body></body></html>');
-  // Of another build: so says its record. And of none.
+  const page = (more) => (_, response) =>
+    response.writeHead(200, { "Content-Type": "text/html", ...policy, ...more }).end('<!doctype html><html lang="en"><title>Page</title><body></body></html>');
+  // Of another build by its record, and without a record.
   const { build } = record;
   const foreign = Buffer.from(bytes);
   foreign.write("0.0.9", foreign.indexOf(build) + "authsignal-wasm/".length);
@@ -32,7 +33,7 @@ before(async () => {
     "/offline.html": page({ "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'" }),
     "/dist/": dist,
     "/sized.wasm": (_, response) => response.writeHead(200, { "Content-Type": "application/wasm", "Content-Length": bytes.length }).end(bytes),
-    // The second half comes when the first has been told of.
+    // The second half comes when the first has been reported.
     "/halves.wasm": (_, response) => {
       response.writeHead(200, { "Content-Type": "application/wasm", "Content-Length": bytes.length }).write(bytes.subarray(0, 1000));
       finish = () => response.end(bytes.subarray(1000));
@@ -43,7 +44,8 @@ before(async () => {
     },
     "/foreign.wasm": (_, response) => response.writeHead(200, { "Content-Type": "application/wasm" }).end(foreign),
     "/bare.wasm": (_, response) => response.writeHead(200, { "Content-Type": "application/wasm" }).end(bare),
-    "/raw.html": (_, response) => response.writeHead(200, { "Content-Type": "text/html" }).end('<!doctype html><html lang="en"><title>Page</title><script src="/dist/wasm_exec.js"></script>'),
+    "/raw.html": (_, response) =>
+      response.writeHead(200, { "Content-Type": "text/html" }).end('<!doctype html><html lang="en"><title>Page</title><script src="/dist/wasm_exec.js"></script>'),
   });
 });
 after(() => site?.close());
@@ -57,7 +59,7 @@ async function inPage(check, { path = "/", entry = "/dist/index.js", args = [], 
   return result;
 }
 
-test("without a canvas, toBlob says what to use", async () => {
+test("without a canvas, the error of toBlob names what to use", async () => {
   const { qr } = await import(new URL("index.js", dist));
   await assert.rejects(qr.toBlob("a"), /a PNG image needs a browser: use toSVG here/);
 });
@@ -119,7 +121,7 @@ inEngines((at) => {
     assert.equal(row(37).indexOf(true), 37);
   });
 
-  test("toBlob and toDataURL give PNG images of the browser's encoder, in a page and in a worker", async () => {
+  test("toBlob and toDataURL return PNG images of the browser's encoder, in a page and in a worker", async () => {
     const check = async ({ qr }) => {
       const blob = await qr.toBlob("a text", { scale: 2, margin: 5 });
       return [blob.type, [...new Uint8Array(await blob.arrayBuffer())], await qr.toDataURL("a text", { type: "image/png" }), (await qr.toDataURL("a text")).slice(0, 19)];
@@ -142,7 +144,7 @@ inEngines((at) => {
     }
   });
 
-  test("what cannot be drawn is an error that says why", async () => {
+  test("what cannot be drawn is an error with the reason", async () => {
     const got = await inPage(async ({ qr }) => {
       const canvas = document.createElement("canvas");
       const other = document.createElement("canvas");
@@ -240,10 +242,13 @@ inEngines((at) => {
     );
     assert.equal(got[0], "<svg");
     assert.equal(got[1].errorCode, "token_not_set");
-    assert.deepEqual(site.requests.filter((p) => /wasm$/.test(p)), []);
+    assert.deepEqual(
+      site.requests.filter((p) => /wasm$/.test(p)),
+      [],
+    );
   });
 
-  // The last one: what the browser says of the blocked request may come late.
+  // The last one: the browser may report the blocked request late.
   test("a policy that forbids the request is named as a cause", async () => {
     await page.goto(site.url + "/offline.html");
     const got = await page.evaluate(async () => (await import("/dist/index.js")).Authsignal.load().catch((e) => e.message));

@@ -20,7 +20,7 @@ let ui; // the pre-built UI's
 /** The page of the application. */
 const page = `<!doctype html><html lang="en"><title>An application's page</title><script src="/official/index.min.js"></script><body></body></html>`;
 
-/** The pre-built UI: it says what the test tells it to say, to whoever has opened it. */
+/** The pre-built UI: it sends the messages of the test to the page that has opened it. */
 const script = `<!doctype html><html lang="en"><title>The pre-built UI</title><script>
   globalThis.say = (message) => (globalThis.opener ?? globalThis.parent).postMessage(message, "*");
 </script><body></body></html>`;
@@ -132,10 +132,7 @@ describe(`on ${store}`, () => {
 
   before(async () => {
     // The tracked url is the pre-built UI's.
-    [api, hasty] = await Promise.all([
-      startServer({ store, args: ["-public-url", ui.url, "-rate-limit", "0"] }),
-      startServer({ store, args: ["-token-ttl", "1s"] }),
-    ]);
+    [api, hasty] = await Promise.all([startServer({ store, args: ["-public-url", ui.url, "-rate-limit", "0"] }), startServer({ store, args: ["-token-ttl", "1s"] })]);
     backend = new Backend({ apiSecretKey: api.apiSecretKey, apiUrl: api.baseUrl });
   });
   after(() => Promise.all([api?.stop(), hasty?.stop()]));
@@ -227,7 +224,7 @@ describe(`on ${store}`, () => {
       assert.deepEqual(problems, []);
     }));
 
-  test("26: the right code gives a new token, which is used from then on", () =>
+  test("26: the right code returns a new token, which later calls use", () =>
     on(api, async ({ problems, requests, setToken, call }) => {
       const { trackToken, verified } = await enrolled({ setToken, call });
       assert.deepEqual([verified.keys, verified.hasError], [["data"], false]);
@@ -457,11 +454,10 @@ describe(`on ${store}`, () => {
     on(api, async ({ page, problems }) => {
       const { url, token } = await track(newUser());
       const opened = new Promise((resolve) => page.once("popup", resolve));
-      // Chromium opens a window for a user who has clicked.
+      // Chromium opens a window only after a click.
       await page.evaluate((url) => {
         document.body.innerHTML = "<button>Sign in</button>";
-        document.querySelector("button").onclick = () =>
-          globalThis.client.launch(url, { mode: "window" }).then((r) => (globalThis.settled = r));
+        document.querySelector("button").onclick = () => globalThis.client.launch(url, { mode: "window" }).then((r) => (globalThis.settled = r));
       }, url);
       await page.click("button");
       const popup = await opened;
@@ -587,11 +583,11 @@ async function reactSite() {
     );`,
   );
   const esbuild = await goBuild("github.com/evanw/esbuild/cmd/esbuild");
-  const { stdout } = await promisify(execFile)(
-    esbuild,
-    [source, "--bundle", "--format=iife", "--log-level=error", '--define:process.env.NODE_ENV="production"'],
-    { cwd: root, env: { ...process.env, NODE_PATH: `${root}/js/test/official-react/node_modules` }, maxBuffer: 1 << 26 },
-  );
+  const { stdout } = await promisify(execFile)(esbuild, [source, "--bundle", "--format=iife", "--log-level=error", '--define:process.env.NODE_ENV="production"'], {
+    cwd: root,
+    env: { ...process.env, NODE_PATH: `${root}/js/test/official-react/node_modules` },
+    maxBuffer: 1 << 26,
+  });
   return serve({
     "/": `<!doctype html><html lang="en"><title>An application of React</title><body><div id="root"></div><script src="/app.js"></script></body></html>`,
     "/app.js": stdout,

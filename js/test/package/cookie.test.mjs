@@ -14,10 +14,7 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{1
 
 let site;
 before(async () => {
-  site = await serve(
-    { "/": '<!doctype html><html lang="en"><title>Page</title><script src="/dist/index.min.js"></script>', "/dist/": dist },
-    { "Access-Control-Allow-Origin": "*" },
-  );
+  site = await serve({ "/": '<!doctype html><html lang="en"><title>Page</title><script src="/dist/index.min.js"></script>', "/dist/": dist }, { "Access-Control-Allow-Origin": "*" });
 });
 after(() => site?.close());
 
@@ -93,7 +90,7 @@ inEngines((at) => {
     });
   });
 
-  test("in a blob: document, which browsers give no cookies, the ID lives as long as the page", async () => {
+  test("in a blob: document, which has no cookies, the ID lasts as long as the page", async () => {
     await visit(async (page) => {
       const src = await page.evaluate((html) => URL.createObjectURL(new Blob([html], { type: "text/html" })), telling());
       judge(await inFrame(page, { src }), "127.0.0.1");
@@ -108,23 +105,19 @@ inEngines((at) => {
   });
 
   test("cookies that are turned off, or may not be touched, do no harm", async () => {
-    for (const descriptor of [
-      "{ get: () => '', set() {} }",
-      "{ get() { throw new DOMException('no', 'SecurityError') }, set() { throw new DOMException('no', 'SecurityError') } }",
-    ]) {
-      const found = await visit((page) =>
-        page.evaluate(`(Object.defineProperty(document, "cookie", ${descriptor}), (${check})("/dist/authsignal.wasm"))`),
-      );
+    for (const descriptor of ["{ get: () => '', set() {} }", "{ get() { throw new DOMException('no', 'SecurityError') }, set() { throw new DOMException('no', 'SecurityError') } }"]) {
+      const found = await visit((page) => page.evaluate(`(Object.defineProperty(document, "cookie", ${descriptor}), (${check})("/dist/authsignal.wasm"))`));
       judge(found, "127.0.0.1");
     }
   });
 
   test("a cookie of a domain that is not the page's is not stored, and the ID stays", async () => {
-    const [first, second, cookies] = await visit((page) =>
-      page.evaluate(() => {
-        const make = () => new authsignal.Authsignal({ tenantId: "t", cookieDomain: "elsewhere.test" }).anonymousId;
-        return [make(), make(), document.cookie];
-      }),
+    const [first, second, cookies] = await visit(
+      (page) =>
+        page.evaluate(() => {
+          const make = () => new authsignal.Authsignal({ tenantId: "t", cookieDomain: "elsewhere.test" }).anonymousId;
+          return [make(), make(), document.cookie];
+        }),
       rejected,
     );
     assert.match(first, uuid);
@@ -132,14 +125,15 @@ inEngines((at) => {
   });
 
   test("an ID that could not be stored is stored as soon as it can be; one that was removed is made anew", async () => {
-    const got = await visit((page) =>
-      page.evaluate(() => {
-        const make = (cookieDomain) => new authsignal.Authsignal({ tenantId: "t", cookieDomain }).anonymousId;
-        const lost = make("elsewhere.test");
-        const stored = [make(), document.cookie];
-        document.cookie = `__as_aid=; path=/; max-age=0; domain=${location.hostname}`;
-        return { lost, stored, removed: document.cookie, next: make() };
-      }),
+    const got = await visit(
+      (page) =>
+        page.evaluate(() => {
+          const make = (cookieDomain) => new authsignal.Authsignal({ tenantId: "t", cookieDomain }).anonymousId;
+          const lost = make("elsewhere.test");
+          const stored = [make(), document.cookie];
+          document.cookie = `__as_aid=; path=/; max-age=0; domain=${location.hostname}`;
+          return { lost, stored, removed: document.cookie, next: make() };
+        }),
       rejected,
     );
     assert.deepEqual(got.stored, [got.lost, `__as_aid=${got.lost}`]);

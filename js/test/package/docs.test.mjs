@@ -53,7 +53,7 @@ after(async () => {
   if (dir) await rm(dir, { recursive: true });
 });
 
-/** Runs a sample for a page with the token of track; gives what it sends to the backend. */
+/** Runs a sample for a page with the token of track; returns what it sends to the backend. */
 async function visit(text, name, code, token) {
   scripts[`/scripts/${name}.js`] =
     `const { token, image, text, sendToMyBackend } = globalThis.application;\n` +
@@ -80,7 +80,10 @@ async function visit(text, name, code, token) {
   return sent[0];
 }
 
-for (const [file, code] of [["README.md", '"123456"'], ["docs/browser-sdk.md", '"123 456"']]) {
+for (const [file, code] of [
+  ["README.md", '"123456"'],
+  ["docs/browser-sdk.md", '"123 456"'],
+]) {
   test(`the sample of ${file} enrolls a user, and the backend's sample lets the user in`, async () => {
     const name = path.basename(file, ".md");
     const page = await sample(file, 'import { Authsignal } from "authsignal-wasm";');

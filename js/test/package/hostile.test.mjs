@@ -36,7 +36,7 @@ const prepare = async ({ Authsignal, qr }) => {
     [undefined, () => qr.matrix("text")],
     [undefined, () => qr.toSVG("text")],
   ];
-  /** Makes the calls one after the other, and gives what they give. */
+  /** Makes the calls one after the other, and returns their results. */
   const run = async () => {
     const results = { __proto__: null };
     for (let i = 0; i < calls.length; i++) {
@@ -61,7 +61,7 @@ const prepare = async ({ Authsignal, qr }) => {
 /** A check whose text has prepare in it. */
 const check = (body) => new Function("sdk", "site", `return (${body})(sdk, ${prepare}, site)`);
 
-everywhere(() => site, /^$/, (run) => {
+everywhere({ site: () => site }, (run) => {
   test("what is on Object.prototype changes no result", async () => {
     const got = await run(
       check(async (sdk, prepare) => {
@@ -171,7 +171,11 @@ everywhere(() => site, /^$/, (run) => {
         globalThis.fetch = async () => (sent++, answer({ isVerified: true }));
         const thrown = new Error("thrown");
         const signal = (members) => ({ aborted: false, addEventListener() {}, removeEventListener() {}, ...members });
-        const call = (signal) => authsignal.totp.verify({ code: "123456", signal }).then((r) => r.errorCode ?? r.data.isVerified, (e) => e === thrown);
+        const call = (signal) =>
+          authsignal.totp.verify({ code: "123456", signal }).then(
+            (r) => r.errorCode ?? r.data.isVerified,
+            (e) => e === thrown,
+          );
         const throws = () => {
           throw thrown;
         };
@@ -181,7 +185,12 @@ everywhere(() => site, /^$/, (run) => {
           remove: await call(signal({ removeEventListener: throws })),
           atOnce: await call(signal({ addEventListener: (_, listener) => listener() })),
           atOnceAndThrows: await call(signal({ addEventListener: (_, listener) => throws(listener()) })),
-          aborted: await call({ __proto__: signal(), get aborted() { throw thrown; } }),
+          aborted: await call({
+            __proto__: signal(),
+            get aborted() {
+              throw thrown;
+            },
+          }),
           late: await call(signal({ addEventListener: (_, given) => (listener = given) })),
           afterwards: [listener(), listener({ type: "abort" })].length,
         };
@@ -192,7 +201,7 @@ everywhere(() => site, /^$/, (run) => {
     assert.deepEqual(got, { add: true, remove: true, atOnce: "aborted", atOnceAndThrows: "aborted", aborted: true, late: true, afterwards: 2, sent: 2, whileLoading: "aborted" });
   });
 
-  test("answers that no server gives", async () => {
+  test("answers that no server sends", async () => {
     const got = await run(
       check(async (sdk, prepare) => {
         const { authsignal, answer } = await prepare(sdk);
@@ -293,13 +302,6 @@ everywhere(() => site, /^$/, (run) => {
         return [...results, result.errorCode];
       }),
     );
-    assert.deepEqual(got, [
-      "expired_token",
-      "Error: this Authsignal instance has been disposed of: make a new one",
-      "expired_token",
-      "expired_token",
-      "Symbol(thrown)",
-      "expired_token",
-    ]);
+    assert.deepEqual(got, ["expired_token", "Error: this Authsignal instance has been disposed of: make a new one", "expired_token", "expired_token", "Symbol(thrown)", "expired_token"]);
   });
 });

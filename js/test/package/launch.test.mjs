@@ -1,6 +1,6 @@
-// launch in its three modes, in every engine, beside the official package: what
-// the launched page says is heard alike. What is better in ours has tests of
-// its own.
+// launch in its three modes, in every engine, beside the official package: both
+// handle the messages of the launched page in the same way. What is better in
+// this package has tests of its own.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -12,7 +12,7 @@ const title = '<!doctype html><html lang="en"><title>Page</title>';
 
 let site;
 let ui; // the launched page, on another origin
-let foreign; // an origin that must not be heard
+let foreign; // an origin whose messages must be ignored
 
 before(async () => {
   const before = title + '<button id="before">Before</button>';
@@ -45,8 +45,8 @@ const url = () => ui.url + "/?token=abc";
 
 /**
  * Opens a page, in which `start(options, url)` launches; with options it has. In
- * the page, `ended` is what the launches have ended with, `rejected` the errors
- * of those that were rejected, `errors` what they have been told of, `heard` the
+ * the page, `ended` has the results of the launches, `rejected` the errors of
+ * those that were rejected, `errors` the arguments of onError, `messageOrigins` the
  * origins of all messages, and `opened` the last window.
  */
 async function open({ browser }, entry, options, path = "/") {
@@ -61,7 +61,7 @@ async function open({ browser }, entry, options, path = "/") {
         ended: [],
         rejected: [],
         errors: [],
-        heard: [],
+        messageOrigins: [],
         open: (...args) => (globalThis.opened = open.apply(globalThis, args)),
         start(options, at = url) {
           const onError = (error) => errors.push(error);
@@ -71,7 +71,7 @@ async function open({ browser }, entry, options, path = "/") {
           );
         },
       });
-      addEventListener("message", ({ origin }) => heard.push(origin));
+      addEventListener("message", ({ origin }) => messageOrigins.push(origin));
       if (options) start(options);
     },
     entry,
@@ -102,9 +102,8 @@ async function windowOf(page) {
   return opened;
 }
 
-/** Has a frame or window say something, once this has been answered: it may be its last word. */
-const say = (frame, message) =>
-  frame.evaluate((message) => void setTimeout(() => (window.opener ?? parent).postMessage(message, "*")), message);
+/** Has a frame or window send a message after this call has returned, since the message may close it. */
+const say = (frame, message) => frame.evaluate((message) => void setTimeout(() => (window.opener ?? parent).postMessage(message, "*")), message);
 const closing = (token) => JSON.stringify({ event: "AUTHSIGNAL_CLOSE_POPUP", token });
 
 /** What the only launch has ended with. */
@@ -126,7 +125,7 @@ inEngines((at) => {
         await leave(page);
       });
 
-      test("a popup hears its own page only, and gives its token", async () => {
+      test("a popup takes messages of its own page only, and returns its token", async () => {
         const page = await open(at, entry, { mode: "popup" });
         const frame = await frameOf(page);
         await page.evaluate((src) => {
@@ -134,7 +133,7 @@ inEngines((at) => {
           document.body.append(Object.assign(iframe, { src, name: "foreign" }));
         }, foreign.url + "/");
         await say(await frameOf(page, "iframe[name=foreign]", foreign.url + "/"), closing("foreign-token"));
-        await page.waitFor((origin) => heard.includes(origin), foreign.url);
+        await page.waitFor((origin) => messageOrigins.includes(origin), foreign.url);
         for (const message of [{ event: "AUTHSIGNAL_CLOSE_POPUP" }, "no JSON", "null", "7", JSON.stringify({ event: "ANOTHER" }), { height: 600 }]) await say(frame, message);
         await say(frame, JSON.stringify({ event: "AUTHSIGNAL_READY" }));
         await say(frame, JSON.stringify({ event: "AUTHSIGNAL_API_ERROR", errorCode: "expired_token", statusCode: 401 }));
@@ -156,7 +155,7 @@ inEngines((at) => {
         await leave(page);
       });
 
-      test("a popup that is dismissed gives no token", async () => {
+      test("a popup that is dismissed returns no token", async () => {
         const page = await open(at, entry, { mode: "popup" });
         await frameOf(page);
         await page.press("Escape");
@@ -164,7 +163,7 @@ inEngines((at) => {
         await leave(page);
       });
 
-      test("a window gives its token and closes", async () => {
+      test("a window returns its token and closes", async () => {
         const page = await open(at, entry);
         const opened = await windowOf(page);
         await say(opened, JSON.stringify({ event: "AUTHSIGNAL_API_ERROR", errorCode: "e" }));
@@ -184,7 +183,13 @@ inEngines((at) => {
       const page = await open(at, ours, { mode: "popup", popupOptions: { width: "500px", height: "300px" } }, "/strict.html");
       await frameOf(page);
       await page.waitFor(() => getComputedStyle(document.querySelector("dialog")).opacity === "1");
-      const box = await page.$eval("dialog", (e) => ({ width: e.offsetWidth, height: e.offsetHeight, label: e.getAttribute("aria-label"), modal: e.matches(":modal"), focus: document.activeElement === e }));
+      const box = await page.$eval("dialog", (e) => ({
+        width: e.offsetWidth,
+        height: e.offsetHeight,
+        label: e.getAttribute("aria-label"),
+        modal: e.matches(":modal"),
+        focus: document.activeElement === e,
+      }));
       assert.deepEqual(box, { width: 500, height: 300, label: "Multi-factor authentication", modal: true, focus: true });
       // Tab goes through the frame and to the button, never to the page behind.
       const visited = new Set();
@@ -219,11 +224,11 @@ inEngines((at) => {
       await leave(page);
     });
 
-    test("a popup that says nothing is shown after 3 seconds, and fits a phone", async () => {
+    test("a popup that sends no message is shown after 3 seconds, and fits a phone", async () => {
       const page = await open(at, ours);
       await page.evaluate(() => {
         const { setTimeout } = globalThis;
-        // The 3 seconds are over when the test says so.
+        // The test decides when the 3 seconds are over.
         globalThis.setTimeout = (f, ms, ...args) => (ms === 3000 ? (globalThis.later = f) : setTimeout(f, ms, ...args));
         start({ mode: "popup", popupOptions: { width: "no width" } });
       });
@@ -254,18 +259,18 @@ inEngines((at) => {
       await leave(page);
     });
 
-    test("a window that the user closes gives no token, however soon after it is there", async () => {
+    test("a window that the user closes returns no token, however soon after it has loaded", async () => {
       const page = await open(at, ours);
       const opened = await windowOf(page);
       await say(opened, JSON.stringify({ event: "AUTHSIGNAL_READY" }));
-      await page.waitFor((origin) => heard.includes(origin), ui.url);
+      await page.waitFor((origin) => messageOrigins.includes(origin), ui.url);
       await opened.close();
       assert.deepEqual(await end(page), noToken);
       assert.deepEqual(await page.evaluate("rejected"), []);
       await leave(page);
     });
 
-    test("a window that has said nothing and gives the focus back was closed by the user", async () => {
+    test("a window that has sent no message and returns the focus was closed by the user", async () => {
       const page = await open(at, ours);
       // Without a screen a browser need not tell which window has the focus.
       await page.evaluate(() => (document.hasFocus = () => Boolean(globalThis.opened?.closed)));
@@ -331,7 +336,7 @@ inEngines((at) => {
   });
 });
 
-test("without a page, launch says so", async () => {
+test("without a page, launch throws an error that names the cause", async () => {
   const { Authsignal } = await import(new URL("index.js", dist));
   const client = new Authsignal({ tenantId: "t" });
   assert.equal(client.anonymousId, "");

@@ -1,6 +1,6 @@
 // The built module under the wrapper and without it: the same lines at every
 // level, under a strict policy, and against an API that only writes down what
-// it is asked.
+// it is received.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -38,7 +38,7 @@ const lines = `
   if (!globalThis.document) postMessage(globalThis.result);`;
 
 let site;
-let asked;
+let received;
 
 const enrollKeys = ["account", "algorithm", "digits", "issuer", "period", "qrCode", "secret", "uri", "userAuthenticatorId", "userId"];
 
@@ -47,7 +47,7 @@ before(async () => {
   const answer = (body) => async (request, response) => {
     let text = "";
     for await (const chunk of request) text += chunk;
-    asked.push(`${request.url} ${request.headers.authorization} ${text}`);
+    received.push(`${request.url} ${request.headers.authorization} ${text}`);
     response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(body));
   };
   const raw = `
@@ -79,7 +79,7 @@ before(async () => {
 });
 after(() => site?.close());
 
-test("what is built is what the sources give", async () => {
+test("the built files are those of the sources", async () => {
   await promisify(execFile)("go", ["run", "./cmd/buildsdk", "-check"], { cwd: root });
 });
 
@@ -92,16 +92,13 @@ inEngines((at) => {
     assert.deepEqual(got.response, { data: { isVerified: true, token: "new-token" } });
     assert.equal(got.token, "new-token");
     assert.equal(got.svg, "<svg");
-    assert.deepEqual(asked, [
-      "/v1/client/user-authenticators/totp Bearer track-token ",
-      '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}',
-    ]);
+    assert.deepEqual(received, ["/v1/client/user-authenticators/totp Bearer track-token ", '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}']);
     assert.deepEqual(await page.problems(site.url), []);
   };
 
   for (const level of ["module", "script", "raw"]) {
     test(`the ${level} page enrolls and verifies under a strict policy`, async () => {
-      asked = [];
+      received = [];
       await page.goto(`${site.url}/${level}.html`);
       const got = await page.waitFor(() => globalThis.result);
       assert.ok(got.width > 100, `the QR code is ${got.width} pixels wide`);
@@ -114,7 +111,7 @@ inEngines((at) => {
     ["raw module", "/raw-worker.js"],
   ]) {
     test(`the ${level} enrolls and verifies in a module worker under a strict policy`, async () => {
-      asked = [];
+      received = [];
       await page.goto(site.url);
       const got = await page.evaluate(
         (script) =>
@@ -140,7 +137,7 @@ describe("in Node", () => {
   before(async () => ({ Authsignal, qr } = await import(new URL("index.js", dist))));
 
   test("the package enrolls and verifies", async () => {
-    asked = [];
+    received = [];
     const authsignal = new Authsignal({ tenantId: "t", baseUrl: site.url + "/v1/" });
     authsignal.setToken("track-token");
     const enrollment = await authsignal.totp.enroll();
@@ -149,7 +146,7 @@ describe("in Node", () => {
     assert.deepEqual(response, { data: { isVerified: true, token: "new-token" } });
     assert.equal(response.token, "new-token");
     await authsignal.totp.verify({ code: "654321" });
-    assert.deepEqual(asked, [
+    assert.deepEqual(received, [
       "/v1/client/user-authenticators/totp Bearer track-token ",
       '/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}',
       '/v1/client/verify/totp Bearer new-token {"verificationCode":"654321"}',
@@ -157,7 +154,7 @@ describe("in Node", () => {
   });
 
   test("without a token a call resolves to token_not_set and asks nothing", async (t) => {
-    asked = [];
+    received = [];
     const printed = t.mock.method(console, "error", () => {});
     const authsignal = new Authsignal({ tenantId: "none", baseUrl: site.url + "/v1" });
     const want = {
@@ -171,7 +168,7 @@ describe("in Node", () => {
       authsignal.setToken(token);
       assert.deepEqual(await authsignal.totp.verify({ code: "123456" }), want);
     }
-    assert.deepEqual(asked, []);
+    assert.deepEqual(received, []);
     assert.equal(printed.mock.callCount(), 4);
     assert.deepEqual(printed.mock.calls[0].arguments, ["Error: A token has not been set. Call 'setToken' first."]);
   });
@@ -200,14 +197,14 @@ describe("in Node", () => {
   });
 
   test("what a caller changes after a call changes nothing", async () => {
-    asked = [];
+    received = [];
     const authsignal = new Authsignal({ tenantId: "change", baseUrl: site.url + "/v1" });
     authsignal.setToken("token");
     const options = { code: "111111" };
     const response = authsignal.totp.verify(options);
     options.code = "222222";
     await response;
-    assert.deepEqual(asked, ['/v1/client/verify/totp Bearer token {"verificationCode":"111111"}']);
+    assert.deepEqual(received, ['/v1/client/verify/totp Bearer token {"verificationCode":"111111"}']);
   });
 
   test("an aborted signal aborts, before and during a call", async () => {
@@ -224,24 +221,24 @@ describe("in Node", () => {
   });
 
   test("enrollments at once with one token are one, and all get its secret", async () => {
-    asked = [];
+    received = [];
     const make = (tenantId) => new Authsignal({ tenantId, baseUrl: site.url + "/v1" });
     const [a, b, other] = ["once", "once", "other"].map(make);
     a.setToken("token");
     other.setToken("token");
     const [first, second, third, fourth] = await Promise.all([a.totp.enroll(), b.totp.enroll({ timeout: 5000 }), a.totp.enroll(), other.totp.enroll()]);
-    assert.equal(asked.length, 2);
+    assert.equal(received.length, 2);
     assert.match(first.data.qrCode, /^data:/);
     for (const result of [second, third, fourth]) assert.deepEqual(result, first);
     assert.notEqual(second, first);
     // Later ones and those of another token are new.
     await a.totp.enroll();
-    assert.equal(asked.length, 3);
+    assert.equal(received.length, 3);
     const before = a.totp.enroll();
     a.setToken("next");
     await Promise.all([before, a.totp.enroll()]);
-    assert.equal(asked.length, 5);
-    // What is wrong with an argument is said, whoever else enrolls.
+    assert.equal(received.length, 5);
+    // A wrong argument is an error even while another call enrolls.
     const [good, ...bad] = await Promise.allSettled([a.totp.enroll(), a.totp.enroll({ signal: "stop" }), a.totp.enroll({ timeout: -1 })]);
     assert.ok(good.value.data);
     for (const { reason } of bad) assert.ok(reason instanceof TypeError);
@@ -261,7 +258,7 @@ describe("in Node", () => {
     }
   });
 
-  test("an enrollment that others wait for outlives the first who asked, and nobody's ends", async () => {
+  test("a shared enrollment goes on when its first caller aborts, and ends when no caller is left", async () => {
     let closed = 0;
     let finish;
     const hung = await serve({
@@ -307,7 +304,7 @@ describe("in Node", () => {
   });
 
   test("when the module crashes, calls under way settle and the next one works", async (t) => {
-    asked = [];
+    received = [];
     const hung = await serve({ "/v1/client/user-authenticators/totp": () => {} });
     let memory;
     const { instantiate } = WebAssembly;
@@ -338,7 +335,7 @@ describe("in Node", () => {
     waiting.dispose(); // its program has ended: nothing throws, which a listener's error would do for all of Node
     const response = await authsignal.totp.verify({ code: "123456" });
     assert.deepEqual(response, { data: { isVerified: true, token: "new-token" } });
-    assert.deepEqual(asked, ['/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}']);
+    assert.deepEqual(received, ['/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}']);
     await hung.close();
     // What of the first program still fires does no harm: its call's time-out.
     assert.ok(late.length > 0);
@@ -350,7 +347,7 @@ describe("in Node", () => {
   });
 
   test("the raw module runs with wasm_exec.js alone", async () => {
-    asked = [];
+    received = [];
     const program = `
       import { readFile } from "node:fs/promises";
       const [dist, site] = process.argv.slice(1);
@@ -369,7 +366,7 @@ describe("in Node", () => {
     const { stdout } = await promisify(execFile)(process.execPath, args);
     const [data, svg, ending] = JSON.parse(stdout);
     assert.deepEqual([data, svg], [{ isVerified: true, token: "new-token" }, "<svg"]);
-    assert.equal(asked.length, 1);
+    assert.equal(received.length, 1);
     // No time-out of a call holds the process.
     assert.ok(ending < 3_000, `the process lived on for ${ending} ms`);
   });

@@ -65,10 +65,7 @@ describe(`on ${store}`, () => {
       assert.ok(error instanceof AuthsignalError);
       assert.equal(error.statusCode, 401);
       assert.equal(error.errorCode, "unauthorized");
-      assert.equal(
-        error.errorDescription,
-        "The request is unauthorized. Check that your API key and region base URL are correctly configured.",
-      );
+      assert.equal(error.errorDescription, "The request is unauthorized. Check that your API key and region base URL are correctly configured.");
       return true;
     });
   });
@@ -191,10 +188,7 @@ describe(`on ${store}`, () => {
     const { token, state } = await backend.track({ userId, action: "signIn" });
     assert.equal(state, "CHALLENGE_REQUIRED");
     assert.equal((await verify(token, app.generate())).isVerified, true);
-    await assert.rejects(
-      backend.enrollVerifiedAuthenticator({ userId, attributes: { verificationMethod: "AUTHENTICATOR_APP" } }),
-      { statusCode: 400, errorCode: "invalid_request" },
-    );
+    await assert.rejects(backend.enrollVerifiedAuthenticator({ userId, attributes: { verificationMethod: "AUTHENTICATOR_APP" } }), { statusCode: 400, errorCode: "invalid_request" });
     // A factor that is not challenged here counts as enrolled.
     const other = newUser();
     const email = await backend.enrollVerifiedAuthenticator({
@@ -247,19 +241,15 @@ describe(`on ${store}`, () => {
   test("13: a track whose answer is lost twice is tracked once", async () => {
     let answers = 0;
     const proxy = await listen((request, response) => {
-      const forward = http.request(
-        new URL(request.url, api.baseUrl),
-        { method: request.method, headers: request.headers },
-        (answer) => {
-          const chunks = [];
-          answer.on("data", (chunk) => chunks.push(chunk));
-          answer.on("end", () => {
-            // The server has answered, so the action is there.
-            if (request.method === "POST" && ++answers < 3) request.socket.destroy();
-            else response.writeHead(answer.statusCode, answer.headers).end(Buffer.concat(chunks));
-          });
-        },
-      );
+      const forward = http.request(new URL(request.url, api.baseUrl), { method: request.method, headers: request.headers }, (answer) => {
+        const chunks = [];
+        answer.on("data", (chunk) => chunks.push(chunk));
+        answer.on("end", () => {
+          // The server has answered, so the action is there.
+          if (request.method === "POST" && ++answers < 3) request.socket.destroy();
+          else response.writeHead(answer.statusCode, answer.headers).end(Buffer.concat(chunks));
+        });
+      });
       request.pipe(forward);
     });
     try {
@@ -282,7 +272,7 @@ describe(`on ${store}`, () => {
 test("14: what is retried", async () => {
   let status;
   let requests = 0;
-  const scripted = await listen((request, response) => {
+  const scripted = await listen((_, response) => {
     requests++;
     const error = status === 429 ? "too_many_requests" : "internal_error";
     response.writeHead(status, { "Content-Type": "application/json" });

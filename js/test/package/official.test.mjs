@@ -152,7 +152,7 @@ inEngines((at) => {
     );
   });
 
-  test("without a token they say the same", async () => {
+  test("without a token both have the same result", async () => {
     const outcomes = [];
     for (const name of Object.keys(tags)) {
       const { page, problems, call } = await open(at.browser, name);
@@ -164,7 +164,7 @@ inEngines((at) => {
     assert.deepEqual(outcomes[0][2], Array(2).fill("console: Error: A token has not been set. Call 'setToken' first."));
   });
 
-  test("an expired token ends alike, and the application is told once", async () => {
+  test("an expired token has the same result, and calls onTokenExpired once", async () => {
     const outcomes = [];
     for (const name of Object.keys(tags)) {
       const { page, problems, setToken, call } = await open(at.browser, name, hasty);

@@ -67,7 +67,7 @@ test("the package holds what is built, its declarations and the licences", async
   ]);
 });
 
-test("publint and attw find nothing to say against the tarball", async (t) => {
+test("publint and attw report no problem of the tarball", async (t) => {
   const dir = await mkdtemp(path.join(tmpdir(), "authsignal-lint-"));
   t.after(() => rm(dir, { recursive: true }));
   const { stdout } = await promisify(execFile)("npm", ["pack", "--silent", "--pack-destination", dir], { cwd: js });
@@ -81,7 +81,7 @@ test("publint and attw find nothing to say against the tarball", async (t) => {
     // All ways to resolve it, with one remark left out: what CommonJS gets are
     // ES modules. They are the only ones: a second copy for require would have
     // tokens and a module of its own. Node takes them by require from 20.19 on.
-    // The entries left out are files to be served, which nobody imports.
+    // The entries left out are files to be served, which are not imported.
     lint("attw", tarball, "--profile", "strict", "--ignore-rules", "cjs-resolves-to-esm", "--exclude-entrypoints", "authsignal.wasm", "wasm_exec.js"),
   ]);
 });

@@ -48,11 +48,21 @@ const cases = [
   { name: "no errorCode", answers: [json({ error: "e", errorDescription: "d" }, 400)], call: `a.totp.enroll()` },
   { name: "an unknown errorCode", answers: [json(refused("brand_new", "d"), 400)], call: `a.totp.enroll()` },
   { name: "errors of other types", answers: [json({ error: { a: 1 }, errorCode: 7, errorDescription: ["d"] }, 400)], call: `a.totp.enroll()` },
-  { name: "logging on", answers: [json(refused("unauthorized", "No."), 401), json({ error: "unauthorized", errorCode: "unauthorized" }, 401)], call: `[await make({ enableLogging: true }).totp.enroll(), await make({ enableLogging: true }).totp.enroll()]` },
+  {
+    name: "logging on",
+    answers: [json(refused("unauthorized", "No."), 401), json({ error: "unauthorized", errorCode: "unauthorized" }, 401)],
+    call: `[await make({ enableLogging: true }).totp.enroll(), await make({ enableLogging: true }).totp.enroll()]`,
+  },
   { name: "misuse of the constructor", call: `["", null, undefined].map((tenantId) => { try { new sdk.Authsignal({ tenantId }) } catch (e) { return String(e) } })` },
-  { name: "cookies and ID", call: `[/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(a.anonymousId), document.cookie === "__as_aid=" + a.anonymousId, make().anonymousId === a.anonymousId, a.cookieDomain, a.anonymousIdCookieName]` },
+  {
+    name: "cookies and ID",
+    call: `[/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(a.anonymousId), document.cookie === "__as_aid=" + a.anonymousId, make().anonymousId === a.anonymousId, a.cookieDomain, a.anonymousIdCookieName]`,
+  },
   { name: "cookie names", call: `(document.cookie = "mine=an%20ID; path=/; domain=" + location.hostname, make({ cookieName: "mine" }).anonymousId)` },
-  { name: "what is exported", call: `[sdk.AuthsignalWindowMessage, sdk.ErrorCode.token_not_set, sdk.ErrorCode.expired_token, sdk.ErrorCode.network_error, sdk.ErrorCode.too_many_requests, sdk.ErrorCode.invalid_credential]` },
+  {
+    name: "what is exported",
+    call: `[sdk.AuthsignalWindowMessage, sdk.ErrorCode.token_not_set, sdk.ErrorCode.expired_token, sdk.ErrorCode.network_error, sdk.ErrorCode.too_many_requests, sdk.ErrorCode.invalid_credential]`,
+  },
 
   // Odd answers that both take alike.
   { name: "extra fields pass through", answers: [json({ isVerified: true, accessToken: "new", extra: { deep: [1, null] }, list: [] })], call: code("123456") },
@@ -67,10 +77,30 @@ const cases = [
   { name: "a slow answer", answers: [{ ...json({ isVerified: false }), delay: 300 }], call: code("123456") },
 
   // Decided differences.
-  { name: "enroll has the picture and what the URI says", answers: [json(enrolled)], call: `a.totp.enroll()`, differs: "more keys in data: qrCode, issuer, account, digits, period, algorithm" },
-  { name: "an error of too many requests that says when", answers: [json(refused("too_many_requests", "Slow."), 429, { "Retry-After": "7" })], call: `a.totp.enroll()`, differs: "one more key: retryAfter" },
-  { name: "response.token after verify", answers: [json({ isVerified: true, accessToken: "new" })], call: `(await ${code("123456")}).token`, differs: "a non-enumerable token on the result (contract, 11)" },
-  { name: "logging an error without a code", answers: [json({ error: "e" }, 400)], call: `make({ enableLogging: true }).totp.enroll()`, differs: "the line has the error where there is no code, not undefined" },
+  {
+    name: "enroll has the picture and what the URI says",
+    answers: [json(enrolled)],
+    call: `a.totp.enroll()`,
+    differs: "more keys in data: qrCode, issuer, account, digits, period, algorithm",
+  },
+  {
+    name: "an error of too many requests that says when",
+    answers: [json(refused("too_many_requests", "Slow."), 429, { "Retry-After": "7" })],
+    call: `a.totp.enroll()`,
+    differs: "one more key: retryAfter",
+  },
+  {
+    name: "response.token after verify",
+    answers: [json({ isVerified: true, accessToken: "new" })],
+    call: `(await ${code("123456")}).token`,
+    differs: "a non-enumerable token on the result (contract, 11)",
+  },
+  {
+    name: "logging an error without a code",
+    answers: [json({ error: "e" }, 400)],
+    call: `make({ enableLogging: true }).totp.enroll()`,
+    differs: "the line has the error where there is no code, not undefined",
+  },
   { name: "null", answers: [text("null", 200, "application/json")], call: `a.totp.enroll()`, differs: "invalid_response instead of a rejection (contract, 11)" },
   { name: "an array", answers: [json([1, 2])], call: code("123456"), differs: "invalid_response instead of data (contract, 11)" },
   { name: "a string", answers: [json("text")], call: code("123456"), differs: "invalid_response instead of a rejection (contract, 11)" },
@@ -80,18 +110,48 @@ const cases = [
   { name: "204", answers: [{ status: 204, headers: {} }], call: `a.totp.enroll()`, differs: "invalid_response instead of a rejection (contract, 11)" },
   { name: "404 without an error key", answers: [json({ message: "Not Found" }, 404)], call: `a.totp.enroll()`, differs: "invalid_response instead of data (contract, 11)" },
   { name: "429 without an error key", answers: [json({ message: "Slow" }, 429)], call: `a.totp.enroll()`, differs: "too_many_requests instead of data (contract, 11)" },
-  { name: "a redirect", answers: [{ status: 302, headers: { Location: "elsewhere" } }, json({ isVerified: true, accessToken: "stolen" })], call: code("123456"), differs: "network_error: token and code go to no other address" },
-  { name: "an answer of more than 1 MiB", answers: [json({ isVerified: false, pad: "x".repeat(1_100_000) })], call: code("123456"), differs: "invalid_response: no answer of the API is so long" },
+  {
+    name: "a redirect",
+    answers: [{ status: 302, headers: { Location: "elsewhere" } }, json({ isVerified: true, accessToken: "stolen" })],
+    call: code("123456"),
+    differs: "network_error: token and code go to no other address",
+  },
+  {
+    name: "an answer of more than 1 MiB",
+    answers: [json({ isVerified: false, pad: "x".repeat(1_100_000) })],
+    call: code("123456"),
+    differs: "invalid_response: no answer of the API is so long",
+  },
   { name: "a connection that breaks", answers: [{ destroy: true }], call: `a.totp.enroll()`, differs: "network_error instead of a rejection (contract, 11)" },
-  { name: "an answer that breaks off", answers: [{ status: 200, headers: { "Content-Type": "application/json", "Content-Length": "100" }, body: '{"a"', destroy: true }], call: `a.totp.enroll()`, differs: "network_error instead of a rejection (contract, 11)" },
-  { name: "an accessToken that is a number", answers: [json({ isVerified: true, accessToken: 7 }), json({})], call: `[await ${code("123456")}, await ${code("123456")}]`, differs: "only a string takes the place of the token" },
+  {
+    name: "an answer that breaks off",
+    answers: [{ status: 200, headers: { "Content-Type": "application/json", "Content-Length": "100" }, body: '{"a"', destroy: true }],
+    call: `a.totp.enroll()`,
+    differs: "network_error instead of a rejection (contract, 11)",
+  },
+  {
+    name: "an accessToken that is a number",
+    answers: [json({ isVerified: true, accessToken: 7 }), json({})],
+    call: `[await ${code("123456")}, await ${code("123456")}]`,
+    differs: "only a string takes the place of the token",
+  },
   { name: "a code with spaces", answers: [json({ isVerified: false })], call: code("123 456"), differs: "the code is cleaned first (contract, 11)" },
   { name: "a code that is none", answers: [json(refused("invalid_request", "No."), 400)], call: code("12345x"), differs: "CODE_INVALID_OR_EXPIRED without a request (contract, 11)" },
   { name: "a code that is missing", answers: [json(refused("invalid_request", "No."), 400)], call: `a.totp.verify({})`, differs: "CODE_INVALID_OR_EXPIRED without a request (contract, 11)" },
   { name: "a code that is a number", answers: [json({ isVerified: false })], call: code(123456), differs: "sent as its decimal text (contract, 11)" },
   { name: "verify without an argument", call: `a.totp.verify()`, differs: "a TypeError too, in other words" },
-  { name: "another tenant's instance", call: `make({ tenantId: "other" }).totp.enroll()`, answers: [json(enrolled)], differs: "the token is shared by instances of the same tenant and base URL only (contract, 11)" },
-  { name: "a base URL that ends in a slash", answers: [json({ isVerified: false })], call: `[a2 = make({ baseUrl: baseUrl + "/" }), a2.setToken("t"), await a2.totp.verify({ code: "123456" })].slice(2)`, differs: "no double slash in the path" },
+  {
+    name: "another tenant's instance",
+    call: `make({ tenantId: "other" }).totp.enroll()`,
+    answers: [json(enrolled)],
+    differs: "the token is shared by instances of the same tenant and base URL only (contract, 11)",
+  },
+  {
+    name: "a base URL that ends in a slash",
+    answers: [json({ isVerified: false })],
+    call: `[a2 = make({ baseUrl: baseUrl + "/" }), a2.setToken("t"), await a2.totp.verify({ code: "123456" })].slice(2)`,
+    differs: "no double slash in the path",
+  },
   { name: "totp.enroll pulled off its object", answers: [json(refused("unauthorized", "No."), 401)], call: `(0, a.totp.enroll)()`, differs: "works without its this" },
   { name: "other factors", call: `typeof a.passkey`, differs: "not here: an error names the official package" },
 ];
@@ -218,28 +278,65 @@ test("the official package and this one do the same, save what is decided otherw
   }
   // What each of the others gives here, and what it has sent: tokens and codes.
   const wrong = [["data", [["isVerified", false]]]];
-  const refusedHere = [["data", [["isVerified", false], ["failureReason", "CODE_INVALID_OR_EXPIRED"]]]];
+  const refusedHere = [
+    [
+      "data",
+      [
+        ["isVerified", false],
+        ["failureReason", "CODE_INVALID_OR_EXPIRED"],
+      ],
+    ],
+  ];
   const sent = ["Bearer track-token", '{"verificationCode":"123456"}'];
   const outcomes = {
     "response.token after verify": { value: "new", sent: [sent] },
     "logging an error without a code": {
-      value: [["error", "e"], ["errorCode", "<undefined>"], ["errorDescription", "<undefined>"]],
+      value: [
+        ["error", "e"],
+        ["errorCode", "<undefined>"],
+        ["errorDescription", "<undefined>"],
+      ],
       console: [["error", "[Authsignal] e"]],
       sent: [["Bearer track-token", ""]],
     },
-    "an accessToken that is a number": { value: [[["data", [["isVerified", true], ["accessToken", 7]]]], [["data", []]]], sent: [sent, sent] },
+    "an accessToken that is a number": {
+      value: [
+        [
+          [
+            "data",
+            [
+              ["isVerified", true],
+              ["accessToken", 7],
+            ],
+          ],
+        ],
+        [["data", []]],
+      ],
+      sent: [sent, sent],
+    },
     "a code with spaces": { value: wrong, sent: [sent] },
     "a code that is none": { value: refusedHere, sent: [] },
     "a code that is missing": { value: refusedHere, sent: [] },
     "a code that is a number": { value: wrong, sent: [sent] },
     "verify without an argument": { thrown: "TypeError: verify takes an object: verify({ code })", sent: [] },
     "another tenant's instance": {
-      value: [["error", "token_not_set"], ["errorCode", "token_not_set"], ["errorDescription", "A token has not been set. Call 'setToken' first."]],
+      value: [
+        ["error", "token_not_set"],
+        ["errorCode", "token_not_set"],
+        ["errorDescription", "A token has not been set. Call 'setToken' first."],
+      ],
       console: [["error", "Error: A token has not been set. Call 'setToken' first."]],
       sent: [],
     },
     "a base URL that ends in a slash": { value: [wrong], sent: [["Bearer t", '{"verificationCode":"123456"}']] },
-    "totp.enroll pulled off its object": { value: [["error", "No."], ["errorCode", "unauthorized"], ["errorDescription", "No."]], sent: [["Bearer track-token", ""]] },
+    "totp.enroll pulled off its object": {
+      value: [
+        ["error", "No."],
+        ["errorCode", "unauthorized"],
+        ["errorDescription", "No."],
+      ],
+      sent: [["Bearer track-token", ""]],
+    },
     "other factors": { thrown: "Error: passkey is not part of this SDK, which has authenticator apps (totp) only: use @authsignal/browser for it", sent: [] },
   };
   for (const [name, want] of Object.entries(outcomes)) {
@@ -250,7 +347,14 @@ test("the official package and this one do the same, save what is decided otherw
     });
   }
   const looked = ["enroll has the picture and what the URI says", "an error of too many requests that says when", ...Object.keys(codes), ...Object.keys(outcomes)];
-  assert.deepEqual(looked.sort(), cases.filter((c) => c.differs).map((c) => c.name).sort(), "every difference is looked at");
+  assert.deepEqual(
+    looked.sort(),
+    cases
+      .filter((c) => c.differs)
+      .map((c) => c.name)
+      .sort(),
+    "every difference is looked at",
+  );
   await t.test("retryAfter comes last", () => {
     const { value } = ours["an error of too many requests that says when"];
     assert.deepEqual(value.pop(), ["retryAfter", 7]);

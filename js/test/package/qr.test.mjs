@@ -83,7 +83,10 @@ function uris(count) {
   });
 }
 
-const darkIn = ({ bits }) => (i) => (bits[i >> 3] & (0x80 >> (i & 7))) !== 0;
+const darkIn =
+  ({ bits }) =>
+  (i) =>
+    (bits[i >> 3] & (0x80 >> (i & 7))) !== 0;
 const versionOf = (size) => (size - 17) / 4;
 
 describe("from the modules as such", () => {
@@ -114,7 +117,7 @@ describe("from the modules as such", () => {
     assert.equal(await expectReadable(symbols), 3);
   });
 
-  test(`${few * 5} lower-case texts have the modules that another encoder gives`, async () => {
+  test(`${few * 5} lower-case texts have the same modules as from another encoder`, async () => {
     const next = random(300);
     for (let i = 0; i < few * 5; i++) {
       const level = "LMQH"[i % 4];

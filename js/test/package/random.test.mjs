@@ -11,7 +11,7 @@ import { dist, record } from "../lib/harness.mjs";
 const total = Number(process.env.RANDOM_CALLS ?? 3_000);
 const seed = Number(process.env.RANDOM_SEED ?? Date.now() % 1e9);
 
-/** Gives whole numbers below n (mulberry32). */
+/** Returns whole numbers below n (mulberry32). */
 function generator(state) {
   return (n) => {
     state = (state + 0x6d2b79f5) | 0;
@@ -21,7 +21,7 @@ function generator(state) {
   };
 }
 
-/** Starts the raw module; gives what it publishes, and its loader. */
+/** Starts the raw module; returns its exports and its loader. */
 async function start() {
   await import(new URL("wasm_exec.js", dist));
   const go = new globalThis.Go();
@@ -41,22 +41,24 @@ test(`${total} random calls, many at once, each get their own result (RANDOM_SEE
 
   // An answer repeats its request. It comes at once or later, and sometimes as
   // what the API or a network would answer when something is wrong.
-  const later = (f) => [queueMicrotask, setImmediate, (f) => setTimeout(f, random(3))][random(3)](f);
-  t.mock.method(globalThis, "fetch", (url, { headers, body, signal }) => {
+  const schedule = (f) => [queueMicrotask, setImmediate, (f) => setTimeout(f, random(3))][random(3)](f);
+  t.mock.method(globalThis, "fetch", (_, { headers, body, signal }) => {
     const token = headers.Authorization.slice("Bearer ".length);
     const kind = token.split(":")[1];
     if (kind === "throws") throw new TypeError(token);
     return new Promise((resolve, reject) => {
-      signal.addEventListener("abort", () => later(() => reject(signal.reason)));
+      signal.addEventListener("abort", () => schedule(() => reject(signal.reason)));
       if (kind === "hangs") return;
-      if (kind === "fails") return later(() => reject(new TypeError(token)));
+      if (kind === "fails") return schedule(() => reject(new TypeError(token)));
       const text = JSON.stringify(
-        kind === "refused" ? { error: token, errorCode: "expired_token", errorDescription: `description of ${token}` }
-        : body ? { isVerified: true, body, token, accessToken: `${token}:next` }
-        : { uri: `otpauth://totp/Acme:${token}?secret=${"A".repeat(1 + random(30))}&issuer=Acme`, secret: token },
+        kind === "refused"
+          ? { error: token, errorCode: "expired_token", errorDescription: `description of ${token}` }
+          : body
+            ? { isVerified: true, body, token, accessToken: `${token}:next` }
+            : { uri: `otpauth://totp/Acme:${token}?secret=${"A".repeat(1 + random(30))}&issuer=Acme`, secret: token },
       );
-      const answer = { status: kind === "refused" ? 401 : 200, headers: { get: () => null }, text: () => new Promise((resolve) => later(() => resolve(text))) };
-      later(() => resolve(answer));
+      const answer = { status: kind === "refused" ? 401 : 200, headers: { get: () => null }, text: () => new Promise((resolve) => schedule(() => resolve(text))) };
+      schedule(() => resolve(answer));
     });
   });
 
@@ -103,8 +105,8 @@ test(`${total} random calls, many at once, each get their own result (RANDOM_SEE
     };
     const verifies = random(2) === 0;
     const promise = verifies ? authsignal.totp.verify(options) : authsignal.totp.enroll(options);
-    if (ending === 0) later(() => controller.abort());
-    if (ending === 2) later(() => authsignal.dispose());
+    if (ending === 0) schedule(() => controller.abort());
+    if (ending === 2) schedule(() => authsignal.dispose());
     const result = await promise;
     const code_ = result.errorCode;
     if (ending !== undefined && code_ === (ending === 1 ? "timeout" : "aborted")) {
@@ -128,7 +130,15 @@ test(`${total} random calls, many at once, each get their own result (RANDOM_SEE
       const title = `title of ${token}`;
       assert.ok((await qr.toSVG(token, { title, color: { dark: "#123456" } })).includes(`>${title}</title>`), token);
     }
-    if (random(20) === 0) await assert.rejects(qr.toSVG(token, { get margin() { throw new Error(token); } }), { message: token });
+    if (random(20) === 0)
+      await assert.rejects(
+        qr.toSVG(token, {
+          get margin() {
+            throw new Error(token);
+          },
+        }),
+        { message: token },
+      );
     await Promise.all(nested);
   };
 

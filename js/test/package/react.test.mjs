@@ -96,8 +96,8 @@ after(async () => {
 });
 
 /**
- * Opens a page with a component, which show(props) changes. In the page, `asked`
- * is what it posts to the API, which with `expired` says that the token is, and
+ * Opens a page with a component, which show(props) changes. In the page, `posted`
+ * has the paths of its calls of the API, which with `expired` answers that the token is, and
  * `signals` what would abort that; while `held` is a list, what is posted waits
  * there to be let go; `answered` counts answers. With `phone` the page is on a
  * phone.
@@ -107,30 +107,33 @@ async function open({ browser }, react, kind, userId, more = {}) {
   await page.goto(`${site.url}/${react}.html`);
   const { token } = await backend.track({ userId, action: "signIn" });
   assert.match(await page.evaluate("version"), new RegExp(`^${react}\\.`));
-  await page.evaluate((props) => {
-    const { fetch } = globalThis;
-    globalThis.asked = [];
-    globalThis.signals = [];
-    globalThis.answered = 0;
-    globalThis.held = undefined;
-    if (props.phone) globalThis.matchMedia = (query) => ({ matches: query === "(hover: none) and (pointer: coarse)" });
-    globalThis.fetch = async (url, options) => {
-      if (options?.method === "POST") {
-        asked.push(new URL(url).pathname);
-        signals.push(options.signal);
-        if (held) await new Promise((resolve) => held.push(resolve));
-      }
-      if (options?.method === "POST" && props.expired) {
-        const error = "expired_token";
-        return new Response(JSON.stringify({ error, errorCode: error, errorDescription: "Old." }), { status: 401 });
-      }
-      const response = await fetch(url, options);
-      await response.clone().text();
-      answered++;
-      return response;
-    };
-    show(props);
-  }, { baseUrl: api.baseUrl, token, kind, ...more });
+  await page.evaluate(
+    (props) => {
+      const { fetch } = globalThis;
+      globalThis.posted = [];
+      globalThis.signals = [];
+      globalThis.answered = 0;
+      globalThis.held = undefined;
+      if (props.phone) globalThis.matchMedia = (query) => ({ matches: query === "(hover: none) and (pointer: coarse)" });
+      globalThis.fetch = async (url, options) => {
+        if (options?.method === "POST") {
+          posted.push(new URL(url).pathname);
+          signals.push(options.signal);
+          if (held) await new Promise((resolve) => held.push(resolve));
+        }
+        if (options?.method === "POST" && props.expired) {
+          const error = "expired_token";
+          return new Response(JSON.stringify({ error, errorCode: error, errorDescription: "Old." }), { status: 401 });
+        }
+        const response = await fetch(url, options);
+        await response.clone().text();
+        answered++;
+        return response;
+      };
+      show(props);
+    },
+    { baseUrl: api.baseUrl, token, kind, ...more },
+  );
   return page;
 }
 
@@ -161,9 +164,15 @@ inEngines((at) => {
         const userId = `enrolls-in-${at.engine}-${react}`;
         const page = await open(at, react, "enroll", userId);
         await page.waitForVisible("img");
-        const asked = await page.evaluate("asked");
-        assert.deepEqual(asked, ["/v1/client/user-authenticators/totp"], "two mounts, one enrollment");
-        const field = await page.$eval("input", (e) => ({ type: e.type, mode: e.inputMode, complete: e.getAttribute("autocomplete"), label: e.labels[0].textContent, described: document.getElementById(e.getAttribute("aria-describedby")).getAttribute("role") }));
+        const posted = await page.evaluate("posted");
+        assert.deepEqual(posted, ["/v1/client/user-authenticators/totp"], "two mounts, one enrollment");
+        const field = await page.$eval("input", (e) => ({
+          type: e.type,
+          mode: e.inputMode,
+          complete: e.getAttribute("autocomplete"),
+          label: e.labels[0].textContent,
+          described: document.getElementById(e.getAttribute("aria-describedby")).getAttribute("role"),
+        }));
         assert.deepEqual(field, { type: "text", mode: "numeric", complete: "one-time-code", label: "Code from your authenticator app", described: "alert" });
         const { uri, secret } = await page.evaluate("enrolled");
         assert.equal(await page.$eval("code", (e) => e.textContent.replaceAll(" ", "")), secret);
@@ -175,7 +184,10 @@ inEngines((at) => {
         await enter(page, "12345x");
         await page.waitFor(() => document.querySelector("[role=alert]").textContent);
         assert.match(await message(page), /^That code is wrong/);
-        assert.deepEqual(await page.evaluate(() => [document.activeElement.tagName, document.activeElement.getAttribute("aria-invalid"), document.querySelector("form").getAttribute("aria-busy")]), ["INPUT", "true", "false"]);
+        assert.deepEqual(
+          await page.evaluate(() => [document.activeElement.tagName, document.activeElement.getAttribute("aria-invalid"), document.querySelector("form").getAttribute("aria-busy")]),
+          ["INPUT", "true", "false"],
+        );
 
         await enter(page, authenticator.generate().replace(/^.../, "$& "));
         assert.equal(await validate(page), "CHALLENGE_SUCCEEDED");
@@ -200,7 +212,7 @@ inEngines((at) => {
         await page.click("[data-authsignal=retry]");
         assert.equal(await page.evaluate(() => document.activeElement.tagName), "INPUT", "the focus stays in the form");
         await page.waitFor(() => failures.length === 2);
-        assert.equal((await page.evaluate("asked")).length, 2);
+        assert.equal((await page.evaluate("posted")).length, 2);
         const refused = `response: 401 ${api.baseUrl}/client/user-authenticators/totp`;
         assert.deepEqual(await page.problems(site.url, api.baseUrl), [refused, refused]);
         await page.close();
@@ -213,7 +225,7 @@ inEngines((at) => {
         const authenticator = URI.parse((await page.evaluate("enrolled")).uri);
         const send = (page, code) =>
           page.evaluate((code) => {
-            asked.length = 0;
+            posted.length = 0;
             held = [];
             const form = document.querySelector("form");
             form.querySelector("input").value = code; // as a password manager does
@@ -229,12 +241,12 @@ inEngines((at) => {
         await page.evaluate(() => document.querySelector("form").requestSubmit());
         await page.evaluate(() => held.forEach((go) => go()));
         assert.equal(await validate(page), "CHALLENGE_SUCCEEDED");
-        assert.deepEqual(await page.evaluate("asked"), ["/v1/client/verify/totp"]);
+        assert.deepEqual(await page.evaluate("posted"), ["/v1/client/verify/totp"]);
         assert.deepEqual(await page.problems(site.url, api.baseUrl), []);
         await page.close();
       });
 
-      test("a second page says that its QR code replaces that of the first, whose codes are then wrong", async () => {
+      test("a second page shows that its QR code replaces that of the first, whose codes are then wrong", async () => {
         const userId = `opens-two-in-${at.engine}-${react}`;
         const ofOneAction = async () => {
           const { token } = await backend.track({ userId, action: "signIn", attributes: { idempotencyKey: "k" } });
@@ -271,7 +283,7 @@ inEngines((at) => {
         });
         await page.waitFor(() => failures.length === 2);
         await page.waitForVisible("[data-authsignal=retry]");
-        assert.equal((await page.evaluate("asked")).length, 2);
+        assert.equal((await page.evaluate("posted")).length, 2);
         await page.close();
       });
 
@@ -294,7 +306,7 @@ inEngines((at) => {
           go.forEach((on) => on());
         });
         await page.waitForVisible("img");
-        assert.equal((await page.evaluate("asked")).length, 2);
+        assert.equal((await page.evaluate("posted")).length, 2);
         assert.equal(await page.evaluate("globalThis.failures"), undefined, "the earlier one is no error");
         const { uri, secret } = await page.evaluate("enrolled");
         assert.equal(await page.$eval("code", (e) => e.textContent.replaceAll(" ", "")), secret);
@@ -343,7 +355,7 @@ inEngines((at) => {
         await challenge.close();
       });
 
-      test("on a phone the enrollment has a link to the app, and nowhere a link that is none", async () => {
+      test("on a phone the enrollment has a link to the app, but only for an otpauth URI", async () => {
         const page = await open(at, react, "enroll", `phones-in-${at.engine}-${react}`, { phone: true });
         await page.waitForVisible("img");
         const { uri } = await page.evaluate("enrolled");
@@ -351,8 +363,7 @@ inEngines((at) => {
         assert.deepEqual(await page.$eval("code", (e) => [e.dir, e.translate]), ["ltr", false]);
         assert.equal(await page.$eval("input", (e) => e.dir), "ltr");
         await page.evaluate(() => {
-          globalThis.fetch = async () =>
-            new Response(JSON.stringify({ userAuthenticatorId: "id", userId: "u", uri: "javascript:alert(1)", secret: "JBSWY3DPEHPK3PXP" }));
+          globalThis.fetch = async () => new Response(JSON.stringify({ userAuthenticatorId: "id", userId: "u", uri: "javascript:alert(1)", secret: "JBSWY3DPEHPK3PXP" }));
           show({ token: "another" });
         });
         await page.waitFor(() => enrolled.uri === "javascript:alert(1)" && Boolean(document.querySelector("code")));
@@ -361,7 +372,7 @@ inEngines((at) => {
         await page.close();
       });
 
-      test("every error has a text that says what happened", async () => {
+      test("every error has a text that describes it", async () => {
         const want = {
           unauthorized: /no valid sign-in/,
           token_not_set: /no valid sign-in/,
@@ -402,7 +413,7 @@ inEngines((at) => {
             await page.waitForVisible("input");
             for (const n of [1, 2]) {
               await enter(page, "123456");
-              await page.waitFor((n) => asked.length === n && document.querySelector("[role=alert]").textContent, n);
+              await page.waitFor((n) => posted.length === n && document.querySelector("[role=alert]").textContent, n);
             }
           } else await page.waitForVisible("[data-authsignal=retry]");
           assert.equal(await message(page), "Something went wrong. Try again.");

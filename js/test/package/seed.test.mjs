@@ -100,8 +100,7 @@ before(async () => {
     "/": `<!doctype html><html lang="en"><title>An application's page</title>
       <script type="importmap">{"imports": {"authsignal-wasm": "/dist/index.js"}}</script></html>`,
     "/dist/": dist,
-    "/programs/": (request, response) =>
-      response.writeHead(200, { "Content-Type": "text/javascript" }).end(programs[request.url]),
+    "/programs/": (request, response) => response.writeHead(200, { "Content-Type": "text/javascript" }).end(programs[request.url]),
   });
 });
 after(async () => {

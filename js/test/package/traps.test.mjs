@@ -41,7 +41,7 @@ const prepare = () => {
     globalThis.fetch = fetch;
     WebAssembly.instantiate = instantiate;
   };
-  /** Gives a call's result, or what it rejects with; a call that hangs is named. */
+  /** Returns a call's result, or the error that it rejects with; a call that hangs is named. */
   at.outcome = (promise) =>
     Promise.race([promise, new Promise((resolve) => setTimeout(resolve, 5_000, "it hangs"))]).then(
       (result) => result?.errorCode ?? result,
@@ -71,11 +71,11 @@ const events = {
 /** Those that have the instance trap themselves, when they are called from it. */
 const itself = ["an answer's text", "onTokenExpired"];
 
-everywhere(() => site, /^$/, (run) => {
+everywhere({ site: () => site }, (run) => {
   for (const [name, event] of Object.entries(events)) {
     test(`a trap at ${name}, with three calls under way`, async () => {
       const got = await run(
-        check(async (at, { Authsignal, qr }, site, event, atOnce) => {
+        check(async (at, { Authsignal, qr }, _, event, atOnce) => {
           const { setTimeout } = globalThis;
           const timers = [];
           globalThis.setTimeout = (f, ms, ...args) => (ms > 12_000 && ms <= 12_345 ? timers.push(f) : setTimeout(f, ms, ...args));
@@ -167,7 +167,7 @@ everywhere(() => site, /^$/, (run) => {
             }
           };
           const settled = await Promise.all(pending.map(at.outcome));
-          const later = await Promise.all([
+          const afterCrash = await Promise.all([
             at.outcome(authsignal.totp.enroll()),
             at.outcome(qr.toSVG("text")),
             thrown(() => authsignal.setToken("")),
@@ -178,10 +178,13 @@ everywhere(() => site, /^$/, (run) => {
           delete globalThis.authsignal;
           at.whenMade = () => at.trap();
           const failed = await start();
-          const starting = await failed.running.then(() => "it runs", (error) => error.constructor.name);
+          const starting = await failed.running.then(
+            () => "it runs",
+            (error) => error.constructor.name,
+          );
           at.whenMade = () => {};
           const anew = await start();
-          return { settled, later, starting, published: failed.Authsignal === undefined, svg: (await anew.qr.toSVG("text")).slice(0, 4) };
+          return { settled, afterCrash, starting, published: failed.Authsignal === undefined, svg: (await anew.qr.toSVG("text")).slice(0, 4) };
         } finally {
           at.restore();
           delete globalThis.Go;
@@ -192,7 +195,7 @@ everywhere(() => site, /^$/, (run) => {
       dist.href,
     );
     const crashed = /^Error: the module has crashed: start it anew; \w*Error$/;
-    for (const text of [...got.settled, ...got.later]) assert.match(String(text), crashed);
+    for (const text of [...got.settled, ...got.afterCrash]) assert.match(String(text), crashed);
     assert.deepEqual([got.settled.length, got.later.length, got.published, got.svg], [2, 5, true, "<svg"]);
     assert.match(got.starting, /Error$/);
   });

@@ -67,7 +67,7 @@ async function arrived(type, count = 1) {
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
-/** Checks an envelope; gives the data. */
+/** Checks an envelope; returns the data. */
 function data(event, type) {
   assert.ok(!(event instanceof Error), event);
   assert.deepEqual(Object.keys(event), ["version", "id", "source", "time", "tenantId", "type", "data"]);

@@ -42,11 +42,12 @@ before(async () => {
       send(fails ? 503 : 200, "application/wasm", fails ? "" : bytes)(request, response);
     },
     "/never.wasm": () => {},
-    "/v1/client/user-authenticators/totp": send(200, "application/json", '{"userAuthenticatorId":"id","userId":"u","uri":"otpauth://totp/A:u?secret=JBSWY3DPEHPK3PXP&issuer=A","secret":"JBSWY3DPEHPK3PXP"}'),
-    "/forbidden.html": (_, response) =>
-      response
-        .writeHead(200, { "Content-Type": "text/html", "Content-Security-Policy": "script-src 'self'" })
-        .end(html),
+    "/v1/client/user-authenticators/totp": send(
+      200,
+      "application/json",
+      '{"userAuthenticatorId":"id","userId":"u","uri":"otpauth://totp/A:u?secret=JBSWY3DPEHPK3PXP&issuer=A","secret":"JBSWY3DPEHPK3PXP"}',
+    ),
+    "/forbidden.html": (_, response) => response.writeHead(200, { "Content-Type": "text/html", "Content-Security-Policy": "script-src 'self'" }).end(html),
     "/tag.html": html + '<script src="/dist/index.min.js"></script>',
   });
 });
@@ -56,7 +57,7 @@ after(() => site?.close());
 // policy that Firefox reports besides.
 const tolerated = /^(response|failed|request): .*\/(none|missing|once)\.wasm$|^console: Content-Security-Policy: .* blocked WebAssembly/;
 
-everywhere(() => site, tolerated, (run, { visit }) => {
+everywhere({ site: () => site, tolerated }, (run, { visit }) => {
   test("importing and constructing load nothing; in a page, the first token has the module fetched", async () => {
     site.requests.length = 0;
     const isPage = await run(async ({ Authsignal }, site) => {
@@ -98,12 +99,11 @@ everywhere(() => site, tolerated, (run, { visit }) => {
       const code = "123456";
       return Promise.all([a.preload(), a.totp.verify({ code }), b.totp.verify({ code }), qr.toSVG("text", { wasmUrl })]);
     });
-    assert.deepEqual(got.slice(1), [
-      { data: { isVerified: true, token: "new-a" } },
-      { data: { isVerified: true, token: "new-b" } },
-      "text",
-    ]);
-    assert.deepEqual(site.requests.filter((p) => p === "/standin.wasm"), ["/standin.wasm"]);
+    assert.deepEqual(got.slice(1), [{ data: { isVerified: true, token: "new-a" } }, { data: { isVerified: true, token: "new-b" } }, "text"]);
+    assert.deepEqual(
+      site.requests.filter((p) => p === "/standin.wasm"),
+      ["/standin.wasm"],
+    );
   });
 
   test("a call uses the token of the moment when it was made", async () => {
@@ -134,12 +134,7 @@ everywhere(() => site, tolerated, (run, { visit }) => {
     const got = await run(async ({ Authsignal }, site) => {
       const make = (tenantId, baseUrl) => new Authsignal({ tenantId, baseUrl, wasmUrl: site + "/standin.wasm" });
       make("t", "http://api.test/v1").setToken("shared");
-      const others = [
-        make("t", "http://API.test/v1/"),
-        make("t2", "http://api.test/v1"),
-        make("t", "http://api.test/v2"),
-        make("t"),
-      ];
+      const others = [make("t", "http://API.test/v1/"), make("t2", "http://api.test/v1"), make("t", "http://api.test/v2"), make("t")];
       return Promise.all(others.map(async (o) => (await o.totp.verify({ code: "1" })).data.token));
     });
     assert.deepEqual(got, ["new-shared", "new-", "new-", "new-"]);
@@ -157,25 +152,22 @@ everywhere(() => site, tolerated, (run, { visit }) => {
     ["another module", "other.wasm", /./],
   ]) {
     test(`${name} in place of the module is named with its URL`, async () => {
-      const { result, preload, svg, url } = await run(
-        async ({ Authsignal, qr, ModuleError }, site, file) => {
-          const wasmUrl = `${site}/${file}`;
-          const authsignal = new Authsignal({ tenantId: "t", wasmUrl });
-          authsignal.setToken("token");
-          const outcome = (promise) =>
-            promise.then(
-              () => "resolved",
-              (e) => [e instanceof ModuleError, e.errorCode, e.message],
-            );
-          return {
-            url: wasmUrl,
-            result: await authsignal.totp.enroll(),
-            preload: await outcome(authsignal.preload()),
-            svg: await outcome(qr.toSVG("text", { wasmUrl })),
-          };
-        },
-        file,
-      );
+      const { result, preload, svg, url } = await run(async ({ Authsignal, qr, ModuleError }, site, file) => {
+        const wasmUrl = `${site}/${file}`;
+        const authsignal = new Authsignal({ tenantId: "t", wasmUrl });
+        authsignal.setToken("token");
+        const outcome = (promise) =>
+          promise.then(
+            () => "resolved",
+            (e) => [e instanceof ModuleError, e.errorCode, e.message],
+          );
+        return {
+          url: wasmUrl,
+          result: await authsignal.totp.enroll(),
+          preload: await outcome(authsignal.preload()),
+          svg: await outcome(qr.toSVG("text", { wasmUrl })),
+        };
+      }, file);
       assert.equal(result.errorCode, "wasm_load_failed");
       assert.deepEqual(Object.keys(result), ["error", "errorCode", "errorDescription"]);
       assert.equal(result.error, result.errorDescription);
@@ -228,17 +220,14 @@ everywhere(() => site, tolerated, (run, { visit }) => {
   for (const [how, detail] of endings) {
     test(`a program that ends by ${how} settles all calls, and the next call starts it afresh`, async () => {
       site.requests.length = 0;
-      const got = await run(
-        async ({ Authsignal }, site, how) => {
-          const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
-          authsignal.setToken("token");
-          const pending = [authsignal.totp.enroll(), authsignal.totp.verify({ code: "hang" })];
-          const ending = await authsignal.totp.verify({ code: how });
-          const next = await authsignal.totp.verify({ code: "1" });
-          return { ended: [ending, ...(await Promise.all(pending))], next };
-        },
-        how,
-      );
+      const got = await run(async ({ Authsignal }, site, how) => {
+        const authsignal = new Authsignal({ tenantId: "t", wasmUrl: site + "/standin.wasm" });
+        authsignal.setToken("token");
+        const pending = [authsignal.totp.enroll(), authsignal.totp.verify({ code: "hang" })];
+        const ending = await authsignal.totp.verify({ code: how });
+        const next = await authsignal.totp.verify({ code: "1" });
+        return { ended: [ending, ...(await Promise.all(pending))], next };
+      }, how);
       for (const result of got.ended) {
         const text = detail ? `The module has crashed (${detail}). The next call starts it afresh.` : got.ended[0].error;
         assert.match(text, /^The module has crashed \(.+\)\. The next call starts it afresh\.$/);
@@ -330,28 +319,25 @@ everywhere(() => site, tolerated, (run, { visit }) => {
   });
 
   for (const way of ["requestIdleCallback", "setTimeout"]) {
-    test(`preload has one QR code drawn by a module, when ${way} says so`, async () => {
-      const got = await run(
-        async ({ Authsignal }, site, way) => {
-          const { requestIdleCallback, setTimeout } = globalThis;
-          const idle = [];
-          globalThis.requestIdleCallback = way === "requestIdleCallback" ? (f) => idle.push(f) : undefined;
-          globalThis.setTimeout = (f, ms, ...args) => (ms === undefined ? idle.push(f) : setTimeout(f, ms, ...args));
-          try {
-            const wasmUrl = site + "/standin.wasm";
-            const [a, b] = ["a", "b"].map((tenantId) => new Authsignal({ tenantId, wasmUrl }));
-            await Promise.all([a.preload(), b.preload(), Authsignal.load({ wasmUrl })]);
-            await a.preload();
-            const before = idle.length;
-            for (const f of idle.splice(0)) f();
-            await a.preload();
-            return { before, after: idle.length, drawn: (await a.totp.verify({ code: "drawn" })).data.drawn };
-          } finally {
-            Object.assign(globalThis, { requestIdleCallback, setTimeout });
-          }
-        },
-        way,
-      );
+    test(`preload has a module draw one QR code, when ${way} reports that the page is idle`, async () => {
+      const got = await run(async ({ Authsignal }, site, way) => {
+        const { requestIdleCallback, setTimeout } = globalThis;
+        const idle = [];
+        globalThis.requestIdleCallback = way === "requestIdleCallback" ? (f) => idle.push(f) : undefined;
+        globalThis.setTimeout = (f, ms, ...args) => (ms === undefined ? idle.push(f) : setTimeout(f, ms, ...args));
+        try {
+          const wasmUrl = site + "/standin.wasm";
+          const [a, b] = ["a", "b"].map((tenantId) => new Authsignal({ tenantId, wasmUrl }));
+          await Promise.all([a.preload(), b.preload(), Authsignal.load({ wasmUrl })]);
+          await a.preload();
+          const before = idle.length;
+          for (const f of idle.splice(0)) f();
+          await a.preload();
+          return { before, after: idle.length, drawn: (await a.totp.verify({ code: "drawn" })).data.drawn };
+        } finally {
+          Object.assign(globalThis, { requestIdleCallback, setTimeout });
+        }
+      }, way);
       assert.deepEqual([got.before, got.after, got.drawn.length], [1, 0, 1]);
       // The real module can draw it.
       const drawn = await run(({ qr }, site, text) => qr.toDataURL(text, { wasmUrl: site + "/dist/authsignal.wasm" }), got.drawn[0]);
@@ -451,32 +437,32 @@ everywhere(() => site, tolerated, (run, { visit }) => {
     });
     assert.deepEqual(got.after, got.before);
     assert.deepEqual([got.qrCode, got.printed], ["data:image/svg", []]);
-    const asked = site.requests.slice(site.requests.indexOf("/dist/authsignal.wasm"));
-    assert.deepEqual(asked.filter((p) => p !== "/favicon.ico"), ["/dist/authsignal.wasm", "/v1/client/user-authenticators/totp"]);
+    const paths = site.requests.slice(site.requests.indexOf("/dist/authsignal.wasm"));
+    assert.deepEqual(
+      paths.filter((p) => p !== "/favicon.ico"),
+      ["/dist/authsignal.wasm", "/v1/client/user-authenticators/totp"],
+    );
   });
 
   test("misuse is refused in the module's words", async () => {
     const vectors = JSON.parse(await readFile(new URL("../../../wasm/testdata/misuse.json", import.meta.url)));
-    const got = await run(
-      async ({ Authsignal }, site, { throws, rejects }) => {
-        const outcomes = { throws: [], rejects: [] };
-        for (const { call } of throws) {
-          try {
-            new Function("A", call)(Authsignal);
-            outcomes.throws.push({ call, want: "nothing" });
-          } catch (error) {
-            outcomes.throws.push({ call, want: String(error) });
-          }
+    const got = await run(async ({ Authsignal }, site, { throws, rejects }) => {
+      const outcomes = { throws: [], rejects: [] };
+      for (const { call } of throws) {
+        try {
+          new Function("A", call)(Authsignal);
+          outcomes.throws.push({ call, want: "nothing" });
+        } catch (error) {
+          outcomes.throws.push({ call, want: String(error) });
         }
-        const totp = new Authsignal({ tenantId: "t", wasmUrl: site + "/dist/authsignal.wasm" }).totp;
-        for (const { call } of rejects) {
-          const outcome = new Function("totp", `return totp.${call}`)(totp).then(() => "nothing", String);
-          outcomes.rejects.push({ call, want: await outcome });
-        }
-        return outcomes;
-      },
-      vectors,
-    );
+      }
+      const totp = new Authsignal({ tenantId: "t", wasmUrl: site + "/dist/authsignal.wasm" }).totp;
+      for (const { call } of rejects) {
+        const outcome = new Function("totp", `return totp.${call}`)(totp).then(() => "nothing", String);
+        outcomes.rejects.push({ call, want: await outcome });
+      }
+      return outcomes;
+    }, vectors);
     assert.deepEqual(got, vectors);
   });
 
@@ -511,8 +497,7 @@ everywhere(() => site, tolerated, (run, { visit }) => {
       return [called, ...outcomes];
     });
     const callback = (name) => `TypeError: qr.${name} takes no callback: it returns a promise`;
-    const unknown = (of, name, more = "") =>
-      `TypeError: ${of} has no option ${name}: it has margin, scale, width, color, errorCorrectionLevel, title, wasmUrl${more}`;
+    const unknown = (of, name, more = "") => `TypeError: ${of} has no option ${name}: it has margin, scale, width, color, errorCorrectionLevel, title, wasmUrl${more}`;
     assert.deepEqual(got, [
       false,
       ...["toDataURL", "toDataURL", "toSVG", "toCanvas", "toCanvas", "toBlob", "matrix"].map(callback),
@@ -556,7 +541,9 @@ everywhere(() => site, tolerated, (run, { visit }) => {
       authsignal.setToken("token");
       await authsignal.totp.verify({ code: "1" });
       await authsignal.totp.verify({ code: "exit" });
-      return Reflect.ownKeys(globalThis).filter((k) => !before.has(k)).map(String);
+      return Reflect.ownKeys(globalThis)
+        .filter((k) => !before.has(k))
+        .map(String);
     });
     assert.deepEqual(got, []);
   });
@@ -595,7 +582,10 @@ everywhere(() => site, tolerated, (run, { visit }) => {
     assert.deepEqual(got.data, { isVerified: true, token: "new-token" });
     assert.equal(got.code, "sdk_crashed");
     assert.match(got.version, /^\d+\.\d+\.\d+/);
-    assert.deepEqual(got.globals.filter((k) => !plain.has(k)), ["authsignal"]);
+    assert.deepEqual(
+      got.globals.filter((k) => !plain.has(k)),
+      ["authsignal"],
+    );
   });
 
   test("a policy that forbids WebAssembly is named", async () => {

@@ -1,4 +1,4 @@
-// The layer over the engines does in each what it says. The other tests rest on it.
+// The layer over the engines works as documented in each. The other tests depend on it.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -24,7 +24,7 @@ test("a program is the one of its variable, or the first in PATH by a known name
   assert.equal(findProgram("Chromium", { PATH, CHROMIUM: "/mine" }), "/mine");
 });
 
-test("an engine that is missing is an error, and so is one that nobody knows", async (t) => {
+test("an engine that is missing is an error, and so is an unknown one", async (t) => {
   const env = { ...process.env };
   t.after(() => (process.env = env));
   process.env = { ...env, CHROMIUM: "/nowhere/browser", FIREFOX: "/nowhere/browser", XVFB: "/nowhere/browser" };
@@ -57,20 +57,18 @@ for (const engine of engines) {
       [browser, dark, site] = await Promise.all([
         openBrowser(engine),
         openBrowser(engine, { scheme: "dark" }),
-        serve(
-          {
-            "/": '<!doctype html><html lang="en"><title>A page</title><meta name="viewport" content="width=device-width"><style>body { margin: 0; background: #f00 } @media (prefers-color-scheme: dark) { body { background: #00f } }</style><body><button>no</button><input></body></html>',
-            "/frame.html": '<!doctype html><title>Outside</title><iframe src="/"></iframe><button>open</button><script src="/open.js"></script>',
-            "/open.js": 'document.querySelector("button").onclick = () => open("/");',
-            "/early.html": '<!doctype html><script src="/early.js"></script>',
-            "/early.js": 'console.error("early"); Promise.reject(new Error("rejected")); setTimeout(() => { throw new Error("thrown"); });',
-            "/hang": () => {},
-            "/policy.html": (_, response) =>
-              response
-                .writeHead(200, { "Content-Type": "text/html", "Content-Security-Policy": "default-src 'self'" })
-                .end("<!doctype html><title>A page</title><script>globalThis.inline = true</script>"),
-          },
-        ),
+        serve({
+          "/": '<!doctype html><html lang="en"><title>A page</title><meta name="viewport" content="width=device-width"><style>body { margin: 0; background: #f00 } @media (prefers-color-scheme: dark) { body { background: #00f } }</style><body><button>no</button><input></body></html>',
+          "/frame.html": '<!doctype html><title>Outside</title><iframe src="/"></iframe><button>open</button><script src="/open.js"></script>',
+          "/open.js": 'document.querySelector("button").onclick = () => open("/");',
+          "/early.html": '<!doctype html><script src="/early.js"></script>',
+          "/early.js": 'console.error("early"); Promise.reject(new Error("rejected")); setTimeout(() => { throw new Error("thrown"); });',
+          "/hang": () => {},
+          "/policy.html": (_, response) =>
+            response
+              .writeHead(200, { "Content-Type": "text/html", "Content-Security-Policy": "default-src 'self'" })
+              .end("<!doctype html><title>A page</title><script>globalThis.inline = true</script>"),
+        }),
       ]);
       page = await browser.newPage();
     });
@@ -88,7 +86,10 @@ for (const engine of engines) {
       assert.deepEqual(await page.evaluate(() => ({ a: undefined, b: [undefined] })), { b: [null] });
       assert.equal(await page.evaluate(() => undefined), undefined);
       assert.equal(await page.evaluate("document.title"), "A page");
-      await assert.rejects(page.evaluate(() => Promise.reject(new RangeError("too far"))), /too far/);
+      await assert.rejects(
+        page.evaluate(() => Promise.reject(new RangeError("too far"))),
+        /too far/,
+      );
     });
 
     test("evaluate works under a policy without eval, and inline scripts do not", async () => {
@@ -117,7 +118,7 @@ for (const engine of engines) {
       assert.equal(await page.evaluate(() => document.activeElement.localName), "input");
     });
 
-    test("waitFor waits, and gives what it waited for", async () => {
+    test("waitFor waits, and returns the value it waited for", async () => {
       await page.goto(site.url);
       await page.evaluate(() => void setTimeout(() => (globalThis.late = { here: true }), 50));
       assert.deepEqual(await page.waitFor(() => globalThis.late), { here: true });
@@ -127,7 +128,11 @@ for (const engine of engines) {
       await page.goto(`${site.url}/frame.html`);
       const frame = await page.frame("iframe");
       const opened = await page.opens(() => page.click("button"));
-      for (const [place, text] of [[frame, "in"], [opened, "out"], [frame, "side"]]) {
+      for (const [place, text] of [
+        [frame, "in"],
+        [opened, "out"],
+        [frame, "side"],
+      ]) {
         await place.waitFor(() => document.title === "A page");
         await place.click("input");
         await place.type(text);
@@ -173,7 +178,7 @@ for (const engine of engines) {
       await page.close();
     });
 
-    test("pages share nothing, and are where their viewport says", async () => {
+    test("pages share no state, and have the size of their viewport", async () => {
       await page.goto(site.url);
       await page.evaluate(() => {
         localStorage.setItem("a", "b");

@@ -79,7 +79,7 @@ async function enter(page, text) {
   await page.press("Enter");
 }
 
-/** Waits for the answer to a code and gives what it says. */
+/** Waits for the answer to a code and returns its text. */
 async function refusal(page, step) {
   await page.waitFor((step) => document.querySelector(`#${step}-form`).getAttribute("aria-busy") === "false", step);
   assert.equal(await focus(page), `${step}-code`, "a refused code can be typed over at once");
@@ -140,7 +140,7 @@ async function pay(page, app, amount) {
 /** Presses a button in a popup, which may still change its height and with it the place of the button. */
 const press = (frame, selector) => frame.$eval(selector, (button) => button.click());
 
-/** Opens the settings from the account page and passes their challenge. Gives the frame. */
+/** Opens the settings from the account page and passes their challenge. Returns the frame. */
 async function openSettings(page, app) {
   await page.click("#settings-form button");
   const frame = await page.frame("iframe[name=authsignal]");
@@ -154,7 +154,7 @@ const reset = /^failed: .*\/verify\/totp$/;
 const forbidden = /^response: 403 /;
 const unauthorized = /^response: 401 /;
 
-/** Gives up on a promise after some seconds. */
+/** Rejects if a promise does not settle within some seconds. */
 function within(seconds, what, promise) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -178,16 +178,14 @@ const verify = "*/client/verify/totp";
 /**
  * Catches in Chromium the next POST to a URL: at "Request" before the API has it, at
  * "Response" after it has answered. The connection breaks, unless another
- * `answer` is given. Gives a function that waits for it.
+ * `answer` is given. Returns a function that waits for it.
  */
 async function catchNext(page, urlPattern, requestStage, answer) {
   const cdp = await page.native.createCDPSession();
   const caught = new Promise((resolve) => {
     cdp.on("Fetch.requestPaused", async ({ requestId, request }) => {
       if (request.method !== "POST") return cdp.send("Fetch.continueRequest", { requestId });
-      await (answer
-        ? cdp.send("Fetch.fulfillRequest", { requestId, ...answer })
-        : cdp.send("Fetch.failRequest", { requestId, errorReason: "ConnectionReset" }));
+      await (answer ? cdp.send("Fetch.fulfillRequest", { requestId, ...answer }) : cdp.send("Fetch.failRequest", { requestId, errorReason: "ConnectionReset" }));
       await cdp.detach();
       resolve();
     });
@@ -275,7 +273,7 @@ for (const engine of engines) {
         assert.match(await refusal(page, "challenge"), /Already used\?.*wait for the next one/);
         await enter(page, app.wrong());
         assert.match(await refusal(page, "challenge"), /not accepted.*Mistyped\?/);
-        // Loaded again, the page is where it was and gives the same advice.
+        // Loaded again, the page is where it was and shows the same advice.
         await page.reload();
         await arrive(page, "challenge");
         await keepTokens(page);
@@ -311,7 +309,7 @@ for (const engine of engines) {
       });
     });
 
-    test("loaded again, the page says that its QR code replaces the earlier one, whose codes are then wrong", async () => {
+    test("loaded again, the page shows that its QR code replaces the earlier one, whose codes are then wrong", async () => {
       await visit(browser, async (page) => {
         const replaced = () => page.$eval("#replaced", (e) => [e.innerText, e.getAttribute("role")]);
         const authenticator = async () => authenticatorApp(await page.$eval("#open-app", (link) => link.href));
@@ -416,7 +414,7 @@ for (const engine of engines) {
     });
 
     // A page at such an address is no secure context: it has no clipboard, no
-    // crypto.randomUUID and no headers that say where a request comes from.
+    // crypto.randomUUID and no headers that name the origin of a request.
     test("at an address in the network, and under the machine's name: enroll, sign in, pay, settings", async () => {
       const address = Object.values(networkInterfaces())
         .flat()
@@ -464,7 +462,7 @@ for (const engine of engines) {
       }
     });
 
-    test("too many wrong codes: the page says when to go on", async () => {
+    test("too many wrong codes: the page shows when to try again", async () => {
       await visit(browser, async (page) => {
         const app = await enroll(page, "guesser");
         await again(page);
@@ -482,7 +480,7 @@ for (const engine of engines) {
 
     test("a session that ended elsewhere: the page asks to sign in again", async () => {
       await visit(
-          browser,
+        browser,
         async (page) => {
           await enroll(page, "elsewhere");
           // Else it is the page's own request that finds the session ended.
@@ -520,7 +518,7 @@ for (const engine of engines) {
     test("when the answer of verify is lost, the backend lets the user in", async () => {
       const official = await demo.official();
       await visit(
-          browser,
+        browser,
         async (page) => {
           const app = await enroll(page, "lost");
           await again(page);
@@ -536,9 +534,9 @@ for (const engine of engines) {
       );
     });
 
-    test("when verify does not reach the API, the page says so and the code still works", async () => {
+    test("when verify does not reach the API, the page shows that and the code still works", async () => {
       await visit(
-          browser,
+        browser,
         async (page) => {
           const app = await enroll(page, "unreached");
           await again(page);
@@ -556,11 +554,11 @@ for (const engine of engines) {
 
     test("an expired token: the page offers to start again", async () => {
       await visit(
-          browser,
+        browser,
         async (page) => {
           const app = await enroll(page, "late");
           await again(page);
-          // What the API says after ten minutes, now.
+          // The API's answer after ten minutes, now.
           const expired = { error: "expired_token", errorCode: "expired_token", errorDescription: "The token has expired." };
           const caught = await catchNext(page, verify, "Request", apiAnswer(401, expired));
           await enter(page, app.wrong());
@@ -584,8 +582,8 @@ for (const engine of engines) {
         const app = authenticatorApp(await page.$eval("#open-app", (link) => link.href));
         await page.evaluate((code) => {
           const { fetch } = globalThis;
-          globalThis.asked = [];
-          globalThis.fetch = (url, options) => (asked.push(new URL(url, location.href).pathname), fetch(url, options));
+          globalThis.posted = [];
+          globalThis.fetch = (url, options) => (posted.push(new URL(url, location.href).pathname), fetch(url, options));
           const form = document.querySelector("#enroll-form");
           form.elements.code.value = code;
           for (let i = 0; i < 3; i++) form.requestSubmit();
@@ -595,13 +593,13 @@ for (const engine of engines) {
           for (let i = 0; i < 3; i++) document.querySelector("#account .sign-out").click();
         });
         await arrive(page, "signIn");
-        const asked = await page.evaluate(() => asked.filter((path) => /verify|verified|sign-out/.test(path)));
-        assert.deepEqual(asked, ["/v1/client/verify/totp", "/api/verified", "/api/sign-out"]);
+        const posted = await page.evaluate(() => posted.filter((path) => /verify|verified|sign-out/.test(path)));
+        assert.deepEqual(posted, ["/v1/client/verify/totp", "/api/verified", "/api/sign-out"]);
         assert.equal(await page.$eval("#notice", (e) => e.textContent), "You are signed out.");
       });
     });
 
-    test("a link to an app that is none is not made", async () => {
+    test("there is no link to an app if the URI is not an otpauth URI", async () => {
       await visit(browser, async (page) => {
         const caught = await catchNext(
           page,
@@ -654,7 +652,7 @@ for (const engine of engines) {
   });
 }
 
-/** Whether somebody listens at a URL. */
+/** Reports whether a server listens at a URL. */
 const answers = (url) =>
   fetch(url).then(
     () => true,

@@ -19,7 +19,7 @@ const manifest = {
   content_security_policy: { extension_pages: "script-src 'self' 'wasm-unsafe-eval'" },
 };
 
-/** Makes an extension of a page with the package; gives its folder. */
+/** Makes an extension of a page with the package; returns its folder. */
 async function makeExtension() {
   const dir = await mkdtemp(path.join(temporary, "extension-"));
   await writeFile(path.join(dir, "manifest.json"), JSON.stringify(manifest));
@@ -39,7 +39,7 @@ const browser = await puppeteer.launch({
 after(() => browser.close());
 const id = await browser.installExtension(await makeExtension());
 
-/** Enrolls and verifies in the extension's page with a server; gives the results. */
+/** Enrolls and verifies in the extension's page with a server; returns the results. */
 async function signIn(t, args) {
   const api = await startServer({ args });
   t.after(() => api.stop());

@@ -44,17 +44,17 @@ async function activity(portal) {
 }
 
 /** Signs in to the demo, with the second step in its own page or in a mode of the pre-built UI. */
-async function signIn(page, username, look) {
+async function signIn(page, username, mode) {
   await arrive(page, "signIn");
-  await page.click(`input[value=${look === "custom" ? "custom" : "prebuilt"}]`);
-  if (look !== "custom") await page.click(`input[value=${look}]`);
+  await page.click(`input[value=${mode === "custom" ? "custom" : "prebuilt"}]`);
+  if (mode !== "custom") await page.click(`input[value=${mode}]`);
   await fill(page, "#username", username);
   await page.press("Enter");
 }
 
-/** Gives where the second step is shown: the page itself, a frame in it, or a window that it opens. */
-async function secondStep(page, look, api) {
-  switch (look) {
+/** Returns where the second step is shown: the page itself, a frame in it, or a window that it opens. */
+async function secondStep(page, mode, api) {
+  switch (mode) {
     case "popup":
       return page.frame("iframe[name=authsignal]");
     case "window":
@@ -73,7 +73,7 @@ async function signedIn(page, demo, action) {
   assert.equal(await page.evaluate(() => location.href), `${demo.url}/`, "no token stays in the address");
 }
 
-const looks = ["custom", "redirect", "popup", "window"];
+const modes = ["custom", "redirect", "popup", "window"];
 
 for (const engine of engines) {
   test(`${engine}: from an empty database to a blocked sign-in`, async (t) => {
@@ -114,25 +114,25 @@ for (const engine of engines) {
     // Enroll and sign in, in each way.
     const page = await browser.newPage();
     await page.goto(demo.url);
-    for (const look of looks) {
-      const username = `ada-${look}`;
-      await signIn(page, username, look);
-      let step = await secondStep(page, look, server.baseUrl);
+    for (const mode of modes) {
+      const username = `ada-${mode}`;
+      await signIn(page, username, mode);
+      let step = await secondStep(page, mode, server.baseUrl);
       const app = await authenticatorOf(step);
       assert.equal(app.totp.issuer, "Corner Shop");
       await enterCode(step, "enroll", app.code());
       await signedIn(page, demo, "enroll");
       await page.click("#account .sign-out");
 
-      await signIn(page, username, look);
-      step = await secondStep(page, look, server.baseUrl);
-      if (look !== "custom") {
+      await signIn(page, username, mode);
+      step = await secondStep(page, mode, server.baseUrl);
+      if (mode !== "custom") {
         // Thinking better of it, and again.
         await arrive(step, "challenge");
         await step.click("#challenge .quit");
         await page.waitFor(() => document.querySelector("#prebuilt-form .error")?.textContent);
-        if (look !== "window") await page.click("#prebuilt-form button");
-        step = await secondStep(page, look, server.baseUrl);
+        if (mode !== "window") await page.click("#prebuilt-form button");
+        step = await secondStep(page, mode, server.baseUrl);
       }
       await enterCode(step, "challenge", app.code());
       await signedIn(page, demo, "signIn");
@@ -141,9 +141,9 @@ for (const engine of engines) {
 
     // All of it is under Activity.
     const seen = await activity(portal);
-    for (const look of looks) {
-      const passed = (action) => seen.filter((l) => l.user === `ada-${look}` && l.action === action && l.what === "Challenge succeeded");
-      for (const action of ["enroll", "signIn"]) assert.ok(passed(action).length === 1, `${look}, ${action}: ${JSON.stringify(seen)}`);
+    for (const mode of modes) {
+      const passed = (action) => seen.filter((l) => l.user === `ada-${mode}` && l.action === action && l.what === "Challenge succeeded");
+      for (const action of ["enroll", "signIn"]) assert.ok(passed(action).length === 1, `${mode}, ${action}: ${JSON.stringify(seen)}`);
     }
 
     // A rule that blocks one of them.
@@ -169,7 +169,10 @@ for (const engine of engines) {
 
     assert.deepEqual(await portal.problems(url), []);
     const expected = /^response: 403 .*\/api\/(sign-in|verified)$/; // the block, and the tokens of those who quit
-    assert.deepEqual((await page.problems(demo.url, server.baseUrl)).filter((problem) => !expected.test(problem)), []);
+    assert.deepEqual(
+      (await page.problems(demo.url, server.baseUrl)).filter((problem) => !expected.test(problem)),
+      [],
+    );
     for (const secret of [password, env.AUTHSIGNAL_API_SECRET_KEY]) assert.ok(!`${server.log()}${demo.log()}`.includes(secret), "a log holds a secret");
   });
 }

@@ -27,8 +27,11 @@ async function visit(run) {
     page.setDefaultTimeout(60_000);
     const problems = watch(page, url);
     await run({ server, page, url, password });
-    // What a form refuses is no problem of the page, but Chromium says so on the console.
-    assert.deepEqual(problems.filter((problem) => !/status of 4\d\d (?!.*\/static\/)/.test(problem)), []);
+    // The answer of a form that is refused is not a problem of the page, but Chromium reports it on the console.
+    assert.deepEqual(
+      problems.filter((problem) => !/status of 4\d\d (?!.*\/static\/)/.test(problem)),
+      [],
+    );
     assert.ok(!server.log().includes(password), "the log holds the password");
   } finally {
     await context.close();
@@ -57,7 +60,7 @@ async function fill(page, selector, text) {
   await page.keyboard.type(text);
 }
 
-/** What the page says, without its markup. */
+/** Returns the text of the page. */
 const text = (page) => page.$eval("main", (main) => main.innerText);
 
 test("from an empty database to a blocked action, by keyboard alone", { timeout: 300_000 }, () =>
@@ -136,12 +139,13 @@ test("from an empty database to a blocked action, by keyboard alone", { timeout:
     await enter(page, 'form[action$="/sign-out"] button');
     await page.goto(`${url}/t/${server.tenantId}/users`);
     assert.match(page.url(), /sign-in/);
-  }));
+  }),
+);
 
 test("every page: axe-core finds nothing, light and dark, and nothing is lost at 320 px or 200 %", { timeout: 600_000 }, () =>
   visit(async ({ server, page, url, password }) => {
     const complaints = [];
-    const look = async (name) => {
+    const inspect = async (name) => {
       for (const [scheme, width, judged] of [
         ["light", 1280, true],
         ["light", 1124, false], // the narrowest with the sections beside
@@ -165,22 +169,23 @@ test("every page: axe-core finds nothing, light and dark, and nothing is lost at
             .map((e) => e.outerHTML.slice(0, 120));
         });
         if (lost.length) complaints.push(`${name}, ${width} px: stands over the edge: ${lost[0]}`);
-        // What nobody sees can still make the page wider than the window.
+        // Invisible elements can still make the page wider than the window.
         if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) complaints.push(`${name}, ${width} px: it scrolls sideways`);
       }
       await page.setViewport({ width: 1280, height: 900 });
     };
     await page.goto(url);
-    await look("sign-in");
+    await inspect("sign-in");
     await signIn(page, url, password);
-    await look("overview-empty");
+    await inspect("overview-empty");
     await fillPortal(server, page);
     for (const [name, go] of Object.entries(portalPages(server, url))) {
       await go(page);
-      await look(name);
+      await inspect(name);
     }
     assert.deepEqual(complaints, []);
-  }));
+  }),
+);
 
 test("without a script, everything is there but the copy buttons", { timeout: 120_000 }, () =>
   visit(async ({ server, page, url, password }) => {
@@ -192,4 +197,5 @@ test("without a script, everything is there but the copy buttons", { timeout: 12
     await page.goto(`${url}/t/${server.tenantId}/keys`);
     await page.setJavaScriptEnabled(true);
     assert.equal(await page.$$eval("button[data-copy]", (buttons) => buttons.filter((b) => !b.hidden).length), 0);
-  }));
+  }),
+);

@@ -32,8 +32,7 @@ after(async () => {
   await api?.stop();
 });
 
-const track = (userId, attributes = {}) =>
-  backend.track({ userId, action: "signIn", attributes: { redirectUrl: `${site.url}/back?keep=this`, ...attributes } });
+const track = (userId, attributes = {}) => backend.track({ userId, action: "signIn", attributes: { redirectUrl: `${site.url}/back?keep=this`, ...attributes } });
 
 for (const engine of others) {
   describe(`in ${engine}`, () => {
@@ -83,26 +82,29 @@ for (const engine of others) {
 
       await page.goto(api.baseUrl.replace(/v1$/, ""));
       assert.equal(await page.evaluate(() => document.querySelector("h1#failure-title").textContent), "Please start again");
-      assert.deepEqual((await page.problems(site.url, api.baseUrl)).filter((p) => !p.startsWith("response: 401")), []);
+      assert.deepEqual(
+        (await page.problems(site.url, api.baseUrl)).filter((p) => !p.startsWith("response: 401")),
+        [],
+      );
       await page.close();
     });
 
-    test("a popup is shown in its frame, and says that it is ready and how high it is", async () => {
+    test("a popup is shown in its frame, and reports that it is ready and its height", async () => {
       const page = await browser.newPage();
       const { url } = await track(`popup-of-${engine}`);
       await page.goto(`${site.url}/app.html`);
       await page.evaluate(
         ({ tenantId, baseUrl, url }) => {
-          globalThis.heard = [];
-          addEventListener("message", ({ origin, data }) => globalThis.heard.push([origin, data]));
+          globalThis.messages = [];
+          addEventListener("message", ({ origin, data }) => globalThis.messages.push([origin, data]));
           new globalThis.authsignal.Authsignal({ tenantId, baseUrl }).launch(url, { mode: "popup" }).then((end) => (globalThis.ended = end));
         },
         { tenantId: api.tenantId, baseUrl: api.baseUrl, url },
       );
-      await page.waitFor(() => globalThis.heard.some(([, data]) => data === '{"event":"AUTHSIGNAL_READY"}'));
-      const height = await page.waitFor(() => globalThis.heard.findLast(([, data]) => data.height)?.[1].height);
+      await page.waitFor(() => globalThis.messages.some(([, data]) => data === '{"event":"AUTHSIGNAL_READY"}'));
+      const height = await page.waitFor(() => globalThis.messages.findLast(([, data]) => data.height)?.[1].height);
       assert.ok(height > 150 && height < 1000, `${height}`);
-      assert.deepEqual(await page.evaluate(() => [...new Set(globalThis.heard.map(([origin]) => origin))]), [new URL(api.baseUrl).origin]);
+      assert.deepEqual(await page.evaluate(() => [...new Set(globalThis.messages.map(([origin]) => origin))]), [new URL(api.baseUrl).origin]);
       assert.deepEqual(await page.problems(site.url, api.baseUrl), []);
       await page.close();
     });

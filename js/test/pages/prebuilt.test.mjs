@@ -8,7 +8,6 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { PNG } from "pngjs";
-import { authenticatorApp } from "../lib/authenticator.mjs";
 import { dist, launchBrowser, serve, startServer, watch } from "../lib/harness.mjs";
 import { arrive, backendOf, enrolled, enter, managementKey, prebuiltPages, scan, setTenant, title } from "../lib/prebuilt.mjs";
 
@@ -22,7 +21,7 @@ let browser;
 let site;
 /** The application's page: an origin that the tenant names. */
 let app;
-/** A page that nobody has named. */
+/** A page whose origin is not allowed. */
 let evil;
 /** Where the pre-built UI is, with a slash. */
 let root;
@@ -30,10 +29,7 @@ let root;
 const tags = { official: "/official/index.min.js", ours: "/dist/index.min.js" };
 
 before(async () => {
-  [api, browser] = await Promise.all([
-    startServer({ env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } }),
-    launchBrowser("--host-resolver-rules=MAP *.test 127.0.0.1"),
-  ]);
+  [api, browser] = await Promise.all([startServer({ env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } }), launchBrowser("--host-resolver-rules=MAP *.test 127.0.0.1")]);
   root = api.baseUrl.replace(/v1$/, "");
   backend = backendOf(api);
   const page = (tag) => `<!doctype html><html lang="en"><title>An application's page</title><body><p>An application.</p><script src="${tag}"></script></body></html>`;
@@ -84,14 +80,14 @@ async function open(page, name, at = app) {
   await page.evaluate(
     ({ tenantId, baseUrl }) => {
       globalThis.client = new globalThis.authsignal.Authsignal({ tenantId, baseUrl });
-      globalThis.heard = [];
-      addEventListener("message", ({ origin, data }) => globalThis.heard.push([origin, data]));
+      globalThis.messages = [];
+      addEventListener("message", ({ origin, data }) => globalThis.messages.push([origin, data]));
     },
     { tenantId: api.tenantId, baseUrl: api.baseUrl },
   );
 }
 
-/** Launches the pre-built UI in a frame or a window; gives it. */
+/** Launches the pre-built UI in a frame or a window; returns it. */
 async function launch(page, url, mode) {
   const start = () =>
     page.evaluate(
@@ -137,11 +133,11 @@ for (const name of Object.keys(tags)) {
         assert.notEqual(token, tracked.token);
         assert.equal(await validate(token), "CHALLENGE_SUCCEEDED");
         // All that was said came from the pre-built UI, in the shapes of the contract.
-        const heard = await page.evaluate(() => globalThis.heard);
-        assert.deepEqual([...new Set(heard.map(([origin]) => origin))], [new URL(root).origin]);
-        const events = heard.filter(([, data]) => typeof data === "string").map(([, data]) => JSON.parse(data));
+        const messages = await page.evaluate(() => globalThis.messages);
+        assert.deepEqual([...new Set(messages.map(([origin]) => origin))], [new URL(root).origin]);
+        const events = messages.filter(([, data]) => typeof data === "string").map(([, data]) => JSON.parse(data));
         assert.deepEqual([...new Set(events.map(({ event }) => event))].sort(), ["AUTHSIGNAL_CLOSE_POPUP", "AUTHSIGNAL_READY"]);
-        const heights = heard.filter(([, data]) => typeof data === "object").map(([, data]) => data);
+        const heights = messages.filter(([, data]) => typeof data === "object").map(([, data]) => data);
         for (const data of heights) assert.deepEqual([Object.keys(data), data.height > 150 && data.height < 1000], [["height"], true]);
         assert.equal(heights.length > 0, mode === "popup");
       });
@@ -170,7 +166,7 @@ for (const name of Object.keys(tags)) {
       await enter(page, "challenge", phone.code());
       assert.equal(await validate(await back()), "CHALLENGE_SUCCEEDED");
 
-      // Whoever quits comes back too, with a token that says so.
+      // A user who quits is sent back too, with a token that contains that.
       await go((await track(user)).url);
       await arrive(page, "challenge");
       await page.click("#challenge .quit");
@@ -191,13 +187,13 @@ for (const name of Object.keys(tags)) {
       await page.waitForSelector("iframe[name=authsignal]", { hidden: true });
       await arrive(await launch(page, (await track(user)).url, "popup"), "challenge");
       // Beside the frame, when the second one is ready too.
-      await page.waitForFunction(() => globalThis.heard.filter(([, data]) => String(data).includes("READY")).length === 2);
+      await page.waitForFunction(() => globalThis.messages.filter(([, data]) => String(data).includes("READY")).length === 2);
       await page.mouse.click(5, 5);
       assert.deepEqual(await ended(page), {});
     });
   });
 
-  test(`${name}: onError hears of a link that has expired`, async () => {
+  test(`${name}: onError is called for a link that has expired`, async () => {
     await visit(
       async (page) => {
         await open(page, name);
@@ -225,7 +221,7 @@ for (const name of Object.keys(tags)) {
   });
 }
 
-test("a page that nobody has named gets no frame and hears nothing", async () => {
+test("a page of an origin that is not allowed gets no frame and no messages", async () => {
   await visit(
     async (page) => {
       const user = newUser();
@@ -239,7 +235,10 @@ test("a page that nobody has named gets no frame and hears nothing", async () =>
       const opened = await launch(await fresh(page), url, "window");
       await enter(opened, "challenge", phone.code());
       await arrive(opened, "done");
-      assert.deepEqual(await page.evaluate(() => [globalThis.heard, globalThis.ended]), [[], undefined].map((v) => v ?? null));
+      assert.deepEqual(
+        await page.evaluate(() => [globalThis.messages, globalThis.ended]),
+        [[], undefined].map((v) => v ?? null),
+      );
     },
     { tolerated: /frame-ancestors|Unable to post message|Failed to execute 'postMessage'/ },
   );
@@ -250,7 +249,7 @@ test("a page that nobody has named gets no frame and hears nothing", async () =>
   }
 });
 
-test("what a foreign page says to the application is ignored", async () => {
+test("the messages of a foreign page to the application are ignored", async () => {
   await visit(async (page, context) => {
     const user = newUser();
     await enrolled(api, user);
@@ -267,7 +266,7 @@ test("what a foreign page says to the application is ignored", async () => {
         opener.postMessage({ event: "AUTHSIGNAL_CLOSE_POPUP", token }, "*");
       }
     });
-    await page.waitForFunction((evil) => globalThis.heard.filter(([origin]) => origin === evil).length === 4, {}, evil);
+    await page.waitForFunction((evil) => globalThis.messages.filter(([origin]) => origin === evil).length === 4, {}, evil);
     assert.equal(await page.evaluate(() => globalThis.ended), undefined);
     assert.ok(await page.$("iframe[name=authsignal]"));
   });
@@ -285,21 +284,18 @@ test("the token is gone from the address, the history and the page before anythi
       await arrive(page, "challenge");
       assert.equal(page.url(), root);
       assert.equal(await page.evaluate(() => history.length), 2); // about:blank, and this one
-      assert.deepEqual(
-        await page.evaluate(() => [localStorage.length, sessionStorage.length, history.state, document.documentElement.outerHTML.includes("eyJ")]),
-        [0, 0, null, false],
-      );
+      assert.deepEqual(await page.evaluate(() => [localStorage.length, sessionStorage.length, history.state, document.documentElement.outerHTML.includes("eyJ")]), [0, 0, null, false]);
       // The SDK's name for this browser is all that stays.
       assert.match(await page.evaluate(() => document.cookie), /^__as_aid=[0-9a-f-]{36}$/);
       const [[first], [second]] = seen;
       assert.equal(first, url);
       assert.match(second, /\/token\.js$/);
-      for (const [asked, referer] of seen) {
+      for (const [requested, referer] of seen) {
         assert.ok(!referer, "a request has a referrer");
-        if (asked !== url) assert.ok(!asked.includes(token), "a request names the token");
+        if (requested !== url) assert.ok(!requested.includes(token), "a request names the token");
       }
       assert.ok(!api.log().includes(token.slice(0, 30)), "the server's log has the token");
-      // Loaded again, the page has nothing left, and says so kindly.
+      // Loaded again, the page has no token, and shows what to do.
       await page.reload();
       await arrive(page, "failure");
       assert.equal(await title(page), "Please start again");
@@ -348,31 +344,31 @@ test("a code that is set without an event is verified, and once, however often t
     await page.goto(url);
     const phone = await scan(page);
     assert.deepEqual(await page.$eval("#secret", (e) => [e.dir, e.translate]), ["ltr", false]);
-    const asked = [];
-    page.on("request", (request) => request.method() === "POST" && asked.push(new URL(request.url()).pathname));
+    const posted = [];
+    page.on("request", (request) => request.method() === "POST" && posted.push(new URL(request.url()).pathname));
     await page.evaluate((code) => {
       const form = document.querySelector("#enroll-form");
       form.elements.code.value = code;
       for (let i = 0; i < 3; i++) form.requestSubmit();
     }, phone.code());
     await page.waitForFunction(() => location.pathname === "/back");
-    assert.deepEqual(asked, ["/v1/client/verify/totp", "/v1/client/token"]);
+    assert.deepEqual(posted, ["/v1/client/verify/totp", "/v1/client/token"]);
   });
   await visit(async (page) => {
     const { url } = await track(newUser());
     await page.goto(url);
     await scan(page);
-    const asked = [];
-    page.on("request", (request) => request.method() === "POST" && asked.push(new URL(request.url()).pathname));
+    const posted = [];
+    page.on("request", (request) => request.method() === "POST" && posted.push(new URL(request.url()).pathname));
     await page.evaluate(() => {
       for (let i = 0; i < 3; i++) document.querySelector("#enroll-form .quit").click();
     });
     await page.waitForFunction(() => location.pathname === "/back");
-    assert.deepEqual(asked, ["/v1/client/token"]);
+    assert.deepEqual(posted, ["/v1/client/token"]);
   });
 });
 
-test("a link to an app that is none is not made", async () => {
+test("there is no link to an app if the URI is not an otpauth URI", async () => {
   await visit(async (page) => {
     await page.setRequestInterception(true);
     page.on("request", (request) => {
@@ -386,7 +382,7 @@ test("a link to an app that is none is not made", async () => {
   });
 });
 
-test("a link that is opened twice: the second page says that its QR code replaces that of the first", async () => {
+test("a link that is opened twice: the second page shows that its QR code replaces that of the first", async () => {
   await visit(async (first, context) => {
     const { url } = await track(newUser());
     await first.goto(url);
@@ -411,7 +407,7 @@ test("a link that is opened twice: the second page says that its QR code replace
   });
 });
 
-test("settings: an enrollment that was given up is replaced by the next, which says so until it is over", async () => {
+test("settings: an abandoned enrollment is replaced by the next, which shows that until it is complete", async () => {
   await visit(async (page) => {
     await page.goto((await track(newUser(), { redirectToSettings: true })).url);
     const said = () => page.$eval("#replaced", (e) => e.textContent);
@@ -463,7 +459,7 @@ const pages = prebuiltPages(() => ({ server: api, app, evil }));
 
 describe("each page", { concurrency: 2 }, () => {
   for (const [name, { title: expected, run, tolerated }] of Object.entries(pages)) {
-    test(`the page "${name}" says what it should, is accessible in both schemes, and fits 320 pixels`, async () => {
+    test(`the page "${name}" has the right text, is accessible in both schemes, and fits 320 pixels`, async () => {
       await visit(
         async (page) => {
           await run(page);
@@ -474,12 +470,20 @@ describe("each page", { concurrency: 2 }, () => {
             await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
             await page.evaluate(axeSource);
             const { violations } = await page.evaluate(() => globalThis.axe.run());
-            assert.deepEqual(violations.map((v) => [scheme, v.id, v.nodes.map((n) => n.html)]), []);
+            assert.deepEqual(
+              violations.map((v) => [scheme, v.id, v.nodes.map((n) => n.html)]),
+              [],
+            );
           }
           // Also what 200 % of zoom leaves of 640 pixels.
           await page.setViewport({ width: 320, height: 500 });
           assert.deepEqual(
-            await page.evaluate(() => [document.documentElement.scrollWidth, ...[...document.querySelectorAll("button, input")].filter((e) => e.checkVisibility()).map((e) => e.getBoundingClientRect().right <= innerWidth)].filter((v) => v !== true)),
+            await page.evaluate(() =>
+              [
+                document.documentElement.scrollWidth,
+                ...[...document.querySelectorAll("button, input")].filter((e) => e.checkVisibility()).map((e) => e.getBoundingClientRect().right <= innerWidth),
+              ].filter((v) => v !== true),
+            ),
             [320],
           );
         },
@@ -562,7 +566,7 @@ test("settings: enter a code, add one, remove one, and go back", async () => {
   });
 });
 
-test("settings: without the right there is a list, and a code gives the right", async () => {
+test("settings: without the permission there is a list, and a code grants the permission", async () => {
   await visit(async (page) => {
     const user = newUser();
     const phone = await enrolled(api, user);
@@ -578,7 +582,7 @@ test("settings: without the right there is a list, and a code gives the right", 
   });
 });
 
-test("force_enrollment asks one who is enrolled for a code, then adds another", async () => {
+test("force_enrollment asks an enrolled user for a code, then adds another authenticator", async () => {
   await visit(async (page) => {
     const user = newUser();
     const phone = await enrolled(api, user);
@@ -655,13 +659,16 @@ test("a tenant's name, logo and colour", async () => {
         assert.equal(await page.$eval("header img", (image) => image.alt), "Sunny & Co");
         for (const scheme of ["light", "dark"]) {
           await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-          assert.deepEqual(
-            await page.$eval("#enroll .primary", (button) => [getComputedStyle(button).backgroundColor, getComputedStyle(button).color]),
-            ["rgb(255, 212, 0)", "rgb(0, 0, 0)"],
-          );
+          assert.deepEqual(await page.$eval("#enroll .primary", (button) => [getComputedStyle(button).backgroundColor, getComputedStyle(button).color]), [
+            "rgb(255, 212, 0)",
+            "rgb(0, 0, 0)",
+          ]);
           await page.evaluate(axeSource);
           const { violations } = await page.evaluate(() => globalThis.axe.run());
-          assert.deepEqual(violations.map((v) => [scheme, v.id, v.nodes.map((n) => n.html)]), []);
+          assert.deepEqual(
+            violations.map((v) => [scheme, v.id, v.nodes.map((n) => n.html)]),
+            [],
+          );
         }
       },
       { tolerated: new RegExp(`^request: ${new URL(own.baseUrl).origin}`) },

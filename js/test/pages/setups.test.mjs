@@ -71,7 +71,10 @@ describe("set-ups", { concurrency: 2 }, () => {
   test("script: in Node, import and require set the global", async () => {
     const dir = await project([], [], "bundlers", tarball);
     for (const entry of ["script", "index.min.js"]) {
-      for (const [type, load] of [["module", "import"], ["commonjs", "require"]]) {
+      for (const [type, load] of [
+        ["module", "import"],
+        ["commonjs", "require"],
+      ]) {
         const script = `${load}("authsignal-wasm/${entry}"); console.log(typeof globalThis.authsignal.Authsignal);`;
         const { stdout } = await run(process.execPath, [`--input-type=${type}`, "-e", type === "module" ? `await ${script}` : script], { cwd: dir });
         assert.equal(stdout, "function\n", `${load} of ${entry}`);
@@ -95,7 +98,7 @@ describe("set-ups", { concurrency: 2 }, () => {
     assert.match(stdout, /^(<svg .*<\/svg>\n)\1$/s);
   });
 
-  test("Node: import and require give the same SDK, with each condition", async () => {
+  test("Node: import and require load the same SDK, with each condition", async () => {
     const dir = await project([], [], "bundlers", tarball);
     const script = `Promise.all(["authsignal-wasm", "authsignal-wasm/script"].map((entry) => import(entry))).then(([sdk]) =>
       console.log(sdk.Authsignal === require("authsignal-wasm").Authsignal, sdk.Authsignal === globalThis.authsignal.Authsignal, require.resolve("authsignal-wasm")))`;
@@ -110,7 +113,10 @@ describe("set-ups", { concurrency: 2 }, () => {
     const dir = await project(page, [], "bundlers", tarball);
     const entries = ["authsignal-wasm", "authsignal-wasm/react", "authsignal-wasm/script"];
     await writeFile(path.join(dir, "main.js"), entries.map((entry, i) => `import * as entry${i} from "${entry}";\nconsole.log(entry${i});\n`).join(""));
-    for (const [condition, want] of [["production", ["global", "index", "react"]], ["development", ["global-inline", "inline", "react-inline"]]]) {
+    for (const [condition, want] of [
+      ["production", ["global", "index", "react"]],
+      ["development", ["global-inline", "inline", "react-inline"]],
+    ]) {
       const args = ["main.js", "--bundle", "--format=esm", "--external:react", `--conditions=${condition}`, "--metafile=meta.json", "--outfile=out.js", "--log-level=error"];
       await run("npx", ["esbuild", ...args], { cwd: dir });
       const { inputs } = JSON.parse(await readFile(path.join(dir, "meta.json"), "utf8"));

@@ -6,7 +6,10 @@ import { judge, soak } from "../lib/soak.mjs";
 
 const flat = { slots: 50, ids: 40, instances: 1, memory: 8 << 20, heap: 3 << 20 };
 const series = (change) => Array.from({ length: 40 }, (_, i) => ({ ...flat, ...change(i) }));
-const grown = (series) => judge(series).filter(({ grew }) => grew).map(({ name }) => name);
+const grown = (series) =>
+  judge(series)
+    .filter(({ grew }) => grew)
+    .map(({ name }) => name);
 
 test("what wavers or grows in the warm-up has not grown, and what is kept each round has", () => {
   assert.deepEqual(grown(series((i) => ({ heap: flat.heap + (i % 2) * 1e6, memory: i < 10 ? 0 : flat.memory, ids: 40 + 100 * (i % 3) }))), []);

@@ -1,6 +1,6 @@
 // The page "Testing with Jest and Vitest" of the documentation: its blocks are
 // taken from it and run, from the packed tarball, with the real server; and
-// what the page says of an environment that lacks a global.
+// the error of the page for an environment that lacks a global.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -50,14 +50,10 @@ async function run(blocks) {
 
 test("the page's blocks are all run", () => {
   const headings = Object.entries(sections).filter(([, blocks]) => blocks.length);
-  assert.deepEqual(headings.map(([heading]) => heading), [
-    "The application",
-    "With a fetch of the test's own",
-    "With the real server",
-    "Vitest",
-    "Jest",
-    "Without ES modules",
-  ]);
+  assert.deepEqual(
+    headings.map(([heading]) => heading),
+    ["The application", "With a fetch of the test's own", "With the real server", "Vitest", "Jest", "Without ES modules"],
+  );
 });
 
 test("Vitest, in jsdom and in Node", async () => {

@@ -42,7 +42,7 @@ export async function readSetups() {
   return { policy, setups };
 }
 
-/** Packs the package, as `npm publish` would; gives the tarball's path. */
+/** Packs the package, as `npm publish` would; returns the tarball's path. */
 export async function pack(to) {
   const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", to], { cwd: path.join(root, "js") });
   return path.join(to, stdout.trim());
@@ -86,11 +86,15 @@ export async function project(blocks, shared, tools, tarball) {
   return dir;
 }
 
-/** Gives the blocks of a set-up with other lines for the import of its main.js. */
+/** Returns the blocks of a set-up with other lines for the import of its main.js. */
 export const importing = (blocks, lines) => [...blocks, { language: "js", file: "main.js", place: "for the import", text: `// main.js\n${lines}\n` }];
 
-/** What a set-up tells to run. */
-const commands = (blocks) => blocks.filter((b) => b.language === "sh").map((b) => b.text).join("");
+/** The commands of a set-up. */
+const commands = (blocks) =>
+  blocks
+    .filter((b) => b.language === "sh")
+    .map((b) => b.text)
+    .join("");
 const environment = { ...process.env, NO_COLOR: "1", NEXT_TELEMETRY_DISABLED: "1" };
 delete environment.NODE_TEST_CONTEXT;
 
@@ -101,7 +105,7 @@ export async function build(blocks, dir) {
   });
 }
 
-/** Runs the commands of a set-up, of which the last is a server; gives its URL. */
+/** Runs the commands of a set-up, of which the last is a server; returns its URL. */
 export async function start(blocks, dir, env = {}) {
   const child = spawn("bash", ["-euc", commands(blocks)], {
     cwd: dir,
@@ -140,7 +144,7 @@ const types = { ".html": "text/html", ".js": "text/javascript", ".wasm": "applic
 /**
  * The backend that a page of a set-up talks to: it tracks an action of a new
  * user at /session, and serves the rest from a folder or from a server behind
- * it, under a policy if one is given. It notes the paths that are asked for.
+ * it, under a policy if one is given. It records the requested paths.
  */
 export async function backend(api, userId, behind, policy) {
   const requests = [];
@@ -193,7 +197,7 @@ export async function backend(api, userId, behind, policy) {
   };
 }
 
-/** Calls the Server API; gives the answer's JSON. */
+/** Calls the Server API; returns the answer's JSON. */
 async function callAPI(api, method, path) {
   const response = await fetch(api.baseUrl + path, { method, headers: { Authorization: `Basic ${btoa(api.apiSecretKey + ":")}` } });
   assert.equal(response.status, 200, `${method} ${path}`);
@@ -230,13 +234,16 @@ export async function journey(browser, url, api, userId, inspect) {
     await context.close();
   }
   const authenticators = await callAPI(api, "GET", `/users/${userId}/authenticators`);
-  assert.deepEqual(authenticators.map((a) => a.verificationMethod), ["AUTHENTICATOR_APP"]);
+  assert.deepEqual(
+    authenticators.map((a) => a.verificationMethod),
+    ["AUTHENTICATOR_APP"],
+  );
 }
 
 /**
  * Builds a project, or starts its development server, and enrolls and verifies
  * in its page, under a policy. The module must be fetched `modules` times.
- * Gives the paths that the page asked for.
+ * Returns the paths that the page requested.
  */
 export async function visit({ browser, api, policy }, blocks, dir, modules) {
   const serves = /^npx vite$/m.test(commands(blocks));

@@ -1,15 +1,15 @@
-// The JavaScript half of package bridge. A throw that reaches Go is a panic,
-// and in a module that TinyGo compiled a panic ends the instance: what may
-// throw is called from here. And a Go function that JavaScript calls cannot
-// throw: what it says is thrown from here.
+// The JavaScript half of package bridge. An exception that reaches Go is a
+// panic, which ends the instance of a module that TinyGo compiled: functions
+// that may throw are called from here. And a Go function that JavaScript calls
+// cannot throw: its errors are thrown from here.
 //
-// The loader gives a guard to the Go program as the global `authsignal`, which
-// the program replaces by what it publishes.
+// The loader passes a guard to the Go program as the global `authsignal`, which
+// the program replaces by its exports.
 //
-// What the page may replace later is fetched once, before it can, for the
+// Globals that the page may replace later are read once, before it can, for the
 // compiler's loader too. Nothing here iterates or spreads, which calls
 // Array.prototype[Symbol.iterator], and no property is set or described in a way
-// that Object.prototype has a part in.
+// that Object.prototype can change.
 
 export const { Map, String, Uint8Array } = globalThis;
 const { Error, Promise } = globalThis;
@@ -19,22 +19,22 @@ const { then } = Promise.prototype;
 const { bind } = Function.prototype;
 const { hasOwnProperty } = Object.prototype;
 
-/** Defines a property, whatever setters the object inherits. */
+/** Defines a property, without calling setters that the object inherits. */
 function define(object, key, value, enumerable = true) {
   defineProperty(object, key, { __proto__: null, value, enumerable, writable: true, configurable: true });
 }
 
-/** The numbers of what typeof says; null has 1. */
+/** The numbers of the results of typeof; null is 1. */
 const kinds = { __proto__: null, undefined: 0, boolean: 2, number: 3, string: 4, object: 5, function: 6 };
 
-/** Makes the keeper of the tokens, one for each tenant and API. */
+/** Makes the store of the tokens, one for each tenant and API. */
 export function makeTokens() {
   const tokens = new Map();
   const key = (tenantId, url) => tenantId + "\n" + url;
   return {
-    /** Gives the token, "" if there is none. */
+    /** Returns the token, "" if there is none. */
     get: (tenantId, url) => tokens.get(key(tenantId, url)) ?? "",
-    /** Keeps a token, without white space around it; an empty one is forgotten. */
+    /** Stores a token without the white space around it; an empty one deletes it. */
     set(tenantId, url, token) {
       token = (token ?? "").trim();
       if (token) tokens.set(key(tenantId, url), token);
@@ -45,7 +45,7 @@ export function makeTokens() {
 
 /** Makes a guard for one Go program, which shares the tokens with the page. */
 export function makeGuard(tokens) {
-  /** Stands for "it threw", in both directions; `reason` is what. */
+  /** The value that stands for an exception, in both directions; `reason` is what was thrown. */
   const failed = {};
   let reason;
   const fail = (cause) => ((reason = cause), failed);
@@ -62,7 +62,7 @@ export function makeGuard(tokens) {
     if (value === failed) throw reason;
     return value;
   };
-  /** The rejections of the promises that are not settled, by number. */
+  /** The reject functions of the pending promises, by number. */
   const pending = { __proto__: null };
   let promises = 0;
   /** The error of all calls, once the program has ended. */
@@ -74,11 +74,11 @@ export function makeGuard(tokens) {
     texts,
     failed,
     fail,
-    /** What was thrown last. */
+    /** Returns what was thrown last. */
     reason: () => reason,
-    /** Calls f with self as its this. */
+    /** Calls f with self as its this; returns failed if it throws. */
     call,
-    /** Numbers the type of a value; see the constants in bridge_js.go. */
+    /** Returns the number of a value's type; see the constants in bridge_js.go. */
     type: (value) => (value === null ? 1 : (kinds[typeof value] ?? -1)),
     /** Makes an object of keys, with commas between them, and their values. */
     object(keys, ...values) {
@@ -94,14 +94,14 @@ export function makeGuard(tokens) {
       }
       return object;
     },
-    /** Gives a property of an object's own, undefined if it has none of that name. */
+    /** Returns an own property of an object, undefined if it has none of that name. */
     own: (object, key) => (apply(hasOwnProperty, object, [key]) ? object[key] : undefined),
     define,
-    /** Returns f with its this and its first arguments given. */
+    /** Returns f bound to its this and its first arguments. */
     bind: (f, ...given) => apply(bind, f, given),
-    /** Makes an array of n bytes, of the class that the loader knows. */
+    /** Makes an array of n bytes, of the loader's own class. */
     bytes: (n) => new Uint8Array(n),
-    /** Makes an object of a class that takes one argument. */
+    /** Makes an object of a class whose constructor takes one argument. */
     construct: (made, arg) => new made(arg),
     /** Makes a function of at most two arguments that throws where f fails. */
     throwing,
@@ -117,13 +117,13 @@ export function makeGuard(tokens) {
         f(settled(resolve), settled(reject), a, b, c);
         if (ended) reject(ended);
       }),
-    /** Hands on what a promise settles to, or the value itself if it is none. */
+    /** Calls fulfilled or rejected with the result of a promise, or fulfilled with a value that is not one. */
     then(value, fulfilled, rejected) {
-      // A promise of our own: that of the page may say anything.
+      // A promise of this class: the page's may misbehave.
       const settled = new Promise((resolve) => resolve(value));
       if (call(then, settled, fulfilled, rejected) === failed) rejected(reason);
     },
-    /** Makes a class whose instances have what construct(options) returns. */
+    /** Makes a class whose instances have the members that construct(options) returns. */
     class(name, construct) {
       const members = throwing(construct);
       const made = {
@@ -151,7 +151,7 @@ export function makeGuard(tokens) {
   };
 }
 
-/** What misuse is told, by the module and by those who know it before the module is there. */
+/** The texts of errors of misuse, for the module and for the wrapper, which checks before the module is loaded. */
 export const texts = {
   disposed: "this Authsignal instance has been disposed of: make a new one",
   enroll: "enroll takes an object: enroll({ signal, timeout })",
@@ -164,27 +164,26 @@ export function readOptions(options) {
   const { tenantId, baseUrl, onTokenExpired, enableLogging } = options ?? {};
   if ((tenantId ?? "") === "") throw new Error("tenantId is required");
   if (typeof tenantId !== "string") throw new TypeError("tenantId must be a string");
-  if (typeof (baseUrl ?? "") !== "string" || baseUrl?.trim() === "")
-    throw new TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1");
+  if (typeof (baseUrl ?? "") !== "string" || baseUrl?.trim() === "") throw new TypeError("baseUrl must be a URL such as https://api.authsignal.com/v1");
   if (typeof (onTokenExpired ?? readOptions) !== "function") throw new TypeError("onTokenExpired must be a function");
   return { tenantId, baseUrl: apiURL(baseUrl), onTokenExpired, enableLogging: Boolean(enableLogging) };
 }
 
 /**
- * Gives one spelling for each API, so that all who use it share its token:
- * absolute, and without a slash at its end. The hosted service is the default.
+ * Returns one spelling for each API, so that its instances share its token:
+ * absolute, and without a slash at its end. The default is the hosted service.
  */
 export function apiURL(baseUrl) {
   let url = (baseUrl ?? "https://api.authsignal.com/v1").trim();
   try {
     url = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
   } catch {
-    // fetch says what is wrong with it.
+    // fetch reports what is wrong with it.
   }
   return url.replace(/\/+$/, "");
 }
 
-/** Has a class refuse, by name, what the official package has and this one has not. */
+/** Adds to a class properties that throw, for the members that only the official package has. */
 export function refuseAbsent(prototype) {
   for (const name of ["email", "emailML", "initAdvancedProfiling", "passkey", "push", "qrCode", "securityKey", "sms", "whatsapp"]) {
     defineProperty(prototype, name, {

@@ -52,10 +52,7 @@ export async function byOptionalChaining(): Promise<boolean> {
   return !error && !errorCode && !errorDescription && data?.token !== undefined;
 }
 
-export const either: AuthsignalResponse<number>[] = [
-  { data: 1 },
-  { error: "e", errorCode: "timeout", errorDescription: undefined },
-];
+export const either: AuthsignalResponse<number>[] = [{ data: 1 }, { error: "e", errorCode: "timeout", errorDescription: undefined }];
 
 export async function theRest(): Promise<string> {
   new Authsignal({ tenantId: "t", onTokenExpired: () => {}, enableLogging: true, wasmUrl: new URL("https://cdn.test/a.wasm") });
