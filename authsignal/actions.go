@@ -14,8 +14,6 @@ import (
 
 // The types of the Server API. Their fields state units and meaning.
 type (
-	// Attributes describe a tracked action; all are optional.
-	Attributes = api.Attributes
 	// TrackResponse is what Track returns.
 	TrackResponse = api.TrackResponse
 	// ValidateResponse is what ValidateChallenge returns.
@@ -60,6 +58,39 @@ const (
 	ScopeRemove = api.ScopeRemove
 )
 
+// Attributes describe an action when it is tracked. All are optional. Texts
+// about the device are cut at their limit and never refused for their length.
+type Attributes struct {
+	// IdempotencyKey names this instance of the action: 1 to 256 characters.
+	// Tracking it again returns the stored action.
+	IdempotencyKey string
+	// RedirectURL is where the pre-built UI returns to in redirect mode: at most
+	// 2,048 bytes.
+	RedirectURL string
+	// RedirectToSettings opens the settings of the pre-built UI.
+	RedirectToSettings *bool
+	// Email, PhoneNumber, Username and Locale are stored with the user. The
+	// first three have at most 256 characters; of Locale the first 256 bytes
+	// count.
+	Email       string
+	PhoneNumber string
+	Username    string
+	Locale      string
+	// IPAddress, UserAgent and DeviceID describe the user's device. IPAddress may
+	// have a port, brackets or a zone, and of a list the first address counts;
+	// one that is no address counts as absent. Of UserAgent the first 2,048 bytes
+	// count, of DeviceID 256.
+	IPAddress string
+	UserAgent string
+	DeviceID  string
+	// Scope adds rights to the token: Scope values with spaces between them.
+	Scope string
+	// Custom holds strings, numbers, booleans and lists of these for rules: at
+	// most 256 keys and 64 KiB of JSON. A number of 2^53 or more is refused;
+	// send it as a string.
+	Custom map[string]any
+}
+
 // A TrackRequest names a user and an action.
 type TrackRequest struct {
 	// UserID is your own identifier of the user: 1 to 256 characters.
@@ -84,7 +115,7 @@ func (c *Client) Track(ctx context.Context, r TrackRequest) (TrackResponse, erro
 	}
 	err := c.do(ctx, call{
 		name: "track", method: http.MethodPost, path: path("users", r.UserID, "actions", r.Action),
-		body: r.Attributes, repeatable: true,
+		body: api.Attributes(r.Attributes), repeatable: true,
 	}, &out)
 	return out, err
 }

@@ -12,8 +12,6 @@ import (
 type (
 	// User is what Client.User returns.
 	User = api.User
-	// UserAttributes is what UpdateUser takes.
-	UserAttributes = api.UserAttributes
 	// UpdatedUser is what UpdateUser returns.
 	UpdatedUser = api.UpdatedUser
 	// ListedUser is an item of QueryUsersResponse.
@@ -22,9 +20,39 @@ type (
 	QueryUsersResponse = api.QueryUsersResponse
 	// UserAuthenticator is a verified authenticator of a user.
 	UserAuthenticator = api.UserAuthenticator
-	// EnrollVerifiedRequest is what EnrollVerifiedAuthenticator takes.
-	EnrollVerifiedRequest = api.EnrollVerifiedRequest
 )
+
+// UserAttributes is what UpdateUser takes. What is nil stays as it is; an empty
+// text clears. Custom replaces the whole object; an empty one clears it.
+type UserAttributes struct {
+	// Email, PhoneNumber and Username have at most 256 characters, DisplayName
+	// 2,048 bytes, Locale 256 bytes.
+	Email               *string
+	EmailVerified       *bool
+	PhoneNumber         *string
+	PhoneNumberVerified *bool
+	Username            *string
+	DisplayName         *string
+	Locale              *string
+	// DefaultVerificationMethod is the one that the user prefers. It counts
+	// as long as the user is enrolled with it.
+	DefaultVerificationMethod *VerificationMethod
+	// Custom holds the same as that of Attributes.
+	Custom map[string]any
+}
+
+// EnrollVerifiedRequest is what EnrollVerifiedAuthenticator takes.
+type EnrollVerifiedRequest struct {
+	VerificationMethod VerificationMethod
+	// OTPURI is the otpauth:// URI of an AuthenticatorApp.
+	OTPURI string
+	// PhoneNumber is that of SMS and WhatsApp, Email that of EmailOTP and
+	// EmailMagicLink.
+	PhoneNumber string
+	Email       string
+	// IsDefault makes it the user's default.
+	IsDefault bool
+}
 
 // User returns a user. For a user who does not exist it returns one who is not
 // enrolled and has no attributes, and no error.
@@ -49,7 +77,7 @@ func (c *Client) UpdateUser(ctx context.Context, userID string, attributes UserA
 		return out, err
 	}
 	err := c.do(ctx, call{
-		name: "update user", method: http.MethodPatch, path: path("users", userID), body: attributes,
+		name: "update user", method: http.MethodPatch, path: path("users", userID), body: api.UserAttributes(attributes),
 	}, &out)
 	return out, err
 }
@@ -133,7 +161,7 @@ func (c *Client) EnrollVerifiedAuthenticator(ctx context.Context, userID string,
 		return out.Authenticator, err
 	}
 	err := c.do(ctx, call{
-		name: "enroll verified authenticator", method: http.MethodPost, path: path("users", userID, "authenticators"), body: r,
+		name: "enroll verified authenticator", method: http.MethodPost, path: path("users", userID, "authenticators"), body: api.EnrollVerifiedRequest(r),
 	}, &out)
 	return out.Authenticator, err
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/authsignal-wasm/sdk/authsignal"
 )
 
-// The actions that the demo tracks. What they are called is up to the app;
-// rules can be made for each.
+// The actions that the demo tracks. An app chooses the names of its actions, and
+// each can have its own rules.
 const (
 	actionSignIn   = "signIn"
 	actionEnroll   = "enroll"
@@ -26,29 +26,29 @@ const (
 	actionSettings = "settings"
 )
 
-// maxAmount is the most that one payment may be, in whatever the demo's money is.
+// maxAmount is the maximum amount of a payment. It has no currency.
 const maxAmount = 1_000_000
 
-// maxBody is how much of a request's body is read, in bytes. A token is the
-// longest that it holds.
+// maxBody is the maximum size of a request body in bytes. The longest content is a
+// token.
 const maxBody = 16 << 10
 
-// codeLife is how long a code can match after it was accepted: that of the
-// next step, which the usual drift admits, is good for up to three steps of 30
-// seconds (RFC 6238, section 5.2).
+// codeLife is the maximum time for which a code can match after it was accepted:
+// with the default drift, the code of the next step can match for three steps of
+// 30 seconds (RFC 6238, section 5.2).
 const codeLife = 90 * time.Second
 
-// An app is the demo's backend. What it never does is take the page's word:
-// getting in needs a code, and only the API's validate tells whether the right
-// one was entered.
+// An app is the demo's backend. It never relies on what the page says: signing in
+// needs a code, and only the API's validate decides whether the right one was
+// entered.
 type app struct {
 	api      *authsignal.Client
 	sessions sessions
 	log      *slog.Logger
 }
 
-// newApp gives the handler of the whole demo: the page's JSON endpoints, and
-// the page with its files.
+// newApp returns the handler of the demo: the JSON endpoints of the page, and the
+// page with its files.
 func newApp(client *authsignal.Client, pages *assets, log *slog.Logger) http.Handler {
 	a := &app{api: client, sessions: sessions{now: time.Now, m: map[string]session{}}, log: log}
 	mux := http.NewServeMux()
@@ -69,7 +69,7 @@ func newApp(client *authsignal.Client, pages *assets, log *slog.Logger) http.Han
 	}))
 	mux.Handle("/", pages)
 
-	// Other sites must not act for the user (CSRF).
+	// Pages of other sites must not act for the user (CSRF).
 	crossOrigin := http.NewCrossOriginProtection()
 	crossOrigin.SetDenyHandler(a.json(func(http.ResponseWriter, *http.Request) (any, error) {
 		return nil, &failure{http.StatusForbidden, "cross_origin", "This request comes from another site."}
@@ -77,8 +77,8 @@ func newApp(client *authsignal.Client, pages *assets, log *slog.Logger) http.Han
 	return pages.secured(crossOrigin.Handler(mux))
 }
 
-// A failure is an error that the page can show: a code for its script and a
-// sentence for its user.
+// A failure is an error for the page: a code for its script and a text for the
+// user.
 type failure struct {
 	status int
 	Code   string `json:"code"`
@@ -94,7 +94,7 @@ var (
 	errNotPaid     = &failure{http.StatusForbidden, "not_verified", "No code has been accepted for this payment."}
 )
 
-// json answers with what an endpoint returns.
+// json returns the handler of an endpoint, which encodes its result as JSON.
 func (a *app) json(endpoint func(http.ResponseWriter, *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
@@ -108,13 +108,13 @@ func (a *app) json(endpoint func(http.ResponseWriter, *http.Request) (any, error
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
 		w.WriteHeader(status)
-		// An error here is that of the connection: no answer can report it.
+		// The error is that of the connection: there is nobody to report it to.
 		_ = json.NewEncoder(w).Encode(out)
 	})
 }
 
-// explain makes a failure of any error. The truth goes to the log; none of it
-// holds a secret, a code or a token.
+// explain converts any error to a failure. It logs the cause, which never contains
+// a secret, a code or a token.
 func (a *app) explain(r *http.Request, err error) *failure {
 	var f *failure
 	if errors.As(err, &f) {
@@ -132,7 +132,7 @@ func (a *app) explain(r *http.Request, err error) *failure {
 	return &failure{http.StatusBadGateway, "api_unreachable", "The demo could not reach its API. Try again in a moment."}
 }
 
-// read decodes a request's body into v. No body leaves v as it is.
+// read decodes the body of a request into v. An empty body does not change v.
 func read(r *http.Request, v any) error {
 	err := json.NewDecoder(r.Body).Decode(v)
 	var tooLarge *http.MaxBytesError
@@ -145,13 +145,14 @@ func read(r *http.Request, v any) error {
 	return &failure{http.StatusBadRequest, "bad_request", "The request is not the JSON that is expected here."}
 }
 
-// A view is what the page knows of its session.
+// A view is the session as the page sees it.
 type view struct {
 	Step     step   `json:"step"`
 	Username string `json:"username,omitempty"`
-	// Token is for the browser SDK's setToken, while a code is awaited.
+	// Token is for setToken of the browser SDK, while a code is required.
 	Token string `json:"token,omitempty"`
-	// URL and Mode are for its launch, where the pre-built UI is to be used.
+	// URL and Mode are for launch of the browser SDK, if the pre-built UI is
+	// used.
 	URL  string `json:"url,omitempty"`
 	Mode ui     `json:"mode,omitempty"`
 }
@@ -168,7 +169,7 @@ func viewOf(s session) view {
 	return v
 }
 
-// session tells a page that was loaded where its user stands.
+// session returns the session for a page that was loaded.
 func (a *app) session(_ http.ResponseWriter, r *http.Request) (any, error) {
 	s, ok := a.sessions.get(sessionID(r))
 	if !ok {
@@ -177,12 +178,12 @@ func (a *app) session(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return viewOf(s), nil
 }
 
-// usernames are also the user IDs of the API: what passes here is safe in any
-// path.
+// usernames matches user names, which are also the user ids of the API. They are
+// safe in any path.
 var usernames = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N}._@+-]{0,63}$`)
 
-// signIn takes the first factor and tracks the action, which tells what comes
-// next. In this demo, saying one's name is the first factor.
+// signIn checks the first factor and tracks the action, whose state determines the
+// next step. In this demo, the user name stands for the first factor.
 func (a *app) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 	var in struct {
 		Username string `json:"username"`
@@ -219,7 +220,7 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 		}
 		s.step = stepPrebuilt
 	case tracked.IsEnrolled:
-		// An app with adaptive rules would let StateAllow in without a code.
+		// An app with adaptive rules would accept StateAllow without a code.
 		s.step = stepChallenge
 	default:
 		s.step, s.token = stepEnroll, ""
@@ -227,19 +228,19 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 	return a.begin(w, r, s)
 }
 
-// track records that the user of a session does something, and keeps what
-// names the action: the same action again keeps its idempotency key, and so
-// stays one action. The token has no scope to add an authenticator: the API
-// then lets only those enroll who have none, and a first factor alone can never
-// add one to an account that is protected.
+// track tracks an action of the session's user, and stores it in the session. If it
+// is the session's present action, it keeps its idempotency key and so stays the
+// same action. The token has no scope to add an authenticator, so that only users
+// without one can enroll: the first factor alone must not add an authenticator to
+// a protected account.
 func (a *app) track(r *http.Request, s *session, action string) (authsignal.TrackResponse, error) {
 	attributes := attributesOf(r, *s)
 	if action == s.action {
 		attributes.IdempotencyKey = s.idempotencyKey
 	}
 	if s.ui == uiRedirect {
-		// Where the pre-built UI sends the user back to, with a token. The API
-		// must know this origin as one of ours.
+		// The pre-built UI returns to this URL with a token. Its origin must be
+		// one of the tenant's origins.
 		attributes.RedirectURL = pageURL(r)
 	}
 	tracked, err := a.api.Track(r.Context(), authsignal.TrackRequest{UserID: s.username, Action: action, Attributes: attributes})
@@ -251,13 +252,13 @@ func (a *app) track(r *http.Request, s *session, action string) (authsignal.Trac
 	return tracked, nil
 }
 
-// attributesOf describes the user and the device to rules.
+// attributesOf returns the attributes of the user and the device for rules.
 func attributesOf(r *http.Request, s session) authsignal.Attributes {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	return authsignal.Attributes{Username: s.username, IPAddress: host, UserAgent: r.UserAgent()}
 }
 
-// begin starts a session in place of the one that the browser has.
+// begin starts a session in place of the browser's present one.
 func (a *app) begin(w http.ResponseWriter, r *http.Request, s session) (any, error) {
 	id, ok := a.sessions.start(sessionID(r), s)
 	if !ok {
@@ -267,20 +268,20 @@ func (a *app) begin(w http.ResponseWriter, r *http.Request, s session) (any, err
 	return viewOf(s), nil
 }
 
-// enroll tracks the action whose token enrolls an authenticator app. A page
-// that is loaded again gets a token of the same action: enrolling with it
-// replaces the pending authenticator, where another action would add one.
+// enroll tracks the action whose token enrolls an authenticator app. A page that is
+// reloaded gets a token of the same action, so that enrolling again replaces the
+// pending authenticator. With another action it would add one.
 func (a *app) enroll(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return a.retrack(r, stepEnroll, func(session) string { return actionEnroll })
 }
 
-// prebuilt tracks the action of the session again, for a url with a new token:
-// that of one that was opened before may have expired.
+// prebuilt tracks the action of the session again to get a url with a new token: the
+// token of the previous url may have expired.
 func (a *app) prebuilt(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return a.retrack(r, stepPrebuilt, func(s session) string { return s.action })
 }
 
-// retrack tracks an action for a session that is at a step.
+// retrack tracks an action for a session that must be at a step.
 func (a *app) retrack(r *http.Request, at step, action func(session) string) (any, error) {
 	id := sessionID(r)
 	s, ok := a.sessions.get(id)
@@ -296,7 +297,7 @@ func (a *app) retrack(r *http.Request, at step, action func(session) string) (an
 	return viewOf(s), nil
 }
 
-// pageURL is where the browser has our page.
+// pageURL returns the URL of the page in the browser.
 func pageURL(r *http.Request) string {
 	if secure(r) {
 		return "https://" + r.Host + "/"
@@ -304,10 +305,10 @@ func pageURL(r *http.Request) string {
 	return "http://" + r.Host + "/"
 }
 
-// verified lets the user in if the API says that the challenge succeeded. The
-// page gives the token that verify returned. Where that answer was lost on its
-// way, the page has none, but the code may be accepted and used up: then the
-// token of the tracked action tells.
+// verified signs the user in if the API says that the challenge succeeded. The page
+// sends the token that verify returned. If that response was lost, the page has no
+// token, but the code may have been accepted and used up: then the token of the
+// tracked action is validated.
 func (a *app) verified(w http.ResponseWriter, r *http.Request) (any, error) {
 	var in struct {
 		Token string `json:"token"`
@@ -320,14 +321,14 @@ func (a *app) verified(w http.ResponseWriter, r *http.Request) (any, error) {
 	case !ok:
 		return nil, errNotSignedIn
 	case s.step == stepAccount:
-		return viewOf(s), nil // asked twice, as by two tabs
+		return viewOf(s), nil // a second request, such as from another tab
 	case s.token == "":
 		return nil, errNotVerified // nothing was tracked for this step yet
 	}
 	result, err := a.api.ValidateChallenge(r.Context(), authsignal.ValidateRequest{
 		Token: or(in.Token, s.token), UserID: s.username, Action: s.action,
-		// The key ties the token to this very sign-in: that of an earlier one
-		// would say "succeeded" too, for as long as it lives.
+		// The key binds the token to this sign-in: the token of an earlier
+		// successful sign-in is also valid until it expires.
 		IdempotencyKey: s.idempotencyKey,
 	})
 	if errors.Is(err, authsignal.ErrOtherAction) {
@@ -345,9 +346,9 @@ func (a *app) verified(w http.ResponseWriter, r *http.Request) (any, error) {
 	return a.begin(w, r, s)
 }
 
-// lastCode tells whether a code of the user was accepted so lately that it
-// could be the one that was refused now: each works once. It is for the page's
-// advice and decides nothing.
+// lastCode returns whether a code of the user was accepted so recently that the same
+// code may have been refused now, because each code works only once. The page
+// uses it for its error text only.
 func (a *app) lastCode(_ http.ResponseWriter, r *http.Request) (any, error) {
 	s, ok := a.sessions.get(sessionID(r))
 	if !ok {
@@ -370,7 +371,7 @@ func justAccepted(list []authsignal.UserAuthenticator, now time.Time) bool {
 	})
 }
 
-// signedIn gives the session of a user who is in.
+// signedIn returns the session of a user who is signed in.
 func (a *app) signedIn(r *http.Request) (session, error) {
 	s, ok := a.sessions.get(sessionID(r))
 	switch {
@@ -382,8 +383,8 @@ func (a *app) signedIn(r *http.Request) (session, error) {
 	return s, nil
 }
 
-// account is what the demo protects. A session stands on an authenticator: it
-// ends where there is none any more.
+// account returns the data of the protected page. A session depends on an
+// authenticator, and ends if there is none any more.
 func (a *app) account(w http.ResponseWriter, r *http.Request) (any, error) {
 	s, err := a.signedIn(r)
 	if err != nil {
@@ -412,17 +413,18 @@ func (a *app) account(w http.ResponseWriter, r *http.Request) (any, error) {
 	}, nil
 }
 
-// A receipt is what the page knows of a payment.
+// A receipt is a payment as the page sees it.
 type receipt struct {
 	Amount float64 `json:"amount"`
 	Paid   bool    `json:"paid"`
-	// Token is for the browser SDK's setToken, where a code must confirm it.
+	// Token is for setToken of the browser SDK, if a code must confirm the
+	// payment.
 	Token string `json:"token,omitempty"`
 }
 
-// pay tracks a payment as an action of its own, whose amount rules can read. The
-// outcome tells whether a code must confirm it. Nothing is paid by the page's
-// word: the amount is that of the session.
+// pay tracks a payment as an action, whose amount rules can read. The outcome
+// determines whether a code must confirm it. The amount is kept in the session, so
+// that the page cannot change it later.
 func (a *app) pay(_ http.ResponseWriter, r *http.Request) (any, error) {
 	s, err := a.signedIn(r)
 	if err != nil {
@@ -458,7 +460,7 @@ func (a *app) pay(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return receipt{in.Amount, s.payment.token == "", s.payment.token}, nil
 }
 
-// paid completes the payment that awaits a code, if the API says that its
+// paid completes the payment that requires a code, if the API says that its
 // challenge succeeded. The token is as for verified.
 func (a *app) paid(_ http.ResponseWriter, r *http.Request) (any, error) {
 	s, err := a.signedIn(r)
@@ -483,7 +485,7 @@ func (a *app) paid(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Once: of two requests for one payment, the second finds none.
+	// Of two requests for a payment, the second finds none.
 	amount, ok := a.sessions.takePayment(sessionID(r), s.payment.idempotencyKey)
 	if !ok {
 		return nil, errNotPaid
@@ -512,10 +514,10 @@ func (a *app) settings(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}{tracked.URL}, nil
 }
 
-// removeAuthenticator takes the protection off. All sessions of the user end:
-// they stand on the authenticator that is gone. The API ends the user's tokens
-// for the same reason. An app with something to lose
-// would ask for a code first, as for any sensitive action.
+// removeAuthenticator removes the user's authenticators. It ends all sessions of the
+// user, because they depend on the removed authenticators; the API ends the
+// user's tokens for the same reason. A real app would require a code first, as
+// for any sensitive action.
 func (a *app) removeAuthenticator(w http.ResponseWriter, r *http.Request) (any, error) {
 	s, err := a.signedIn(r)
 	if err != nil {
@@ -529,7 +531,7 @@ func (a *app) removeAuthenticator(w http.ResponseWriter, r *http.Request) (any, 
 		err := a.api.DeleteAuthenticator(r.Context(), s.username, authenticator.UserAuthenticatorID)
 		var refused *authsignal.Error
 		if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
-			continue // it was removed meanwhile
+			continue // it was removed in the meantime
 		}
 		if err != nil {
 			return nil, err
@@ -541,7 +543,7 @@ func (a *app) removeAuthenticator(w http.ResponseWriter, r *http.Request) (any, 
 	return view{Step: stepSignIn}, nil
 }
 
-// signOut ends the session, wherever it stands.
+// signOut ends the session at any step.
 func (a *app) signOut(w http.ResponseWriter, r *http.Request) (any, error) {
 	a.sessions.end(sessionID(r))
 	setCookie(w, r, "")

@@ -22,9 +22,9 @@ type assets struct {
 	policy string
 }
 
-// newAssets lays out the files:
+// newAssets returns the page and its files, which have these paths:
 //
-//	/assets/<hash>/app.js ...         the page's own, and sdk/ with the wrapper
+//	/assets/<hash>/app.js ...         the files of the page, and sdk/ with the wrapper
 //	/assets/authsignal.<hash>.wasm    the module
 func newAssets(sdk fs.FS, t tenant) (*assets, error) {
 	a := &assets{files: built.New("/assets/")}
@@ -32,8 +32,8 @@ func newAssets(sdk fs.FS, t tenant) (*assets, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Nothing but our own files and the API, whose pre-built UI may be shown
-	// in a frame. Images as data: are the QR codes.
+	// Only files of this origin and the API, whose pre-built UI may be shown in
+	// a frame. The QR codes are data: URLs.
 	a.policy = strings.Join([]string{
 		"default-src 'none'",
 		"script-src 'self' 'wasm-unsafe-eval'",
@@ -59,7 +59,7 @@ func newAssets(sdk fs.FS, t tenant) (*assets, error) {
 		built.Source{From: page, Name: "style.css", As: "style.css"},
 		built.Source{From: page, Name: "icon.svg", As: "icon.svg"},
 		built.Source{From: sdk, Name: "index.js", As: "sdk/index.js"},
-		// For developers' tools only.
+		// Only for developer tools.
 		built.Source{From: sdk, Name: "index.js.map", As: "sdk/index.js.map", Optional: true},
 	)
 	if err != nil {
@@ -78,19 +78,20 @@ func newAssets(sdk fs.FS, t tenant) (*assets, error) {
 	return a, nil
 }
 
-// secured sets the headers that every answer carries.
+// secured sets the headers of all responses.
 func (a *assets) secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", a.policy)
 		h.Set("X-Content-Type-Options", "nosniff")
-		// The pre-built UI, in a window, learns from it who has opened it.
+		// The pre-built UI in a window reads the origin of its opener from the
+		// referrer.
 		h.Set("Referrer-Policy", "strict-origin")
 		next.ServeHTTP(w, r)
 	})
 }
 
-// ServeHTTP serves the page and the files that it names.
+// ServeHTTP serves the page and its files.
 func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	switch {
@@ -98,11 +99,11 @@ func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Allow", "GET, HEAD")
 		http.Error(w, "This takes GET only.", http.StatusMethodNotAllowed)
 	case r.URL.Path == "/":
-		// It names the files of this build: always ask for it anew.
+		// The page links to the files of this build, so it must be revalidated.
 		h.Set("Cache-Control", "no-cache")
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Length", strconv.Itoa(len(a.index)))
-		// An error here is that of the connection: no answer can report it.
+		// The error is that of the connection: there is nobody to report it to.
 		_, _ = w.Write(a.index)
 	case strings.HasPrefix(r.URL.Path, "/assets/"):
 		a.files.ServeHTTP(w, r)

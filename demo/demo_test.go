@@ -24,15 +24,15 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// sdk stands in for the built browser SDK: these tests are about the backend,
-// and js/test/pages/demo.test.mjs is about both.
+// sdk is a substitute for the built browser SDK: these tests are about the backend,
+// and js/test/pages/demo.test.mjs about both.
 var sdk = fstest.MapFS{
 	"authsignal.wasm":    {Data: []byte("\x00asm module")},
 	"authsignal.wasm.br": {Data: []byte("compressed module")},
 	"index.js":           {Data: []byte("export class Authsignal {}")},
 }
 
-// startDemo starts the demo with a real API server inside.
+// startDemo starts the demo with a real API server in the same process.
 func startDemo(t *testing.T) (*demo, *logtest.Buffer) {
 	t.Helper()
 	var log logtest.Buffer
@@ -49,7 +49,7 @@ func startDemo(t *testing.T) (*demo, *logtest.Buffer) {
 	return d, &log
 }
 
-// A browser has cookies and calls the demo as its page does.
+// A browser keeps cookies and calls the demo as its page does.
 type browser struct {
 	t    *testing.T
 	d    *demo
@@ -64,7 +64,7 @@ func newBrowser(t *testing.T, d *demo) *browser {
 	return &browser{t, d, &http.Client{Jar: jar, Timeout: 10 * time.Second}}
 }
 
-// An answer has the fields of all endpoints.
+// An answer has the fields of all responses.
 type answer struct {
 	Step     step
 	Username string
@@ -81,7 +81,7 @@ type answer struct {
 	Error failure
 }
 
-// call makes a request of the page to its backend.
+// call sends a request of the page to its backend.
 func (b *browser) call(method, path string, body any) (int, answer) {
 	b.t.Helper()
 	var sent []byte
@@ -111,7 +111,7 @@ func (b *browser) call(method, path string, body any) (int, answer) {
 	return res.StatusCode, a
 }
 
-// mustCall is call that has to succeed and lead to a step.
+// mustCall is call that must succeed and lead to a step.
 func (b *browser) mustCall(method, path string, body any, want step) answer {
 	b.t.Helper()
 	status, a := b.call(method, path, body)
@@ -121,7 +121,7 @@ func (b *browser) mustCall(method, path string, body any, want step) answer {
 	return a
 }
 
-// mustFail is call that has to fail.
+// mustFail is call that must fail.
 func (b *browser) mustFail(method, path string, body any, status int, code string) {
 	b.t.Helper()
 	got, a := b.call(method, path, body)
@@ -130,7 +130,7 @@ func (b *browser) mustFail(method, path string, body any, status int, code strin
 	}
 }
 
-// id is the session that the browser has.
+// id returns the session id of the browser.
 func (b *browser) id() string {
 	u, _ := url.Parse(b.d.url)
 	for _, c := range b.http.Jar.Cookies(u) {
@@ -141,7 +141,7 @@ func (b *browser) id() string {
 	return ""
 }
 
-// sdkCall makes a request of the browser SDK to the API.
+// sdkCall sends a request of the browser SDK to the API.
 func (b *browser) sdkCall(path, token, body string, out any) int {
 	b.t.Helper()
 	req, err := http.NewRequest("POST", b.d.tenant.apiURL+path, strings.NewReader(body))
@@ -160,7 +160,7 @@ func (b *browser) sdkCall(path, token, body string, out any) int {
 	return res.StatusCode
 }
 
-// verify is the SDK's totp.verify.
+// verify does what totp.verify of the SDK does.
 func (b *browser) verify(token, code string) api.VerifyTOTPResponse {
 	b.t.Helper()
 	var v api.VerifyTOTPResponse
@@ -170,8 +170,8 @@ func (b *browser) verify(token, code string) api.VerifyTOTPResponse {
 	return v
 }
 
-// A phone is an authenticator app. Each code is that of the next step, which
-// the drift admits, so that two can be used in one step.
+// A phone is an authenticator app. Its codes are those of the next step, which the
+// drift allows, so that two codes can be used in one step.
 type phone struct {
 	t    *testing.T
 	key  totp.Key
@@ -184,7 +184,7 @@ func (p *phone) code() string {
 	return p.at(p.used)
 }
 
-// wrong is a code of none of the steps that may be accepted.
+// wrong returns a code of no step that may be accepted.
 func (p *phone) wrong() string {
 	near := map[string]bool{}
 	for step := p.key.Step(time.Now()) - 3; len(near) < 7; step++ {
@@ -271,8 +271,8 @@ func TestJourney(t *testing.T) {
 	}
 }
 
-// When the page loses the answer of verify it has no token to show.
-func TestLostAnswerLetsIn(t *testing.T) {
+// If the response of verify is lost, the page has no token to send.
+func TestLostResponseSignsIn(t *testing.T) {
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)
 	p := b.enroll("jane")
@@ -354,7 +354,7 @@ func TestOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
-// tokenOf is the token in a url of the pre-built UI.
+// tokenOf returns the token in a url of the pre-built UI.
 func tokenOf(t *testing.T, prebuilt string) string {
 	t.Helper()
 	u, err := url.Parse(prebuilt)
@@ -374,7 +374,8 @@ func TestPrebuiltUI(t *testing.T) {
 			if a.Mode != mode || a.Token != "" || !strings.HasPrefix(a.URL, strings.TrimSuffix(d.tenant.apiURL, "/v1")+"/?token=") {
 				t.Errorf("mode %q, url %q", a.Mode, a.URL)
 			}
-			// A new url is for the same action, and so replaces what is pending.
+			// A new url is for the same action, so it replaces the pending
+			// enrollment.
 			again := b.mustCall("POST", "/api/prebuilt", nil, stepPrebuilt)
 			if again.URL == a.URL {
 				t.Error("the url is not a new one")
@@ -382,7 +383,7 @@ func TestPrebuiltUI(t *testing.T) {
 			b.mustFail("POST", "/api/verified", map[string]string{"token": tokenOf(t, again.URL)}, 403, "not_verified")
 			b.mustFail("GET", "/api/account", nil, 403, "code_needed")
 
-			// What the pre-built UI does.
+			// The requests of the pre-built UI.
 			token := tokenOf(t, again.URL)
 			var e api.EnrollTOTPResponse
 			b.sdkCall(api.PathClientEnrollTOTP, token, "", &e)
@@ -405,7 +406,7 @@ func TestPrebuiltUI(t *testing.T) {
 	newBrowser(t, d).mustFail("POST", "/api/sign-in", map[string]string{"username": "jane", "ui": "hologram"}, 400, "bad_ui")
 }
 
-// A token tells that a challenge succeeded for as long as it lives.
+// The token of a successful challenge is valid until it expires.
 func TestTokenOfAnEarlierSignInIsRefused(t *testing.T) {
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)
@@ -430,8 +431,8 @@ func TestTokenOfAnotherUserIsRefused(t *testing.T) {
 	b.mustFail("POST", "/api/verified", map[string]string{"token": token}, 403, "not_verified")
 }
 
-// Somebody who began before the account was protected must not get another
-// authenticator into it.
+// A session from before the account was protected must not add another
+// authenticator to it.
 func TestLateEnrollmentIsRefused(t *testing.T) {
 	d, _ := startDemo(t)
 	late := newBrowser(t, d)
@@ -447,8 +448,8 @@ func TestLateEnrollmentIsRefused(t *testing.T) {
 	late.mustFail("POST", "/api/verified", nil, 403, "not_verified")
 }
 
-// A page that is loaded again during an enrollment must not leave pending
-// authenticators behind: the API replaces the one that the same action began.
+// A page that is reloaded during an enrollment must not leave pending
+// authenticators: the API replaces the one that the same action began.
 func TestEnrollingAgainReplacesThePendingAuthenticator(t *testing.T) {
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)
@@ -474,7 +475,7 @@ func TestEnrollingAgainReplacesThePendingAuthenticator(t *testing.T) {
 	b.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
 }
 
-func TestTellsWhetherACodeWasJustAccepted(t *testing.T) {
+func TestLastCodeReportsAnAcceptedCode(t *testing.T) {
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)
 	justAccepted := func() bool {
@@ -749,7 +750,7 @@ func TestErrorsAreJSON(t *testing.T) {
 	b.mustFail("POST", "/api/verified", nil, 403, "not_verified") // before enroll
 }
 
-func TestAPIThatFails(t *testing.T) {
+func TestAPIFailure(t *testing.T) {
 	for _, c := range []struct {
 		name, code string
 		answer     http.HandlerFunc
@@ -782,7 +783,7 @@ func TestAPIThatFails(t *testing.T) {
 	}
 }
 
-// get fetches without decompressing.
+// get sends a request without decompressing the response.
 func get(t *testing.T, url string, h http.Header) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequest("GET", url, nil)

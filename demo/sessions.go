@@ -9,31 +9,31 @@ import (
 )
 
 const (
-	// cookieName is not just "session": on localhost, apps on all ports share
-	// their cookies.
+	// cookieName is specific, because apps on all ports of localhost share their
+	// cookies.
 	cookieName = "authsignal_demo"
-	// pendingLife is how long a sign-in may take: longer than its token lives,
-	// so that it is the API that says when it is over.
+	// pendingLife is the maximum time of a sign-in. It is longer than the
+	// lifetime of the token, so that the API decides when a sign-in expires.
 	pendingLife = 15 * time.Minute
-	// signedInLife is how long one stays signed in.
+	// signedInLife is the maximum time of a session after signing in.
 	signedInLife = time.Hour
-	// maxSessions bounds the memory that strangers can make us use.
+	// maxSessions limits the memory that unauthenticated requests can use.
 	maxSessions = 10_000
 )
 
-// A step is what the user has to do next; the page shows it.
+// A step is what the user must do next, as the page shows it.
 type step string
 
 const (
 	stepSignIn    step = "signIn"    // enter a user name: there is no session
 	stepEnroll    step = "enroll"    // set up an authenticator app
 	stepChallenge step = "challenge" // enter a code
-	stepPrebuilt  step = "prebuilt"  // do either in the pre-built UI
-	stepAccount   step = "account"   // nothing: one is in
+	stepPrebuilt  step = "prebuilt"  // either of them in the pre-built UI
+	stepAccount   step = "account"   // nothing: the user is signed in
 )
 
-// A ui is where the second step takes place: in this app's own page, or in the
-// API's pre-built one, which is opened in one of three modes.
+// A ui is the UI of the second step: the app's own page, or the pre-built UI in one
+// of its three modes.
 type ui string
 
 const (
@@ -43,26 +43,26 @@ const (
 	uiWindow   ui = "window"
 )
 
-// A payment awaits the code that confirms it.
+// A payment is one that a code must confirm.
 type payment struct {
 	amount float64
 	// idempotencyKey and token are those of the tracked action.
 	idempotencyKey, token string
 }
 
-// A session is what the backend knows of a browser. Only the step account has
-// a second factor behind it.
+// A session is the state of a browser. Only in the step account has the user
+// verified a second factor.
 type session struct {
 	username string
 	step     step
 	// action, idempotencyKey and token are those of the tracked action that
-	// must succeed to get in. The token is kept for when the page loses its
-	// own (see app.verified).
+	// must succeed to sign in. The token is for a page that has lost its own
+	// (see app.verified).
 	action, idempotencyKey, token string
-	// ui is how the second step looks; url opens the pre-built UI.
+	// ui is the UI of the second step; url is that of the pre-built UI.
 	ui  ui
 	url string
-	// payment is the one that awaits a code; the zero value is none.
+	// payment is the payment that requires a code, or the zero value.
 	payment payment
 
 	signedInAt time.Time
@@ -76,10 +76,10 @@ type sessions struct {
 	m   map[string]session
 }
 
-// start begins a session under a new random id of 256 bits, and ends the old
-// one. A session whose rights change gets a new id, so that an id that was
-// planted or seen before is worth nothing (session fixation). It reports false
-// if there are too many sessions.
+// start begins a session with a new random id of 256 bits, and ends the old one. A
+// session whose rights change gets a new id, so that an id that an attacker set
+// or saw before is worthless (session fixation). It reports false if there are
+// too many sessions.
 func (s *sessions) start(oldID string, new session) (id string, ok bool) {
 	b := make([]byte, 32)
 	rand.Read(b) // never fails
@@ -105,7 +105,7 @@ func (s *sessions) start(oldID string, new session) (id string, ok bool) {
 	return id, true
 }
 
-// get finds a session that has not expired.
+// get returns a session that has not expired.
 func (s *sessions) get(id string) (session, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *sessions) get(id string) (session, bool) {
 	return found, ok && s.now().Before(found.expires)
 }
 
-// replace changes a session, unless it has ended meanwhile.
+// replace replaces a session, and reports false if it has ended.
 func (s *sessions) replace(id string, new session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +155,7 @@ func (s *sessions) endAll(username string) {
 	}
 }
 
-// sessionID reads the id that a browser claims.
+// sessionID returns the session id that a request has, or "".
 func sessionID(r *http.Request) string {
 	c, err := r.Cookie(cookieName)
 	if err != nil {
@@ -164,7 +164,7 @@ func sessionID(r *http.Request) string {
 	return c.Value
 }
 
-// setCookie hands an id to the browser; an empty one takes it back.
+// setCookie sets the session cookie. An empty id deletes it.
 func setCookie(w http.ResponseWriter, r *http.Request, id string) {
 	c := &http.Cookie{
 		Name: cookieName, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
@@ -176,9 +176,9 @@ func setCookie(w http.ResponseWriter, r *http.Request, id string) {
 	http.SetCookie(w, c)
 }
 
-// secure reports whether the browser speaks HTTPS. The demo speaks plain HTTP; a
-// proxy before it may speak HTTPS. A client that forges this header restricts
-// only its own cookie.
+// secure reports whether the browser uses HTTPS. The demo itself serves plain HTTP,
+// but a proxy in front of it may serve HTTPS. A client that forges this header
+// restricts only its own cookie.
 func secure(r *http.Request) bool {
 	return r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 }

@@ -24,6 +24,10 @@ const (
 // are less than a thousandth of it.
 const maxBody = 1 << 20
 
+// maxCode is the maximum length of a code with the spaces that it was pasted with,
+// in UTF-16 code units. A longer text is malformed and is not copied.
+const maxCode = 1000
+
 // A call is a call of the API in progress. It is a JavaScript object, since Go
 // keeps no JavaScript value between two events. Its keys:
 //
@@ -97,7 +101,9 @@ func (h handlers) verify(p bridge.Promise, args []js.Value) {
 	}
 	code := ""
 	if k := bridge.KindOf(v); k == bridge.String || k == bridge.Number {
-		code = page.string.Invoke(v).String()
+		if v = page.string.Invoke(v); lengthOf(v) <= maxCode {
+			code = v.String()
+		}
 	}
 	c := newCall(p, config, isVerify)
 	h.begin(c, options, func() (*client.Request, client.Result) {
@@ -277,11 +283,14 @@ func (c call) finishWith(head, text js.Value) {
 	c.finish(a, body)
 }
 
+// lengthOf returns the length of a string, in UTF-16 code units. It reads that of an
+// object, since syscall/js cannot read the length of a primitive.
+func lengthOf(text js.Value) int { return page.object.Invoke(text).Get("length").Int() }
+
 // parse returns the JSON object in a text, or undefined if it contains anything
 // else.
 func parse(text js.Value) js.Value {
-	// As an object: syscall/js cannot read the length of a primitive.
-	if bridge.KindOf(text) != bridge.String || page.object.Invoke(text).Get("length").Int() > maxBody {
+	if bridge.KindOf(text) != bridge.String || lengthOf(text) > maxBody {
 		return js.Undefined()
 	}
 	v, err := bridge.Call(page.parseJSON, js.Undefined(), text)

@@ -205,7 +205,7 @@ func TestWrongArguments(t *testing.T) {
 func TestMalformedCodes(t *testing.T) {
 	count := requests(t)
 	a := withToken(t, trueAPI)
-	for _, code := range []string{`"12345"`, `"123456789"`, `""`, `"abcdef"`, `12345`, `1e30`, `NaN`, `null`, `undefined`, `true`, `7n`, `{}`, `Symbol()`} {
+	for _, code := range []string{`"12345"`, `"123456789"`, `""`, `"abcdef"`, `"1".repeat(1 << 24)`, `"123456" + " ".repeat(1000)`, `12345`, `1e30`, `NaN`, `null`, `undefined`, `true`, `7n`, `{}`, `Symbol()`} {
 		got := resolved(t, eval(`return a.totp.verify({code: `+code+`})`, a))
 		checkShow(t, got, `{"data":{"isVerified":false,"failureReason":"CODE_INVALID_OR_EXPIRED"}}`)
 	}
@@ -484,6 +484,7 @@ func TestToSVGErrors(t *testing.T) {
 		{``, "TypeError: text must be a string"},
 		{`7n`, "TypeError: text must be a string"},
 		{`""`, "Error: text is empty"},
+		{`"a".repeat(1 << 24)`, "Error: text is too long for a QR code at this error correction level"},
 		{`"a".repeat(3000)`, "Error: text is too long for a QR code at this error correction level"},
 		{`"a", {margin: -1}`, margin},
 		{`"a", {margin: 1.5}`, margin},

@@ -50,7 +50,11 @@ func draw(p bridge.Promise, args []js.Value, work func(text string, o qr.Options
 		p.Reject(wrong)
 		return
 	}
-	v, err := work(args[0].String(), o)
+	v, err := js.Undefined(), qr.ErrTooLong
+	// Before the text is copied: a character takes a byte or more.
+	if lengthOf(args[0]) <= qr.MaxText {
+		v, err = work(args[0].String(), o)
+	}
 	if err != nil {
 		p.Reject(bridge.Error(err.Error()))
 		return

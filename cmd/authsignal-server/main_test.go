@@ -367,7 +367,7 @@ func TestARestartWithLessConfigurationKeepsTheUsers(t *testing.T) {
 		t.Errorf("another tenant: got %s", got)
 	}
 	got := fails(t, with("AUTHSIGNAL_ENCRYPTION_KEY="))
-	if !strings.Contains(got, "AUTHSIGNAL_ENCRYPTION_KEY") || strings.Contains(got, "made new keys") {
+	if !strings.Contains(got, "AUTHSIGNAL_ENCRYPTION_KEY") || strings.Contains(got, "created new keys") {
 		t.Errorf("without the encryption key: got %s", got)
 	}
 }

@@ -22,7 +22,7 @@ func TestVersionHasALineForEachPart(t *testing.T) {
 commit   (unknown|[0-9a-f]{40,64}(-dirty)?)
 go       go1\.\S+
 compiler (none|go 1\.\S+|tinygo \S+)
-module   (not built|authsignal-wasm/` + regexp.QuoteMeta(js.Version()) + ` \S+ build/[0-9a-f]{32})
+module   (not built|authsignal-wasm/` + regexp.QuoteMeta(js.Version()) + ` \S+ build/[0-9a-f]{16})
 $`
 		if !regexp.MustCompile(want).Match(out) {
 			t.Errorf("%s: got\n%s", arg, out)

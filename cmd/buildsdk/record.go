@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -18,8 +19,12 @@ import (
 func buildOf(c compiler, wasm []byte) (string, error) {
 	sum := sha256.New()
 	sum.Write(wasm)
+	loader, err := wasmExecSource(c)
+	if err != nil {
+		return "", err
+	}
+	io.WriteString(sum, loader)
 	for _, name := range []string{
-		c.wasmExec,
 		filepath.Join(c.tc.root, "wasm", "internal", "bridge", "guard.js"),
 		filepath.Join(c.tc.root, "js", "src", "loader.ts"),
 	} {

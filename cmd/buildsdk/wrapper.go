@@ -79,11 +79,7 @@ func commonOptions(ctx context.Context, tc toolchain, dir string) (api.BuildOpti
 	if err != nil {
 		return none, err
 	}
-	loader, err := os.ReadFile(c.wasmExec)
-	if err != nil {
-		return none, err
-	}
-	wasmExec, err := wasmExecSource(c, string(loader))
+	wasmExec, err := wasmExecSource(c)
 	if err != nil {
 		return none, err
 	}
@@ -194,12 +190,16 @@ func bundle(options api.BuildOptions) ([]api.OutputFile, error) {
 // function whose names hide the page's globals from it, and Node's from bundlers.
 // The globals that the file sets (Go, fs, process, path) are then properties of
 // the object that the loader passes in, and so are those of the Go program.
-func wasmExecSource(c compiler, loader string) (string, error) {
+func wasmExecSource(c compiler) (string, error) {
+	text, err := os.ReadFile(c.wasmExec)
+	if err != nil {
+		return "", err
+	}
+	loader := string(text)
 	if c.name == "tinygo" {
 		// Replaced are functions that this program never calls, polyfills for what
 		// every browser has, code for programs that end by themselves, and a
 		// command line for Node.
-		var err error
 		for _, part := range []struct{ from, to, instead string }{
 			{"	// Map multiple JavaScript environments", "	// End of polyfills for common API.", ""},
 			{"	var logLine = [];", "	global.Go = class", ""},
@@ -224,9 +224,7 @@ func wasmExecSource(c compiler, loader string) (string, error) {
 	}
 	return "/*! wasm_exec.js: Copyright 2018 The Go Authors, BSD-3-Clause */\n" +
 		// The page may have replaced these by the time of a call.
-		"const { Array, BigInt, DataView, Map, Math, Promise, String, Uint8Array, isNaN, setTimeout } = globalThis;\n" +
-		"const { apply, construct, deleteProperty, get, set } = globalThis.Reflect;\n" +
-		"const Reflect = { apply, construct, deleteProperty, get, set };\n" +
+		"import { Map, Reflect, String, Uint8Array } from 'guard';\n" +
 		"export function load(globalThis) {\n" +
 		"const global = globalThis;\n" +
 		// The only global that Go's file reads by its bare name.

@@ -1,27 +1,27 @@
-// The demo's page. It shows what the backend says and does nothing that
-// decides: the owner of the browser can change all of it.
+// The script of the demo's page. It shows the session of the backend and makes no
+// decisions: the user can change anything in the browser.
 
 import { Authsignal } from "./sdk/index.js";
 
-// The pre-built UI, in redirect mode, comes back here with a token.
-const returned = new URLSearchParams(location.search).get("token");
-if (returned !== null) history.replaceState(null, "", location.pathname);
+// In redirect mode, the pre-built UI returns to this page with a token.
+const returnedToken = new URLSearchParams(location.search).get("token");
+if (returnedToken !== null) history.replaceState(null, "", location.pathname);
 
 const { apiUrl, tenantId, wasmUrl } = document.documentElement.dataset;
 const authsignal = new Authsignal({ tenantId, baseUrl: apiUrl, wasmUrl });
-// Load the module while the user still types. If it fails, the first call
-// tries again and tells.
+// Load the module while the user enters the user name. If that fails, the first
+// call tries again and reports it.
 authsignal.preload().catch(() => {});
 
 const $ = (id) => document.getElementById(id);
 
-/** What the backend last said of the session: {step, username, token}, or with url and mode for the pre-built UI. */
+/** The session as the backend last returned it: {step, username, token}, or with url and mode for the pre-built UI. */
 let session = { step: "loading" };
-/** Whether a code may have been accepted without our knowing it. */
+/** Whether a code may have been accepted although the page got no response. */
 let unsure = false;
 
-/** Something that the user is told, with what can be done about it. */
-class Trouble extends Error {
+/** An error that the user can read. With restart, the user can start again. */
+class PageError extends Error {
   constructor(text, { code, restart = false } = {}) {
     super(text);
     this.code = code;
@@ -31,7 +31,7 @@ class Trouble extends Error {
 
 // The backend.
 
-/** Calls the backend. Its errors, and that it does not answer, are Trouble. */
+/** Calls the backend. All errors are PageErrors, also if there is no response. */
 async function backend(method, path, body) {
   let response;
   let answer;
@@ -40,28 +40,28 @@ async function backend(method, path, body) {
       method,
       body: body && JSON.stringify(body),
       headers: body && { "Content-Type": "application/json" },
-      signal: AbortSignal.timeout?.(15_000), // newer than all else that the page needs
+      signal: AbortSignal.timeout?.(15_000), // newer than all other APIs that the page uses
     });
     answer = await response.json();
   } catch {
-    throw new Trouble("This app could not be reached. Check your connection and try again.", { code: "unreachable" });
+    throw new PageError("This app could not be reached. Check your connection and try again.", { code: "unreachable" });
   }
   if (response.ok) return answer;
   const { code, text } = answer.error;
-  throw new Trouble(text, { code });
+  throw new PageError(text, { code });
 }
 
-/** Runs what a user asked for. If the session has ended, so has the step. */
+/** Runs an action of the user. If the session has ended, it shows the sign-in. */
 async function attempt(work, fail) {
   try {
     await work();
   } catch (error) {
     if (error.code === "not_signed_in") {
       await show({ step: "signIn" }, error.message);
-    } else if (error instanceof Trouble) {
+    } else if (error instanceof PageError) {
       fail(error);
     } else {
-      fail(new Trouble("Something went wrong in this page. Reload it and try again."));
+      fail(new PageError("Something went wrong in this page. Reload it and try again."));
       reportError(error);
     }
   }
@@ -69,20 +69,20 @@ async function attempt(work, fail) {
 
 // The steps.
 
-/** Shows the step that a session is at, and puts the focus where it begins. */
+/** Shows the step of a session, and sets the focus to its first element. */
 async function show(next, notice = "") {
   const { username } = session;
   session = next;
   unsure = false;
   authsignal.setToken(next.token);
-  // Filled before it is shown: nothing moves under the user's finger.
+  // The page is filled before it is shown, so that its layout does not shift.
   if (next.step === "account") await account();
-  if (session !== next) return; // it is over already
+  if (session !== next) return; // it has ended already
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== next.step;
   for (const element of document.querySelectorAll(".username")) element.textContent = next.username ?? "";
   for (const form of document.querySelectorAll("form")) clear(form);
   for (const field of document.querySelectorAll(".code")) field.value = "";
-  // The secret leaves the page with its step.
+  // Remove the secret from the page.
   $("enroll-ready").hidden = true;
   $("qr").removeAttribute("src");
   $("open-app").removeAttribute("href");
@@ -106,37 +106,36 @@ async function show(next, notice = "") {
   if (next.step === "enroll") await enroll();
 }
 
-/** Signs in, or starts again: the backend tracks the action anew. */
+/** Signs in, or starts again: the backend tracks a new action. */
 const signIn = async (username) => {
-  const { look, mode } = $("signIn-form").elements;
-  await show(await backend("POST", "/api/sign-in", { username, ui: look.value === "custom" ? "custom" : mode.value }));
-  // A window opens only while the browser still sees the user's click: there
-  // it takes another one.
+  const { ui, mode } = $("signIn-form").elements;
+  await show(await backend("POST", "/api/sign-in", { username, ui: ui.value === "custom" ? "custom" : mode.value }));
+  // A window opens only in response to a click, so the user must click again.
   if (session.step === "prebuilt" && session.mode !== "window") $("prebuilt-form").requestSubmit();
 };
 
 onSubmit($("signIn-form"), async (form) => {
   const username = form.elements.username.value.trim();
-  if (!username) throw new Trouble("Enter a user name.");
+  if (!username) throw new PageError("Enter a user name.");
   await signIn(username);
 });
 
-/** Hands over to the pre-built UI, and takes the token that it comes back with. */
+/** Opens the pre-built UI, and signs in with the token that it returns. */
 onSubmit($("prebuilt-form"), async () => {
   const { url, mode } = session;
   const launched = authsignal.launch(url, { mode });
-  if (mode === "redirect") return; // this page is left
+  if (mode === "redirect") return; // the browser leaves this page
   const { token } = await launched;
   if (token) return getIn(token);
   session = await backend("POST", "/api/prebuilt");
-  throw new Trouble("It was closed before a code was entered. Continue to open it again.");
+  throw new PageError("The pre-built UI was closed before a code was entered. Continue to open it again.");
 });
 
 /** Begins an enrollment and shows its secret. */
 async function enroll() {
   const form = $("restart-form");
   clear(form);
-  $("enroll-busy").textContent = "Making your QR code…";
+  $("enroll-busy").textContent = "Creating your QR code…";
   await attempt(
     async () => {
       session = await backend("POST", "/api/enroll");
@@ -144,12 +143,12 @@ async function enroll() {
       const result = await authsignal.totp.enroll();
       if (!result.data) throw explain(result);
       const { uri, secret, qrCode, replaced } = result.data;
-      // A URI can be too long for a QR code: then there is only the secret.
+      // If the URI is too long for a QR code, only the secret is shown.
       $("scan").hidden = !qrCode;
-      $("secret-title").textContent = qrCode ? "Or type this secret" : "Type this secret";
+      $("secret-title").textContent = qrCode ? "Or enter this key" : "Enter this key";
       $("secret-hint").textContent = qrCode
-        ? "If you cannot scan, add an account by hand."
-        : "There is no QR code to scan: this account’s details are too long for one. Add an account by hand.";
+        ? "If you cannot scan it, add an account manually."
+        : "There is no QR code to scan: this account’s details are too long for one. Add an account manually.";
       if (qrCode) $("qr").src = qrCode;
       if (/^otpauth:/i.test(uri)) $("open-app").href = uri;
       $("open-app").hidden = !$("open-app").href;
@@ -157,15 +156,15 @@ async function enroll() {
         ...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]),
       );
       if (replaced) {
-        // A page that was loaded again, or one beside this.
+        // The page was reloaded, or it is open twice.
         $("replaced").textContent =
           "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
       }
       $("enroll-ready").hidden = false;
       if (qrCode) await $("qr").decode();
     },
-    (trouble) => {
-      fail(form, trouble);
+    (error) => {
+      fail(form, error);
       form.querySelector("button").hidden = false;
     },
   );
@@ -176,37 +175,36 @@ onSubmit($("restart-form"), () => signIn(session.username));
 
 $("copy").addEventListener("click", async () => {
   const secret = $("secret").textContent.replaceAll(" ", "");
-  let said = "Copied. Paste it into your authenticator app.";
+  let message = "Copied. Paste it into your authenticator app.";
   try {
     await navigator.clipboard.writeText(secret);
   } catch {
-    // Browsers refuse where the page is not on HTTPS, or by permission.
+    // Browsers refuse without HTTPS or permission.
     getSelection().selectAllChildren($("secret"));
-    said = "Selected. Copy it with your keyboard or its menu.";
+    message = "Selected. Copy it with your keyboard or the menu.";
   }
   $("copied").textContent = "";
-  $("copied").textContent = said;
+  $("copied").textContent = message;
 });
 
 for (const step of ["enroll", "challenge"]) onSubmit($(step + "-form"), (form) => verify(form, getIn));
 
 /**
- * Verifies the code in a form and completes what it is for. isVerified is for
- * the screen: only the backend, by its validateChallenge, admits a user or
- * accepts a payment.
+ * Verifies the code of a form, and then calls complete with the new token.
+ * isVerified is only for the page: the backend decides by validateChallenge.
  */
 async function verify(form, complete) {
-  // Full-width digits are digits, and what people put between them is not.
+  // Accept full-width digits, and drop spaces and dashes.
   const code = form.elements.code.value.normalize("NFKC").replace(/\D/g, "");
-  if (code.length < 6 || code.length > 8) throw new Trouble("Enter the 6 digits that your authenticator app shows.");
+  if (code.length < 6 || code.length > 8) throw new PageError("Enter the 6 digits that your authenticator app shows.");
   const result = await authsignal.totp.verify({ code });
   if (result.data?.isVerified) {
-    unsure = true; // until the backend has heard of it
+    unsure = true; // until the backend has validated it
     return complete(result.data.token);
   }
-  // The API may have accepted a code although its answer did not arrive. The
-  // code is then used up, but the action has succeeded, and the backend can
-  // ask for it with the token that it tracked.
+  // The API may have accepted a code although its response was lost. Then the
+  // code is used up, but the action has succeeded, and the backend can validate
+  // it with the token of the tracked action.
   if (["network_error", "timeout", "invalid_response", "internal_error", "sdk_crashed"].includes(result.errorCode)) {
     unsure = true;
   }
@@ -214,7 +212,7 @@ async function verify(form, complete) {
     try {
       return await complete();
     } catch (error) {
-      // It has not, or the backend is out of reach too.
+      // The action has not succeeded, or the backend cannot be reached either.
       if (error.code === "not_signed_in") throw error;
     }
   }
@@ -224,63 +222,63 @@ async function verify(form, complete) {
 
 const getIn = async (token) => show(await backend("POST", "/api/verified", { token }));
 
-/** What to tell of a code that was refused. */
+/** Returns the error of a refused code. */
 async function refused(reason) {
   if (reason === "MAX_ATTEMPTS_EXCEEDED") {
-    // The limit in a time and the one for all time have the same reason.
-    return new Trouble(
-      "Too many wrong codes. For your safety none is accepted now. Most often it is enough to wait 5 minutes and enter a new code; " +
-        "if you still read this then, your authenticator is blocked, and only the people who run this app can help.",
+    // Both limits, that within a window and that in a row, have the same reason.
+    return new PageError(
+      "Too many wrong codes. For your security, no code is accepted at the moment. Usually it is enough to wait 5 minutes and enter a new code. " +
+        "If this message appears again, your authenticator is locked, and only the operators of this app can help.",
     );
   }
-  // Where a code was accepted just now, the clocks are right. This page may
-  // have been loaded since, or another one have used it: the backend knows.
+  // If a code was accepted recently, the clocks are right. The backend knows it
+  // even if this page was reloaded or another page used the code.
   let last = {};
   try {
     last = await backend("GET", "/api/last-code");
   } catch (error) {
-    // It is for better advice only.
+    // The result only improves the error text.
     if (error.code === "not_signed_in") throw error;
   }
   if (last.justAccepted) {
-    return new Trouble(
-      "That code was not accepted. Already used? Each code works once: wait for the next one, at most 30 seconds. Mistyped? Enter it again.",
+    return new PageError(
+      "That code was not accepted. Already used? Each code works only once: wait for the next one, at most 30 seconds. Mistyped? Enter it again.",
     );
   }
   if (session.step === "enroll") {
-    return new Trouble(
+    return new PageError(
       "That code was not accepted. Enter the code that your app shows now. " +
         "If it fails again, check your phone’s clock, and whether this page is open twice: only the newest QR code works.",
     );
   }
-  return new Trouble("That code was not accepted. Enter the code that your app shows now; if it fails again, check your phone’s clock.");
+  return new PageError("That code was not accepted. Enter the code that your app shows now. If it fails again, check your phone’s clock.");
 }
 
-/** What to tell of a call that ended in an error. */
+/** Returns the error of a call that failed. */
 function explain({ errorCode }) {
   const api = new URL(apiUrl, location.href).origin;
   switch (errorCode) {
     case "expired_token":
-      return new Trouble("This took too long, and the sign-in has expired. Start again.", { restart: true });
+      return new PageError("This took too long, and the sign-in has expired. Start again.", { restart: true });
     case "unauthorized":
-      return new Trouble("This sign-in is no longer valid. Start again.", { restart: true });
+      return new PageError("This sign-in is no longer valid. Start again.", { restart: true });
     case "network_error":
-      return new Trouble(`The API at ${api} could not be reached. Check your connection, then try again.`);
+      return new PageError(`The API at ${api} could not be reached. Check your connection, then try again.`);
     case "timeout":
-      return new Trouble(`The API at ${api} did not answer in time. Try again.`);
+      return new PageError(`The API at ${api} did not respond in time. Try again.`);
     case "too_many_requests":
-      return new Trouble("Too many requests. Wait a minute, then try again.");
+      return new PageError("Too many requests. Wait a minute, then try again.");
     case "wasm_load_failed":
-      return new Trouble("A part of this page could not be loaded. Check your connection, then try again.");
+      return new PageError("Part of this page could not be loaded. Check your connection, then try again.");
     case "sdk_crashed":
-      return new Trouble("A part of this page has stopped and is being restarted. Try again.");
+      return new PageError("Part of this page stopped and is restarting. Try again.");
   }
-  return new Trouble(`The API did not do what was asked (${errorCode}). Try again or start again.`, { restart: true });
+  return new PageError(`The API refused the request (${errorCode}). Try again or start again.`, { restart: true });
 }
 
 /** Fills the protected page. */
 async function account() {
-  const fail = (trouble) => ($("account-error").textContent = trouble.message);
+  const fail = (error) => ($("account-error").textContent = error.message);
   for (const id of ["account-message", "signed-in-at", "validated", "protected-by"]) $(id).textContent = "…";
   fail({ message: "" });
   await attempt(async () => {
@@ -324,7 +322,7 @@ function paid({ amount }) {
   $("amount").focus();
 }
 
-/** Opens the settings of the pre-built UI, and then looks at what has changed. */
+/** Opens the settings of the pre-built UI, and then reloads the account. */
 onSubmit($("settings-form"), async () => {
   const { url } = await backend("POST", "/api/settings");
   await authsignal.launch(url, { mode: "popup" });
@@ -350,7 +348,7 @@ for (const button of document.querySelectorAll(".sign-out")) {
     const form = session.step !== "account" && button.closest("section").querySelector("form");
     await attempt(
       async () => show(await backend("POST", "/api/sign-out"), "You are signed out."),
-      (trouble) => (form ? fail(form, trouble) : ($("account-error").textContent = trouble.message)),
+      (error) => (form ? fail(form, error) : ($("account-error").textContent = error.message)),
     );
     signingOut = false;
   });
@@ -361,16 +359,16 @@ for (const button of document.querySelectorAll(".restart")) {
 
 // Forms.
 
-/** Runs `work` when a form is submitted, once at a time, and shows its trouble. */
+/** Runs `work` when a form is submitted, but not concurrently, and shows its error. */
 function onSubmit(form, work) {
   form.run = async (work) => {
-    // Not disabled: a disabled button would lose the focus.
+    // The button is not disabled, because a disabled button loses the focus.
     if (form.getAttribute("aria-busy") === "true") return;
     clear(form);
     form.setAttribute("aria-busy", "true");
     await attempt(
       () => work(form),
-      (trouble) => fail(form, trouble),
+      (error) => fail(form, error),
     );
     form.setAttribute("aria-busy", "false");
   };
@@ -380,7 +378,7 @@ function onSubmit(form, work) {
   });
 }
 
-/** Shows trouble in a form, where screen readers say it, and goes back to its field. */
+/** Shows an error in a form, where screen readers announce it, and focuses its field. */
 function fail(form, { message, restart }) {
   form.querySelector(".error").textContent = message;
   const again = form.querySelector(".restart");
@@ -406,10 +404,10 @@ await attempt(
   async () => {
     const now = await backend("GET", "/api/session");
     await show(now);
-    if (returned && now.step === "prebuilt") {
+    if (returnedToken && now.step === "prebuilt") {
       await $("prebuilt-form").run(async () => {
         try {
-          await getIn(returned);
+          await getIn(returnedToken);
         } catch (error) {
           if (error.code === "not_signed_in") throw error;
           session = await backend("POST", "/api/prebuilt");
@@ -418,5 +416,5 @@ await attempt(
       });
     }
   },
-  (trouble) => show({ step: "signIn" }, trouble.message),
+  (error) => show({ step: "signIn" }, error.message),
 );

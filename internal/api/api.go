@@ -1,11 +1,13 @@
 // Package api holds the words of the wire: paths, headers, codes, and the
-// shapes of requests and answers. It has no behaviour and imports no codec, so
-// that the browser module can link it; the server and both SDKs share it.
+// shapes of requests and answers, with checks of names and settings that the
+// management API documents. It imports no codec, and the files that the browser
+// module links import nothing, so that the module stays small. The server and
+// both SDKs share it.
 //
 // Its source is the public Authsignal API for authenticator-app (TOTP) MFA.
 package api
 
-// A State is where an action stands.
+// A State is the state of an action.
 type State string
 
 // The states of an action.
@@ -26,7 +28,7 @@ var States = []State{
 	StateReviewRequired, StateReviewSucceeded, StateReviewFailed,
 }
 
-// An Outcome is what the rules of an action decide when it is tracked. It never
+// An Outcome is the decision of an action's rules when it is tracked. It never
 // changes; the state does.
 type Outcome string
 
@@ -38,7 +40,7 @@ const (
 	OutcomeBlock     Outcome = "BLOCK"
 )
 
-// A VerificationMethod names a way to prove who one is.
+// A VerificationMethod names a way to prove an identity.
 type VerificationMethod string
 
 // The verification methods that a user may be enrolled with. AuthenticatorApp
@@ -83,7 +85,7 @@ const (
 	CodeAuthenticatorNotFound = "AUTHENTICATOR_NOT_FOUND"
 )
 
-// Error codes that an SDK makes itself; no server sends them.
+// Error codes that an SDK creates itself; no server sends them.
 const (
 	CodeTokenNotSet     = "token_not_set"
 	CodeNetworkError    = "network_error"
@@ -107,10 +109,10 @@ const (
 // of the official SDKs compare it.
 const DescriptionUnauthorized = "The request is unauthorized. Check that your API key and region base URL are correctly configured."
 
-// An Error is an error answer of the API. The server writes it; both SDKs
-// read it. Inspect it with errors.As.
+// An Error is an error response of the API. The server writes it; both SDKs read
+// it. Inspect it with errors.As.
 type Error struct {
-	// Status is the HTTP status, 400 to 599; 0 when no answer arrived.
+	// Status is the HTTP status, 400 to 599; 0 if no response arrived.
 	Status int
 	// Code is the stable machine code, such as "invalid_request".
 	Code string
@@ -119,7 +121,7 @@ type Error struct {
 	Description string
 }
 
-// Error gives the code and the description.
+// Error returns the code and the description.
 func (e *Error) Error() string {
 	if e.Description == "" {
 		return e.Code
@@ -127,22 +129,22 @@ func (e *Error) Error() string {
 	return e.Code + ": " + e.Description
 }
 
-// InvalidRequest is the error of an input that is wrong: 400.
+// InvalidRequest returns the error for a wrong input: 400.
 func InvalidRequest(description string) *Error {
 	return &Error{Status: 400, Code: CodeInvalidRequest, Description: description}
 }
 
-// Unauthorized is the error of a missing or void key or token: 401.
+// Unauthorized returns the error for a missing or void key or token: 401.
 func Unauthorized(description string) *Error {
 	return &Error{Status: 401, Code: CodeUnauthorized, Description: description}
 }
 
-// Forbidden is the error of a missing right: 403, with a documented code.
+// Forbidden returns the error for a missing right: 403, with a documented code.
 func Forbidden(description string) *Error {
 	return &Error{Status: 403, Code: CodeUnauthorized, Description: description}
 }
 
-// NotFound is the error of something that does not exist: 404.
+// NotFound returns the error for something that does not exist: 404.
 func NotFound(description string) *Error {
 	return &Error{Status: 404, Code: CodeNotFound, Description: description}
 }

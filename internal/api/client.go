@@ -6,7 +6,7 @@ package api
 const (
 	// QuerySettings opens the settings.
 	QuerySettings = "redirect_to_settings"
-	// QueryForceEnrollment begins with an enrollment; SDKs append it.
+	// QueryForceEnrollment starts with an enrollment; SDKs append it.
 	QueryForceEnrollment = "force_enrollment"
 )
 
@@ -23,8 +23,8 @@ type EnrollTOTPResponse struct {
 	Replaced bool `json:"replaced,omitempty"`
 }
 
-// VerifyTOTPResponse answers POST /client/verify/totp. A refused code is an
-// ordinary answer, not an error.
+// VerifyTOTPResponse answers POST /client/verify/totp. A refused code is an ordinary
+// response, not an error.
 type VerifyTOTPResponse struct {
 	IsVerified    bool          `json:"isVerified"`
 	FailureReason FailureReason `json:"failureReason,omitempty"`
@@ -36,8 +36,8 @@ type VerifyTOTPResponse struct {
 
 // TokenRequest is the body of POST /client/token.
 type TokenRequest struct {
-	// Scope holds some of the scopes of the request's token, with spaces
-	// between them.
+	// Scope holds some of the scopes of the request's token, separated by
+	// spaces.
 	Scope string `json:"scope"`
 }
 
@@ -50,8 +50,8 @@ type TokenResponse struct {
 // RemovedResponse answers DELETE /client/user-authenticators/{id}.
 type RemovedResponse struct {
 	Success bool `json:"success"`
-	// AccessToken takes the place of the request's token, which is void, with
-	// the same scopes and the same end.
+	// AccessToken replaces the request's token, which is void. It has the same
+	// scopes and expires at the same time.
 	AccessToken string `json:"accessToken"`
 }
 
@@ -94,14 +94,14 @@ type InitResponse struct {
 
 // ChallengeOptions say what a page may challenge its user with.
 type ChallengeOptions struct {
-	// Token is the one that the request came with.
+	// Token is that of the request.
 	Token                     string               `json:"token"`
 	DefaultVerificationMethod VerificationMethod   `json:"defaultVerificationMethod,omitempty"`
 	VerificationMethods       []VerificationMethod `json:"verificationMethods"`
 	User                      ChallengeUser        `json:"user"`
 }
 
-// A ChallengeUser is what a page learns of its user, masked.
+// A ChallengeUser holds the masked attributes of a page's user.
 type ChallengeUser struct {
 	Email       string `json:"email,omitempty"`
 	PhoneNumber string `json:"phoneNumber,omitempty"`

@@ -4,11 +4,10 @@ package api
 
 import "strings"
 
-// AuthenticatorSettings are what an operator sets for the authenticator app of
-// a tenant. Those of the code itself hold for new authenticators; one that is
-// enrolled keeps its own.
+// AuthenticatorSettings are the settings of a tenant's authenticator app. Those of
+// the code itself apply to new authenticators; an enrolled one keeps its own.
 type AuthenticatorSettings struct {
-	// Active lets actions be tracked and users enroll.
+	// Active allows tracking and enrollment.
 	Active bool `json:"active"`
 	// Issuer is the name that authenticator apps show; see CheckIssuer.
 	Issuer string `json:"issuer"`
@@ -19,13 +18,13 @@ type AuthenticatorSettings struct {
 	Period int `json:"period"`
 	// Drift is how many steps a code may be early or late: 0 to 2.
 	Drift int `json:"drift"`
-	// AllowMultiple lets a user have more than one.
+	// AllowMultiple allows a user more than one authenticator.
 	AllowMultiple bool `json:"allowMultiple"`
 	// MaxAuthenticators is how many verified authenticators a user may have
 	// if AllowMultiple is set: 1 to 50.
 	MaxAuthenticators int `json:"maxAuthenticators"`
-	// MaxFailures wrong codes within WindowSeconds block an authenticator
-	// until the window has moved on: 1 to 100, and 1 to 86400 seconds.
+	// MaxFailures wrong codes within WindowSeconds block an authenticator until
+	// fewer of them are in the window: 1 to 100, and 1 to 86400 seconds.
 	MaxFailures   int `json:"maxFailures"`
 	WindowSeconds int `json:"windowSeconds"`
 	// MaxFailuresInARow without a success block it until an operator unlocks
@@ -33,13 +32,12 @@ type AuthenticatorSettings struct {
 	MaxFailuresInARow int `json:"maxFailuresInARow"`
 }
 
-// DefaultMaxAuthenticators is how many verified authenticators a user may have
-// unless the tenant says otherwise.
+// DefaultMaxAuthenticators is the default of MaxAuthenticators.
 const DefaultMaxAuthenticators = 10
 
 // DefaultAuthenticatorSettings are those of a new tenant (wire contract,
 // section 11, rows 7, 9 and 15). The authenticator app is not active until an
-// operator says so.
+// operator activates it.
 func DefaultAuthenticatorSettings(issuer string) AuthenticatorSettings {
 	return AuthenticatorSettings{
 		Issuer:    issuer,
@@ -48,8 +46,8 @@ func DefaultAuthenticatorSettings(issuer string) AuthenticatorSettings {
 	}
 }
 
-// CheckIssuer names what is wrong with an issuer: it has 1 to 256 bytes, not
-// only spaces, and no colon.
+// CheckIssuer returns an error unless an issuer has 1 to 256 bytes, not only spaces,
+// and no colon.
 func CheckIssuer(issuer string) error {
 	switch {
 	case strings.TrimSpace(issuer) == "" || len(issuer) > 256:
@@ -61,9 +59,9 @@ func CheckIssuer(issuer string) error {
 	return nil
 }
 
-// Validate names the first setting that is wrong. stored is the tenant's
-// present issuer, or empty: a version before this one accepted a colon in it,
-// and the other settings of such a tenant can still be changed.
+// Validate returns an error for the first setting that is wrong. stored is the
+// tenant's present issuer, or empty: an earlier version accepted a colon in it, and
+// the other settings of such a tenant can still be changed.
 func (s AuthenticatorSettings) Validate(stored string) error {
 	bad := InvalidRequest
 	if s.Issuer != stored || stored == "" {
@@ -92,44 +90,47 @@ func (s AuthenticatorSettings) Validate(stored string) error {
 	return nil
 }
 
-// Branding is how the pre-built UI looks for a tenant. What is empty has a
-// plain default.
+// Branding is the look of the pre-built UI for a tenant. An empty field has a plain
+// default.
 type Branding struct {
-	// Name is what the pages call the tenant's app: at most 100 bytes. Empty
-	// is the issuer.
+	// Name is the name of the tenant's app in the pages: at most MaxBrandingName
+	// bytes. Empty is the issuer.
 	Name string `json:"name,omitempty"`
 	// Color is the accent of buttons and links, as #rrggbb.
 	Color string `json:"color,omitempty"`
 	// Logo is an image as a data: URL in base64, of PNG, JPEG, WebP or SVG:
-	// at most 64 KiB. The pages fetch nothing from other hosts.
+	// at most MaxLogo bytes. The pages fetch nothing from other hosts.
 	Logo string `json:"logo,omitempty"`
 }
 
-// MaxLogo is the longest logo in bytes, as a data: URL.
-const MaxLogo = 64 << 10
+// Limits of Branding, in bytes.
+const (
+	MaxBrandingName = 100
+	MaxLogo         = 64 << 10 // as a data: URL
+)
 
-// MaxOrigins is how many origins a tenant may have.
+// MaxOrigins is the maximal number of origins of a tenant.
 const MaxOrigins = 100
 
 // Limits of an action's settings.
 const (
-	// MaxRules is how many rules an action may have.
+	// MaxRules is the maximal number of rules of an action.
 	MaxRules = 50
 	// MaxRuleName and MaxRuleDescription are in bytes.
 	MaxRuleName        = 100
 	MaxRuleDescription = 500
 )
 
-// ActionSettings are what an operator sets for an action: the outcome, and the
-// rules that may change it. The first rule that matches decides.
+// ActionSettings are the settings of an action: the outcome, and the rules that may
+// change it. The first rule that matches decides.
 type ActionSettings struct {
 	DefaultOutcome Outcome      `json:"defaultOutcome"`
 	Rules          []ActionRule `json:"rules"`
 }
 
-// An ActionRule is a condition in CEL and the outcome that it leads to.
+// An ActionRule is a condition in CEL and the outcome if it matches.
 type ActionRule struct {
-	// RuleID is made from the name when it is not given.
+	// RuleID is derived from the name if it is empty.
 	RuleID      string  `json:"ruleId"`
 	Name        string  `json:"name"`
 	Description string  `json:"description,omitempty"`
@@ -137,11 +138,11 @@ type ActionRule struct {
 	Outcome     Outcome `json:"outcome"`
 }
 
-// Tenant is how the management API shows a tenant.
+// A Tenant is a tenant in the management API.
 type Tenant struct {
 	TenantID      string                `json:"tenantId"`
 	Authenticator AuthenticatorSettings `json:"authenticator"`
-	// WebhookURL takes the tenant's events; empty for none.
+	// WebhookURL receives the tenant's events; empty for none.
 	WebhookURL string   `json:"webhookUrl"`
 	Branding   Branding `json:"branding"`
 	// Origins are those of the tenant's own pages.
@@ -149,17 +150,17 @@ type Tenant struct {
 	CreatedAt Time     `json:"createdAt"`
 }
 
-// APISecret is how the management API shows an API secret key.
+// An APISecret is an API secret key in the management API.
 type APISecret struct {
 	SecretID string `json:"secretId"`
-	// APISecretKey is shown once, when it is made.
+	// APISecretKey is returned once, when the key is made.
 	APISecretKey string `json:"apiSecretKey,omitempty"`
 	CreatedAt    Time   `json:"createdAt"`
-	// ExpiresAt is absent while the key is in force without end.
+	// ExpiresAt is absent if the key does not expire.
 	ExpiresAt *Time `json:"expiresAt,omitempty"`
 }
 
-// SigningKey is how the management API shows a key that signs client tokens.
+// A SigningKey is a key that signs client tokens, in the management API.
 type SigningKey struct {
 	KeyID     string `json:"keyId"`
 	CreatedAt Time   `json:"createdAt"`
@@ -179,17 +180,24 @@ type AuditEvent struct {
 	Detail         map[string]any `json:"detail,omitempty"`
 }
 
-// IsTenantID reports whether a tenant may be called so: 1 to 64 letters,
-// digits, dots, dashes and underscores, for it stands in tokens and paths.
-func IsTenantID(s string) bool { return isName(s, true) && s != "." && s != ".." }
+// The forms that IsTenantID and IsActionCode check, for sentences.
+const (
+	TenantIDForm   = "1 to 64 letters, digits, dots, dashes and underscores"
+	ActionCodeForm = "1 to 64 letters, digits, dashes and underscores"
+)
 
-// IsActionCode reports whether an action may be called so: 1 to 64 letters,
-// digits, dashes and underscores (wire contract, section 6).
-func IsActionCode(s string) bool { return isName(s, false) }
+// IsTenantID reports whether a text has TenantIDForm and may stand in tokens and
+// paths.
+func IsTenantID(s string) bool { return isName(s, "-_.") && s != "." && s != ".." }
 
-func isName(s string, dots bool) bool {
+// IsActionCode reports whether a text has ActionCodeForm (wire contract,
+// section 6).
+func IsActionCode(s string) bool { return isName(s, "-_") }
+
+// isName reports whether a text has 1 to 64 ASCII letters, digits and marks.
+func isName(s, marks string) bool {
 	for _, c := range []byte(s) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || dots && c == '.') {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(marks, c) >= 0) {
 			return false
 		}
 	}

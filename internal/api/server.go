@@ -4,15 +4,17 @@ package api
 
 import "time"
 
-// A Time is a moment as the API writes it: ISO 8601 in UTC with exactly three
+// A Time is a time in the format of the API: ISO 8601 in UTC with exactly three
 // decimals, such as 2024-07-11T22:03:39.037Z.
 type Time struct{ time.Time }
 
-// MarshalJSON writes t with milliseconds; time.Time itself drops trailing
-// zeros.
+// MarshalJSON writes t with milliseconds; time.Time drops trailing zeros.
 func (t Time) MarshalJSON() ([]byte, error) {
 	return t.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
 }
+
+// ActionHistory is how far back the API lists actions (wire contract, 6.5).
+const ActionHistory = 30 * 24 * time.Hour
 
 // Attributes describe an action when it is tracked. All are optional; in JSON
 // a null counts as absent. Email, PhoneNumber and Username have at most 256
@@ -40,7 +42,7 @@ type Attributes struct {
 	IPAddress string `json:"ipAddress,omitempty"`
 	UserAgent string `json:"userAgent,omitempty"`
 	DeviceID  string `json:"deviceId,omitempty"`
-	// Scope adds rights to the token: Scope values with spaces between them.
+	// Scope adds rights to the token: Scope values separated by spaces.
 	Scope string `json:"scope,omitempty"`
 	// Custom holds strings, numbers, booleans and lists of these for rules: at
 	// most 256 keys and 64 KiB of JSON. A number of 2^53 or more is refused;
@@ -66,8 +68,8 @@ type TrackResponse struct {
 
 // ValidateRequest is the body of POST /validate.
 type ValidateRequest struct {
-	// Token is the one that the browser SDK returned; the track token of the
-	// same action serves too.
+	// Token is the one that the browser SDK returned; the token of the tracked
+	// action is accepted too.
 	Token string `json:"token"`
 	// UserID and Action, where given, must be those of the token.
 	UserID string `json:"userId,omitempty"`
@@ -78,8 +80,8 @@ type ValidateRequest struct {
 type ValidateResponse struct {
 	// IsValid is true only when State is CHALLENGE_SUCCEEDED.
 	IsValid bool `json:"isValid"`
-	// Error says why a token is refused; all else is then empty. It is the
-	// one answer with an "error" key that is not an error.
+	// Error says why a token is refused; the other fields are then empty. This
+	// is the only response with an "error" key that is not an error.
 	Error          string `json:"error,omitempty"`
 	State          State  `json:"state,omitempty"`
 	StateUpdatedAt *Time  `json:"stateUpdatedAt,omitempty"`
@@ -100,10 +102,9 @@ type Action struct {
 	VerificationMethod VerificationMethod `json:"verificationMethod,omitempty"`
 	RuleIDs            []string           `json:"ruleIds"`
 	Rules              []Rule             `json:"rules"`
-	// PriorityRuleID is the rule whose outcome was taken; absent when the default
-	// decided.
+	// PriorityRuleID is the rule that decided; absent if the default did.
 	PriorityRuleID string `json:"priorityRuleId,omitempty"`
-	// Output is never null: the official Go and Python suites demand it.
+	// Output is never null: the official Go and Python suites require it.
 	Output ActionOutput `json:"output"`
 }
 
@@ -129,20 +130,19 @@ type ListedAction struct {
 	IPAddress                 string             `json:"ipAddress,omitempty"`
 }
 
-// A Rule is one that matched an action.
+// A Rule is a rule that matched an action.
 type Rule struct {
 	RuleID      string `json:"ruleId"`
 	Name        string `json:"name"`
 	Description string `json:"description,omitempty"`
 }
 
-// ActionOutput is what rules gave an action.
+// ActionOutput is the output of an action's rules.
 type ActionOutput struct {
 	Custom map[string]any `json:"custom"`
 }
 
-// User answers GET /users/{userId}. An unknown user is one who is not
-// enrolled, not an error.
+// User answers GET /users/{userId}. An unknown user is not enrolled, and no error.
 type User struct {
 	UserID                      string               `json:"userId"`
 	IsEnrolled                  bool                 `json:"isEnrolled"`
@@ -159,9 +159,9 @@ type User struct {
 	Custom                      map[string]any       `json:"custom,omitempty"`
 }
 
-// UserAttributes is the body of PATCH /users/{userId}. What is nil is left
-// out and stays as it is; an empty text or, in JSON, a null clears. Custom
-// replaces the whole object; an empty one clears it.
+// UserAttributes is the body of PATCH /users/{userId}. A nil attribute is omitted
+// and does not change; an empty text or, in JSON, a null clears it. Custom replaces
+// the whole object; an empty one clears it.
 type UserAttributes struct {
 	// Email, PhoneNumber and Username have at most 256 characters, DisplayName
 	// 2,048 bytes, Locale 256 bytes.
@@ -172,8 +172,8 @@ type UserAttributes struct {
 	Username            *string `json:"username,omitempty"`
 	DisplayName         *string `json:"displayName,omitempty"`
 	Locale              *string `json:"locale,omitempty"`
-	// DefaultVerificationMethod is the one that the user prefers. It counts
-	// as long as the user is enrolled with it.
+	// DefaultVerificationMethod is the one that the user prefers. It applies as
+	// long as the user is enrolled with it.
 	DefaultVerificationMethod *VerificationMethod `json:"defaultVerificationMethod,omitempty"`
 	// Custom holds the same as that of Attributes.
 	Custom map[string]any `json:"custom,omitzero"`
@@ -197,8 +197,8 @@ type UpdatedUser struct {
 type QueryUsersResponse struct {
 	// Users are sorted by their ids.
 	Users []ListedUser `json:"users"`
-	// LastEvaluatedUserID, when there are more users, asks for those after
-	// it.
+	// LastEvaluatedUserID is set if there are more users; a query with it returns
+	// those after it.
 	LastEvaluatedUserID string `json:"lastEvaluatedUserId,omitempty"`
 }
 

@@ -16,20 +16,19 @@ const (
 
 // The types of webhook events, each with the data of the same name.
 const (
-	// EventAuthenticatorCreated tells that an enrollment was completed.
+	// EventAuthenticatorCreated reports that an enrollment was completed.
 	EventAuthenticatorCreated = "authenticator.created"
-	// EventAuthenticatorDeleted tells that an authenticator was removed.
+	// EventAuthenticatorDeleted reports that an authenticator was removed.
 	EventAuthenticatorDeleted = "authenticator.deleted"
-	// EventActionVerify asks, after a right code and before the action
-	// becomes CHALLENGE_SUCCEEDED, whether it may. A status of 200 to 299
-	// within 5 seconds means yes.
+	// EventActionVerify asks, after a correct code, whether the action may become
+	// CHALLENGE_SUCCEEDED. A status of 200 to 299 within 5 seconds means yes.
 	EventActionVerify = "action.verify"
 )
 
 // An Event is the envelope of a webhook.
 type Event struct {
 	Version int `json:"version"`
-	// ID stays the same when an event is sent again.
+	// ID is the same each time an event is sent.
 	ID       string `json:"id"`
 	Source   string `json:"source"`
 	Time     Time   `json:"time"`
@@ -61,7 +60,7 @@ type ActionVerify struct {
 	Action         string `json:"action"`
 	IdempotencyKey string `json:"idempotencyKey"`
 	VerifiedAt     Time   `json:"verifiedAt"`
-	// State is the one that the action is about to take: CHALLENGE_SUCCEEDED.
+	// State is that of the action after consent: CHALLENGE_SUCCEEDED.
 	State               State              `json:"state"`
 	VerificationMethod  VerificationMethod `json:"verificationMethod"`
 	UserAuthenticatorID string             `json:"userAuthenticatorId,omitempty"`

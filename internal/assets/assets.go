@@ -1,6 +1,6 @@
 // Package assets serves files under names that hold a hash of what is in them,
-// so that browsers keep them for good: the browser SDK, and what pages need
-// beside it. The demo and the pre-built UI are its callers.
+// so that browsers cache them for good: the browser SDK, style sheets, scripts
+// and images of pages. The demo, the pre-built UI and the portal call it.
 package assets
 
 import (
@@ -20,11 +20,11 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// Immutable is the Cache-Control of what has its content's hash in its name.
+// Immutable is the Cache-Control of a file whose name has the hash of its content.
 const Immutable = "public, max-age=31536000, immutable"
 
-// A Set is files by URL path. All are small enough to stay in memory; the
-// browser SDK's module is embedded anyway. Fill it before it serves.
+// A Set is a set of files by URL path. All are in memory: they are small, and the
+// browser SDK's module is embedded anyway. Add all files before serving.
 type Set struct {
 	prefix string
 	files  map[string]file
@@ -33,16 +33,16 @@ type Set struct {
 type file struct {
 	contentType string
 	body        []byte
-	// brotli gives the body compressed; nil if that is no shorter.
+	// brotli returns the compressed body, or nil if that is not shorter.
 	brotli func() []byte
 }
 
-// New makes an empty set below a prefix, such as "/assets/".
+// New returns an empty set below a prefix, such as "/assets/".
 func New(prefix string) *Set { return &Set{prefix: prefix, files: map[string]file{}} }
 
-// Add adds a file of its own name and gives its URL path. It is for the module,
-// which is the largest by far: browsers keep its compiled code for as long as
-// its URL stays.
+// Add adds a file with its own hash and returns its URL path. It is for the module,
+// the largest file by far: browsers cache its compiled code as long as its URL does
+// not change.
 func (s *Set) Add(from fs.FS, name string) (string, error) {
 	f, err := read(from, name)
 	if err != nil {
@@ -57,15 +57,15 @@ func (s *Set) Add(from fs.FS, name string) (string, error) {
 // A Source is a file of a folder.
 type Source struct {
 	From fs.FS
-	// Name is the file in From, As its path in the folder.
+	// Name is its path in From, As its path in the folder.
 	Name, As string
 	// Optional files may be missing.
 	Optional bool
 }
 
-// AddFolder adds files that can import each other by relative URLs, and gives
-// their folder's URL path, without a slash at its end. Its hash is that of all
-// of them.
+// AddFolder adds files that can import each other by relative URLs, and returns the
+// URL path of their folder, without a slash at its end. It has the hash of all of
+// them.
 func (s *Set) AddFolder(sources ...Source) (string, error) {
 	folder := map[string]file{}
 	var all bytes.Buffer
@@ -87,30 +87,30 @@ func (s *Set) AddFolder(sources ...Source) (string, error) {
 	return base, nil
 }
 
-// read reads a file, and its compressed twin NAME.br if there is one; a text
-// without a twin is compressed when it is first asked for.
+// read reads a file, and its compressed copy NAME.br if there is one. Without one,
+// the file is compressed at the first request.
 func read(from fs.FS, name string) (file, error) {
 	body, err := fs.ReadFile(from, name)
 	if err != nil {
 		return file{}, err
 	}
 	f := file{contentType: contentType(name), body: body}
-	twin, err := fs.ReadFile(from, name+".br")
+	compressed, err := fs.ReadFile(from, name+".br")
 	if errors.Is(err, fs.ErrNotExist) {
 		f.brotli = sync.OnceValue(func() []byte { return compress(body) })
 		return f, nil
 	}
-	f.brotli = func() []byte { return twin }
+	f.brotli = func() []byte { return compressed }
 	return f, err
 }
 
-// compress gives a text compressed, or nil if that is no shorter.
+// compress returns a compressed text, or nil if that is not shorter.
 func compress(text []byte) []byte {
 	var out bytes.Buffer
-	// The highest level saves 8 % more and takes ten times as long. A larger
-	// window than these texts need would cost 32 MB for a table.
+	// The highest level saves 8 % more and takes ten times as long. The default
+	// window, which these texts do not need, takes a table of 32 MB.
 	w := brotli.NewWriterOptions(&out, brotli.WriterOptions{Quality: 9, LGWin: 16})
-	_, _ = w.Write(text) // to memory, which does not fail
+	_, _ = w.Write(text) // writing to memory does not fail
 	_ = w.Close()
 	if out.Len() >= len(text) {
 		return nil
@@ -118,8 +118,8 @@ func compress(text []byte) []byte {
 	return out.Bytes()
 }
 
-// contentType is the type of a file by its name. The types that matter are
-// written out: those that mime knows depend on the machine.
+// contentType is the type of a file by its name. The table of package mime depends
+// on the machine, so the types that matter are here.
 func contentType(name string) string {
 	switch ext := path.Ext(name); ext {
 	case ".wasm":
@@ -137,21 +137,21 @@ func contentType(name string) string {
 	}
 }
 
-// shortHash is as much of a hash as a name needs.
+// shortHash is the first 64 bits of a hash, in hexadecimal.
 func shortHash(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:8])
 }
 
-// ServeHTTP serves the files to GET and HEAD, compressed where the browser
-// takes it. What is in no file is 404.
+// ServeHTTP serves the files to GET and HEAD, compressed if the browser accepts
+// that. Any other path is 404.
 func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	f, ok := s.files[r.URL.Path]
 	if !ok {
 		h.Set("Cache-Control", "no-store")
-		http.Error(w, "There is no such file.", http.StatusNotFound)
+		http.Error(w, "The file does not exist.", http.StatusNotFound)
 		return
 	}
 	h.Set("Cache-Control", Immutable)
@@ -165,12 +165,13 @@ func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Type", f.contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	// What fails here is the connection; nobody is left to be told. To HEAD,
-	// net/http leaves the body out.
+	// An error is one of the connection, and cannot be answered. For HEAD net/http
+	// omits the body.
 	_, _ = w.Write(body)
 }
 
-// acceptsBrotli reads Accept-Encoding (RFC 9110, section 12.5.3).
+// acceptsBrotli reports whether an Accept-Encoding (RFC 9110, section 12.5.3)
+// includes br.
 func acceptsBrotli(header []string) bool {
 	for coding := range strings.SplitSeq(strings.Join(header, ","), ",") {
 		name, weight, _ := strings.Cut(coding, ";")

@@ -59,7 +59,7 @@ func (k *signingKeys) Withdraw(_ context.Context, id string) error {
 	defer k.mu.Unlock()
 	i := slices.IndexFunc(k.keys, func(key token.Key) bool { return key.ID == id })
 	if i < 0 {
-		return api.NotFound("There is no such signing key.")
+		return api.NotFound("The signing key does not exist.")
 	}
 	if k.keys = slices.Delete(k.keys, i, i+1); i == 0 {
 		k.add()

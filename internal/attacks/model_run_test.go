@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -71,16 +70,7 @@ func TestTheServerAgreesWithTheModel(t *testing.T) {
 	steps := number(t, "AUTHSIGNAL_TEST_STEPS", 3_000)
 	seed := number(t, "AUTHSIGNAL_TEST_SEED", int(time.Now().UnixNano()%1_000_000)+1)
 	t.Logf("AUTHSIGNAL_TEST_SEED=%d", seed)
-	st, err := store.Open(t.Context(), storetest.Database(t),
-		func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := storetest.Open(t, storetest.Database(t), store.Open)
 	errs := make([]error, worlds)
 	reached := make([]map[string]int, worlds)
 	var wg sync.WaitGroup

@@ -33,32 +33,33 @@ import (
 //	            condition: has(custom.amount) && custom.amount > 1000.0
 //	            outcome: CHALLENGE
 //
-// What it does not name stays as it is; an action that it names is set whole.
+// It changes nothing that it does not name; the settings of an action are replaced
+// as a whole.
 type File struct {
 	Tenants []FileTenant `json:"tenants"`
 }
 
-// A FileTenant is what a file sets for a tenant, which is made if it does not
+// A FileTenant is what a file sets for a tenant, which is created if it does not
 // exist.
 type FileTenant struct {
 	TenantID string `json:"tenantId"`
-	// APISecretKeyEnv names the variable that holds an API secret key; the
-	// key itself has no place in a file.
+	// APISecretKeyEnv names the variable that holds an API secret key; a key must
+	// not be in the file.
 	APISecretKeyEnv string `json:"apiSecretKeyEnv,omitempty"`
-	// WebhookURL takes the tenant's events; empty for none.
+	// WebhookURL receives the tenant's events; empty for none.
 	WebhookURL *string `json:"webhookUrl,omitempty"`
 	// Authenticator holds some of api.AuthenticatorSettings.
 	Authenticator json.RawMessage `json:"authenticator,omitempty"`
-	// Branding is how the pre-built UI looks; Origins are those of the
-	// tenant's own pages. Both are set whole.
+	// Branding is the look of the pre-built UI; Origins are those of the tenant's
+	// own pages. Both are replaced as a whole.
 	Branding *api.Branding `json:"branding,omitempty"`
 	Origins  *[]string     `json:"origins,omitempty"`
 	// Actions are settings by action code.
 	Actions map[string]api.ActionSettings `json:"actions,omitempty"`
 }
 
-// ReadFile reads and checks a declarative configuration. An error names the
-// place.
+// ReadFile reads and checks a declarative configuration. An error names the place
+// in the file.
 func ReadFile(path string) (File, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -74,7 +75,7 @@ func ReadFile(path string) (File, error) {
 			return File{}, fmt.Errorf("configuration: %s: tenants[%d]: %w", path, i, err)
 		}
 		if seen[t.TenantID] {
-			return File{}, fmt.Errorf("configuration: %s: tenants[%d]: %s stands there twice", path, i, t.TenantID)
+			return File{}, fmt.Errorf("configuration: %s: tenants[%d]: %s occurs twice", path, i, t.TenantID)
 		}
 		seen[t.TenantID] = true
 	}
@@ -83,7 +84,7 @@ func ReadFile(path string) (File, error) {
 
 func (t FileTenant) check() error {
 	if !api.IsTenantID(t.TenantID) {
-		return errors.New("tenantId must be 1 to 64 letters, digits, dots, dashes and underscores")
+		return errors.New("tenantId must be " + api.TenantIDForm)
 	}
 	if _, err := t.over(api.DefaultAuthenticatorSettings(t.TenantID)); err != nil {
 		return err
@@ -94,7 +95,7 @@ func (t FileTenant) check() error {
 	}
 	for action, settings := range t.Actions {
 		if !api.IsActionCode(action) {
-			return fmt.Errorf("actions: %q must be 1 to 64 letters, digits, dashes and underscores", action)
+			return fmt.Errorf("actions: %q must be %s", action, api.ActionCodeForm)
 		}
 		checked, err := rules.Check(settings)
 		if err != nil {
@@ -105,7 +106,7 @@ func (t FileTenant) check() error {
 	return nil
 }
 
-// over writes what the file sets over the settings that are there.
+// over returns the stored settings s with those of the file.
 func (t FileTenant) over(s api.AuthenticatorSettings) (api.AuthenticatorSettings, error) {
 	stored := s.Issuer
 	if t.Authenticator != nil {
@@ -121,8 +122,8 @@ func (t FileTenant) over(s api.AuthenticatorSettings) (api.AuthenticatorSettings
 	return s, nil
 }
 
-// Apply brings a database to what the file says, a tenant at a time, and
-// reports each change. Run again it changes nothing.
+// Apply stores the settings of the file in a database, a tenant at a time, and
+// reports each change. If all is the same as before it changes nothing.
 func (f File) Apply(ctx context.Context, st *store.Store, getenv func(string) string, now time.Time, report func(change string)) error {
 	for _, t := range f.Tenants {
 		checked := map[string]manage.CheckedAction{}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -44,13 +43,9 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
-func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
+func TestApplyReportsChangesAndIsIdempotent(t *testing.T) {
 	t.Parallel()
-	st, err := store.Open(t.Context(), storetest.Database(t), func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, 32)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
+	st := storetest.Open(t, storetest.Database(t), store.Open)
 	now := time.Unix(1_700_000_000, 0)
 	apply := func(text string) []string {
 		t.Helper()
@@ -97,7 +92,7 @@ func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A tenant's secret is not another's.
+	// A secret cannot belong to two tenants.
 	file, err := ReadFile(write(t, "tenants: [{tenantId: other, apiSecretKeyEnv: ACME_KEY}]"))
 	if err != nil {
 		t.Fatal(err)
@@ -119,11 +114,11 @@ func TestApplySaysWhatChangedAndChangesNothingTwice(t *testing.T) {
 	}
 }
 
-func TestReadFileNamesThePlace(t *testing.T) {
+func TestReadFileErrorsNameThePlace(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"tenants: [{tenantId: a/b}]":                                                                                            "tenants[0]: tenantId",
-		"tenants: [{tenantId: a}, {tenantId: a}]":                                                                               "tenants[1]: a stands there twice",
+		"tenants: [{tenantId: a}, {tenantId: a}]":                                                                               "tenants[1]: a occurs twice",
 		"tenants: [{tenantId: a, authenticator: {digits: 7}}]":                                                                  "tenants[0]: authenticator: digits",
 		"tenants: [{tenantId: a, authenticator: {digit: 6}}]":                                                                   "digit",
 		"tenants: [{tenantId: a, authenticator: {issuer: 'Acme: Pay'}}]":                                                        "tenants[0]: authenticator: issuer must not contain a colon",

@@ -1,9 +1,10 @@
-// Package config reads how the API server is to run: flags, their environment
-// twins, and the keys, which come from the environment or from a file beside
-// the database.
+// Package config reads how the API server is to run: flags, environment
+// variables, keys, which come from the environment or from a file beside the
+// database, and the declarative configuration, which it also applies to a
+// database. It keeps the file of keys: it makes, rotates and forgets keys.
 //
-// It starts nothing. An error names the flag or variable that is wrong and
-// never quotes a key.
+// It starts nothing. An error names the flag, the variable or the place in the
+// file that is wrong, and never quotes a key.
 package config
 
 import (
@@ -27,19 +28,19 @@ import (
 
 // Config is how the API server is to run.
 type Config struct {
-	// Command is what to do, with its arguments; empty is to serve.
+	// Command is the command with its arguments; empty runs the server.
 	Command []string
 	// Addr is the address to listen on, host:port; port 0 takes a free one.
 	Addr string
 	// DB is the path of the SQLite file, or the postgres:// URL of a
 	// database.
 	DB string
-	// Origins are the pages that may call the client API and, if they are of
-	// http or https, show the pre-built UI and be returned to, exactly as a
-	// browser writes them: scheme, host and port.
+	// Origins are those of the pages that may call the client API and, if they
+	// are http or https, show the pre-built UI and be its redirect URL, exactly as
+	// a browser writes them: scheme, host and port.
 	Origins []string
-	// PublicURL is where users' browsers reach the server, without /v1 and
-	// without a slash at its end; empty means the address.
+	// PublicURL is the URL at which browsers reach the server, without /v1 and
+	// without a slash at its end; empty means http:// and the address.
 	PublicURL string
 	// TokenTTL is the life of a client token: 1 second to 24 hours.
 	TokenTTL time.Duration
@@ -47,31 +48,29 @@ type Config struct {
 	Issuer string
 	// TrustedProxies are believed about clients' addresses in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
-	// RateLimit is how many requests a second one address may send in the long
-	// run, ten times as many at once; 0 is no limit. To the Server and the
-	// management API only requests with a wrong key count, but an address over
-	// its limit is refused there too, whatever its key.
+	// RateLimit is how many requests a second one address may send on average, ten
+	// times as many at once; 0 is no limit. At the Server API and the management
+	// API only requests with a wrong key count, but an address over its limit is
+	// refused there with any key.
 	RateLimit float64
-	// MetricsAddr is where Prometheus finds /metrics, host:port; empty is
-	// nowhere.
+	// MetricsAddr is the address of Prometheus's /metrics, host:port; if empty,
+	// there are none.
 	MetricsAddr string
-	// Dev lets pages on every port of this machine do so too.
+	// Dev treats pages on every port of this machine as those of Origins.
 	Dev bool
-	// Activate makes the authenticator app of a tenant active that is made
-	// now; -dev says so.
+	// Activate activates the authenticator app of a tenant that is created at the
+	// start; -dev sets it.
 	Activate bool
-	// Portal says whether the operator's portal is served: PortalOn, or
-	// PortalAuto, which is on when only this machine can reach it. Anything
-	// else is off.
-	Portal string
-	// File is the path of a declarative configuration to apply at the start;
-	// empty is none.
+	// Portal says when the operator's portal is served; empty is never.
+	Portal PortalMode
+	// File is the path of a declarative configuration to apply at the start, or
+	// empty.
 	File string
 	// Retention is how long tracked actions are kept: 30 days or more.
 	Retention time.Duration
-	// WebhookURL takes signed events; empty means none.
+	// WebhookURL receives signed events; empty means none.
 	WebhookURL string
-	// Given are the keys that the environment gives; see LoadKeys.
+	// Given are the keys from the environment; see LoadKeys.
 	Given Keys
 }
 
@@ -81,28 +80,35 @@ const (
 	DefaultDB       = "authsignal.db"
 	DefaultTokenTTL = 10 * time.Minute
 	DefaultIssuer   = "Authsignal"
-	// DefaultRateLimit lets a hall of people behind one address sign in.
+	// DefaultRateLimit suffices for many users behind one address.
 	DefaultRateLimit = 20
 	DefaultRetention = 90 * 24 * time.Hour
 )
 
-// The values of Config.Portal.
-const (
-	PortalAuto = "auto"
-	PortalOn   = "on"
-	PortalOff  = "off"
-)
+// A PortalMode says when the operator's portal is served.
+type PortalMode string
 
-// minRetention is how far back the API lists actions (wire contract, 6.5).
-const minRetention = 30 * 24 * time.Hour
+// The modes.
+const (
+	PortalAuto PortalMode = "auto" // when only this machine can reach it
+	PortalOn   PortalMode = "on"
+	PortalOff  PortalMode = "off"
+)
 
 // maxTokenTTL keeps "short-lived" true, and below the life of a pending
 // enrollment.
 const maxTokenTTL = 24 * time.Hour
 
-// Parse reads flags and environment; a flag beats its variable. What stands
-// behind the flags is the command. It returns flag.ErrHelp when help was asked
-// for, after writing it to usage.
+// The ranges of -token-ttl and -retention, for sentences. Actions are kept at least
+// as long as the API lists them.
+var (
+	tokenTTLRange  = fmt.Sprintf("from 1s to %.0fh", maxTokenTTL.Hours())
+	retentionRange = fmt.Sprintf("%.0fh (%.0f days) or more", api.ActionHistory.Hours(), api.ActionHistory.Hours()/24)
+)
+
+// Parse reads flags and environment variables; a flag overrides its variable. The
+// arguments after the flags are the command. If the flags ask for help, it writes
+// it to usage and returns flag.ErrHelp.
 func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, error) {
 	c := Config{}
 	f := flag.NewFlagSet("authsignal-server", flag.ContinueOnError)
@@ -112,16 +118,16 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.StringVar(&c.DB, "db", or(getenv("AUTHSIGNAL_DB"), DefaultDB), "`path` of the SQLite file, or a postgres:// URL (AUTHSIGNAL_DB)")
 	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com; capacitor://localhost and other origins of app webviews and extensions may call the client API only (AUTHSIGNAL_ORIGINS)")
 	f.StringVar(&c.PublicURL, "public-url", getenv("AUTHSIGNAL_PUBLIC_URL"), "`URL` at which browsers reach the server, without /v1; by default http:// and the address (AUTHSIGNAL_PUBLIC_URL)")
-	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` from 1s to 24h (AUTHSIGNAL_TOKEN_TTL)")
+	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` "+tokenTTLRange+" (AUTHSIGNAL_TOKEN_TTL)")
 	f.StringVar(&c.Issuer, "issuer", or(getenv("AUTHSIGNAL_ISSUER"), DefaultIssuer), "`name` that authenticator apps show (AUTHSIGNAL_ISSUER)")
 	var proxies string
 	f.StringVar(&proxies, "trusted-proxies", getenv("AUTHSIGNAL_TRUSTED_PROXIES"), "comma-separated `networks` of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8 (AUTHSIGNAL_TRUSTED_PROXIES)")
 	limit := f.String("rate-limit", or(getenv("AUTHSIGNAL_RATE_LIMIT"), strconv.Itoa(DefaultRateLimit)), "`requests` a second that one address may send, ten times as many at once, where those with the right API secret or management key do not count; 0 is no limit (AUTHSIGNAL_RATE_LIMIT)")
 	f.StringVar(&c.MetricsAddr, "metrics-addr", getenv("AUTHSIGNAL_METRICS_ADDR"), "`host:port` of Prometheus /metrics; by default there are none (AUTHSIGNAL_METRICS_ADDR)")
 	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
-	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of 720h (30 days) or more")
+	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of "+retentionRange)
 	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
-	f.StringVar(&c.Portal, "portal", or(getenv("AUTHSIGNAL_PORTAL"), PortalAuto), "`when` to serve the operator's portal: on (which needs an https -public-url, or a loopback address without a -public-url of another machine), off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
+	portal := f.String("portal", or(getenv("AUTHSIGNAL_PORTAL"), string(PortalAuto)), "`when` to serve the operator's portal: on (which needs an https -public-url, or a loopback address without a -public-url of another machine), off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant; not with a -public-url that is https or of another machine")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -143,15 +149,15 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	if c.RateLimit, err = strconv.ParseFloat(*limit, 64); err != nil || !(c.RateLimit >= 0 && c.RateLimit <= 1e6) {
 		return Config{}, fmt.Errorf("-rate-limit must be a number from 0 to 1000000, not %q", *limit)
 	}
-	if c.Retention < minRetention {
-		return Config{}, fmt.Errorf("-retention must be 720h (30 days) or more, not %s", c.Retention)
+	if c.Retention < api.ActionHistory {
+		return Config{}, fmt.Errorf("-retention must be %s, not %s", retentionRange, c.Retention)
 	}
 	if c.MetricsAddr != "" {
 		if _, _, err := net.SplitHostPort(c.MetricsAddr); err != nil {
 			return Config{}, fmt.Errorf("-metrics-addr must be host:port, not %q", c.MetricsAddr)
 		}
 	}
-	if !slices.Contains([]string{PortalAuto, PortalOn, PortalOff}, c.Portal) {
+	if c.Portal = PortalMode(*portal); !slices.Contains([]PortalMode{PortalAuto, PortalOn, PortalOff}, c.Portal) {
 		return Config{}, fmt.Errorf("-portal must be auto, on or off, not %q", c.Portal)
 	}
 	c.Given, err = keysFromEnv(getenv)
@@ -169,13 +175,13 @@ const help = `Usage: authsignal-server [flags]                      run the serv
 Flags:
 `
 
-const helpKeys = `
-Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY (32
-characters or more), AUTHSIGNAL_ENCRYPTION_KEY (32 bytes in base64), and for a
-rotation AUTHSIGNAL_OLD_ENCRYPTION_KEYS; AUTHSIGNAL_MANAGEMENT_KEY (32
+var helpKeys = fmt.Sprintf(`
+Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY (%[1]d
+characters or more), AUTHSIGNAL_ENCRYPTION_KEY (%[2]s), and for a
+rotation AUTHSIGNAL_OLD_ENCRYPTION_KEYS; AUTHSIGNAL_MANAGEMENT_KEY (%[1]d
 characters or more) opens the management API. On SQLite, any of the first three
 that is missing is made on first start and kept beside the database.
-`
+`, manage.MinKey, keyForm)
 
 func or(s, def string) string {
 	if s == "" {
@@ -200,7 +206,7 @@ func (c *Config) check(origins, ttl string) error {
 	}
 	var err error
 	if c.TokenTTL, err = time.ParseDuration(ttl); err != nil || c.TokenTTL < time.Second || c.TokenTTL > maxTokenTTL {
-		return fmt.Errorf("-token-ttl must be a duration from 1s to 24h, not %q", ttl)
+		return fmt.Errorf("-token-ttl must be a duration %s, not %q", tokenTTLRange, ttl)
 	}
 	if c.PublicURL != "" {
 		u, err := url.Parse(c.PublicURL)
@@ -220,7 +226,7 @@ func (c *Config) check(origins, ttl string) error {
 	return nil
 }
 
-// parseProxies reads networks, or single addresses, with commas between.
+// parseProxies reads networks and single addresses, separated by commas.
 func parseProxies(list string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for s := range strings.SplitSeq(list, ",") {
@@ -239,8 +245,8 @@ func parseProxies(list string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// CheckExposure reports what is wrong with a server that listens on an address:
-// pages for operators or developers that a network would see.
+// CheckExposure returns an error if a server that listens on an address would show
+// pages for operators or developers to a network.
 func (c Config) CheckExposure(at net.IP) error {
 	if c.Portal == PortalOn && !c.HTTPS() && !c.local(at) {
 		return errors.New("-portal on: the portal's password and session cookies would cross the network in plain text; put an https proxy before the server and set -public-url to its https URL, or listen on a loopback address (-addr 127.0.0.1:4000) without a -public-url of another machine")

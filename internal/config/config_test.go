@@ -114,7 +114,7 @@ func TestParseErrorsNameTheFlag(t *testing.T) {
 
 var longName = strings.Repeat("x", 255)
 
-func TestParseKeyErrorsNameTheVariableAndQuoteNothing(t *testing.T) {
+func TestParseKeyErrorsNameTheVariableWithoutTheKey(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
 		"AUTHSIGNAL_ENCRYPTION_KEY": base64.StdEncoding.EncodeToString([]byte("hunter2hunter2")),
@@ -250,15 +250,14 @@ func TestLoadKeysPrefersTheEnvironmentAndKeepsItOutOfTheFile(t *testing.T) {
 			t.Errorf("the file holds a key of the environment")
 		}
 	}
-	// Later, without the environment, nothing is made: a new key would open
-	// nothing.
+	// Later, without the environment, no key is generated: it would open nothing.
 	_, made, err = LoadKeys(Keys{}, db, false)
 	if err == nil || made || !strings.Contains(err.Error(), KeysFile(db)) || !strings.Contains(err.Error(), "AUTHSIGNAL_ENCRYPTION_KEY") {
 		t.Errorf("got made %v, %v", made, err)
 	}
 }
 
-func TestLoadKeysOfALostFile(t *testing.T) {
+func TestLoadKeysWithoutTheFile(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "a.db")
 	if _, made, err := LoadKeys(Keys{}, db, false); err == nil || made {
@@ -267,7 +266,7 @@ func TestLoadKeysOfALostFile(t *testing.T) {
 	if files, err := os.ReadDir(filepath.Dir(db)); err != nil || len(files) != 0 {
 		t.Errorf("left behind: %v, %v", files, err)
 	}
-	// With the encryption key there is no need for it.
+	// With the encryption key the file is not needed.
 	given := Keys{EncryptionKey: bytes.Repeat([]byte{9}, 32)}
 	if got, made, err := LoadKeys(given, db, false); err != nil || made || !reflect.DeepEqual(got, given) {
 		t.Errorf("got made %v, %v", made, err)
@@ -290,7 +289,7 @@ func TestLoadKeysOnPostgresMakesNothing(t *testing.T) {
 	}
 }
 
-func TestLoadKeysOfADamagedFile(t *testing.T) {
+func TestLoadKeysFromADamagedFile(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "a.db")
 	if err := os.WriteFile(KeysFile(db), []byte(`{"apiSecretKey":"hunter2`), 0o600); err != nil {
@@ -326,7 +325,7 @@ func TestRotateKeysOfTheFile(t *testing.T) {
 	if bytes.Equal(during.EncryptionKey, before.EncryptionKey) || len(during.OldEncryptionKeys) != 1 || !bytes.Equal(during.OldEncryptionKeys[0], before.EncryptionKey) {
 		t.Error("the new key does not stand before the old one")
 	}
-	// A rotation that did not end goes on with the same keys.
+	// A rotation that did not end continues with the same keys.
 	if again, err := RotateKeys(Keys{}, db); err != nil || !reflect.DeepEqual(again, during) {
 		t.Errorf("again: other keys, %v", err)
 	}
@@ -346,9 +345,10 @@ func TestRotateKeysOfTheFile(t *testing.T) {
 func TestCheckExposure(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		portal, publicURL, at string
-		dev                   bool
-		want                  string // what the error begins with; empty is none
+		portal        PortalMode
+		publicURL, at string
+		dev           bool
+		want          string // the beginning of the error; empty for none
 	}{
 		{PortalOn, "", "127.0.0.1", false, ""},
 		{PortalOn, "", "::1", false, ""},
@@ -387,12 +387,13 @@ func TestParseWritesTheSchemeOfThePublicURLInLowerCase(t *testing.T) {
 	}
 }
 
-// The portal is on by itself only where no other machine can reach it.
+// With auto the portal is on only if no other machine can reach it.
 func TestServesPortal(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		portal, publicURL, at string
-		want                  bool
+		portal        PortalMode
+		publicURL, at string
+		want          bool
 	}{
 		{PortalAuto, "", "127.0.0.1", true},
 		{PortalAuto, "", "::1", true},

@@ -18,24 +18,23 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// keySize is the length of an encryption key in bytes.
-const keySize = 32
+// keyForm is that of an encryption key in the environment.
+var keyForm = fmt.Sprintf("%d bytes in base64", store.KeySize)
 
-// Keys are a server's secrets and the name of its tenant. An empty one is not
-// given.
+// Keys are a server's keys and the id of its tenant. Empty ones are absent.
 type Keys struct {
 	TenantID     string `json:"tenantId,omitempty"`
 	APISecretKey string `json:"apiSecretKey,omitempty"`
-	// EncryptionKey seals all secrets in the database: 32 bytes, in base64 in
-	// JSON.
+	// EncryptionKey seals all secrets in the database: store.KeySize bytes, in
+	// base64 in JSON.
 	EncryptionKey []byte `json:"encryptionKey,omitempty"`
-	// ManagementKey lets operators use the management API; it is never made.
+	// ManagementKey lets operators use the management API; none is generated.
 	ManagementKey string `json:"-"`
 	// OldEncryptionKeys open what was sealed before a rotation.
 	OldEncryptionKeys [][]byte `json:"oldEncryptionKeys,omitempty"`
 }
 
-// EncryptionKeys are all encryption keys; the first one seals.
+// EncryptionKeys returns all encryption keys; the first one seals.
 func (k Keys) EncryptionKeys() [][]byte {
 	return append([][]byte{k.EncryptionKey}, k.OldEncryptionKeys...)
 }
@@ -70,7 +69,7 @@ func keysFromEnv(getenv func(string) string) (Keys, error) {
 		k.OldEncryptionKeys = append(k.OldEncryptionKeys, old)
 	}
 	if k.TenantID != "" && !api.IsTenantID(k.TenantID) {
-		return Keys{}, errors.New("AUTHSIGNAL_TENANT_ID must be 1 to 64 letters, digits, dots, dashes and underscores")
+		return Keys{}, errors.New("AUTHSIGNAL_TENANT_ID must be " + api.TenantIDForm)
 	}
 	for _, name := range []string{"AUTHSIGNAL_API_SECRET_KEY", "AUTHSIGNAL_MANAGEMENT_KEY"} {
 		if key := getenv(name); key != "" {
@@ -84,31 +83,30 @@ func keysFromEnv(getenv func(string) string) (Keys, error) {
 
 func decodeKey(s string) ([]byte, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(s))
-	if err != nil || len(key) != keySize {
-		return nil, errors.New("must be 32 bytes in base64; make one with: openssl rand -base64 32")
+	if err != nil || len(key) != store.KeySize {
+		return nil, errors.New("must be " + keyForm + "; make one with: openssl rand -base64 32")
 	}
 	return key, nil
 }
 
-// KeysFile is where the keys of a database are kept.
+// KeysFile is the path of the file with the keys of a database.
 func KeysFile(db string) string { return db + ".keys.json" }
 
-// LoadKeys completes the given keys from the file beside the database. What
-// neither has is made, and kept there with mode 0600; made is then true. The
-// caller holds the database's lock.
+// LoadKeys completes the given keys from the file beside the database. If the
+// database is fresh, it generates keys that neither has and writes them to the
+// file, with mode 0600; made is then true. The caller holds the database's lock.
 //
-// Keys are made for a fresh database only. For another one a new encryption key
-// would open nothing, and a new tenant would have no users: all would be let in
-// as if no user had enrolled. There the encryption key must be found, and the
-// tenant and secret stay empty, for the caller to find in the database.
+// For a database that is not fresh it generates nothing: a new encryption key would
+// open nothing, and a new tenant would have no users, so that all would be let in
+// as if no user had enrolled. It fails without an encryption key, and leaves an
+// absent tenant and secret empty, for the caller to find in the database.
 //
-// PostgreSQL has no file beside it, and its replicas must agree: there the
-// encryption key must be given, and a tenant or secret that is not given is
-// not made.
+// PostgreSQL has no file beside it, and its replicas must agree: the encryption key
+// must be given, and an absent tenant and secret stay empty.
 func LoadKeys(given Keys, db string, fresh bool) (k Keys, made bool, err error) {
 	if store.IsPostgres(db) {
 		if given.EncryptionKey == nil {
-			return Keys{}, false, errors.New("on PostgreSQL AUTHSIGNAL_ENCRYPTION_KEY is required: 32 bytes in base64, the same for all replicas; make one with: openssl rand -base64 32")
+			return Keys{}, false, errors.New("on PostgreSQL AUTHSIGNAL_ENCRYPTION_KEY is required: " + keyForm + ", the same for all replicas; make one with: openssl rand -base64 32")
 		}
 		if (given.TenantID == "") != (given.APISecretKey == "") {
 			return Keys{}, false, errors.New("AUTHSIGNAL_TENANT_ID and AUTHSIGNAL_API_SECRET_KEY must be given together")
@@ -116,87 +114,88 @@ func LoadKeys(given Keys, db string, fresh bool) (k Keys, made bool, err error) 
 		return given, false, nil
 	}
 	path := KeysFile(db)
-	kept, err := readKeys(path)
+	stored, err := readKeys(path)
 	if err != nil {
 		return Keys{}, false, err
 	}
 	k = given
 	if fresh {
-		if given.TenantID+kept.TenantID == "" {
-			kept.TenantID, made = uuid.NewString(), true
+		if given.TenantID+stored.TenantID == "" {
+			stored.TenantID, made = uuid.NewString(), true
 		}
-		if given.APISecretKey+kept.APISecretKey == "" {
-			kept.APISecretKey, made = base64.RawURLEncoding.EncodeToString(newKey()), true
+		if given.APISecretKey+stored.APISecretKey == "" {
+			stored.APISecretKey, made = base64.RawURLEncoding.EncodeToString(newKey()), true
 		}
-		if given.EncryptionKey == nil && kept.EncryptionKey == nil {
-			kept.EncryptionKey, made = newKey(), true
+		if given.EncryptionKey == nil && stored.EncryptionKey == nil {
+			stored.EncryptionKey, made = newKey(), true
 		}
 	}
 	if k.TenantID == "" {
-		k.TenantID = kept.TenantID
+		k.TenantID = stored.TenantID
 	}
 	if k.APISecretKey == "" {
-		k.APISecretKey = kept.APISecretKey
+		k.APISecretKey = stored.APISecretKey
 	}
 	if k.EncryptionKey == nil {
-		k.EncryptionKey = kept.EncryptionKey
-		k.OldEncryptionKeys = append(k.OldEncryptionKeys, kept.OldEncryptionKeys...)
+		k.EncryptionKey = stored.EncryptionKey
+		k.OldEncryptionKeys = append(k.OldEncryptionKeys, stored.OldEncryptionKeys...)
 	}
 	if k.EncryptionKey == nil {
 		return Keys{}, false, fmt.Errorf("the encryption key of this database is not given and not in %s; restore that file from a backup or set AUTHSIGNAL_ENCRYPTION_KEY, the secrets in the database cannot be read without it", path)
 	}
 	if made {
-		if err := writeKeys(path, kept); err != nil {
-			return Keys{}, false, fmt.Errorf("keep keys: %w", err)
+		if err := writeKeys(path, stored); err != nil {
+			return Keys{}, false, fmt.Errorf("write keys: %w", err)
 		}
 	}
 	return k, made, nil
 }
 
-// RotateKeys is LoadKeys for a rotation of the encryption key. Where the key
-// comes from the file beside the database, a new one is made and kept there
-// beside the old one, unless an earlier rotation that did not end has done so.
-// Where it comes from the environment, the old one must be given there too.
+// RotateKeys is LoadKeys for a rotation of the encryption key. If the key is in the
+// file beside the database, it writes a new one beside the old one, unless an
+// earlier rotation that did not end has done so. If the key is in the environment,
+// the old one must be there too.
 func RotateKeys(given Keys, db string) (Keys, error) {
-	k, _, err := LoadKeys(given, db, false)
+	const fresh = false // there is something to rotate
+	k, _, err := LoadKeys(given, db, fresh)
 	if err != nil || len(k.OldEncryptionKeys) > 0 {
 		return k, err
 	}
 	if given.EncryptionKey != nil {
 		return Keys{}, errors.New("give the new key as AUTHSIGNAL_ENCRYPTION_KEY and the one before it as AUTHSIGNAL_OLD_ENCRYPTION_KEYS")
 	}
-	kept, err := readKeys(KeysFile(db))
+	stored, err := readKeys(KeysFile(db))
 	if err != nil {
 		return Keys{}, err
 	}
-	kept.OldEncryptionKeys = [][]byte{kept.EncryptionKey}
-	kept.EncryptionKey = newKey()
-	if err := writeKeys(KeysFile(db), kept); err != nil {
-		return Keys{}, fmt.Errorf("keep keys: %w", err)
+	stored.OldEncryptionKeys = [][]byte{stored.EncryptionKey}
+	stored.EncryptionKey = newKey()
+	if err := writeKeys(KeysFile(db), stored); err != nil {
+		return Keys{}, fmt.Errorf("write keys: %w", err)
 	}
-	k.EncryptionKey, k.OldEncryptionKeys = kept.EncryptionKey, kept.OldEncryptionKeys
+	k.EncryptionKey, k.OldEncryptionKeys = stored.EncryptionKey, stored.OldEncryptionKeys
 	return k, nil
 }
 
-// ForgetOldKeys takes the old encryption keys out of the file beside the
-// database, when nothing is sealed with them any more.
+// ForgetOldKeys deletes the old encryption keys from the file beside the database,
+// after a rotation.
 func ForgetOldKeys(db string) error {
 	if store.IsPostgres(db) {
 		return nil
 	}
-	kept, err := readKeys(KeysFile(db))
-	if err != nil || kept.OldEncryptionKeys == nil {
+	stored, err := readKeys(KeysFile(db))
+	if err != nil || stored.OldEncryptionKeys == nil {
 		return err
 	}
-	kept.OldEncryptionKeys = nil
-	if err := writeKeys(KeysFile(db), kept); err != nil {
-		return fmt.Errorf("keep keys: %w", err)
+	stored.OldEncryptionKeys = nil
+	if err := writeKeys(KeysFile(db), stored); err != nil {
+		return fmt.Errorf("write keys: %w", err)
 	}
 	return nil
 }
 
-// readKeys reads the file of keys; one that is not there is empty.
-func readKeys(path string) (kept Keys, err error) {
+// readKeys reads the file of keys; one that does not exist has none.
+func readKeys(path string) (stored Keys, err error) {
 	b, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -204,26 +203,26 @@ func readKeys(path string) (kept Keys, err error) {
 	case err != nil:
 		return Keys{}, fmt.Errorf("read keys: %w", err)
 	}
-	// The decoder's error may quote what it read.
-	if json.Unmarshal(b, &kept) != nil {
+	// The decoder's error may quote a key.
+	if json.Unmarshal(b, &stored) != nil {
 		return Keys{}, fmt.Errorf("read keys: %s is damaged; restore it from a backup, the secrets in the database cannot be read without it", path)
 	}
-	if kept.APISecretKey != "" {
-		if err := manage.CheckKey(kept.APISecretKey); err != nil {
+	if stored.APISecretKey != "" {
+		if err := manage.CheckKey(stored.APISecretKey); err != nil {
 			return Keys{}, fmt.Errorf("read keys: apiSecretKey in %s %w", path, err)
 		}
 	}
-	return kept, nil
+	return stored, nil
 }
 
 func newKey() []byte {
-	k := make([]byte, keySize)
+	k := make([]byte, store.KeySize)
 	rand.Read(k) // never fails
 	return k
 }
 
-// writeKeys replaces the file in one step: keys that are lost half-way would
-// take every secret in the database with them.
+// writeKeys replaces the file in one step: without the keys no secret in the
+// database can be read.
 func writeKeys(path string, k Keys) (err error) {
 	b, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// RotateKey seals all secrets of a database with a new encryption key, and
-// returns how many there were. If it does not end, it can be run again: at
-// every moment the keys on record open everything. On PostgreSQL the servers
-// may run meanwhile, when they have both keys; SQLite's must be stopped.
+// RotateKey encrypts all secrets of a database with a new encryption key, and
+// returns their number. If it is interrupted, it can be run again: at any time,
+// the stored keys can decrypt everything. On PostgreSQL, servers that have both
+// keys may run at the same time; on SQLite, the server must be stopped.
 func RotateKey(ctx context.Context, c config.Config) (n int, err error) {
 	st, err := store.Open(ctx, c.DB, func(bool) ([][]byte, error) {
 		keys, err := config.RotateKeys(c.Given, c.DB)
@@ -29,8 +29,8 @@ func RotateKey(ctx context.Context, c config.Config) (n int, err error) {
 	return n, config.ForgetOldKeys(c.DB)
 }
 
-// Apply brings a database to what a declarative configuration says, and
-// reports each change. On PostgreSQL the servers may run meanwhile; SQLite's
+// Apply applies a declarative configuration to a database, and reports each
+// change. On PostgreSQL, servers may run at the same time; on SQLite, the server
 // must be stopped, or started with -config.
 func Apply(ctx context.Context, c config.Config, path string, getenv func(string) string, report func(change string)) (err error) {
 	file, err := config.ReadFile(path)
@@ -48,9 +48,9 @@ func Apply(ctx context.Context, c config.Config, path string, getenv func(string
 	return file.Apply(ctx, st, getenv, time.Now(), report)
 }
 
-// PortalPassword makes a new password for the portal and returns it: the one
-// before it is void, and all sessions end. On PostgreSQL the servers may run
-// meanwhile; SQLite's must be stopped.
+// PortalPassword replaces the password of the portal and returns the new one. It
+// ends all sessions. On PostgreSQL, servers may run at the same time; on SQLite,
+// the server must be stopped.
 func PortalPassword(ctx context.Context, c config.Config) (password string, err error) {
 	st, err := store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
 		keys, _, err := config.LoadKeys(c.Given, c.DB, fresh)

@@ -1,6 +1,6 @@
-// Package daemon puts a running API server together: keys, store, handler,
-// listener. The authsignal-server binary and the demo start it, and so do
-// tests that want the true server without a process.
+// Package daemon assembles and runs an API server: keys, store, handlers,
+// listeners. The authsignal-server binary and the demo start it, and so do tests
+// that need the whole server without a process.
 package daemon
 
 import (
@@ -36,35 +36,35 @@ import (
 	"github.com/authsignal-wasm/sdk/js"
 )
 
-// A Server is an API server that listens.
+// A Server is a running API server.
 type Server struct {
-	// BaseURL is what SDKs are given: the address that is listened on, with
-	// /v1.
+	// BaseURL is the base URL for SDKs: the address of the listener, with /v1.
 	BaseURL string
-	// TenantID and APISecretKey are those in force, given or made.
+	// TenantID and APISecretKey are those of the server's tenant, whether they
+	// were configured or created.
 	TenantID, APISecretKey string
 
-	// PortalURL is where operators sign in; empty when the portal is off.
-	// PortalPassword is the password that was made for it now: show it once,
-	// and not in a log.
+	// PortalURL is the URL of the portal, or empty if the portal is off.
+	// PortalPassword is its password if it was created by this start: show it
+	// once, and do not log it.
 	PortalURL, PortalPassword string
 
-	// MetricsURL is where Prometheus finds the metrics; empty for nowhere.
+	// MetricsURL is the URL of the metrics, or empty if they are not served.
 	MetricsURL string
 
 	log     *slog.Logger
 	store   *store.Store
 	servers []*http.Server
 	done    chan error
-	// quit tells what runs beside the servers to end; idle is closed when it
-	// has, and nil if it never ran.
+	// quit stops the background tasks. idle is closed when they have stopped,
+	// and nil if they were not started.
 	quit func()
 	idle chan struct{}
 }
 
 // Start opens the store and listens. When it returns, requests are answered.
 func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, error) {
-	// Before anything is made: a file that is wrong must leave nothing behind.
+	// The file is read first, so that an invalid file leaves nothing behind.
 	var file config.File
 	if c.File != "" {
 		var err error
@@ -85,7 +85,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 		var made bool
 		var err error
 		if keys, made, err = config.LoadKeys(c.Given, c.DB, fresh); made {
-			log.Info("made new keys; keep this file safe and backed up", "file", config.KeysFile(c.DB))
+			log.Info("created new keys; keep this file safe and backed up", "file", config.KeysFile(c.DB))
 		}
 		return keys.EncryptionKeys(), err
 	})
@@ -103,17 +103,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 }
 
 func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, file config.File) (err error) {
-	if err := s.ensureTenant(ctx, c, keys); err != nil {
-		return err
-	}
-	err = file.Apply(ctx, s.store, os.Getenv, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
-	if err != nil {
-		return err
-	}
-	if err := s.revokeShortSecrets(ctx); err != nil {
-		return err
-	}
-	if err := s.warnOfIssuers(ctx); err != nil {
+	if err := s.prepare(ctx, c, keys, file); err != nil {
 		return err
 	}
 	ring, err := newKeyring(ctx, s.store, c.TokenTTL, time.Now)
@@ -132,43 +122,25 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 			}
 		}
 	}()
-	address := "http://" + reachable(listener.Addr().(*net.TCPAddr))
+	address := listener.Addr().(*net.TCPAddr)
+	s.BaseURL = "http://" + reachable(address) + "/v1"
 	publicURL := c.PublicURL
 	if publicURL == "" {
-		publicURL = address
+		publicURL = "http://" + reachable(address)
 	}
 	tokens := &token.Issuer{
 		Keys: ring.current, BaseURL: publicURL, TTL: c.TokenTTL, Now: time.Now,
 	}
-	sdk, err := js.Dist()
-	if err != nil {
-		s.log.Warn("pre-built UI", "error", err)
-		sdk = nil
+	if c.ServesPortal(address.IP) {
+		s.PortalURL = publicURL + portal.Path
 	}
-	pages, files, err := prebuilt.Pages(prebuilt.Config{
-		Store: s.store, Tokens: tokens, Origins: c.Origins, Loopback: c.Dev, SDK: sdk, Log: s.log,
-	})
+	pages, files, err := s.pages(c, publicURL, tokens)
 	if err != nil {
 		return err
 	}
+	activateAt := cmp.Or(s.PortalURL, "the management API, a declarative configuration, or the portal (-portal on)")
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.BaseURL = address + "/v1"
-	activateAt := "the management API, a declarative configuration, or the portal (-portal on)"
-	if c.ServesPortal(listener.Addr().(*net.TCPAddr).IP) {
-		s.PortalURL = publicURL + portal.Path
-		activateAt = s.PortalURL
-		portalPages, portalFiles, err := portal.Pages(portal.Config{
-			Store: s.store, Log: s.log, Now: time.Now, PublicURL: publicURL, OnlyLocal: c.Portal == config.PortalAuto,
-			Address: func(r *http.Request) netip.Addr { return server.ClientAddress(r, c.TrustedProxies) },
-		})
-		if err != nil {
-			return err
-		}
-		maps.Copy(pages, portalPages)
-		maps.Copy(files, portalFiles)
-		s.log.Info("portal", "url", s.PortalURL)
-	}
 	var metrics net.Listener
 	if c.MetricsAddr != "" {
 		if metrics, err = net.Listen("tcp", c.MetricsAddr); err != nil {
@@ -177,7 +149,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		listeners = append(listeners, metrics)
 	}
 	if s.PortalURL != "" {
-		// The last that can fail: a password that is stored is also shown.
+		// This is the last step that can fail: a stored password must be shown.
 		if s.PortalPassword, err = portal.FirstPassword(ctx, s.store, time.Now()); err != nil {
 			return err
 		}
@@ -194,12 +166,65 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	}
 	s.serve(server.Listener(listener), handler)
 	if metrics != nil {
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-		s.MetricsURL = "http://" + reachable(metrics.Addr().(*net.TCPAddr)) + "/metrics"
-		s.serve(metrics, mux)
-		s.log.Info("metrics", "url", s.MetricsURL)
+		s.serveMetrics(metrics, registry)
 	}
+	s.runInBackground(c, ring, registry)
+	return nil
+}
+
+// prepare applies the configuration to the database.
+func (s *Server) prepare(ctx context.Context, c config.Config, keys config.Keys, file config.File) error {
+	if err := s.ensureTenant(ctx, c, keys); err != nil {
+		return err
+	}
+	err := file.Apply(ctx, s.store, os.Getenv, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
+	if err != nil {
+		return err
+	}
+	if err := s.revokeShortSecrets(ctx); err != nil {
+		return err
+	}
+	return s.warnOfIssuers(ctx)
+}
+
+// pages returns the handlers of the pre-built UI and, if there is a PortalURL,
+// of the portal: pages and their files, by ServeMux pattern.
+func (s *Server) pages(c config.Config, publicURL string, tokens *token.Issuer) (pages, files map[string]http.Handler, err error) {
+	sdk, err := js.Dist()
+	if err != nil {
+		s.log.Warn("pre-built UI", "error", err)
+		sdk = nil
+	}
+	pages, files, err = prebuilt.Pages(prebuilt.Config{
+		Store: s.store, Tokens: tokens, Origins: c.Origins, Loopback: c.Dev, SDK: sdk, Log: s.log,
+	})
+	if err != nil || s.PortalURL == "" {
+		return pages, files, err
+	}
+	portalPages, portalFiles, err := portal.Pages(portal.Config{
+		Store: s.store, Log: s.log, Now: time.Now, PublicURL: publicURL, OnlyLocal: c.Portal == config.PortalAuto,
+		Address: func(r *http.Request) netip.Addr { return server.ClientAddress(r, c.TrustedProxies) },
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	maps.Copy(pages, portalPages)
+	maps.Copy(files, portalFiles)
+	s.log.Info("portal", "url", s.PortalURL)
+	return pages, files, nil
+}
+
+// serveMetrics serves the metrics of a registry on a listener.
+func (s *Server) serveMetrics(listener net.Listener, registry *prometheus.Registry) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	s.MetricsURL = "http://" + reachable(listener.Addr().(*net.TCPAddr)) + "/metrics"
+	s.serve(listener, mux)
+	s.log.Info("metrics", "url", s.MetricsURL)
+}
+
+// runInBackground starts the background tasks, which run until quit is called.
+func (s *Server) runInBackground(c config.Config, ring *keyring, registry *prometheus.Registry) {
 	background, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { ring.watch(background, s.log) })
@@ -215,10 +240,9 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		wg.Wait()
 		close(s.idle)
 	}()
-	return nil
 }
 
-// target is where a tenant's events go.
+// target returns the webhook of a tenant.
 func (s *Server) target(ctx context.Context, tenantID string) (webhook.Target, error) {
 	t, found, err := s.store.Tenant(ctx, tenantID)
 	if err != nil || !found || t.WebhookURL == "" {
@@ -228,10 +252,10 @@ func (s *Server) target(ctx context.Context, tenantID string) (webhook.Target, e
 	return webhook.Target{URL: t.WebhookURL, Secrets: secrets}, err
 }
 
-// auditLife is how long the audit log is kept.
+// auditLife is how long audit entries are kept.
 const auditLife = 400 * 24 * time.Hour
 
-// clean deletes, now and every hour, what is older than it need be kept.
+// clean deletes expired data, now and every hour.
 func (s *Server) clean(ctx context.Context, actions time.Duration, ring *keyring) {
 	if actions == 0 {
 		actions = config.DefaultRetention
@@ -256,8 +280,8 @@ func (s *Server) clean(ctx context.Context, actions time.Duration, ring *keyring
 	}
 }
 
-// emptyLog empties SQLite's write-ahead log every minute, so that what was
-// deleted is in no file of the database.
+// emptyLog empties SQLite's write-ahead log every minute, so that deleted data does
+// not remain in a file of the database.
 func (s *Server) emptyLog(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -273,8 +297,8 @@ func (s *Server) emptyLog(ctx context.Context) {
 	}
 }
 
-// ensureTenant makes the tenant that the keys name, if there is none, and lets
-// its secret in. Where no tenant is named, it is the one that the database has.
+// ensureTenant creates the tenant of the keys if it does not exist, and stores its
+// API secret key. If the keys have no tenant, it is the only one of the database.
 func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.Keys) error {
 	if keys.TenantID == "" {
 		tenants, err := s.store.Tenants(ctx)
@@ -285,24 +309,24 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 		case len(tenants) == 1:
 			keys.TenantID = tenants[0].ID
 		case keys.APISecretKey != "":
-			return fmt.Errorf("AUTHSIGNAL_TENANT_ID is required beside AUTHSIGNAL_API_SECRET_KEY: this database has %d tenants", len(tenants))
+			return fmt.Errorf("AUTHSIGNAL_TENANT_ID is required with AUTHSIGNAL_API_SECRET_KEY: this database has %d tenants", len(tenants))
 		}
 		s.TenantID = keys.TenantID
 	}
 	if keys.TenantID == "" {
-		s.log.Warn("there is no tenant yet; make one by AUTHSIGNAL_TENANT_ID and AUTHSIGNAL_API_SECRET_KEY, a declarative configuration or the management API")
+		s.log.Warn("there is no tenant yet; create one with AUTHSIGNAL_TENANT_ID and AUTHSIGNAL_API_SECRET_KEY, a declarative configuration or the management API")
 		return nil
 	}
 	now := time.Now()
 	err := s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
 		settings := api.DefaultAuthenticatorSettings(cmp.Or(c.Issuer, config.DefaultIssuer))
 		settings.Active = c.Activate
-		made, err := manage.EnsureTenant(tx, settings, now)
+		created, err := manage.EnsureTenant(tx, settings, now)
 		if err != nil {
 			return err
 		}
-		if made {
-			s.log.Info("made tenant", "tenant", keys.TenantID)
+		if created {
+			s.log.Info("created tenant", "tenant", keys.TenantID)
 		}
 		if c.WebhookURL != "" {
 			if _, err := manage.Tenant(tx, manage.TenantChange{WebhookURL: &c.WebhookURL}, now); err != nil {
@@ -320,13 +344,13 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 	}
 	_, inForce, err := s.store.TenantOfSecret(ctx, keys.APISecretKey, now)
 	if err == nil && !inForce {
-		s.log.Warn("the API secret key that the server is started with was revoked or has expired: it is not let in", "tenant", keys.TenantID)
+		s.log.Warn("the API secret key that the server was started with was revoked or has expired: it is refused", "tenant", keys.TenantID)
 	}
 	return err
 }
 
-// revokeShortSecrets takes the API secret keys out of force that a version
-// before this one accepted although they can be guessed.
+// revokeShortSecrets revokes API secret keys that an earlier version accepted
+// although they can be guessed.
 func (s *Server) revokeShortSecrets(ctx context.Context) error {
 	tenants, err := s.store.Tenants(ctx)
 	if err != nil {
@@ -355,21 +379,21 @@ func (s *Server) revokeShortSecrets(ctx context.Context) error {
 	return nil
 }
 
-// warnOfIssuers names the tenants whose issuer a version before this one
-// accepted although authenticator apps read it wrongly.
+// warnOfIssuers logs tenants whose issuer an earlier version accepted although
+// authenticator apps misread it.
 func (s *Server) warnOfIssuers(ctx context.Context) error {
 	tenants, err := s.store.Tenants(ctx)
 	for _, t := range tenants {
 		if err := api.CheckIssuer(t.Authenticator.Issuer); err != nil {
-			s.log.Warn("a tenant's issuer is still used, and is refused when it is set anew; set another one for new enrollments",
+			s.log.Warn("a tenant's issuer is still used, but would be refused if it were set again; set another one for new enrollments",
 				"tenant", t.ID, "issuer", t.Authenticator.Issuer, "error", manage.Text(err))
 		}
 	}
 	return err
 }
 
-// strictTransport tells browsers to use https alone for a year (RFC 6797,
-// section 6.1). Other hosts of the domain are not this server's to speak for.
+// strictTransport tells browsers to use only https for a year (RFC 6797, section
+// 6.1). It does not include subdomains, which may not belong to this server.
 func strictTransport(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
@@ -377,12 +401,11 @@ func strictTransport(next http.Handler) http.Handler {
 	})
 }
 
-// serve answers on a listener in the background.
+// serve serves a handler on a listener in the background.
 func (s *Server) serve(listener net.Listener, handler http.Handler) {
 	h := &http.Server{
 		Handler: handler,
-		// A client that sends or reads slowly must not hold a connection for
-		// ever.
+		// The timeouts are for clients that send or read slowly.
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -394,7 +417,7 @@ func (s *Server) serve(listener net.Listener, handler http.Handler) {
 	go func() { s.done <- h.Serve(listener) }()
 }
 
-// reachable is an address that this machine can connect to.
+// reachable returns an address that this machine can connect to.
 func reachable(a *net.TCPAddr) string {
 	if a.IP.IsUnspecified() {
 		return fmt.Sprintf("127.0.0.1:%d", a.Port)
@@ -402,8 +425,7 @@ func reachable(a *net.TCPAddr) string {
 	return a.String()
 }
 
-// Wait returns when ctx ends or the listener fails, after a graceful stop: no
-// new requests, those under way answered within grace, then the store closed.
+// Wait waits until ctx ends or a listener fails, and then calls Stop.
 func (s *Server) Wait(ctx context.Context, grace time.Duration) error {
 	var failed error
 	select {
@@ -413,9 +435,9 @@ func (s *Server) Wait(ctx context.Context, grace time.Duration) error {
 	return errors.Join(failed, s.Stop(grace))
 }
 
-// Stop answers the requests under way and lets the webhooks under way arrive,
-// for at most grace, and closes the store. Events that come meanwhile stay in
-// the outbox.
+// Stop stops the server: it accepts no new requests, waits for at most grace for
+// requests and webhooks in progress, and closes the store. Undelivered events
+// stay in the outbox.
 func (s *Server) Stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
@@ -430,7 +452,7 @@ func (s *Server) Stop(grace time.Duration) error {
 		select {
 		case <-s.idle:
 		case <-ctx.Done():
-			err = errors.Join(err, errors.New("stop: webhooks were under way; what has not arrived is sent again"))
+			err = errors.Join(err, errors.New("stop: webhooks were still in progress; undelivered events will be sent again"))
 		}
 	}
 	return errors.Join(err, s.store.Close())

@@ -16,9 +16,9 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// A start that fails makes no password for the portal, which nobody would see;
-// and it leaves the address free for the next one.
-func TestAFailedStartMakesNoPortalPassword(t *testing.T) {
+// A start that fails does not create a password for the portal, because it would
+// not be shown, and closes its listener.
+func TestAFailedStartCreatesNoPortalPassword(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,8 +41,8 @@ func TestAFailedStartMakesNoPortalPassword(t *testing.T) {
 	}
 }
 
-// A key that was revoked stays so, although the server is started with it.
-func TestARevokedKeyIsNotLetInByTheNextStart(t *testing.T) {
+// A revoked key stays revoked, even if the server is started with it.
+func TestARevokedKeyIsRefusedAfterARestart(t *testing.T) {
 	t.Parallel()
 	c := config.Config{DB: filepath.Join(t.TempDir(), "authsignal.db"), Addr: "127.0.0.1:0", TokenTTL: time.Minute}
 	var log logtest.Buffer

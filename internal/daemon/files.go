@@ -11,17 +11,17 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// private is the mode of files that only the server's user reads and writes.
+// private is the mode of files that only the server's user may read and write.
 const private = 0o600
 
-// tighten takes the rights of group and others from the files of a SQLite
+// tighten removes the permissions of group and others from the files of an SQLite
 // database and from its keys file.
 func tighten(db string, log *slog.Logger) {
 	if store.IsPostgres(db) {
 		return
 	}
 	keys := config.KeysFile(db)
-	// SQLite's own files are beside the file that a link leads to.
+	// SQLite's other files are beside the target of a link.
 	if file, err := filepath.EvalSymlinks(db); err == nil {
 		db = file
 	}
@@ -40,6 +40,6 @@ func tighten(db string, log *slog.Logger) {
 			log.Warn("group or others may have access to a file with secrets; set its mode to 0600", "file", path, "error", err)
 			continue
 		}
-		log.Info("took the rights of group and others from a file with secrets", "file", path, "was", info.Mode().Perm().String())
+		log.Info("removed the permissions of group and others from a file with secrets", "file", path, "was", info.Mode().Perm().String())
 	}
 }

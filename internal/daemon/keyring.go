@@ -14,27 +14,27 @@ import (
 )
 
 const (
-	// reload is how often a replica looks for signing keys that another one
-	// has made or withdrawn.
+	// reload is the interval at which a replica reads the signing keys, which
+	// others may have created or withdrawn.
 	reload = 30 * time.Second
-	// spread is how old a key is when it begins to sign: by then every
-	// replica knows it.
+	// spread is the age at which a key begins to sign: by then every replica
+	// has read it.
 	spread = 2 * reload
 )
 
-// A keyring holds the signing keys as they stand in the database.
+// A keyring caches the signing keys of the database.
 type keyring struct {
 	store *store.Store
 	now   func() time.Time
 	life  time.Duration // of a token
-	// mu orders what is read: keys that were read before a change are not
-	// stored after it.
+	// mu makes sure that keys that were read before a change do not replace
+	// those after it.
 	mu   sync.Mutex
 	keys atomic.Pointer[[]store.SigningKey]
 }
 
-// newKeyring reads the signing keys, and makes the first one. life is that of
-// a token.
+// newKeyring reads the signing keys, and creates the first one if there is none.
+// life is the lifetime of a token.
 func newKeyring(ctx context.Context, st *store.Store, life time.Duration, now func() time.Time) (*keyring, error) {
 	k := &keyring{store: st, now: now, life: life}
 	if err := k.load(ctx); err != nil {
@@ -44,7 +44,7 @@ func newKeyring(ctx context.Context, st *store.Store, life time.Duration, now fu
 		return k, nil
 	}
 	return k, k.change(ctx, func(tx *store.Tx) error {
-		// Of replicas that start together, one makes it.
+		// Of replicas that start at the same time, one creates it.
 		if keys, err := tx.SigningKeysForChange(); err != nil || len(keys) > 0 {
 			return err
 		}
@@ -67,8 +67,7 @@ func (k *keyring) load(ctx context.Context) error {
 	return nil
 }
 
-// change runs fn in a transaction; what it makes of the keys is in force here
-// when change returns.
+// change runs fn in a transaction, and then uses the changed keys.
 func (k *keyring) change(ctx context.Context, fn func(*store.Tx) error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -87,18 +86,17 @@ func (k *keyring) change(ctx context.Context, fn func(*store.Tx) error) error {
 	return nil
 }
 
-// Rotate makes a new key, which signs after spread.
+// Rotate creates a new key, which signs after spread.
 func (k *keyring) Rotate(ctx context.Context) error {
 	return k.change(ctx, func(tx *store.Tx) error { return manage.NewSigningKey(tx, spread, k.life, k.now()) })
 }
 
-// Withdraw removes a key at once here, and within reload from other replicas.
+// Withdraw removes a key, here immediately and on other replicas within reload.
 func (k *keyring) Withdraw(ctx context.Context, id string) error {
 	return k.change(ctx, func(tx *store.Tx) error { return manage.WithdrawSigningKey(tx, id, k.life, k.now()) })
 }
 
-// clean deletes the keys that no longer verify, and returns how many there
-// were.
+// clean deletes the keys that no longer verify, and returns their number.
 func (k *keyring) clean(ctx context.Context) (n int, err error) {
 	retired := func(key store.SigningKey) bool { return !key.Verifies(k.now()) }
 	if !slices.ContainsFunc(*k.keys.Load(), retired) { // the usual case, which takes no lock
@@ -111,10 +109,10 @@ func (k *keyring) clean(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// current returns the keys that verify, the one that signs first.
+// current returns the keys that verify. The first one is the key that signs.
 func (k *keyring) current() []token.Key {
 	keys, now := *k.keys.Load(), k.now()
-	if len(keys) == 0 { // they were deleted by hand
+	if len(keys) == 0 { // they were deleted manually
 		return nil
 	}
 	signer := manage.Signer(keys, now)
@@ -127,7 +125,8 @@ func (k *keyring) current() []token.Key {
 	return list
 }
 
-// watch reloads the keys until ctx ends. A failure leaves those in use.
+// watch reloads the keys until ctx ends. After a failure, the present keys are
+// still used.
 func (k *keyring) watch(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(reload)
 	defer tick.Stop()

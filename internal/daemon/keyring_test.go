@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -15,7 +14,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// replicas are keyrings on one database, with one clock.
+// replicas are keyrings with the same database and clock.
 type replicas struct {
 	t     *testing.T
 	now   time.Time
@@ -26,11 +25,7 @@ type replicas struct {
 
 func newReplicas(t *testing.T, n int) *replicas {
 	t.Helper()
-	st, err := store.Open(t.Context(), storetest.Database(t), func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, 32)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
+	st := storetest.Open(t, storetest.Database(t), store.Open)
 	r := &replicas{t: t, now: time.UnixMilli(1_700_000_000_000).UTC(), life: 10 * time.Minute, store: st}
 	for range n {
 		ring, err := newKeyring(t.Context(), st, r.life, func() time.Time { return r.now })
@@ -74,7 +69,7 @@ func (r *replicas) withdraw(i int, id string) {
 	r.do(func(ctx context.Context) error { return r.rings[i].Withdraw(ctx, id) })
 }
 
-// stored are the keys in the database.
+// stored returns the keys of the database.
 func (r *replicas) stored() (keys []store.SigningKey) {
 	r.t.Helper()
 	err := r.store.View(r.t.Context(), "", func(tx *store.Tx) (err error) {
@@ -97,7 +92,7 @@ func (r *replicas) key(id string) store.SigningKey {
 	return keys[i]
 }
 
-func TestReplicasThatStartTogetherMakeOneSigningKey(t *testing.T) {
+func TestConcurrentStartsCreateOneSigningKey(t *testing.T) {
 	t.Parallel()
 	r := newReplicas(t, 3)
 	if keys := r.stored(); len(keys) != 1 || r.signer(0) != keys[0].ID || r.signer(2) != keys[0].ID {
@@ -105,7 +100,7 @@ func TestReplicasThatStartTogetherMakeOneSigningKey(t *testing.T) {
 	}
 }
 
-// A new key signs only when every replica has had the time to read it.
+// A new key does not sign until every replica has had time to read it.
 func TestANewSigningKeySignsAfterSpread(t *testing.T) {
 	t.Parallel()
 	r := newReplicas(t, 1)
@@ -149,9 +144,9 @@ func TestASigningKeyStopsVerifyingWhenItsSuccessorHasSignedForATokensLife(t *tes
 	}
 }
 
-// A token lives as long as it says, whenever and however often keys are
-// rotated, and whichever replica reads it.
-func TestNoRotationVoidsAToken(t *testing.T) {
+// A token is valid until it expires, regardless of when and how often keys are
+// rotated, on every replica.
+func TestRotationsDoNotEndTokens(t *testing.T) {
 	t.Parallel()
 	r := newReplicas(t, 2)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -170,7 +165,7 @@ func TestNoRotationVoidsAToken(t *testing.T) {
 		default:
 			r.now = r.now.Add(time.Duration(random.IntN(20_000)) * time.Millisecond)
 		}
-		if r.now.Sub(lastLoad) >= reload { // by the other replica
+		if r.now.Sub(lastLoad) >= reload { // on the other replica
 			r.do(r.rings[1].load)
 			lastLoad = r.now
 		}
@@ -181,7 +176,7 @@ func TestNoRotationVoidsAToken(t *testing.T) {
 		if i := random.IntN(len(tokens)); !r.verifies(0, tokens[i].token) || !r.verifies(1, tokens[i].token) {
 			t.Fatalf("a token that lives for %v more does not verify", tokens[i].expires.Sub(r.now))
 		}
-		for i := range r.rings { // nor do the newest ones and the oldest
+		for i := range r.rings { // the newest and the oldest tokens are valid too
 			if !r.verifies(i, tokens[0].token) || !r.verifies(i, tokens[len(tokens)-1].token) || !r.verifies(i, tokens[len(tokens)-2].token) {
 				t.Fatalf("replica %d: a token does not verify", i)
 			}
@@ -192,7 +187,7 @@ func TestNoRotationVoidsAToken(t *testing.T) {
 	}
 }
 
-func TestWithdrawingTheSignerMakesAKeyThatSignsAtOnce(t *testing.T) {
+func TestWithdrawingTheSignerCreatesOneThatSignsImmediately(t *testing.T) {
 	t.Parallel()
 	r := newReplicas(t, 2)
 	stolen := r.signer(0)
@@ -205,14 +200,14 @@ func TestWithdrawingTheSignerMakesAKeyThatSignsAtOnce(t *testing.T) {
 	if got := r.signer(0); got == stolen || !r.verifies(0, fresh) {
 		t.Error("no new key signs")
 	}
-	// Another replica follows when it reloads.
+	// Another replica uses it when it reloads.
 	r.do(r.rings[1].load)
 	if r.verifies(1, old) || !r.verifies(1, fresh) {
 		t.Error("after a reload the other replica differs")
 	}
 }
 
-func TestWithdrawingTheSignerLeavesKeysThatWaitInTheirPlace(t *testing.T) {
+func TestWithdrawingTheSignerKeepsKeysThatDoNotSignYet(t *testing.T) {
 	t.Parallel()
 	r := newReplicas(t, 1)
 	first := r.signer(0)
@@ -232,7 +227,7 @@ func TestWithdrawingTheSignerLeavesKeysThatWaitInTheirPlace(t *testing.T) {
 	}
 }
 
-func TestWithdrawingAKeyThatWaitsLeavesTheSigner(t *testing.T) {
+func TestWithdrawingAKeyThatDoesNotSignYetKeepsTheSigner(t *testing.T) {
 	t.Parallel()
 	r := newReplicas(t, 1)
 	first := r.signer(0)
@@ -243,7 +238,7 @@ func TestWithdrawingAKeyThatWaitsLeavesTheSigner(t *testing.T) {
 	}
 }
 
-// A key that has been succeeded is not brought back by what happens to its
+// A key that has been succeeded does not sign again, whatever happens to its
 // successors.
 func TestASucceededKeyKeepsItsEnd(t *testing.T) {
 	t.Parallel()
@@ -297,7 +292,7 @@ func TestSigningKeysAreAudited(t *testing.T) {
 		"signing key made " + first, "signing key made " + second, "signing key retired " + first,
 		"signing key withdrawn " + second, "signing key made " + r.signer(0),
 	}
-	slices.Sort(got) // lines of one moment have no order
+	slices.Sort(got) // entries with the same time have no order
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

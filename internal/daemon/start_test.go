@@ -29,7 +29,7 @@ func started(t *testing.T, c config.Config, log *logtest.Buffer) *Server {
 	return s
 }
 
-// A start that is refused makes nothing: no database, no keys.
+// A start that is refused creates neither a database nor keys.
 func TestAnExposedPortalDoesNotStart(t *testing.T) {
 	t.Parallel()
 	for _, c := range []config.Config{
@@ -93,7 +93,7 @@ func TestTheStartTightensFilesThatOthersMayRead(t *testing.T) {
 	if err := started(t, c, &log).Stop(10 * time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(log.String(), "took the rights") {
+	if strings.Contains(log.String(), "removed the permissions") {
 		t.Errorf("at the first start: %s", log.String())
 	}
 	files := []string{db, db + ".lock", config.KeysFile(db)}
@@ -102,7 +102,7 @@ func TestTheStartTightensFilesThatOthersMayRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// By another name of the database.
+	// The database has another name.
 	link := filepath.Join(dir, "link.db")
 	if err := os.Symlink(db, link); err != nil {
 		t.Fatal(err)
@@ -121,12 +121,12 @@ func TestTheStartTightensFilesThatOthersMayRead(t *testing.T) {
 			t.Errorf("%s: got mode %v", file, got)
 		}
 	}
-	if got := strings.Count(log.String(), "took the rights of group and others"); got != len(files) {
+	if got := strings.Count(log.String(), "removed the permissions of group and others"); got != len(files) {
 		t.Errorf("got %d lines in the log, want %d: %s", got, len(files), log.String())
 	}
 }
 
-// A version before accepted short keys, which stay in the database.
+// Earlier versions accepted short keys, which are still in the database.
 func TestTheStartRevokesShortKeys(t *testing.T) {
 	t.Parallel()
 	var log logtest.Buffer
@@ -157,7 +157,7 @@ func TestTheStartRevokesShortKeys(t *testing.T) {
 	}
 }
 
-// whats are what the lines of the audit log of a tenant say was done.
+// whats returns the values of "what" in the audit log of a tenant.
 func whats(t *testing.T, s *Server, tenant string) (whats []string) {
 	t.Helper()
 	err := s.store.View(t.Context(), tenant, func(tx *store.Tx) error {
@@ -174,7 +174,7 @@ func whats(t *testing.T, s *Server, tenant string) (whats []string) {
 	return whats
 }
 
-// A version before accepted an issuer with a colon.
+// Earlier versions accepted an issuer with a colon.
 func TestTheStartNamesATenantWhoseIssuerHasAColon(t *testing.T) {
 	t.Parallel()
 	var log logtest.Buffer

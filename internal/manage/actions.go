@@ -11,13 +11,13 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// ActionSettings returns the settings of an action, or those of one without
-// settings: the default outcome CHALLENGE (wire contract, section 11, row 18).
+// ActionSettings returns the settings of an action. Without settings it has the
+// default outcome CHALLENGE (wire contract, section 11, row 18).
 func ActionSettings(tx *store.Tx, action string) (api.ActionSettings, error) {
 	return orDefault(tx.ActionSettings(action))
 }
 
-// ReadActionSettings is ActionSettings outside of a transaction.
+// ReadActionSettings is ActionSettings without a transaction.
 func ReadActionSettings(ctx context.Context, st *store.Store, tenantID, action string) (api.ActionSettings, error) {
 	return orDefault(st.ActionSettings(ctx, tenantID, action))
 }
@@ -29,17 +29,17 @@ func orDefault(settings api.ActionSettings, found bool, err error) (api.ActionSe
 	return settings, err
 }
 
-// A CheckedAction is an action and settings that it may have.
+// A CheckedAction is an action with settings that CheckAction has checked.
 type CheckedAction struct {
 	action   string
 	settings api.ActionSettings
 }
 
-// Settings are the settings, with the ids of their rules.
+// Settings returns the settings, with the ids of their rules.
 func (c CheckedAction) Settings() api.ActionSettings { return c.settings }
 
-// CheckAction checks the settings of an action. It compiles their conditions,
-// which may take a second: no transaction is to be open meanwhile.
+// CheckAction checks the settings of an action. It compiles their conditions, which
+// may take a second: the caller must not hold a transaction open.
 func CheckAction(action string, settings api.ActionSettings) (c CheckedAction, err error) {
 	if err := checkAction(action); err != nil {
 		return c, err
@@ -50,23 +50,23 @@ func CheckAction(action string, settings api.ActionSettings) (c CheckedAction, e
 	return CheckedAction{action, settings}, nil
 }
 
-// SetAction sets an action whole; changed is false when it was so already.
+// SetAction replaces the settings of an action; changed is false if they are the
+// same as before.
 func SetAction(tx *store.Tx, c CheckedAction, now time.Time) (changed bool, err error) {
 	if changed, err = tx.PutActionSettings(c.action, c.settings); err != nil || !changed {
 		return false, err
 	}
-	return true, tx.Audit(store.AuditEvent{
-		At: now, Kind: store.AuditConfiguration, ActionID: store.ActionID{Action: c.action},
-		Detail: map[string]any{"what": "action", "settings": c.settings},
-	})
+	e := store.Configured(store.ChangeAction, map[string]any{"settings": c.settings}, now)
+	e.Action = c.action
+	return true, tx.Audit(e)
 }
 
-// maxChanges is how often ChangeAction begins again.
+// maxChanges is how often ChangeAction tries.
 const maxChanges = 8
 
-// ChangeAction changes the settings of an action of a tenant. The change is made
-// and checked outside of the transaction that stores it, and again on the new
-// settings if they were changed meanwhile.
+// ChangeAction changes the settings of an action of a tenant by change, which may
+// run several times. The result is checked outside of the transaction that stores
+// it; if the settings were changed meanwhile, ChangeAction tries again.
 func ChangeAction(ctx context.Context, st *store.Store, tenantID, action string, now time.Time, change func(*api.ActionSettings) error) error {
 	if err := checkAction(action); err != nil {
 		return err
@@ -92,7 +92,7 @@ func ChangeAction(ctx context.Context, st *store.Store, tenantID, action string,
 		}
 		same := false
 		err = st.Update(ctx, tenantID, func(tx *store.Tx) error {
-			// The tenant's row keeps other changes off meanwhile.
+			// The lock of the tenant's row excludes other changes meanwhile.
 			if _, _, err := tx.Tenant(); err != nil {
 				return err
 			}
@@ -112,25 +112,24 @@ func ChangeAction(ctx context.Context, st *store.Store, tenantID, action string,
 
 func checkAction(action string) error {
 	if !api.IsActionCode(action) {
-		return api.InvalidRequest("action must be 1 to 64 letters, digits, dashes and underscores.")
+		return api.InvalidRequest("action must be " + api.ActionCodeForm + ".")
 	}
 	return nil
 }
 
-// DeleteAction removes the settings of an action.
+// DeleteAction deletes the settings of an action.
 func DeleteAction(tx *store.Tx, action string, now time.Time) error {
 	if err := checkAction(action); err != nil {
 		return err
 	}
 	deleted, err := tx.DeleteActionSettings(action)
 	if err == nil && !deleted {
-		err = api.NotFound("Nothing is set for this action.")
+		err = api.NotFound("The action has no settings.")
 	}
 	if err != nil {
 		return err
 	}
-	return tx.Audit(store.AuditEvent{
-		At: now, Kind: store.AuditConfiguration, ActionID: store.ActionID{Action: action},
-		Detail: map[string]any{"what": "action deleted"},
-	})
+	e := store.Configured(store.ChangeActionDeleted, nil, now)
+	e.Action = action
+	return tx.Audit(e)
 }

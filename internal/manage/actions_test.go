@@ -10,10 +10,10 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-func TestActionsHaveCodes(t *testing.T) {
+func TestActionCodesAreChecked(t *testing.T) {
 	t.Parallel()
 	for _, action := range []string{"", "a b", "a/b", "\x00", "\xff", strings.Repeat("a", 65)} {
-		// Refused before a transaction is looked at.
+		// Refused before the transaction is used.
 		_, set := CheckAction(action, api.ActionSettings{DefaultOutcome: api.OutcomeAllow})
 		for _, err := range []error{set, DeleteAction(nil, action, time.Time{})} {
 			var refused *api.Error

@@ -2,21 +2,22 @@ package manage
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"unicode"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// CheckBranding names the first part that is wrong.
+// CheckBranding returns an error for the first field that is wrong.
 func CheckBranding(b api.Branding) error {
 	switch {
-	case len(b.Name) > 100 || strings.ContainsFunc(b.Name, unicode.IsControl):
-		return api.InvalidRequest("branding.name must be at most 100 bytes without control characters.")
+	case len(b.Name) > api.MaxBrandingName || strings.ContainsFunc(b.Name, unicode.IsControl):
+		return api.InvalidRequest(fmt.Sprintf("branding.name must be at most %d bytes without control characters.", api.MaxBrandingName))
 	case b.Color != "" && !isColor(b.Color):
 		return api.InvalidRequest("branding.color must be like #1a6b54.")
 	case b.Logo != "" && !isLogo(b.Logo):
-		return api.InvalidRequest("branding.logo must be a PNG, JPEG, WebP or SVG image as data:image/...;base64,... of at most 65536 bytes.")
+		return api.InvalidRequest(fmt.Sprintf("branding.logo must be a PNG, JPEG, WebP or SVG image as data:image/...;base64,... of at most %d bytes.", api.MaxLogo))
 	}
 	return nil
 }

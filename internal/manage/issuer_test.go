@@ -8,7 +8,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-func TestAnIssuerWithAColonIsRefused(t *testing.T) {
+func TestIssuerWithAColonIsRefused(t *testing.T) {
 	t.Parallel()
 	st := newStore(t)
 	settings := api.DefaultAuthenticatorSettings("Acme: Pay")
@@ -28,9 +28,9 @@ func TestAnIssuerWithAColonIsRefused(t *testing.T) {
 	})
 }
 
-// A version before accepted it: the tenant's other settings can be changed
-// without an end to its name, and another issuer with a colon is refused.
-func TestAStoredIssuerWithAColonStays(t *testing.T) {
+// An earlier version accepted it: the tenant's other settings can be changed
+// without a change of the issuer, and another issuer with a colon is refused.
+func TestStoredIssuerWithAColonIsKept(t *testing.T) {
 	t.Parallel()
 	st := newStore(t)
 	settings := api.DefaultAuthenticatorSettings("Acme: Pay")

@@ -1,14 +1,18 @@
-// Package manage is what operators do to a tenant, one function a deed: it
-// checks the input, changes the rows and writes the audit line, in the caller's
-// transaction. The management API, the declarative file and the portal are its
-// callers, so that all three refuse, change and record the same.
+// Package manage has the changes that operators make: to tenants and their
+// actions, API secret keys and users, and to the server's signing keys. Each
+// function checks the input, changes the rows and writes the audit line, in the
+// caller's transaction; ChangeAction runs transactions of its own. The management
+// API, the declarative file and the portal call it, so that all three refuse,
+// change and record the same. The Server API deletes users and ends tokens by
+// it, and the daemon makes the first tenant and key.
 //
-// What is wrong with the input is an *api.Error of status 400, and what is not
-// there one of status 404.
+// Its errors are an *api.Error of status 400 for a wrong input, 404 for something
+// that does not exist and 409 for a change that others keep overtaking.
 package manage
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -17,19 +21,19 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
-// A TenantChange is what to set of a tenant; what is nil stays as it is.
+// A TenantChange is a change of a tenant's settings. A nil field is not changed.
 type TenantChange struct {
 	Authenticator *api.AuthenticatorSettings
 	// WebhookURL is empty for none.
 	WebhookURL *string
 	Branding   *api.Branding
-	// Origins are set whole.
+	// Origins replace all origins.
 	Origins *[]string
 }
 
-// Check names what is wrong with a change, and writes origins as browsers do.
-// The authenticator's settings depend on those that are stored: Tenant checks
-// them.
+// Check returns an error for the first field that is wrong, and writes origins as
+// browsers do. It does not check the authenticator's settings, which depend on the
+// stored ones: Tenant does.
 func (c *TenantChange) Check() error {
 	if c.WebhookURL != nil && *c.WebhookURL != "" {
 		if err := webhook.CheckURL(*c.WebhookURL); err != nil {
@@ -45,7 +49,7 @@ func (c *TenantChange) Check() error {
 		return nil
 	}
 	if len(*c.Origins) > api.MaxOrigins {
-		return api.InvalidRequest("origins must be at most 100.")
+		return api.InvalidRequest(fmt.Sprintf("origins must be at most %d.", api.MaxOrigins))
 	}
 	origins := make([]string, len(*c.Origins))
 	for i, o := range *c.Origins {
@@ -58,8 +62,8 @@ func (c *TenantChange) Check() error {
 	return nil
 }
 
-// Tenant changes the transaction's tenant, which it makes if it does not exist,
-// and returns what changed: nothing when all was so already.
+// Tenant changes the transaction's tenant, which it creates if it does not exist.
+// It returns the changes, of which there are none if all is the same as before.
 func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -93,9 +97,6 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 		changes = append(changes, change)
 		return tx.Audit(e)
 	}
-	set := func(detail map[string]any) store.AuditEvent {
-		return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: detail}
-	}
 	if c.Authenticator != nil {
 		changed, err := tx.PutTenant(*c.Authenticator, now)
 		if err := note(changed, err, "authenticator changed", tenantSet(*c.Authenticator, now)); err != nil {
@@ -110,22 +111,22 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 	}
 	if c.Branding != nil {
 		changed, err := tx.SetBranding(*c.Branding)
-		// The logo is long, and a picture of no one's deeds.
-		detail := map[string]any{"what": "branding", "name": c.Branding.Name, "color": c.Branding.Color, "logo": c.Branding.Logo != ""}
-		if err := note(changed, err, "branding changed", set(detail)); err != nil {
+		// The logo itself is long.
+		detail := map[string]any{"name": c.Branding.Name, "color": c.Branding.Color, "logo": c.Branding.Logo != ""}
+		if err := note(changed, err, "branding changed", store.Configured(store.ChangeBranding, detail, now)); err != nil {
 			return nil, err
 		}
 	}
 	if c.Origins != nil {
 		changed, err := tx.SetOrigins(*c.Origins)
-		if err := note(changed, err, "origins changed", set(map[string]any{"what": "origins", "origins": *c.Origins})); err != nil {
+		if err := note(changed, err, "origins changed", store.Configured(store.ChangeOrigins, map[string]any{"origins": *c.Origins}, now)); err != nil {
 			return nil, err
 		}
 	}
 	return changes, nil
 }
 
-// EnsureTenant makes the transaction's tenant with these settings, unless it
+// EnsureTenant creates the transaction's tenant with these settings unless it
 // exists; made is then false.
 func EnsureTenant(tx *store.Tx, settings api.AuthenticatorSettings, now time.Time) (made bool, err error) {
 	if err := settings.Validate(""); err != nil {
@@ -137,14 +138,13 @@ func EnsureTenant(tx *store.Tx, settings api.AuthenticatorSettings, now time.Tim
 	return true, tx.Audit(tenantSet(settings, now))
 }
 
-// tenantSet is the audit line of a tenant that is made or whose settings
-// change.
+// tenantSet is the audit line of a tenant that is created or changed.
 func tenantSet(settings api.AuthenticatorSettings, now time.Time) store.AuditEvent {
-	return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "tenant", "authenticator": settings}}
+	return store.Configured(store.ChangeTenant, map[string]any{"authenticator": settings}, now)
 }
 
-// Text is the sentence for a person of an error of this package, without
-// status and code; any other error is its own text.
+// Text returns the description of an *api.Error, without status and code, and the
+// text of any other error.
 func Text(err error) string {
 	var e *api.Error
 	if errors.As(err, &e) {

@@ -3,7 +3,6 @@ package manage
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,34 +12,34 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// MaxOverlap is how long an API secret key may stay in force beside its
-// successor, in seconds: 90 days. DefaultOverlap is an hour.
+// How long an API secret key stays in force beside its successor, in seconds: at
+// most 90 days, by default an hour.
 const (
 	MaxOverlap     = 90 * 24 * 60 * 60
 	DefaultOverlap = 60 * 60
 )
 
-// MinKey is the least length of an API secret key or a management key, in
-// characters. 32 hexadecimal digits hold 128 bits, the least that NIST SP
-// 800-57 part 1, table 4, accepts after 2030.
+// MinKey is the minimal length of an API secret key or a management key, in
+// characters. 32 hexadecimal digits hold 128 bits, the minimum of NIST SP 800-57
+// part 1, table 4, after 2030.
 const MinKey = 32
 
-// CheckKey reports what is wrong with an API secret key or a management key
-// that an operator chose. Either is the user name of Basic authentication,
-// which has no colon (RFC 7617, section 2). The text of the error follows the
-// name of the key and does not quote it.
+// CheckKey returns an error for an API secret key or a management key that is too
+// short or has a colon: either is the user name of Basic authentication, which
+// has none (RFC 7617, section 2). The text of the error continues a sentence that
+// begins with the name of the key, and does not quote the key.
 func CheckKey(key string) error {
 	if utf8.RuneCountInString(key) < MinKey || strings.Contains(key, ":") {
-		return errors.New("must have 32 characters or more and no colon; make one with: openssl rand -hex 32")
+		return fmt.Errorf("must have %d characters or more and no colon; make one with: openssl rand -hex 32", MinKey)
 	}
 	return nil
 }
 
-// NewSecret makes an API secret key, which is returned this once. Those before
-// it stay in force for an overlap in seconds, 0 to MaxOverlap.
+// NewSecret makes an API secret key and returns it; it cannot be read later. The
+// earlier keys stay in force for an overlap in seconds, 0 to MaxOverlap.
 func NewSecret(tx *store.Tx, overlap int64, now time.Time) (made store.APISecret, key string, err error) {
 	if overlap < 0 || overlap > MaxOverlap {
-		return store.APISecret{}, "", api.InvalidRequest("overlapSeconds must be 0 to 7776000 (90 days).")
+		return store.APISecret{}, "", api.InvalidRequest(fmt.Sprintf("overlapSeconds must be 0 to %d (%d days).", MaxOverlap, MaxOverlap/(24*60*60)))
 	}
 	b := make([]byte, 32)
 	rand.Read(b) // never fails
@@ -52,8 +51,8 @@ func NewSecret(tx *store.Tx, overlap int64, now time.Time) (made store.APISecret
 	return made, key, err
 }
 
-// EnsureSecret makes an API secret key of one that an operator chose, unless
-// the tenant has it; made is then false. The other keys stay in force.
+// EnsureSecret adds an API secret key that an operator chose, unless the tenant has
+// it; made is then false. The other keys stay in force.
 func EnsureSecret(tx *store.Tx, key string, now time.Time) (made bool, err error) {
 	if err := CheckKey(key); err != nil {
 		return false, fmt.Errorf("the API secret key %w", err)
@@ -62,19 +61,19 @@ func EnsureSecret(tx *store.Tx, key string, now time.Time) (made bool, err error
 	return made, err
 }
 
-// addSecret stores an API secret key and writes the audit line, with a detail
-// of the caller's.
+// addSecret stores an API secret key and writes the audit line, with detail and
+// the id of the key.
 func addSecret(tx *store.Tx, key string, detail map[string]any, now time.Time) (s store.APISecret, made bool, err error) {
 	s, made, err = tx.EnsureSecret(key, now)
 	if err != nil || !made {
 		return s, false, err
 	}
-	detail["what"], detail["secretId"] = "API secret made", s.ID
-	return s, true, tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: detail})
+	detail["secretId"] = s.ID
+	return s, true, tx.Audit(store.Configured(store.ChangeSecretMade, detail, now))
 }
 
-// RevokeShortSecrets takes API secret keys that are too short, which a version
-// before this one accepted, out of force. It returns how many there were.
+// RevokeShortSecrets revokes API secret keys that are too short, which an earlier
+// version accepted. It returns how many there were.
 func RevokeShortSecrets(tx *store.Tx, now time.Time) (n int, err error) {
 	list, err := tx.ActiveSecrets(now)
 	if err != nil {
@@ -92,7 +91,7 @@ func RevokeShortSecrets(tx *store.Tx, now time.Time) (n int, err error) {
 	return n, nil
 }
 
-// RevokeSecret takes an API secret key out of force at once and for good.
+// RevokeSecret makes an API secret key invalid, at once and permanently.
 func RevokeSecret(tx *store.Tx, id string, now time.Time) error {
 	revoked, err := tx.RevokeSecret(id, now)
 	if err == nil && !revoked {
@@ -101,7 +100,5 @@ func RevokeSecret(tx *store.Tx, id string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{
-		"what": "API secret revoked", "secretId": id,
-	}})
+	return tx.Audit(store.Configured(store.ChangeSecretRevoked, map[string]any{"secretId": id}, now))
 }

@@ -1,7 +1,6 @@
 package manage
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -17,12 +16,7 @@ var now = time.UnixMilli(1_700_000_000_000).UTC()
 
 func newStore(t *testing.T) *store.Store {
 	t.Helper()
-	st, err := store.Open(t.Context(), storetest.Database(t), func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, 32)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	return st
+	return storetest.Open(t, storetest.Database(t), store.Open)
 }
 
 func update(t *testing.T, st *store.Store, fn func(tx *store.Tx) error) {
@@ -32,8 +26,7 @@ func update(t *testing.T, st *store.Store, fn func(tx *store.Tx) error) {
 	}
 }
 
-// lines are the details of the audit log's lines in which a thing was done,
-// newest first.
+// lines returns the details of the audit log's lines about a change, newest first.
 func lines(t *testing.T, st *store.Store, what string) (details []map[string]any) {
 	t.Helper()
 	update(t, st, func(tx *store.Tx) error {
@@ -63,17 +56,16 @@ func TestCheckKey(t *testing.T) {
 
 func TestEnsureSecretRefusesAShortKey(t *testing.T) {
 	t.Parallel()
-	// Refused before a transaction is looked at.
+	// Refused before the transaction is used.
 	made, err := EnsureSecret(nil, "hunter2", now)
 	if err == nil || made || !strings.HasPrefix(err.Error(), "the API secret key must have 32 characters or more") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v, %v", made, err)
 	}
 }
 
-// A key that an operator chose leaves the others in force; a key that the
-// server makes lets them expire. Both are one line in the audit log, with the
-// id of the key.
-func TestSecretsAreMadeAlike(t *testing.T) {
+// A key that an operator chose leaves the others in force; a key that the server
+// makes lets them expire. Either writes one line to the audit log, with its id.
+func TestSecretsAreAuditedAlike(t *testing.T) {
 	t.Parallel()
 	st := newStore(t)
 	var first, second string
@@ -126,7 +118,7 @@ func TestEnsureSecretOfAnotherTenant(t *testing.T) {
 	}
 }
 
-func TestATenantIsMadeOnce(t *testing.T) {
+func TestTenantIsCreatedOnce(t *testing.T) {
 	t.Parallel()
 	st := newStore(t)
 	url := "https://hooks.test/?key=SECRET"

@@ -11,14 +11,14 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// The signing keys are those of the whole server. They sign one after another,
-// and each stops verifying when its successor has signed for the life of a
-// token: no token that it has signed is left then. Once a key has been
-// succeeded, its end stays as it is, whatever becomes of its successors.
+// The signing keys belong to the whole server. They sign one after another, and
+// each stops verifying when its successor has signed for the life of a token: all
+// tokens that it signed have expired then. Once its successor signs, the end of a
+// key does not change any more, even if the successor is withdrawn.
 
-// Signer returns the index of the key that signs at a moment, of one or more
-// keys in the order of store.SigningKeys: the last one that has begun. If that
-// one no longer verifies, since the clocks of replicas differ, it is the next.
+// Signer returns the index of the key that signs at a time, of one or more keys in
+// the order of store.SigningKeys: the last one that has begun to sign. If that one
+// no longer verifies, because the clocks of replicas differ, it is the next.
 func Signer(keys []store.SigningKey, now time.Time) int {
 	signer := 0
 	for i, k := range keys {
@@ -32,8 +32,8 @@ func Signer(keys []store.SigningKey, now time.Time) int {
 	return signer
 }
 
-// NewSigningKey makes a signing key that signs after a delay, or at once if
-// there is no other. life is that of a token.
+// NewSigningKey creates a signing key that signs after a delay, or at once if there
+// is no other. life is that of a token.
 func NewSigningKey(tx *store.Tx, delay, life time.Duration, now time.Time) error {
 	keys, err := tx.SigningKeysForChange()
 	if err != nil {
@@ -48,9 +48,9 @@ func NewSigningKey(tx *store.Tx, delay, life time.Duration, now time.Time) error
 	return setEnds(tx, Signer(keys, now), life)
 }
 
-// WithdrawSigningKey removes a signing key: the tokens that it has signed are
-// void. For one that signs, a new key is made that signs at once. life is that
-// of a token.
+// WithdrawSigningKey deletes a signing key: the tokens that it has signed are void.
+// If it is the one that signs, a new key is created that signs at once. life is
+// that of a token.
 func WithdrawSigningKey(tx *store.Tx, id string, life time.Duration, now time.Time) error {
 	keys, err := tx.SigningKeysForChange()
 	if err != nil {
@@ -58,9 +58,9 @@ func WithdrawSigningKey(tx *store.Tx, id string, life time.Duration, now time.Ti
 	}
 	i := slices.IndexFunc(keys, func(k store.SigningKey) bool { return k.ID == id })
 	if i < 0 {
-		return api.NotFound("There is no such signing key.")
+		return api.NotFound("The signing key does not exist.")
 	}
-	if err := deleteSigningKey(tx, id, "signing key withdrawn", now); err != nil {
+	if err := deleteSigningKey(tx, id, store.ChangeSigningKeyWithdrawn, now); err != nil {
 		return err
 	}
 	signer := Signer(keys, now)
@@ -75,7 +75,7 @@ func WithdrawSigningKey(tx *store.Tx, id string, life time.Duration, now time.Ti
 	return setEnds(tx, signer, life)
 }
 
-// DeleteRetiredSigningKeys removes the signing keys that no longer verify, and
+// DeleteRetiredSigningKeys deletes the signing keys that no longer verify, and
 // returns how many there were.
 func DeleteRetiredSigningKeys(tx *store.Tx, now time.Time) (n int, err error) {
 	keys, err := tx.SigningKeysForChange()
@@ -86,7 +86,7 @@ func DeleteRetiredSigningKeys(tx *store.Tx, now time.Time) (n int, err error) {
 		if k.Verifies(now) {
 			continue
 		}
-		if err := deleteSigningKey(tx, k.ID, "signing key retired", now); err != nil {
+		if err := deleteSigningKey(tx, k.ID, store.ChangeSigningKeyRetired, now); err != nil {
 			return n, err
 		}
 		n++
@@ -100,18 +100,18 @@ func addSigningKey(tx *store.Tx, signsFrom, now time.Time) error {
 	if err := tx.InsertSigningKey(k); err != nil {
 		return err
 	}
-	return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "signing key made", "keyId": k.ID}})
+	return tx.Audit(store.Configured(store.ChangeSigningKeyMade, map[string]any{"keyId": k.ID}, now))
 }
 
-func deleteSigningKey(tx *store.Tx, id, what string, now time.Time) error {
+func deleteSigningKey(tx *store.Tx, id string, what store.Change, now time.Time) error {
 	if err := tx.DeleteSigningKey(id); err != nil {
 		return err
 	}
-	return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": what, "keyId": id}})
+	return tx.Audit(store.Configured(what, map[string]any{"keyId": id}, now))
 }
 
-// setEnds sets when the keys from the signer on stop verifying. Those before it
-// have been succeeded: their ends stay.
+// setEnds sets when the signer and the keys after it stop verifying. The ends of
+// the keys before it do not change any more.
 func setEnds(tx *store.Tx, signer int, life time.Duration) error {
 	keys, err := tx.SigningKeys()
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// Unlock forgets the failures of an authenticator: the only way past the hard
-// stop. The user's tokens are void from then on: the one that the failures came
-// with may not be the user's.
+// Unlock deletes the failures of an authenticator: only that ends the hard stop. It
+// voids the user's tokens, since another person may hold the one with which the
+// failures were made.
 func Unlock(tx *store.Tx, userID, authenticatorID string, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return err
@@ -31,9 +31,9 @@ func Unlock(tx *store.Tx, userID, authenticatorID string, now time.Time) error {
 	})
 }
 
-// EndTokens voids all tokens of a user that have been issued; by is one of
-// mfa.ByBackend and mfa.ByOperator.
-func EndTokens(tx *store.Tx, userID, by string, now time.Time) error {
+// EndTokens voids all tokens of a user that have been issued; by is mfa.ByBackend or
+// mfa.ByOperator.
+func EndTokens(tx *store.Tx, userID string, by mfa.Channel, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return err
 	}
@@ -49,10 +49,10 @@ func EndTokens(tx *store.Tx, userID, by string, now time.Time) error {
 	})
 }
 
-// DeleteUser removes a user of t, the transaction's tenant, and all
-// authenticators; with actions, the actions too. Tokens of the user are void
-// from then on. A user that does not exist is a success.
-func DeleteUser(tx *store.Tx, t store.Tenant, userID string, actions bool, by string, now time.Time) error {
+// DeleteUser deletes a user of t, the transaction's tenant, with all authenticators
+// and, if actions is true, with all actions. It voids the user's tokens. If the
+// user does not exist, it succeeds.
+func DeleteUser(tx *store.Tx, t store.Tenant, userID string, actions bool, by mfa.Channel, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return err
 	}

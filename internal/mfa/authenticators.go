@@ -18,9 +18,9 @@ import (
 // than any token that could complete it.
 const PendingLife = 24 * time.Hour
 
-// Enroll begins an enrollment with a secret, in place of one that the same
-// action began before (wire contract, section 11, row 12); the answer tells
-// whether there was one.
+// Enroll begins an enrollment with a secret. It replaces an enrollment that the
+// same action began before (wire contract, section 11, row 12), and the response
+// says whether there was one.
 func Enroll(tx *store.Tx, s Subject, secret string, now time.Time) (api.EnrollTOTPResponse, error) {
 	if err := s.MayAdd(); err != nil {
 		return api.EnrollTOTPResponse{}, err
@@ -44,7 +44,7 @@ func Enroll(tx *store.Tx, s Subject, secret string, now time.Time) (api.EnrollTO
 	}, err
 }
 
-// account is the label under which an authenticator app lists the user.
+// account returns the account name for authenticator apps.
 func account(u store.User) string {
 	switch {
 	case u.Email != "":
@@ -56,10 +56,10 @@ func account(u store.User) string {
 }
 
 // Import stores an authenticator that a backend has verified, with its secret
-// if it is an authenticator app. The user is created if it does not exist.
-// One that is enrolled already is returned and not doubled: official SDKs send
-// a request again when its answer is lost, and of two authenticators with one
-// secret each would accept the same code.
+// if it is an authenticator app. The user is created if it does not exist. An
+// authenticator that is already enrolled is returned and not added again:
+// official SDKs retry a request whose response was lost, and of two
+// authenticators with the same secret, each would accept the same code.
 func Import(tx *store.Tx, t store.Tenant, a store.Authenticator, secret string, isDefault bool, now time.Time) (api.UserAuthenticator, error) {
 	user, err := tx.EnsureUser(a.UserID, now)
 	if err != nil {
@@ -114,8 +114,8 @@ func insertVerified(tx *store.Tx, t store.Tenant, f Factors, a store.Authenticat
 	return created(tx, t, a, now)
 }
 
-// enrolledAlready finds a factor in a list that is the same as a. A pending
-// enrollment of the same secret is given up.
+// enrolledAlready returns the factor in a list that is the same as a, or nil. It
+// deletes a pending enrollment with the same secret.
 func enrolledAlready(tx *store.Tx, list []store.Authenticator, a store.Authenticator, secret string) (*store.Authenticator, error) {
 	for _, b := range list {
 		if b.Method != a.Method || b.Parameters != a.Parameters || b.Email != a.Email || b.PhoneNumber != a.PhoneNumber {
@@ -140,20 +140,25 @@ func enrolledAlready(tx *store.Tx, list []store.Authenticator, a store.Authentic
 	return nil, nil
 }
 
-// The origins of a removal, in the audit log.
+// A Channel is the way by which a change reached the server, in the audit log.
+type Channel string
+
+// The channels: the Server API, the client API, and the management API or the
+// portal.
 const (
-	ByBackend  = "backend"
-	ByUser     = "user"
-	ByOperator = "operator"
+	ByBackend  Channel = "backend"
+	ByUser     Channel = "user"
+	ByOperator Channel = "operator"
 )
 
-// ErrNoAuthenticator: the user has no verified authenticator of that id.
+// ErrNoAuthenticator reports that the user has no verified authenticator with the
+// id.
 var ErrNoAuthenticator error = api.NotFound("The user has no such authenticator.")
 
-// Remove removes a verified authenticator of a user of t, the transaction's
-// tenant, and voids the user's tokens, some of which it may have earned. It
-// returns the epoch of the tokens that follow.
-func Remove(tx *store.Tx, t store.Tenant, userID, authenticatorID, by string, now time.Time) (epoch int64, err error) {
+// Remove removes a verified authenticator of a user of t, the transaction's tenant.
+// It also ends the user's tokens, because some may have been issued for a code of
+// the authenticator, and returns the epoch of later tokens.
+func Remove(tx *store.Tx, t store.Tenant, userID, authenticatorID string, by Channel, now time.Time) (epoch int64, err error) {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return 0, err
 	}
@@ -180,9 +185,9 @@ func Remove(tx *store.Tx, t store.Tenant, userID, authenticatorID, by string, no
 	})
 }
 
-// RemoveOwn is Remove by the user with a token, which is void then. It returns
-// the claims of the token that takes its place, and takes the token's action
-// along: what completed it is the user's own doing.
+// RemoveOwn is Remove by the user with a token, which is ended too. It returns the
+// claims of a token in its place. The token's action is kept for the new epoch,
+// because the user completed it.
 func (s Subject) RemoveOwn(tx *store.Tx, authenticatorID string, now time.Time) (token.Claims, error) {
 	if err := s.MayRemove(); err != nil {
 		return token.Claims{}, err
@@ -196,14 +201,14 @@ func (s Subject) RemoveOwn(tx *store.Tx, authenticatorID string, now time.Time) 
 	return claims, tx.CarryAction(s.Action.ActionID, epoch)
 }
 
-// created tells the tenant's webhook of an enrollment that was completed.
+// created stores the webhook event of a completed enrollment.
 func created(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time) error {
 	return enqueue(tx, t, api.EventAuthenticatorCreated, api.AuthenticatorCreated{
 		UserID: a.UserID, UserAuthenticatorID: a.ID, VerificationMethod: a.Method, CreatedAt: api.Time{Time: a.CreatedAt},
 	}, now)
 }
 
-// Removed tells the tenant's webhook of a verified authenticator that the
+// Removed stores the webhook event of a verified authenticator that the
 // transaction removes.
 func Removed(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time) error {
 	return enqueue(tx, t, api.EventAuthenticatorDeleted, api.AuthenticatorDeleted{
@@ -213,7 +218,7 @@ func Removed(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time)
 }
 
 // enqueue stores an event for the tenant's webhook, if it has one. The event is
-// sent later, if the transaction is kept.
+// sent after the commit.
 func enqueue(tx *store.Tx, t store.Tenant, eventType string, data any, now time.Time) error {
 	if t.WebhookURL == "" {
 		return nil
@@ -225,7 +230,7 @@ func enqueue(tx *store.Tx, t store.Tenant, eventType string, data any, now time.
 	return tx.Enqueue(e)
 }
 
-// Shown is how the API shows a verified authenticator.
+// Shown converts a verified authenticator to its form in the API.
 func Shown(a store.Authenticator, isDefault bool) api.UserAuthenticator {
 	out := api.UserAuthenticator{
 		UserAuthenticatorID: a.ID,

@@ -7,14 +7,14 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// Methods are the verification methods that a challenge may ask for.
+// Methods are the verification methods of challenges.
 var Methods = []api.VerificationMethod{api.AuthenticatorApp}
 
-// Factors are the verified authenticators of a user, the oldest first. A user
-// with one is enrolled.
+// Factors are the verified authenticators of a user, the oldest first. A user with
+// at least one is enrolled.
 type Factors []store.Authenticator
 
-// FactorsOf leaves out pending authenticators.
+// FactorsOf returns the verified authenticators of a list.
 func FactorsOf(list []store.Authenticator) Factors {
 	var f Factors
 	for _, a := range list {
@@ -34,12 +34,12 @@ func ReadFactors(tx *store.Tx, userID string) (Factors, error) {
 // Enrolled reports whether there is any factor.
 func (f Factors) Enrolled() bool { return len(f) > 0 }
 
-// Challengeable reports whether there is a factor that is challenged here.
+// Challengeable reports whether there is a factor of one of Methods.
 func (f Factors) Challengeable() bool {
 	return slices.ContainsFunc(f, func(a store.Authenticator) bool { return slices.Contains(Methods, a.Method) })
 }
 
-// Methods are those of the factors, each once; never nil.
+// Methods returns the methods of the factors without duplicates, never nil.
 func (f Factors) Methods() []api.VerificationMethod {
 	out := []api.VerificationMethod{}
 	for _, a := range f {
@@ -50,9 +50,9 @@ func (f Factors) Methods() []api.VerificationMethod {
 	return out
 }
 
-// Preferred is the default factor: of the method that the user prefers, else
-// one that is challenged here, else any; among several the one that a backend
-// made the default, else the oldest. It is empty when there is none.
+// Preferred returns the default factor: one of the user's preferred method, or
+// else of Methods, or else any. Of several, it is the one that a backend made the
+// default, or else the oldest. If there are no factors, it is the zero value.
 func (f Factors) Preferred(method api.VerificationMethod) store.Authenticator {
 	for _, m := range append([]api.VerificationMethod{method}, Methods...) {
 		var of Factors

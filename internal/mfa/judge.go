@@ -9,13 +9,13 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// candidates are the authenticator apps that a code may belong to: the pending
-// one that this token's action began, then the verified ones. A pending one
-// counts only while enroll would still begin it, and a verified one only where
-// the action takes a challenge.
+// candidates returns the authenticator apps that a code may belong to: the pending
+// one that the token's action began, then the verified ones. A pending one counts
+// only while an enrollment is still allowed, and a verified one only if the
+// action accepts a challenge.
 func (s Subject) candidates() []store.Authenticator {
 	mayAdd := s.MayAdd() == nil
-	mayVerify := takes(s.Action.State, codeAccepted)
+	mayVerify := accepts(s.Action.State, codeAccepted)
 	var pending, verified []store.Authenticator
 	for _, a := range s.Authenticators {
 		switch {
@@ -29,17 +29,17 @@ func (s Subject) candidates() []store.Authenticator {
 	return append(pending, verified...)
 }
 
-// A verdict is what judge makes of a code: an authenticator that accepted it,
-// or the reason why none did.
+// A verdict is the result of judge: the authenticator that accepted the code, or
+// the reason why none did.
 type verdict struct {
 	accepted *store.Authenticator
 	reason   api.FailureReason
 }
 
-// judge tries a code on each candidate that is not blocked and spends the step
-// of the first that it fits. A wrong code counts as a failure of every
-// candidate that it was compared with. A replayed one does not: it proves
-// knowledge of the secret and guesses nothing. Nor does one of the wrong form.
+// judge compares a code with each candidate that is not blocked, and uses up the
+// step of the first that matches. A wrong code counts as a failure of every
+// candidate that it was compared with. A replayed code does not count, because
+// it proves knowledge of the secret, and neither does a malformed one.
 func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time.Time, settings api.AuthenticatorSettings) (verdict, error) {
 	var open, wrong []store.Authenticator
 	for _, a := range candidates {
@@ -95,14 +95,14 @@ func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time
 	return refused, nil
 }
 
-// driftStep is the step in seconds in which the tenant's drift is meant for
-// authenticators of another period than the tenant's (RFC 6238, section 5.2,
-// recommends steps of 30 seconds).
+// driftStep is the step in seconds of the tenant's drift for authenticators whose
+// period is not that of the tenant (RFC 6238, section 5.2, recommends steps of
+// 30 seconds).
 const driftStep = 30
 
-// drift is how many steps a code of an authenticator may be early or late. A
-// longer period, which an imported one may have, does not make it longer in
-// seconds.
+// drift returns the number of steps that a code of an authenticator may be early or
+// late. If an imported authenticator has a longer period, the drift has as many
+// seconds, and so fewer steps.
 func drift(a store.Authenticator, settings api.AuthenticatorSettings) int {
 	if a.Period == settings.Period {
 		return settings.Drift
@@ -110,23 +110,22 @@ func drift(a store.Authenticator, settings api.AuthenticatorSettings) int {
 	return settings.Drift * driftStep / a.Period
 }
 
-// A Block is why an authenticator takes no code.
+// A Block is the reason why an authenticator accepts no code.
 type Block int
 
 const (
-	// NotBlocked: codes are compared.
+	// NotBlocked means that codes are compared.
 	NotBlocked Block = iota
-	// BlockedForNow: too many codes were refused within the tenant's window,
-	// which moves on.
+	// BlockedForNow means that too many codes were refused within the tenant's
+	// window, which moves on.
 	BlockedForNow
-	// Stopped: too many codes were refused in a row; an operator must unlock
-	// the authenticator.
+	// Stopped means that too many codes were refused in a row: an operator must
+	// unlock the authenticator.
 	Stopped
 )
 
-// BlockOf reports whether too many codes of an authenticator were refused.
-// While it is blocked, the right code is refused too (wire contract, section
-// 11, row 7).
+// BlockOf returns whether too many codes of an authenticator were refused. While it
+// is blocked, the right code is refused too (wire contract, section 11, row 7).
 func BlockOf(tx *store.Tx, a store.Authenticator, now time.Time, settings api.AuthenticatorSettings) (Block, error) {
 	if a.Failures >= settings.MaxFailuresInARow {
 		return Stopped, nil
@@ -141,7 +140,8 @@ func BlockOf(tx *store.Tx, a store.Authenticator, now time.Time, settings api.Au
 	return NotBlocked, nil
 }
 
-// wellFormed reports whether a code could be one at all.
+// wellFormed reports whether a code has the right number of digits and nothing
+// else.
 func wellFormed(code string, digits int) bool {
 	return len(code) == digits && strings.Trim(code, "0123456789") == ""
 }

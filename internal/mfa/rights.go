@@ -8,12 +8,12 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// Succeeded reports whether the challenge of an action was completed: what
-// validate answers.
+// Succeeded reports whether the challenge of an action was completed. It is the
+// result of validate.
 func Succeeded(a store.Action) bool { return a.State == api.StateChallengeSucceeded }
 
-// settled reports whether an action asks for nothing more. An ALLOW that was
-// given because the user was not enrolled asks for a code once the user is.
+// settled reports whether an action requires no code. An ALLOW because the user was
+// not enrolled requires one when the user is enrolled.
 func settled(a store.Action, f Factors) bool {
 	switch a.State {
 	case api.StateAllow:
@@ -24,8 +24,7 @@ func settled(a store.Action, f Factors) bool {
 	return false
 }
 
-// MayAdd reports why the subject may not begin or complete an enrollment; nil
-// means that it may.
+// MayAdd returns an error if the subject may not begin or complete an enrollment.
 func (s Subject) MayAdd() error {
 	switch s.Limit() {
 	case NotActive:
@@ -39,27 +38,27 @@ func (s Subject) MayAdd() error {
 }
 
 // RightToAdd is MayAdd without the limits of the tenant. A user without a factor
-// needs no scope. Others need api.ScopeAdd and, if they can be challenged here,
-// an action that asks for nothing more: a first factor and a generous scope do
-// not replace the second factor (wire contract, section 4.2).
+// needs no scope. Others need api.ScopeAdd and, if they can be challenged here, an
+// action that requires no code: a first factor with the scope must not replace
+// the second factor (wire contract, section 4.2).
 func (s Subject) RightToAdd() error {
 	f := s.Factors()
 	switch {
-	case !takes(s.Action.State, enrollmentBegun):
-		return api.InvalidRequest("The action is " + string(s.Action.State) + " and takes no enrollment.")
+	case !accepts(s.Action.State, enrollmentBegun):
+		return api.InvalidRequest("The action is " + string(s.Action.State) + " and does not allow an enrollment.")
 	case !f.Enrolled():
 		return nil
 	case !s.Claims.Has(api.ScopeAdd):
 		return api.Forbidden("The user already has an authenticator. To add another, track the action with the scope " + api.ScopeAdd +
 			", or verify a code first and use the new token.")
 	case f.Challengeable() && !settled(s.Action, f):
-		return owed("add", s.Action)
+		return codeRequired("add", s.Action)
 	}
 	return nil
 }
 
-// MayAddVerified is MayAdd for the same user with a token of all scopes after a
-// right code of a factor.
+// MayAddVerified is MayAdd for the token that the subject would get for a right code
+// of a factor.
 func (s Subject) MayAddVerified() error {
 	after, ok := next(s.Action.State, codeAccepted)
 	if !ok {
@@ -69,22 +68,22 @@ func (s Subject) MayAddVerified() error {
 	return s.MayAdd()
 }
 
-// A Limit is why a user may not have another authenticator, whatever the rights
-// of a token.
+// A Limit is the reason why a user may not have another authenticator, regardless
+// of the rights of a token.
 type Limit int
 
 const (
-	// NoLimit: the user may.
+	// NoLimit means that the user may.
 	NoLimit Limit = iota
-	// NotActive: the tenant's authenticator app is not active.
+	// NotActive means that the tenant's authenticator app is not active.
 	NotActive
-	// OnlyOne: the user has one, and the tenant allows one.
+	// OnlyOne means that the user has one, and the tenant allows one.
 	OnlyOne
-	// TooMany: the user has as many as the tenant allows.
+	// TooMany means that the user has as many as the tenant allows.
 	TooMany
 )
 
-// Limit is that of the subject's user.
+// Limit returns the limit that the subject's user has reached.
 func (s Subject) Limit() Limit {
 	settings, f := s.Tenant.Authenticator, s.Factors()
 	switch {
@@ -98,9 +97,9 @@ func (s Subject) Limit() Limit {
 	return NoLimit
 }
 
-// full reports whether a user with some factors has as many as the tenant
-// allows. The number is limited, because each authenticator app is one more code
-// that is right at the same time.
+// full reports whether a user has as many factors as the tenant allows. The number
+// is limited because each authenticator app is one more code that is right at the
+// same time.
 func full(settings api.AuthenticatorSettings, f Factors) bool {
 	return len(f) >= settings.MaxAuthenticators
 }
@@ -110,16 +109,16 @@ func tooMany(settings api.AuthenticatorSettings) error {
 		settings.MaxAuthenticators))
 }
 
-// MayRemove reports why the subject may not remove authenticators; nil means
-// that it may: with api.ScopeRemove, and not while a code is owed, which the
-// removal would spare.
+// MayRemove returns an error if the subject may not remove authenticators. It needs
+// api.ScopeRemove and an action that requires no code: a removal must not replace
+// the code.
 func (s Subject) MayRemove() error {
 	switch {
 	case !s.Claims.Has(api.ScopeRemove):
 		return api.Forbidden("To remove an authenticator, track the action with the scope " + api.ScopeRemove +
 			", or verify a code first and use the new token.")
 	case !settled(s.Action, s.Factors()):
-		return owed("remove", s.Action)
+		return codeRequired("remove", s.Action)
 	}
 	return nil
 }
@@ -127,32 +126,32 @@ func (s Subject) MayRemove() error {
 // MayVerify reports whether a right code of one of the subject's factors would
 // be accepted.
 func (s Subject) MayVerify() bool {
-	return s.Factors().Challengeable() && takes(s.Action.State, codeAccepted)
+	return s.Factors().Challengeable() && accepts(s.Action.State, codeAccepted)
 }
 
-// Owed reports whether a code of one of the subject's factors is asked for
+// Owed reports whether the action requires a code of one of the subject's factors
 // before anything else.
 func (s Subject) Owed() bool {
 	f := s.Factors()
 	return s.MayVerify() && !settled(s.Action, f)
 }
 
-// owed is the refusal of what an action does not allow as it stands.
-func owed(what string, a store.Action) error {
-	return api.Forbidden(fmt.Sprintf("The action is %s. To %s an authenticator, the action must ask for nothing more: verify a code first and use the new token.",
+// codeRequired returns the error of an action that requires a code first.
+func codeRequired(what string, a store.Action) error {
+	return api.Forbidden(fmt.Sprintf("The action is %s. To %s an authenticator, the action must require no code: verify a code first and use the new token.",
 		a.State, what))
 }
 
 func notVerifiable(state api.State) error {
-	return api.InvalidRequest("The action is " + string(state) + " and takes no challenge.")
+	return api.InvalidRequest("The action is " + string(state) + " and does not allow a challenge.")
 }
 
-// AddressScopes are those of a track token that may stand in an address, which
-// histories and access logs keep: the read scope, and others only if they give
-// a right as the action stands. What a code will give, the new token has (wire
+// AddressScopes returns the scopes of a track token in a URL, which histories and
+// access logs keep: the scope to read, and others only if they grant a right in
+// the action's state. Rights that need a code are those of the new token (wire
 // contract, section 11, row 29).
 func AddressScopes(scopes []string, a store.Action, f Factors) []string {
-	if f.Enrolled() && (settled(a, f) || !f.Challengeable() && takes(a.State, enrollmentBegun)) {
+	if f.Enrolled() && (settled(a, f) || !f.Challengeable() && accepts(a.State, enrollmentBegun)) {
 		return scopes
 	}
 	return []string{api.ScopeRead}

@@ -15,7 +15,7 @@ import (
 
 var verifiedAt = time.Unix(1_700_000_000, 0)
 
-// subjectOf is a user with some factors, an action, and a token with scopes.
+// subjectOf returns a subject with some factors, an action and scopes.
 func subjectOf(state api.State, newcomer bool, methods []api.VerificationMethod, scopes ...string) Subject {
 	settings := api.DefaultAuthenticatorSettings("Acme")
 	settings.Active = true
@@ -24,12 +24,12 @@ func subjectOf(state api.State, newcomer bool, methods []api.VerificationMethod,
 	for _, m := range methods {
 		s.Authenticators = append(s.Authenticators, store.Authenticator{Method: m, VerifiedAt: verifiedAt})
 	}
-	// A pending one is no factor.
+	// A pending authenticator is not a factor.
 	s.Authenticators = append(s.Authenticators, store.Authenticator{Method: api.AuthenticatorApp})
 	return s
 }
 
-// status is that of a refusal, 0 for none.
+// status returns the status of a refusal, or 0 for nil.
 func status(t *testing.T, err error) int {
 	t.Helper()
 	if err == nil {
@@ -124,7 +124,7 @@ func TestTheTenantsLimitsOfAuthenticators(t *testing.T) {
 	}
 }
 
-// Addresses keep a scope only where it gives a right as things stand.
+// URLs keep a scope only if it grants a right in the state of the action.
 func TestAddressScopes(t *testing.T) {
 	t.Parallel()
 	all := token.AllScopes

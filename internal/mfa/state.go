@@ -7,7 +7,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// An event is what can happen to an action.
+// An event is a cause of a change of an action's state.
 type event string
 
 const (
@@ -25,9 +25,9 @@ const (
 	updated          event = "update by the backend"
 )
 
-// untracked is the state of an action that does not exist yet; unchanged and
-// given are the states to which an event leads that are not fixed ones: the
-// one before, and the one that the backend names.
+// untracked is the state of an action that does not exist yet. unchanged and given
+// stand for the states to which an event leads if these are not fixed: the state
+// before, and the state that the backend sets.
 const (
 	untracked api.State = ""
 	unchanged api.State = "the state before"
@@ -36,13 +36,12 @@ const (
 
 // transitions is the state machine of an action: wire contract, section 9,
 // with section 4.2 and section 11, rows 6, 7, 17 and 26. What is not in it is
-// refused; TrackedAgain has the two exceptions to row 6. Tokens that expire,
-// validate, get and query change nothing and are no events.
+// refused; TrackedAgain has the two exceptions to row 6. Expiry of tokens,
+// validate, get and query change nothing and are not events.
 //
-// A user is enrolled with any verified factor, also one that is never
-// challenged here: such a user gets CHALLENGE_REQUIRED, not ALLOW, and only the
-// backend, which verifies that factor and updates the action, lets the user
-// through.
+// A user is enrolled with any verified factor, even one that cannot be challenged
+// here: such a user gets CHALLENGE_REQUIRED and not ALLOW, and only the backend,
+// which verifies that factor and updates the action, can let the user in.
 var transitions = []struct {
 	from []api.State
 	on   []event
@@ -56,21 +55,21 @@ var transitions = []struct {
 	{api.States, events(trackedAgain), unchanged},
 	{states(api.StateChallengeRequired, api.StateAllow), events(codeAccepted, enrollmentEnded), api.StateChallengeSucceeded},
 	{states(api.StateChallengeSucceeded), events(codeAccepted, enrollmentEnded), unchanged},
-	// A review that has succeeded asks for no code, and takes one only to
+	// A review that has succeeded requires no code, and accepts one only to
 	// complete an enrollment.
 	{states(api.StateReviewSucceeded), events(enrollmentEnded), unchanged},
-	{takingCodes, events(enrollmentBegun, codeRefused, attemptsExceeded), unchanged},
+	{acceptingCodes, events(enrollmentBegun, codeRefused, attemptsExceeded), unchanged},
 	{api.States, events(updated), given},
 }
 
-// takingCodes are the states in which a code is compared with something.
-var takingCodes = states(api.StateChallengeRequired, api.StateAllow, api.StateChallengeSucceeded, api.StateReviewSucceeded)
+// acceptingCodes are the states in which codes are compared.
+var acceptingCodes = states(api.StateChallengeRequired, api.StateAllow, api.StateChallengeSucceeded, api.StateReviewSucceeded)
 
 func states(s ...api.State) []api.State { return s }
 func events(e ...event) []event         { return e }
 
-// next is the state to which an event leads; ok is false when the action does
-// not take it.
+// next returns the state to which an event leads. If the action does not accept the
+// event in its state, ok is false.
 func next(from api.State, on event) (to api.State, ok bool) {
 	for _, t := range transitions {
 		if slices.Contains(t.from, from) && slices.Contains(t.on, on) {
@@ -83,16 +82,16 @@ func next(from api.State, on event) (to api.State, ok bool) {
 	return "", false
 }
 
-// takes reports whether an action in a state takes an event.
-func takes(state api.State, on event) bool {
+// accepts reports whether an action in a state accepts an event.
+func accepts(state api.State, on event) bool {
 	_, ok := next(state, on)
 	return ok
 }
 
-// TrackedAgain is what becomes of a known action that is tracked again: nothing
-// (wire contract, section 11, row 6), unless what its state rests on has ended.
-// A newcomer's ALLOW rests on there being no factor, and a success on tokens of
-// the user that were not ended since. Such an action begins anew, with the
+// TrackedAgain returns a known action after it is tracked again. It does not change
+// (wire contract, section 11, row 6), unless the reason for its state is gone: an
+// ALLOW because the user was not enrolled, when the user is, and a success, when
+// the user's tokens have been ended since. Such an action starts again with a
 // challenge.
 func TrackedAgain(a store.Action, u store.User, f Factors) (again store.Action, changed bool) {
 	if !(a.State == api.StateAllow && !settled(a, f)) && !(Succeeded(a) && a.Epoch != u.Epoch) {
@@ -103,9 +102,9 @@ func TrackedAgain(a store.Action, u store.User, f Factors) (again store.Action, 
 	return a, true
 }
 
-// TrackedState is the state in which an action begins. A user without a factor
-// to challenge is let through as a newcomer, and the backend learns it from
-// isEnrolled.
+// TrackedState returns the first state of an action. If the outcome is CHALLENGE
+// and the user has no factor, it is ALLOW and newcomer is true; isEnrolled tells
+// the backend.
 func TrackedState(o api.Outcome, f Factors) (state api.State, newcomer bool) {
 	on := map[api.Outcome]event{api.OutcomeAllow: trackedAllow, api.OutcomeReview: trackedReview, api.OutcomeBlock: trackedBlock}[o]
 	if o == api.OutcomeChallenge {

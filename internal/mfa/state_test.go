@@ -6,7 +6,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// Every state with every event, beside the table: an empty cell is refused.
+// Every state with every event, as a table: an empty cell means refused.
 func TestNext(t *testing.T) {
 	t.Parallel()
 	for from, row := range map[api.State]map[event]api.State{

@@ -6,27 +6,27 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// ErrVoid: a token does not count any more, although it has not expired: its
-// user or action does not exist, or the user's tokens were ended (wire
-// contract, section 11, rows 21 and 33).
-var ErrVoid error = api.Unauthorized("The token does not count any more: its user or action was deleted, an authenticator of the user was removed or unlocked, " +
+// ErrVoid reports that a token is no longer valid, although it has not expired: its
+// user or action does not exist, or the user's tokens were ended (wire contract,
+// section 11, rows 21 and 33).
+var ErrVoid error = api.Unauthorized("The token is no longer valid: its user or action was deleted, an authenticator of the user was removed or unlocked, " +
 	"or the user's tokens were ended. Track the action again.")
 
-// A Subject is what a client token speaks for: a user with all authenticators,
-// and an action.
+// A Subject is the user and the action of a client token, with the user's
+// authenticators.
 type Subject struct {
 	store.Standing
 	Tenant store.Tenant
 	Claims token.Claims
 }
 
-// LockSubject reads the subject of a token for a transaction that will write.
-// It fails with ErrVoid when the token does not count.
+// LockSubject reads the subject of a token in a transaction that writes. It fails
+// with ErrVoid if the token is no longer valid.
 func LockSubject(tx *store.Tx, t store.Tenant, c token.Claims) (Subject, error) {
 	return subject(tx.LockStanding, t, c)
 }
 
-// ReadSubject is LockSubject for a transaction that only reads.
+// ReadSubject is LockSubject in a transaction that only reads.
 func ReadSubject(tx *store.Tx, t store.Tenant, c token.Claims) (Subject, error) {
 	return subject(tx.Standing, t, c)
 }
@@ -43,21 +43,21 @@ func subject(read func(store.ActionID) (store.Standing, error), t store.Tenant, 
 	return s, nil
 }
 
-// Counts reports whether a token is of the present incarnation and epoch of its
-// user.
+// Counts reports whether a token is that of the present incarnation and epoch of
+// its user.
 func Counts(c token.Claims, u store.User) bool {
 	return c.UserID == u.ID && c.Incarnation == u.Incarnation && c.Epoch == u.Epoch
 }
 
 // Current reports whether an action was tracked for the present incarnation of
-// its user, and not for a deleted user of the same id (wire contract, section
+// its user, and not for a deleted user with the same id (wire contract, section
 // 11, row 33).
 func Current(a store.Action, u store.User) bool { return a.Incarnation == u.Incarnation }
 
-// ActionID names the action of a token.
+// ActionID returns the id of a token's action.
 func ActionID(c token.Claims) store.ActionID {
 	return store.ActionID{UserID: c.UserID, Action: c.Action, IdempotencyKey: c.IdempotencyKey}
 }
 
-// Factors are the verified authenticators of the subject.
+// Factors returns the verified authenticators of the subject.
 func (s Subject) Factors() Factors { return FactorsOf(s.Authenticators) }

@@ -9,17 +9,18 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// Verify judges a code, and completes the enrollment or the challenge that it
-// is right for. A refused code is an ordinary answer. If the tenant's webhook
-// has to consent, the action stays as it is, and the answer is to be given only
-// when Consent.Complete has moved it; else the consent is nil.
+// Verify judges a code, and completes the enrollment or the challenge that it is
+// right for. A refused code is not an error. If the tenant's webhook must
+// consent, the state of the action does not change, and the caller must not
+// return the response before Consent.Complete has succeeded. Otherwise the
+// consent is nil.
 //
-// All of it is written in the caller's transaction: whatever fails, no attempt
-// is spent and no code is used up.
+// It writes in the caller's transaction: if anything fails, no attempt is counted
+// and no code is used up.
 func Verify(tx *store.Tx, tokens *token.Issuer, s Subject, code string, now time.Time) (api.VerifyTOTPResponse, *Consent, error) {
 	candidates := s.candidates()
 	if len(candidates) == 0 {
-		if !takes(s.Action.State, codeAccepted) {
+		if !accepts(s.Action.State, codeAccepted) {
 			return api.VerifyTOTPResponse{}, nil, notVerifiable(s.Action.State)
 		}
 		return api.VerifyTOTPResponse{}, nil, api.InvalidRequest("The user has no authenticator app to verify. Enroll one first.")
@@ -39,8 +40,8 @@ func Verify(tx *store.Tx, tokens *token.Issuer, s Subject, code string, now time
 	return s.complete(tx, tokens, *v.accepted, now)
 }
 
-// complete moves the action after an accepted code and answers with a token of
-// all scopes.
+// complete changes the state of the action after an accepted code, and returns a
+// response with a token of all scopes.
 func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, *Consent, error) {
 	on, kind := codeAccepted, store.AuditCodeAccepted
 	if !a.Verified() {
@@ -54,7 +55,8 @@ func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authentica
 			return api.VerifyTOTPResponse{}, nil, err
 		}
 	}
-	// Before the commit: a token that cannot be made must not use up a code.
+	// This is before the commit: if no token can be issued, the code must not be
+	// used up.
 	claims := s.Claims
 	claims.Scopes, claims.ExpiresAt = token.AllScopes, time.Time{}
 	accessToken, err := tokens.Issue(claims)
@@ -81,8 +83,8 @@ func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authentica
 	return out, consent, nil
 }
 
-// A Consent is what the tenant's webhook is asked for: an accepted code whose
-// action has not moved yet.
+// A Consent is an accepted code that needs the consent of the tenant's webhook
+// before the state of the action changes.
 type Consent struct {
 	Subject       Subject
 	Authenticator store.Authenticator
@@ -90,7 +92,7 @@ type Consent struct {
 	on            event
 }
 
-// Question is the data of the event that asks for it.
+// Question returns the data of the event for the webhook.
 func (c Consent) Question() api.ActionVerify {
 	id := c.Subject.Action.ActionID
 	return api.ActionVerify{
@@ -100,19 +102,19 @@ func (c Consent) Question() api.ActionVerify {
 	}
 }
 
-// Complete moves the action in a transaction after the webhook's consent. It
-// fails with store.ErrActionMoved, here or at the end of the transaction, when
-// the action is not as it was when the webhook was asked.
+// Complete changes the state of the action in a transaction after the webhook's
+// consent. It fails with store.ErrActionMoved, here or at the end of the
+// transaction, if the action has changed since the code was accepted.
 func (c Consent) Complete(tx *store.Tx, now time.Time) error {
 	s, err := LockSubject(tx, c.Subject.Tenant, c.Subject.Claims)
 	if err != nil {
 		return err
 	}
-	asked := c.Subject.Action
-	switch to, _ := next(asked.State, c.on); {
+	before := c.Subject.Action
+	switch to, _ := next(before.State, c.on); {
 	case s.Action.State == to: // by another right code
 		return nil
-	case s.Action.State != asked.State || !s.Action.StateUpdatedAt.Equal(asked.StateUpdatedAt):
+	case s.Action.State != before.State || !s.Action.StateUpdatedAt.Equal(before.StateUpdatedAt):
 		return store.ErrActionMoved
 	}
 	return tx.CompleteAction(s.Action.ActionID, s.Action.State, c.Authenticator.ID, s.User.Epoch, now)

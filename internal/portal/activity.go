@@ -14,43 +14,44 @@ import (
 )
 
 type activityView struct {
-	// What the form has.
-	User, Action, What, From, Until, Range string
-	Codes                                  []string
-	States                                 []api.State
-	Kinds                                  []string
-	Error                                  string
+	// The values of the form.
+	User, Action, From, Until, Range string
+	What                             selection
+	Codes                            []string
+	States                           []api.State
+	Kinds                            []auditKind
+	Error                            string
 
 	Chart   chart
 	Entries []entry
-	// Next is the query of the next page; empty on the last one.
+	// Next is the query of the next page; empty on the last page.
 	Next template.URL
 }
 
-// An entry is a tracked action or a line of the audit log.
+// An entry is a tracked action or an entry of the audit log.
 type entry struct {
 	At           time.Time
 	User, Action string
-	// State is of an action, Kind of a line.
+	// State is set for an action, Kind for an audit entry.
 	State api.State
-	Kind  string
-	// Rules are those that matched the action.
+	Kind  auditKind
+	// Rules are the rules that matched the action.
 	Rules []api.Rule
-	// Detail is that of the line, as JSON.
+	// Detail is the detail of the audit entry, as JSON.
 	Detail, Key, Method string
 
 	actionAt, auditAt *store.Position
 }
 
-// A cursor is where the two lists behind the activity go on; nil is their
-// beginning.
+// A cursor holds the positions at which the two lists of the activity continue;
+// nil is the beginning of a list.
 type cursor struct {
 	Actions *store.Position `json:"a,omitempty"`
 	Audit   *store.Position `json:"e,omitempty"`
 }
 
 func (c cursor) String() string {
-	b, _ := json.Marshal(c) // it has nothing that JSON lacks
+	b, _ := json.Marshal(c) // never fails
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
@@ -60,51 +61,76 @@ func parseCursor(s string) (c cursor, err error) {
 		err = json.Unmarshal(b, &c)
 	}
 	if err != nil {
-		return cursor{}, badInput("The address of the page is damaged. Begin at the newest again.")
+		return cursor{}, badInput("The address of the page is damaged. Start again with the newest entries.")
 	}
 	return c, nil
 }
 
-// What the filter's list may ask for besides states and kinds.
+// An auditKind is a kind of audit entry, one of store.AuditKinds.
+type auditKind string
+
+// A selection says which entries the activity shows: everything, tracked
+// actions, the audit log, a state of actions or a kind of audit entry.
+type selection string
+
 const (
-	onlyActions = "actions"
-	onlyEvents  = "events"
+	everything  selection = ""
+	onlyActions selection = "actions"
+	onlyEvents  selection = "events"
 )
 
-func (p *portal) activity(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+// parseSelection returns the selection of a query parameter. An unknown value
+// selects everything.
+func parseSelection(s string) selection {
+	switch w := selection(s); {
+	case w == onlyActions, w == onlyEvents, w.state() != "", w.kind() != "":
+		return w
+	}
+	return everything
+}
+
+// state returns the selected state of actions, or "".
+func (w selection) state() api.State {
+	if s := api.State(w); slices.Contains(api.States, s) {
+		return s
+	}
+	return ""
+}
+
+// kind returns the selected kind of audit entry, or "".
+func (w selection) kind() auditKind {
+	if slices.Contains(store.AuditKinds, string(w)) {
+		return auditKind(w)
+	}
+	return ""
+}
+
+// actions and events report whether actions and audit entries are selected.
+func (w selection) actions() bool { return w != onlyEvents && w.kind() == "" }
+func (w selection) events() bool  { return w != onlyActions && w.state() == "" }
+
+func auditKinds() []auditKind {
+	kinds := make([]auditKind, len(store.AuditKinds))
+	for i, k := range store.AuditKinds {
+		kinds[i] = auditKind(k)
+	}
+	return kinds
+}
+
+func (p *portal) activity(r *http.Request, t store.Tenant) (reply, error) {
 	v := activityView{
-		User: r.FormValue("user"), Action: r.FormValue("action"), What: r.FormValue("what"),
+		User: r.FormValue("user"), Action: r.FormValue("action"), What: parseSelection(r.FormValue("what")),
 		From: r.FormValue("from"), Until: r.FormValue("until"), Range: r.FormValue("range"),
-		States: api.States, Kinds: store.AuditKinds,
+		States: api.States, Kinds: auditKinds(),
 	}
 	after, err := parseCursor(r.FormValue("after"))
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	f := store.BrowseFilter{UserID: v.User, Action: v.Action, Limit: pageSize + 1}
+	f := store.BrowseFilter{UserID: v.User, Action: v.Action, State: v.What.state(), Kind: string(v.What.kind()), Limit: pageSize + 1}
 	status := http.StatusOK
-	for _, m := range []struct {
-		to   *time.Time
-		text string
-	}{{&f.From, v.From}, {&f.Until, v.Until}} {
-		if m.text == "" {
-			continue
-		}
-		if *m.to, err = time.Parse("2006-01-02T15:04", m.text); err != nil {
-			*m.to, err = time.Parse("2006-01-02T15:04:05", m.text)
-		}
-		if err != nil {
-			v.Error, status = "A time must be like 2026-01-31T13:45, in UTC.", http.StatusBadRequest
-		}
-	}
-	actions, events := v.What != onlyEvents, v.What != onlyActions
-	switch {
-	case slices.Contains(api.States, api.State(v.What)):
-		f.State, events = api.State(v.What), false
-	case slices.Contains(store.AuditKinds, v.What):
-		f.Kind, actions = v.What, false
-	case v.What != "" && v.What != onlyActions && v.What != onlyEvents:
-		v.What = ""
+	if !parseTime(v.From, &f.From) || !parseTime(v.Until, &f.Until) {
+		v.Error, status = "A time must be like 2026-01-31T13:45, in UTC.", http.StatusBadRequest
 	}
 	err = p.Store.View(r.Context(), t.ID, func(tx *store.Tx) (err error) {
 		if v.Codes, err = tx.ActionCodes(); err != nil {
@@ -113,44 +139,67 @@ func (p *portal) activity(w http.ResponseWriter, r *http.Request, t store.Tenant
 		if v.Chart, err = p.outcomes(tx, v.Range, v.Action); err != nil || v.Error != "" {
 			return err
 		}
-		if actions {
+		if v.What.actions() {
 			if err := v.addActions(tx, f, after.Actions); err != nil {
 				return err
 			}
 		}
-		if events {
+		if v.What.events() {
 			return v.addEvents(tx, f, after.Audit)
 		}
 		return nil
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	v.Range = v.Chart.Range
 	if v.Action != "" && !slices.Contains(v.Codes, v.Action) {
 		v.Codes = append(v.Codes, v.Action)
 	}
-	slices.SortStableFunc(v.Entries, func(a, b entry) int { return b.At.Compare(a.At) })
-	if len(v.Entries) > pageSize {
-		v.Entries = v.Entries[:pageSize]
-		for _, e := range v.Entries {
-			if e.actionAt != nil {
-				after.Actions = e.actionAt
-			} else {
-				after.Audit = e.auditAt
-			}
-		}
-		q := url.Values{"after": {after.String()}}
-		for name, value := range map[string]string{
-			"user": v.User, "action": v.Action, "what": v.What, "from": v.From, "until": v.Until, "range": v.Range,
-		} {
-			if value != "" {
-				q.Set(name, value)
-			}
-		}
-		v.Next = template.URL(q.Encode())
+	v.cut(after)
+	return reply{status: status, template: "activity", view: view{Section: "activity", Title: "Activity", Body: v}}, nil
+}
+
+// parseTime parses what a browser sends for an input of type datetime-local, in
+// UTC. An empty text leaves the time as it is. It reports whether the text is
+// valid.
+func parseTime(text string, to *time.Time) bool {
+	if text == "" {
+		return true
 	}
-	return p.show(w, r, status, t, "activity", "activity", "Activity", v)
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			*to = t
+			return true
+		}
+	}
+	return false
+}
+
+// cut sorts the entries, which begin at after, by time, and keeps one page of
+// them. It sets Next to the query of the next page.
+func (v *activityView) cut(after cursor) {
+	slices.SortStableFunc(v.Entries, func(a, b entry) int { return b.At.Compare(a.At) })
+	if len(v.Entries) <= pageSize {
+		return
+	}
+	v.Entries = v.Entries[:pageSize]
+	for _, e := range v.Entries {
+		if e.actionAt != nil {
+			after.Actions = e.actionAt
+		} else {
+			after.Audit = e.auditAt
+		}
+	}
+	q := url.Values{"after": {after.String()}}
+	for name, value := range map[string]string{
+		"user": v.User, "action": v.Action, "what": string(v.What), "from": v.From, "until": v.Until, "range": v.Range,
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	v.Next = template.URL(q.Encode())
 }
 
 func (v *activityView) addActions(tx *store.Tx, f store.BrowseFilter, after *store.Position) error {
@@ -174,7 +223,7 @@ func (v *activityView) addEvents(tx *store.Tx, f store.BrowseFilter, after *stor
 	list, err := tx.BrowseAudit(f)
 	for _, e := range list {
 		shown := entry{
-			At: e.At, User: e.UserID, Action: e.Action, Kind: e.Kind, Key: e.IdempotencyKey,
+			At: e.At, User: e.UserID, Action: e.Action, Kind: auditKind(e.Kind), Key: e.IdempotencyKey,
 			auditAt: &store.Position{At: e.At, ID: e.ID},
 		}
 		if len(e.Detail) > 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-func (p *portal) authenticators(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
-	return p.show(w, r, http.StatusOK, t, "authenticators", "authenticators", "Authenticators", t.Authenticator)
+func (p *portal) authenticators(r *http.Request, t store.Tenant) (reply, error) {
+	return reply{template: "authenticators", view: view{Section: "authenticators", Title: "Authenticators", Body: t.Authenticator}}, nil
 }
 
 type appView struct {
@@ -18,13 +18,13 @@ type appView struct {
 	Settings api.AuthenticatorSettings
 }
 
-func (p *portal) appForm(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
-	return p.show(w, r, http.StatusOK, t, "app", "authenticators", "Set up the authenticator app", appView{Settings: t.Authenticator})
+func (p *portal) appForm(r *http.Request, t store.Tenant) (reply, error) {
+	return reply{template: "app", view: view{Section: "authenticators", Title: "Set up the authenticator app", Body: appView{Settings: t.Authenticator}}}, nil
 }
 
-// setApp saves the settings of the authenticator app; the button "activate"
-// activates it too.
-func (p *portal) setApp(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+// setApp saves the settings of the authenticator app. The button "activate" also
+// activates it.
+func (p *portal) setApp(r *http.Request, t store.Tenant) (reply, error) {
 	body := appView{Settings: t.Authenticator}
 	s := &body.Settings
 	s.Issuer, s.Algorithm, s.AllowMultiple = r.PostFormValue("issuer"), r.PostFormValue("algorithm"), r.PostFormValue("allowMultiple") == "on"
@@ -42,13 +42,13 @@ func (p *portal) setApp(w http.ResponseWriter, r *http.Request, t store.Tenant) 
 		}
 		*n.to = v
 	}
-	what := "saved"
+	did := noticeSaved
 	if r.PostFormValue("do") == "activate" {
-		s.Active, what = true, "active"
+		s.Active, did = true, noticeActivated
 	}
 	if wrong == nil {
 		wrong = p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
-			if what == "saved" { // it may have been activated or deactivated meanwhile
+			if did == noticeSaved { // it may have been activated or deactivated in the meantime
 				current, _, err := tx.Tenant()
 				if err != nil {
 					return err
@@ -62,23 +62,23 @@ func (p *portal) setApp(w http.ResponseWriter, r *http.Request, t store.Tenant) 
 	if wrong != nil {
 		var err error
 		if body.Error, err = refusal(wrong); err != nil {
-			return err
+			return reply{}, err
 		}
 		s.Active = t.Authenticator.Active
-		return p.show(w, r, http.StatusBadRequest, t, "app", "authenticators", "Set up the authenticator app", body)
+		return reply{status: http.StatusBadRequest, template: "app", view: view{Section: "authenticators", Title: "Set up the authenticator app", Body: body}}, nil
 	}
-	return done(w, r, t, "/authenticators", what)
+	return done(t, "/authenticators", did)
 }
 
-func (p *portal) stopForm(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
-	return p.show(w, r, http.StatusOK, t, "confirm", "authenticators", "Deactivate the authenticator app?", confirmView{
-		Text: "Until it is active again, no user can enroll, and every track by a backend fails with AUTHENTICATOR_NOT_FOUND. " +
-			"Users keep what they have enrolled.",
+func (p *portal) stopForm(r *http.Request, t store.Tenant) (reply, error) {
+	return reply{template: "confirm", view: view{Section: "authenticators", Title: "Deactivate the authenticator app?", Body: confirmView{
+		Text: "Until it is active again, no user can enroll, and tracking an action fails with AUTHENTICATOR_NOT_FOUND. " +
+			"Existing enrollments are kept.",
 		Button: "Deactivate", Action: "/authenticators/stop", Back: "/authenticators",
-	})
+	}}}, nil
 }
 
-func (p *portal) stopApp(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) stopApp(r *http.Request, t store.Tenant) (reply, error) {
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
 		current, _, err := tx.Tenant()
 		if err != nil {
@@ -90,7 +90,7 @@ func (p *portal) stopApp(w http.ResponseWriter, r *http.Request, t store.Tenant)
 		return err
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	return done(w, r, t, "/authenticators", "inactive")
+	return done(t, "/authenticators", noticeDeactivated)
 }

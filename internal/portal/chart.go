@@ -7,16 +7,16 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// A chart is how often actions came to states over time, in bars of equal
-// lengths of time. An action counts in each state that it came to: one that was
-// challenged and passed counts twice.
+// A chart shows how often actions entered states, in bars of equal periods. An
+// action counts in each state that it entered: an action that was challenged and
+// succeeded counts twice.
 type chart struct {
-	// Range is the one shown, Ranges those there are.
+	// Range is the name of the range that is shown, Ranges are all ranges.
 	Range  string
 	Ranges []chartRange
 	Series []series
 	Bars   []bar
-	// Max is the highest bar, Total all of them.
+	// Max is the height of the highest bar, Total the sum of all bars.
 	Max, Total int64
 }
 
@@ -32,14 +32,14 @@ var chartRanges = []chartRange{
 	{"month", "30 days", 30, 24 * time.Hour},
 }
 
-// A series is one part of every bar. Its class has the colour.
+// A series is one part of every bar. Its CSS class sets the colour.
 type series struct{ Class, Label string }
 
 var chartSeries = []series{
 	{"allowed", "Allow"}, {"open", "Challenge required"}, {"passed", "Challenge succeeded"}, {"review", "Review required"}, {"blocked", "Block"},
 }
 
-// A bar is a length of time. N is by series; Parts draw it.
+// A bar is a period with a number for each series; Parts draw it.
 type bar struct {
 	From, Until time.Time
 	N           []int64
@@ -47,14 +47,15 @@ type bar struct {
 	Parts       []part
 }
 
-// A part is a rectangle, in the units of the chart's viewBox: 10 a bar and 100
-// high, from its top.
+// A part is a rectangle in the units of the chart's viewBox, which is 10 wide
+// for each bar and 100 high. Y is measured from the top.
 type part struct {
 	Class               string
 	X, Y, Width, Height float64
 }
 
-// outcomes reads the chart of a range, of one action unless it is empty.
+// outcomes reads the chart of a range. If action is not empty, the chart counts
+// that action only.
 func (p *portal) outcomes(tx *store.Tx, name, action string) (chart, error) {
 	chosen := chartRanges[0]
 	for _, r := range chartRanges {
@@ -63,7 +64,7 @@ func (p *portal) outcomes(tx *store.Tx, name, action string) (chart, error) {
 		}
 	}
 	c := chart{Range: chosen.Name, Ranges: chartRanges, Series: chartSeries}
-	// The last bar has the present hour in it.
+	// The last bar contains the current hour.
 	end := p.Now().UTC().Truncate(chosen.each).Add(chosen.each)
 	begin := end.Add(-time.Duration(chosen.bars) * chosen.each)
 	for i := range chosen.bars {
@@ -113,9 +114,9 @@ func (p *portal) outcomes(tx *store.Tx, name, action string) (chart, error) {
 	return c, nil
 }
 
-// Width is that of the chart's viewBox.
+// Width is the width of the chart's viewBox.
 func (c chart) Width() int { return 10 * len(c.Bars) }
 
-// First and Last are the ends of the time that is shown.
+// First and Last are the ends of the period that is shown.
 func (c chart) First() time.Time { return c.Bars[0].From }
 func (c chart) Last() time.Time  { return c.Bars[len(c.Bars)-1].Until }

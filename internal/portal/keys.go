@@ -13,9 +13,10 @@ import (
 type keysView struct {
 	TenantID, APIURL string
 	Keys             []keyView
-	// NewKey is the one that was made now: it is shown this once.
+	// NewKey is the key that was created by this request. It is shown only
+	// once.
 	NewKey string
-	// Origins is a line each.
+	// Origins has one origin per line.
 	Origins, Error string
 }
 
@@ -24,11 +25,11 @@ type keyView struct {
 	Expired bool
 }
 
-func (p *portal) keys(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
-	return p.showKeys(w, r, http.StatusOK, t, keysView{})
+func (p *portal) keys(r *http.Request, t store.Tenant) (reply, error) {
+	return p.keysPage(r, http.StatusOK, t, keysView{})
 }
 
-func (p *portal) showKeys(w http.ResponseWriter, r *http.Request, status int, t store.Tenant, v keysView) error {
+func (p *portal) keysPage(r *http.Request, status int, t store.Tenant, v keysView) (reply, error) {
 	v.TenantID, v.APIURL = t.ID, p.PublicURL+"/v1"
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
 		list, err := tx.APISecrets()
@@ -46,22 +47,23 @@ func (p *portal) showKeys(w http.ResponseWriter, r *http.Request, status int, t 
 		return nil
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	return p.show(w, r, status, t, "keys", "keys", "API keys", v)
+	return reply{status: status, template: "keys", view: view{Section: "keys", Title: "API keys", Body: v}}, nil
 }
 
-// overlaps are how long the keys before a new one may stay in force, in
-// seconds.
+// overlaps are the choices of how long existing keys stay valid beside a new one,
+// in seconds.
 var overlaps = map[string]int64{
 	"none": 0, "hour": manage.DefaultOverlap, "day": int64(24 * time.Hour / time.Second), "week": int64(7 * 24 * time.Hour / time.Second),
 }
 
-// newKey makes a key. The answer itself shows it: an address must not.
-func (p *portal) newKey(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+// newKey creates a key. The response shows it: a redirect would put it into a
+// URL.
+func (p *portal) newKey(r *http.Request, t store.Tenant) (reply, error) {
 	overlap, ok := overlaps[r.PostFormValue("overlap")]
 	if !ok {
-		return badInput("Choose how long the keys before stay in force.")
+		return reply{}, badInput("Choose how long existing keys stay valid.")
 	}
 	var v keysView
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) (err error) {
@@ -69,14 +71,14 @@ func (p *portal) newKey(w http.ResponseWriter, r *http.Request, t store.Tenant) 
 		return err
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	return p.showKeys(w, r, http.StatusOK, t, v)
+	return p.keysPage(r, http.StatusOK, t, v)
 }
 
-func (p *portal) revokeForm(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) revokeForm(r *http.Request, t store.Tenant) (reply, error) {
 	id := r.FormValue("id")
-	inForce := 0
+	valid := 0
 	found := false
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
 		list, err := tx.APISecrets()
@@ -86,35 +88,35 @@ func (p *portal) revokeForm(w http.ResponseWriter, r *http.Request, t store.Tena
 			case s.ID == id:
 				found = true
 			default:
-				inForce++
+				valid++
 			}
 		}
 		return err
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	if !found {
-		return notFound(w, r)
+		return reply{}, errNoPage
 	}
-	text := "Backends that use the key are refused from now on. " + strconv.Itoa(inForce) + " other keys stay in force."
-	if inForce == 0 {
-		text = "It is the last key in force: no backend of the tenant can use the API until there is a new one."
+	text := "Backends that use this key are refused from now on. Other keys that stay valid: " + strconv.Itoa(valid) + "."
+	if valid == 0 {
+		text = "This is the last valid key: no backend of the tenant can use the API until there is a new one."
 	}
-	return p.show(w, r, http.StatusOK, t, "confirm", "keys", "Revoke the key?", confirmView{
+	return reply{template: "confirm", view: view{Section: "keys", Title: "Revoke the key?", Body: confirmView{
 		Text: text, Button: "Revoke", Action: "/keys/revoke", Back: "/keys", Hidden: [][2]string{{"id", id}},
-	})
+	}}}, nil
 }
 
-func (p *portal) revokeKey(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) revokeKey(r *http.Request, t store.Tenant) (reply, error) {
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error { return manage.RevokeSecret(tx, r.PostFormValue("id"), p.Now()) })
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	return done(w, r, t, "/keys", "revoked")
+	return done(t, "/keys", noticeRevoked)
 }
 
-func (p *portal) setOrigins(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) setOrigins(r *http.Request, t store.Tenant) (reply, error) {
 	text := r.PostFormValue("origins")
 	origins := strings.Fields(text)
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
@@ -124,9 +126,9 @@ func (p *portal) setOrigins(w http.ResponseWriter, r *http.Request, t store.Tena
 	if err != nil {
 		refused, err := refusal(err)
 		if err != nil {
-			return err
+			return reply{}, err
 		}
-		return p.showKeys(w, r, http.StatusBadRequest, t, keysView{Origins: text, Error: refused})
+		return p.keysPage(r, http.StatusBadRequest, t, keysView{Origins: text, Error: refused})
 	}
-	return done(w, r, t, "/keys", "saved")
+	return done(t, "/keys", noticeSaved)
 }

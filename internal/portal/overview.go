@@ -16,8 +16,9 @@ type overviewView struct {
 	APIURL   string
 }
 
-// overview says what is set up, what is left to do, and how the day goes.
-func (p *portal) overview(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+// overview shows what is set up, what is left to do, and the chart of the last
+// day.
+func (p *portal) overview(r *http.Request, t store.Tenant) (reply, error) {
 	v := overviewView{Active: t.Authenticator.Active, TenantID: t.ID, APIURL: p.PublicURL + "/v1"}
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
 		keys, err := tx.APISecrets()
@@ -43,7 +44,7 @@ func (p *portal) overview(w http.ResponseWriter, r *http.Request, t store.Tenant
 		return err
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	return p.show(w, r, http.StatusOK, t, "overview", "overview", "Overview", v)
+	return reply{template: "overview", view: view{Section: "overview", Title: "Overview", Body: v}}, nil
 }

@@ -15,16 +15,16 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// Parameters of Argon2id (RFC 9106): those that OWASP's Password Storage Cheat
-// Sheet names first. Each hash keeps its own.
+// Parameters of Argon2id (RFC 9106): the first recommendation of OWASP's Password
+// Storage Cheat Sheet. Each hash records its own.
 const (
 	memory = 19 << 10 // KiB
 	passes = 2
 	lanes  = 1
 )
 
-// A password that a person thinks of has minPassword to maxPassword characters
-// (NIST SP 800-63B, section 5.1.1.2, and more than its minimum).
+// A password that an operator chooses has minPassword to maxPassword characters.
+// NIST SP 800-63B, section 5.1.1.2, requires 8 at least.
 const (
 	minPassword = 12
 	maxPassword = 256
@@ -39,8 +39,7 @@ func hash(password string) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes, e.EncodeToString(salt), e.EncodeToString(key))
 }
 
-// matches reports whether a password is the one of a hash. It takes as long
-// for a wrong one.
+// matches reports whether a hash is that of a password, in constant time.
 func matches(password, hash string) bool {
 	var version, m, t, p uint32
 	parts := strings.Split(hash, "$")
@@ -63,46 +62,46 @@ func matches(password, hash string) bool {
 	return subtle.ConstantTimeCompare(got, want) == 1
 }
 
-// newPassword makes a password of 100 random bits that is easy to type.
+// newPassword returns a password with 100 random bits that is easy to type.
 func newPassword() string {
 	text := strings.ToLower(rand.Text()) // base32, 26 characters
 	return strings.Join([]string{text[:5], text[5:10], text[10:15], text[15:20]}, "-")
 }
 
-// cleanPassword takes away what copying adds.
+// cleanPassword removes the white space that copying may add.
 func cleanPassword(s string) string { return strings.TrimSpace(s) }
 
 func checkPassword(s string) error {
 	switch n := utf8.RuneCountInString(s); {
 	case !utf8.ValidString(s):
-		return badInput("The password is not text.")
+		return badInput("The password is not valid UTF-8.")
 	case n < minPassword || n > maxPassword:
-		return badInput(fmt.Sprintf("A password has %d to %d characters.", minPassword, maxPassword))
+		return badInput(fmt.Sprintf("A password must have %d to %d characters.", minPassword, maxPassword))
 	}
 	return nil
 }
 
-// FirstPassword makes the operator's password if there is none yet, and
-// returns it; else it returns "".
+// FirstPassword creates the operator's password if there is none yet, and
+// returns it. Otherwise it returns "".
 func FirstPassword(ctx context.Context, st *store.Store, now time.Time) (string, error) {
-	var made bool
+	var created bool
 	password := newPassword()
 	p := store.PortalPassword{Hash: hash(password)}
 	err := st.Update(ctx, "", func(tx *store.Tx) (err error) {
 		_, found, err := tx.PortalPassword()
 		if err == nil && !found {
-			made, err = tx.MakePortalPassword(p, now)
+			created, err = tx.MakePortalPassword(p, now)
 		}
 		return err
 	})
-	if err != nil || !made {
+	if err != nil || !created {
 		return "", err
 	}
 	return password, nil
 }
 
-// NewPassword replaces the operator's password with a new one, which it
-// returns. It ends all sessions and forgets all attempts.
+// NewPassword replaces the operator's password, and returns the new one. It ends
+// all sessions and clears all attempts.
 func NewPassword(ctx context.Context, st *store.Store, now time.Time) (string, error) {
 	password := newPassword()
 	p := store.PortalPassword{Hash: hash(password)}

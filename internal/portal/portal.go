@@ -1,15 +1,14 @@
-// Package portal is the operator's web pages: authenticators, API keys, actions
-// and rules, users, and what has happened, of each tenant.
+// Package portal serves the operators' web pages: the authenticators, API keys,
+// actions and rules, users and activity of each tenant.
 //
-// Pages are rendered here and work with plain forms; the one script only copies
-// texts. What an operator does goes through internal/manage, like what the
-// management API does. It must not import internal/server, and internal/daemon
-// is its only caller.
+// Pages are rendered on the server and work with plain forms; the only script
+// copies texts to the clipboard. Changes go through internal/manage, as those of
+// the management API do. The package must not import internal/server, and
+// internal/daemon is its only caller.
 package portal
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -23,19 +22,19 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// Path is where the portal is.
+// Path is the path of the portal.
 const Path = "/portal"
 
-// Config is what the portal is made of; every field is required.
+// Config configures the portal. Every field is required.
 type Config struct {
 	Store *store.Store
 	Log   *slog.Logger
 	Now   func() time.Time
 	// PublicURL is where browsers reach the server, without a path of the API.
-	// Unless it is on this machine, cookies go over TLS alone.
+	// Unless its host is a loopback name, cookies are sent over TLS only.
 	PublicURL string
-	// OnlyLocal refuses requests to other names than this machine's own, so
-	// that a page of another site cannot rebind its name to it.
+	// OnlyLocal refuses requests whose host is not a loopback name, so that
+	// another site cannot reach the portal by DNS rebinding.
 	OnlyLocal bool
 	// Address returns the client address of a request.
 	Address func(*http.Request) netip.Addr
@@ -45,16 +44,16 @@ type portal struct {
 	Config
 	views  views
 	static *assets.Set
-	// secure: cookies go over TLS alone.
+	// secure reports whether cookies are sent over TLS only.
 	secure bool
-	// hashingKnown and hashingStrangers admit as many passwords as may be hashed
-	// at once: each takes much memory, which is the point. Known browsers wait
-	// for a place of their own; an unknown browser that finds none is refused.
-	hashingKnown, hashingStrangers chan struct{}
+	// hashingKnown and hashingUnknown limit how many passwords are hashed at
+	// once, because Argon2id takes much memory by design. Known browsers wait
+	// for a place of their own; an unknown browser is refused if there is none.
+	hashingKnown, hashingUnknown chan struct{}
 }
 
-// Pages returns the handlers of the portal's pages by ServeMux pattern, and those
-// of their files.
+// Pages returns the handlers of the portal's pages and those of their files, by
+// ServeMux pattern.
 func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 	p, err := newPortal(c)
 	if err != nil {
@@ -66,7 +65,7 @@ func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 func newPortal(c Config) (*portal, error) {
 	p := &portal{
 		Config: c, secure: !origin.IsLoopback(origin.Of(c.PublicURL)),
-		hashingKnown: make(chan struct{}, 1), hashingStrangers: make(chan struct{}, 2),
+		hashingKnown: make(chan struct{}, 1), hashingUnknown: make(chan struct{}, 2),
 	}
 	var err error
 	p.views, p.static, err = newViews()
@@ -78,8 +77,8 @@ func (p *portal) pages() (pages, files map[string]http.Handler, err error) {
 	if err := crossOrigin.AddTrustedOrigin(origin.Of(p.PublicURL)); err != nil {
 		return nil, nil, err
 	}
-	crossOrigin.SetDenyHandler(p.open(func(w http.ResponseWriter, r *http.Request) error {
-		return &api.Error{Status: http.StatusForbidden, Description: "The form was sent from another site. Go back to the portal and try again."}
+	crossOrigin.SetDenyHandler(p.open(func(*http.Request) (reply, error) {
+		return reply{}, &api.Error{Status: http.StatusForbidden, Description: "The form was sent from another site. Go back to the portal and try again."}
 	}))
 	pages = map[string]http.Handler{}
 	for pattern, handler := range p.routes() {
@@ -89,11 +88,12 @@ func (p *portal) pages() (pages, files map[string]http.Handler, err error) {
 	return pages, map[string]http.Handler{"GET " + Path + "/static/": p.headers(p.static)}, nil
 }
 
-// routes lists every page. "{$}" ends a path that would stand for all below it.
+// routes returns the handler of every page. "{$}" keeps a pattern that ends in a
+// slash from matching all paths below it.
 func (p *portal) routes() map[string]http.Handler {
 	routes := map[string]http.Handler{
 		"GET ":           p.open(p.home),
-		"GET /":          p.open(notFound),
+		"GET /":          p.open(func(*http.Request) (reply, error) { return reply{}, errNoPage }),
 		"GET /{$}":       p.open(p.home),
 		"GET /sign-in":   p.open(p.signInForm),
 		"POST /sign-in":  p.open(p.signIn),
@@ -124,8 +124,8 @@ func (p *portal) routes() map[string]http.Handler {
 		"GET /actions/{action}/rule":  p.ruleForm,
 		"POST /actions/{action}/rule": p.setRule,
 		"POST /actions/{action}/move": p.moveRule,
-		"GET /actions/{action}/drop":  p.dropForm,
-		"POST /actions/{action}/drop": p.dropRule,
+		"GET /actions/{action}/drop":  p.deleteForm,
+		"POST /actions/{action}/drop": p.deleteRuleOrSettings,
 		"GET /users":                  p.users,
 		"GET /users/user":             p.user,
 		"GET /users/change":           p.changeForm,
@@ -138,176 +138,145 @@ func (p *portal) routes() map[string]http.Handler {
 	return routes
 }
 
-// A page writes an answer, or fails: an *api.Error is shown, any other is
-// logged.
-type page func(w http.ResponseWriter, r *http.Request) error
+// A page makes the reply to a request, or fails: an *api.Error is shown, any
+// other is logged.
+type page func(r *http.Request) (reply, error)
 
 // A tenantPage is a page about a tenant.
-type tenantPage func(w http.ResponseWriter, r *http.Request, t store.Tenant) error
+type tenantPage func(r *http.Request, t store.Tenant) (reply, error)
 
-// headers sets what all answers have.
+// headers sets the headers of all responses.
 func (p *portal) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		// Logos are data: URLs; styles and scripts are files of our own.
+		// Logos are data: URLs; styles and scripts are files of the portal.
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "+
 			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("X-Content-Type-Options", "nosniff")
-		// With no-referrer, browsers would hide the origin of our own forms.
+		// With no-referrer, browsers would hide the origin of the portal's own
+		// forms.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
 		h.Set("Cache-Control", "no-store")
 		if p.OnlyLocal && !origin.IsLoopback("http://"+r.Host) {
-			http.Error(w, "The portal answers only to the names of this machine. Start the server with -portal on to use another.", http.StatusMisdirectedRequest)
+			http.Error(w, "The portal is available only under a loopback name, such as localhost. Start the server with -portal on to use other names.", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// maxForm is the longest form in bytes: a logo, and some.
+// maxForm is the maximum size of a form in bytes: a logo and the other fields.
 const maxForm = 256 << 10
 
-// open serves a page to anyone.
+// open serves a page without authentication.
 func (p *portal) open(serve page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		if err := serve(w, r); err != nil {
+		a, err := serve(r)
+		if err != nil {
 			p.fail(w, r, err)
+			return
 		}
+		p.write(w, r, a)
 	})
-}
-
-// fail answers with what went wrong.
-func (p *portal) fail(w http.ResponseWriter, r *http.Request, err error) {
-	var refused *api.Error
-	if !errors.As(err, &refused) {
-		if r.Context().Err() == nil {
-			p.Log.ErrorContext(r.Context(), "portal", "error", err)
-		}
-		refused = &api.Error{Status: http.StatusInternalServerError, Description: "The server failed. Its log says why."}
-	}
-	v := view{Title: http.StatusText(refused.Status), Body: refused.Description}
-	if v.SignedIn, err = p.hasSession(r); err == nil && v.SignedIn {
-		v.Tenants, err = p.tenantNames(r.Context())
-	}
-	if err != nil { // then without the menu
-		v.SignedIn = false
-	}
-	p.render(w, r, refused.Status, "error", v)
-}
-
-func notFound(http.ResponseWriter, *http.Request) error {
-	return &api.Error{Status: http.StatusNotFound, Description: "The portal has no such page."}
 }
 
 // signedIn serves a page to a browser that is signed in, and redirects any
 // other to the sign-in page and back.
 func (p *portal) signedIn(serve page) http.Handler {
-	return p.open(func(w http.ResponseWriter, r *http.Request) error {
+	return p.open(func(r *http.Request) (reply, error) {
 		ok, err := p.hasSession(r)
 		if err != nil {
-			return err
+			return reply{}, err
 		}
 		if !ok {
 			to := Path + "/sign-in"
 			if r.Method == http.MethodGet {
 				to += "?" + url.Values{"next": {r.URL.RequestURI()}}.Encode()
 			}
-			http.Redirect(w, r, to, http.StatusSeeOther)
-			return nil
+			return reply{redirect: to}, nil
 		}
-		return serve(w, r)
+		a, err := serve(r)
+		if err == nil && a.redirect == "" {
+			a.view.SignedIn = true
+			a.view.Tenants, err = p.tenantNames(r.Context())
+		}
+		return a, err
 	})
 }
 
 // ofTenant serves a page about the tenant of the path.
 func (p *portal) ofTenant(serve tenantPage) http.Handler {
-	return p.signedIn(func(w http.ResponseWriter, r *http.Request) error {
-		if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
-			if err := r.ParseMultipartForm(maxForm); err != nil {
-				return tooLong(err)
-			}
-		} else if err := r.ParseForm(); err != nil {
-			return tooLong(err)
-		}
-		// Each has its own copy of what was posted.
-		for _, form := range []url.Values{r.Form, r.PostForm} {
-			for key, values := range form {
-				for i, value := range values {
-					if strings.Contains(value, "\x00") {
-						return badInput(key + " must not contain the character NUL.")
-					}
-					values[i] = strings.ToValidUTF8(value, "\ufffd")
-				}
-			}
+	return p.signedIn(func(r *http.Request) (reply, error) {
+		if err := parseForm(r); err != nil {
+			return reply{}, err
 		}
 		t, found, err := p.Store.Tenant(r.Context(), strings.ToValidUTF8(strings.ReplaceAll(r.PathValue("tenant"), "\x00", ""), ""))
 		if err != nil {
-			return err
+			return reply{}, err
 		}
 		if !found {
-			return &api.Error{Status: http.StatusNotFound, Description: "There is no such tenant."}
+			return reply{}, errNoTenant
 		}
-		return serve(w, r, t)
+		a, err := serve(r, t)
+		a.view.Tenant = t.ID
+		return a, err
 	})
 }
 
-func tooLong(err error) error {
-	var long *http.MaxBytesError
-	if errors.As(err, &long) {
-		return &api.Error{Status: http.StatusRequestEntityTooLarge, Description: "The form is longer than 256 KiB."}
+// parseForm parses the form of a request, and makes its values valid UTF-8.
+func parseForm(r *http.Request) error {
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
+		if err := r.ParseMultipartForm(maxForm); err != nil {
+			return tooLong(err)
+		}
+	} else if err := r.ParseForm(); err != nil {
+		return tooLong(err)
 	}
-	return badInput("The form cannot be read.")
-}
-
-func badInput(description string) error {
-	return &api.Error{Status: http.StatusBadRequest, Code: api.CodeInvalidRequest, Description: description}
-}
-
-// refusal is the sentence of an error that concerns the input, for the page
-// with the form; any other error is returned.
-func refusal(err error) (string, error) {
-	var refused *api.Error
-	if errors.As(err, &refused) && refused.Status < 500 {
-		return refused.Description, nil
+	// Form and PostForm have separate copies of the posted values.
+	for _, form := range []url.Values{r.Form, r.PostForm} {
+		for key, values := range form {
+			for i, value := range values {
+				if strings.Contains(value, "\x00") {
+					return badInput(key + " must not contain a NUL character.")
+				}
+				values[i] = strings.ToValidUTF8(value, "\ufffd")
+			}
+		}
 	}
-	return "", err
+	return nil
 }
 
-// home shows the first tenant, or says that there is none.
-func (p *portal) home(w http.ResponseWriter, r *http.Request) error {
+// home redirects to the first tenant, or shows that there is none.
+func (p *portal) home(r *http.Request) (reply, error) {
 	ok, err := p.hasSession(r)
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	if !ok {
-		http.Redirect(w, r, Path+"/sign-in", http.StatusSeeOther)
-		return nil
+		return reply{redirect: Path + "/sign-in"}, nil
 	}
 	names, err := p.tenantNames(r.Context())
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	if len(names) == 0 {
-		p.render(w, r, http.StatusOK, "empty", view{Title: "No tenant yet", SignedIn: true})
-		return nil
+		return reply{template: "empty", view: view{Title: "No tenant yet", SignedIn: true}}, nil
 	}
-	http.Redirect(w, r, tenantPath(names[0]), http.StatusSeeOther)
-	return nil
+	return reply{redirect: tenantPath(names[0])}, nil
 }
 
-// switchTenant is where the selector leads.
-func (p *portal) switchTenant(w http.ResponseWriter, r *http.Request) error {
+// switchTenant redirects to the tenant that was chosen in the selector.
+func (p *portal) switchTenant(r *http.Request) (reply, error) {
 	id := r.FormValue("tenant")
 	if !api.IsTenantID(id) {
-		return &api.Error{Status: http.StatusNotFound, Description: "There is no such tenant."}
+		return reply{}, errNoTenant
 	}
-	http.Redirect(w, r, tenantPath(id), http.StatusSeeOther)
-	return nil
+	return reply{redirect: tenantPath(id)}, nil
 }
 
 func tenantPath(id string) string { return Path + "/t/" + url.PathEscape(id) }
@@ -319,31 +288,4 @@ func (p *portal) tenantNames(ctx context.Context) ([]string, error) {
 		names[i] = t.ID
 	}
 	return names, err
-}
-
-// done sends the browser to a page that says what was done: a redirect, so
-// that a reload does nothing twice.
-func done(w http.ResponseWriter, r *http.Request, t store.Tenant, path, what string) error {
-	separator := "?"
-	if strings.Contains(path, "?") {
-		separator = "&"
-	}
-	http.Redirect(w, r, tenantPath(t.ID)+path+separator+"done="+what, http.StatusSeeOther)
-	return nil
-}
-
-// doneTexts are what a page may say was done, by the word in its URL.
-var doneTexts = map[string]string{
-	"active":   "The authenticator app is active.",
-	"inactive": "The authenticator app is inactive. Nothing can be tracked until it is active again.",
-	"saved":    "Saved.",
-	"revoked":  "The key is revoked.",
-	"moved":    "The order of the rules is changed.",
-	"deleted":  "Deleted.",
-	"forgot":   "Nothing is set for the action any more.",
-	"removed":  "The authenticator is removed.",
-	"unlocked": "The authenticator is unlocked.",
-	"ended":    "All tokens of the user have ended.",
-	"gone":     "The user is deleted.",
-	"password": "The password is changed. All other sessions have ended.",
 }

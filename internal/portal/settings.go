@@ -17,23 +17,23 @@ type settingsView struct {
 	WebhookURL, WebhookError string
 	Branding                 api.Branding
 	BrandingError            string
-	// Logo is that of the branding, which was checked.
+	// Logo is the logo of the branding, after it was checked.
 	Logo template.URL
 }
 
-func (p *portal) settingsForm(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
-	return p.showSettings(w, r, http.StatusOK, t, settingsView{WebhookURL: t.WebhookURL, Branding: t.Branding})
+func (p *portal) settingsForm(r *http.Request, t store.Tenant) (reply, error) {
+	return p.settingsPage(r, http.StatusOK, t, settingsView{WebhookURL: t.WebhookURL, Branding: t.Branding})
 }
 
-func (p *portal) showSettings(w http.ResponseWriter, r *http.Request, status int, t store.Tenant, v settingsView) error {
-	// A data: URL of an image runs nothing in an img.
+func (p *portal) settingsPage(r *http.Request, status int, t store.Tenant, v settingsView) (reply, error) {
+	// A data: URL of an image cannot run scripts in an img element.
 	if manage.CheckBranding(t.Branding) == nil {
 		v.Logo = template.URL(t.Branding.Logo)
 	}
-	return p.show(w, r, status, t, "settings", "settings", "Settings", v)
+	return reply{status: status, template: "settings", view: view{Section: "settings", Title: "Settings", Body: v}}, nil
 }
 
-func (p *portal) setWebhook(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) setWebhook(r *http.Request, t store.Tenant) (reply, error) {
 	url := r.PostFormValue("webhookUrl")
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
 		_, err := manage.Tenant(tx, manage.TenantChange{WebhookURL: &url}, p.Now())
@@ -42,14 +42,14 @@ func (p *portal) setWebhook(w http.ResponseWriter, r *http.Request, t store.Tena
 	if err != nil {
 		v := settingsView{WebhookURL: url, Branding: t.Branding}
 		if v.WebhookError, err = refusal(err); err != nil {
-			return err
+			return reply{}, err
 		}
-		return p.showSettings(w, r, http.StatusBadRequest, t, v)
+		return p.settingsPage(r, http.StatusBadRequest, t, v)
 	}
-	return done(w, r, t, "/settings", "saved")
+	return done(t, "/settings", noticeSaved)
 }
 
-func (p *portal) setBranding(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) setBranding(r *http.Request, t store.Tenant) (reply, error) {
 	b := api.Branding{Name: r.PostFormValue("name"), Color: r.PostFormValue("color")}
 	var err error
 	if b.Logo, err = uploadedLogo(r); err == nil {
@@ -69,15 +69,16 @@ func (p *portal) setBranding(w http.ResponseWriter, r *http.Request, t store.Ten
 	if err != nil {
 		v := settingsView{WebhookURL: t.WebhookURL, Branding: b}
 		if v.BrandingError, err = refusal(err); err != nil {
-			return err
+			return reply{}, err
 		}
-		return p.showSettings(w, r, http.StatusBadRequest, t, v)
+		return p.settingsPage(r, http.StatusBadRequest, t, v)
 	}
-	return done(w, r, t, "/settings", "saved")
+	return done(t, "/settings", noticeSaved)
 }
 
-// uploadedLogo is the file of the form as a data: URL, or "" when none was
-// chosen. What it is, its first bytes say: names and types are the browser's.
+// uploadedLogo returns the file of the form as a data: URL, or "" if none was
+// chosen. Its type is read from its first bytes: its name and declared type come
+// from the browser.
 func uploadedLogo(r *http.Request) (string, error) {
 	f, _, err := r.FormFile("logo")
 	if errors.Is(err, http.ErrMissingFile) || errors.Is(err, http.ErrNotMultipart) {
@@ -105,7 +106,7 @@ func uploadedLogo(r *http.Request) (string, error) {
 	}
 	logo := "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(b)
 	if len(logo) > api.MaxLogo {
-		return "", badInput("The logo must have at most 48 KB.")
+		return "", badInput("The logo must be at most 48 KB.")
 	}
 	return logo, nil
 }

@@ -2,8 +2,8 @@ package portal
 
 import "fmt"
 
-// What to paste into a project to begin with. The secret key is in none but
-// the environment's, and there only while it is shown.
+// Snippets to start a project with. Only the snippet of the environment has the
+// secret key, and only on the page that shows the new key.
 
 func envSnippet(v keysView) string {
 	key := v.NewKey

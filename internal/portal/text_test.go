@@ -112,49 +112,17 @@ func TestShownIsIsolatedHTML(t *testing.T) {
 	}
 }
 
-// carriers are where a page holds a text for its forms, unchanged.
+// carriers are the places where a page has a text for its forms, unchanged.
 var carriers = regexp.MustCompile(`value="[^"]*"|(?s:<textarea[^>]*>.*?</textarea>)`)
 
-// An id or a name with characters that hide or move others is shown escaped and
-// isolated on every page, and its links lead to what it stands for.
+// An id or a name with invisible characters, or with characters that reorder
+// others, is shown escaped and isolated on every page, and its links work.
 func TestHiddenCharactersAreShownOnEveryPage(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	const hidden = "\u200bada\u202egro  \u2066\U000e0041\u3164"
 	escaped := strings.TrimSuffix(strings.TrimPrefix(string(shown(hidden)), "<bdi>"), "</bdi>")
-	now := d.clock()
-	d.update(func(tx *store.Tx) error {
-		settings := api.DefaultAuthenticatorSettings(hidden)
-		settings.Active = true
-		if _, err := tx.PutTenant(settings, now); err != nil {
-			return err
-		}
-		rule := api.ActionRule{RuleID: "r1", Name: hidden, Description: hidden, Condition: "user.id == '" + hidden + "'", Outcome: api.OutcomeBlock}
-		if _, err := tx.PutActionSettings("pay", api.ActionSettings{DefaultOutcome: api.OutcomeAllow, Rules: []api.ActionRule{rule}}); err != nil {
-			return err
-		}
-		for _, id := range []string{"adagro", hidden} {
-			if _, err := tx.EnsureUser(id, now); err != nil {
-				return err
-			}
-		}
-		if err := tx.PutUser(store.User{ID: hidden, Email: hidden, PhoneNumber: hidden, Username: hidden, DisplayName: hidden, Locale: hidden, Custom: map[string]any{hidden: hidden}}); err != nil {
-			return err
-		}
-		if err := tx.InsertVerified(store.Authenticator{ID: "a1", UserID: hidden, Method: api.SMS, PhoneNumber: hidden, Email: hidden, Parameters: totp.DefaultParameters, CreatedAt: now, VerifiedAt: now}, ""); err != nil {
-			return err
-		}
-		for _, code := range []string{"pay", hidden} {
-			a := store.Action{
-				ActionID: store.ActionID{UserID: hidden, Action: code, IdempotencyKey: hidden}, State: api.StateBlock, CreatedAt: now, StateUpdatedAt: now,
-				IPAddress: hidden, UserAgent: hidden, Outcome: api.OutcomeBlock, Rules: []api.Rule{{RuleID: "r1", Name: hidden}},
-			}
-			if err := tx.InsertAction(a); err != nil {
-				return err
-			}
-		}
-		return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditCodeRefused, ActionID: store.ActionID{UserID: hidden, Action: hidden}, Detail: map[string]any{"by": hidden}})
-	})
+	d.storeEverywhere(hidden)
 	b := d.operator()
 	q := url.QueryEscape(hidden)
 	change := "/t/t1/users/change?id=" + q + "&authenticator=a1&do="
@@ -221,8 +189,47 @@ func TestHiddenCharactersAreShownOnEveryPage(t *testing.T) {
 	}
 }
 
+// storeEverywhere stores a text as the id and every attribute of a user with an
+// action, and in the settings of the tenant and of an action.
+func (d *fixture) storeEverywhere(text string) {
+	d.t.Helper()
+	now := d.clock()
+	d.update(func(tx *store.Tx) error {
+		settings := api.DefaultAuthenticatorSettings(text)
+		settings.Active = true
+		if _, err := tx.PutTenant(settings, now); err != nil {
+			return err
+		}
+		rule := api.ActionRule{RuleID: "r1", Name: text, Description: text, Condition: "user.id == '" + text + "'", Outcome: api.OutcomeBlock}
+		if _, err := tx.PutActionSettings("pay", api.ActionSettings{DefaultOutcome: api.OutcomeAllow, Rules: []api.ActionRule{rule}}); err != nil {
+			return err
+		}
+		for _, id := range []string{"adagro", text} {
+			if _, err := tx.EnsureUser(id, now); err != nil {
+				return err
+			}
+		}
+		if err := tx.PutUser(store.User{ID: text, Email: text, PhoneNumber: text, Username: text, DisplayName: text, Locale: text, Custom: map[string]any{text: text}}); err != nil {
+			return err
+		}
+		if err := tx.InsertVerified(store.Authenticator{ID: "a1", UserID: text, Method: api.SMS, PhoneNumber: text, Email: text, Parameters: totp.DefaultParameters, CreatedAt: now, VerifiedAt: now}, ""); err != nil {
+			return err
+		}
+		for _, code := range []string{"pay", text} {
+			a := store.Action{
+				ActionID: store.ActionID{UserID: text, Action: code, IdempotencyKey: text}, State: api.StateBlock, CreatedAt: now, StateUpdatedAt: now,
+				IPAddress: text, UserAgent: text, Outcome: api.OutcomeBlock, Rules: []api.Rule{{RuleID: "r1", Name: text}},
+			}
+			if err := tx.InsertAction(a); err != nil {
+				return err
+			}
+		}
+		return tx.Audit(store.AuditEvent{At: now, Kind: store.AuditCodeRefused, ActionID: store.ActionID{UserID: text, Action: text}, Detail: map[string]any{"by": text}})
+	})
+}
+
 // audit reads the audit log of a user, newest first.
-func (d *desk) audit(userID string) (events []store.AuditEvent) {
+func (d *fixture) audit(userID string) (events []store.AuditEvent) {
 	d.t.Helper()
 	err := d.store.View(d.t.Context(), "t1", func(tx *store.Tx) (err error) {
 		events, err = tx.AuditEvents(userID, 10)
@@ -236,7 +243,7 @@ func (d *desk) audit(userID string) (events []store.AuditEvent) {
 
 func TestEndAllTokensOfAUser(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	d.update(func(tx *store.Tx) error {
 		for _, id := range []string{"ada", "grace"} {
 			if _, err := tx.EnsureUser(id, d.clock()); err != nil {
@@ -251,7 +258,7 @@ func TestEndAllTokensOfAUser(t *testing.T) {
 	}
 	b.wants(b.get("/t/t1/users/change?do=end&id=ada"), http.StatusOK)
 	if got := d.audit("ada"); got != nil {
-		t.Errorf("asking ends tokens: got %v", got)
+		t.Errorf("the confirmation page ended tokens: got %v", got)
 	}
 	r := b.wants(b.post("/t/t1/users/change", "do", "end", "id", "ada"), http.StatusSeeOther)
 	if text := b.get(strings.TrimPrefix(r.Header.Get("Location"), Path)).text; !strings.Contains(text, "All tokens of the user have ended.") {
@@ -262,7 +269,7 @@ func TestEndAllTokensOfAUser(t *testing.T) {
 		t.Errorf("got %s", detail)
 	}
 	if text := b.get("/t/t1/activity?what=tokens.ended").text; !strings.Contains(text, `<span class="pill warn">Tokens ended</span>`) {
-		t.Errorf("the activity has no line: %s", text)
+		t.Errorf("the activity has no entry: %s", text)
 	}
 	b.wants(b.get("/t/t1/users/change?do=end&id=none"), http.StatusNotFound)
 	b.wants(b.post("/t/t1/users/change", "do", "end", "id", "none"), http.StatusNotFound)
@@ -270,7 +277,7 @@ func TestEndAllTokensOfAUser(t *testing.T) {
 
 func TestConfirmationsSayThatTokensEnd(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	d.update(func(tx *store.Tx) error {
 		if _, err := tx.EnsureUser("ada", d.clock()); err != nil {
 			return err
@@ -280,7 +287,7 @@ func TestConfirmationsSayThatTokensEnd(t *testing.T) {
 	})
 	b := d.operator()
 	for do, want := range map[string]string{
-		"remove": "all tokens of the user end", "unlock": "all tokens of the user end", "end": "tokens are void", "delete": "tokens are void",
+		"remove": "all tokens of the user are ended", "unlock": "all tokens of the user are ended", "end": "tokens become invalid", "delete": "tokens become invalid",
 	} {
 		text := b.wants(b.get("/t/t1/users/change?id=ada&authenticator=a1&do="+do), http.StatusOK).text
 		if !strings.Contains(html.UnescapeString(text), want) || !strings.Contains(text, "User: <strong><bdi>ada</bdi></strong>") {
@@ -291,7 +298,7 @@ func TestConfirmationsSayThatTokensEnd(t *testing.T) {
 
 func TestMaxAuthenticatorsIsChecked(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	d := newFixture(t)
 	b := d.operator()
 	save := func(n string) answer {
 		return b.post("/t/t1/authenticators/app", "issuer", "Acme", "algorithm", "SHA1", "digits", "6", "period", "30", "drift", "1", "maxFailures", "10",

@@ -12,20 +12,20 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// pageSize is how many rows a list shows.
+// pageSize is the number of rows of a list.
 const pageSize = 50
 
 type usersView struct {
 	Query string
 	Users []store.FoundUser
-	// Next is the id that the next page is behind; empty on the last one.
+	// Next is the id after which the next page begins; empty on the last page.
 	Next string
-	// More: more users match than are shown.
+	// More reports whether more users match than are shown.
 	More  bool
 	After string
 }
 
-func (p *portal) users(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) users(r *http.Request, t store.Tenant) (reply, error) {
 	v := usersView{Query: r.FormValue("q"), After: r.FormValue("after")}
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) (err error) {
 		if v.Query != "" {
@@ -36,7 +36,7 @@ func (p *portal) users(w http.ResponseWriter, r *http.Request, t store.Tenant) e
 		return err
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	if len(v.Users) > pageSize {
 		v.Users = v.Users[:pageSize]
@@ -44,7 +44,7 @@ func (p *portal) users(w http.ResponseWriter, r *http.Request, t store.Tenant) e
 			v.Next = v.Users[pageSize-1].ID
 		}
 	}
-	return p.show(w, r, http.StatusOK, t, "users", "users", "Users", v)
+	return reply{template: "users", view: view{Section: "users", Title: "Users", Body: v}}, nil
 }
 
 type userView struct {
@@ -56,12 +56,13 @@ type userView struct {
 
 type authenticatorView struct {
 	store.Authenticator
-	// Stopped: too many wrong codes in a row; an operator must unlock it.
-	// Waiting: too many within the window, which moves on.
+	// Stopped reports whether there were too many wrong codes in a row: an
+	// operator must unlock the authenticator. Waiting reports whether there were
+	// too many within the window, which moves on.
 	Stopped, Waiting bool
 }
 
-func (p *portal) user(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 	var v userView
 	id := r.FormValue("id")
 	found := false
@@ -84,26 +85,36 @@ func (p *portal) user(w http.ResponseWriter, r *http.Request, t store.Tenant) er
 		return err
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	if !found {
-		return &api.Error{Status: http.StatusNotFound, Description: "There is no such user."}
+		return reply{}, &api.Error{Status: http.StatusNotFound, Description: "The user does not exist."}
 	}
 	if len(v.User.Custom) > 0 {
 		b, err := json.MarshalIndent(v.User.Custom, "", "  ")
 		if err != nil {
-			return err
+			return reply{}, err
 		}
 		v.Custom = string(b)
 	}
-	return p.show(w, r, http.StatusOK, t, "user", "users", "User "+id, v)
+	return reply{template: "user", view: view{Section: "users", Title: "User " + id, Body: v}}, nil
 }
 
 func userPath(id string) string { return "/users/user?id=" + url.QueryEscape(id) }
 
-// changeForm asks before a change of a user.
-func (p *portal) changeForm(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
-	id, authenticator, do := r.FormValue("id"), r.FormValue("authenticator"), r.FormValue("do")
+// A userChange is a change of a user that must be confirmed.
+type userChange string
+
+const (
+	removeAuthenticator userChange = "remove"
+	unlockAuthenticator userChange = "unlock"
+	endTokens           userChange = "end"
+	deleteUser          userChange = "delete"
+)
+
+// changeForm asks to confirm a change of a user.
+func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
+	id, authenticator, change := r.FormValue("id"), r.FormValue("authenticator"), userChange(r.FormValue("do"))
 	var list []store.Authenticator
 	found := false
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) (err error) {
@@ -114,61 +125,64 @@ func (p *portal) changeForm(w http.ResponseWriter, r *http.Request, t store.Tena
 		return err
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	known := slices.ContainsFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && a.Verified() })
-	if !found || do != "delete" && do != "end" && !known {
-		return notFound(w, r)
+	if change == removeAuthenticator || change == unlockAuthenticator {
+		found = found && slices.ContainsFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && a.Verified() })
+	}
+	if !found {
+		return reply{}, errNoPage
 	}
 	v := confirmView{
 		User: id, Action: "/users/change", Back: userPath(id),
-		Hidden: [][2]string{{"id", id}, {"do", do}, {"authenticator", authenticator}},
+		Hidden: [][2]string{{"id", id}, {"do", string(change)}, {"authenticator", authenticator}},
 	}
 	var title string
-	switch do {
-	case "remove":
+	switch change {
+	case removeAuthenticator:
 		title, v.Button = "Remove the authenticator?", "Remove"
-		v.Text = "Its codes are refused from now on, and all tokens of the user end. If it is the user's last one, the next sign-in asks for none, until a new one is enrolled."
-	case "unlock":
+		v.Text = "Its codes are refused from now on, and all tokens of the user are ended. If it is the user's last authenticator, sign-ins require no code until a new one is enrolled."
+	case unlockAuthenticator:
 		title, v.Button = "Unlock the authenticator?", "Unlock"
-		v.Text = "The wrong codes are forgotten, and all tokens of the user end. Make sure that the codes were the user's own."
-	case "end":
+		v.Text = "The count of wrong codes is reset, and all tokens of the user are ended. Make sure that it was the user who entered the codes."
+	case endTokens:
 		title, v.Button = "End all tokens?", "End all tokens"
-		v.Text = "The user's tokens are void from now on, those of completed challenges too. Sign-ins that are under way start again. Authenticators stay, and sessions of your app do not end by this."
-	case "delete":
+		v.Text = "The user's tokens become invalid, including those of completed challenges. Sign-ins in progress must start again. Authenticators are kept, and sessions of your app are not ended."
+	case deleteUser:
 		title, v.Button = "Delete the user?", "Delete"
-		v.Text = "The user and all authenticators are deleted, and the user's tokens are void. It cannot be undone."
-		v.Check, v.CheckLabel = "actions", "Delete the user's actions too"
+		v.Text = "The user and all authenticators are deleted, and the user's tokens become invalid. This cannot be undone."
+		v.Check, v.CheckLabel = "actions", "Also delete the user's actions"
 	default:
-		return notFound(w, r)
+		return reply{}, errNoPage
 	}
-	return p.show(w, r, http.StatusOK, t, "confirm", "users", title, v)
+	return reply{template: "confirm", view: view{Section: "users", Title: title, Body: v}}, nil
 }
 
-// changeUser does what changeForm asked about.
-func (p *portal) changeUser(w http.ResponseWriter, r *http.Request, t store.Tenant) error {
+// changeUser makes a change that was confirmed.
+func (p *portal) changeUser(r *http.Request, t store.Tenant) (reply, error) {
 	id, authenticator := r.PostFormValue("id"), r.PostFormValue("authenticator")
-	back, what := userPath(id), ""
+	back := userPath(id)
+	var did notice
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
-		switch r.PostFormValue("do") {
-		case "remove":
-			what = "removed"
+		switch userChange(r.PostFormValue("do")) {
+		case removeAuthenticator:
+			did = noticeRemoved
 			_, err := mfa.Remove(tx, t, id, authenticator, mfa.ByOperator, p.Now())
 			return err
-		case "unlock":
-			what = "unlocked"
+		case unlockAuthenticator:
+			did = noticeUnlocked
 			return manage.Unlock(tx, id, authenticator, p.Now())
-		case "end":
-			what = "ended"
+		case endTokens:
+			did = noticeTokensEnded
 			return manage.EndTokens(tx, id, mfa.ByOperator, p.Now())
-		case "delete":
-			back, what = "/users", "gone"
+		case deleteUser:
+			back, did = "/users", noticeUserDeleted
 			return manage.DeleteUser(tx, t, id, r.PostFormValue("actions") == "on", mfa.ByOperator, p.Now())
 		}
-		return notFound(w, r)
+		return errNoPage
 	})
 	if err != nil {
-		return err
+		return reply{}, err
 	}
-	return done(w, r, t, back, what)
+	return done(t, back, did)
 }

@@ -1,12 +1,10 @@
 package portal
 
 import (
-	"bytes"
 	"embed"
 	"fmt"
 	"html/template"
 	"io/fs"
-	"net/http"
 	"path"
 	"strings"
 	"time"
@@ -19,19 +17,19 @@ import (
 //go:embed page static
 var files embed.FS
 
-// views are the pages by their name.
+// views are the templates of the pages by name.
 type views map[string]*template.Template
 
-// A view is what a page shows.
+// A view is the data of a page.
 type view struct {
 	Title string
-	// Section is the part of the menu that the page is in.
+	// Section is the entry of the menu that is marked as current.
 	Section  string
 	SignedIn bool
-	// Tenant is the one that the page is about, and Tenants all.
+	// Tenant is the id of the page's tenant, and Tenants are all ids.
 	Tenant  string
 	Tenants []string
-	// Done says what the form before has done.
+	// Done is the text of the notice.
 	Done string
 	Body any
 }
@@ -39,7 +37,7 @@ type view struct {
 // Base is the path of the tenant's pages.
 func (v view) Base() string { return tenantPath(v.Tenant) }
 
-// newViews parses the pages and hashes what they link to.
+// newViews parses the pages and hashes the files that they link to.
 func newViews() (views, *assets.Set, error) {
 	set := assets.New(Path + "/static/")
 	static, err := fs.Sub(files, "static")
@@ -87,48 +85,22 @@ func newViews() (views, *assets.Set, error) {
 	return v, set, nil
 }
 
-// render writes a page whole, or an error and nothing of it.
-func (p *portal) render(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
-	if v.Done == "" && status == http.StatusOK {
-		v.Done = doneTexts[r.URL.Query().Get("done")]
-	}
-	var b bytes.Buffer
-	if err := p.views[name].Execute(&b, v); err != nil {
-		p.Log.ErrorContext(r.Context(), "portal: page", "page", name, "error", err)
-		http.Error(w, "The server failed. Its log says why.", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	// An error here is that of the connection: no answer can report it.
-	_, _ = b.WriteTo(w)
-}
-
-// show renders a page about a tenant.
-func (p *portal) show(w http.ResponseWriter, r *http.Request, status int, t store.Tenant, name, section, title string, body any) error {
-	names, err := p.tenantNames(r.Context())
-	if err != nil {
-		return err
-	}
-	p.render(w, r, status, name, view{Title: title, Section: section, SignedIn: true, Tenant: t.ID, Tenants: names, Body: body})
-	return nil
-}
-
-// A confirmView asks whether to do what cannot be undone.
+// A confirmView asks to confirm a change.
 type confirmView struct {
-	// User is the id of the user that it is about, if any.
+	// User is the id of the user that is changed, if any.
 	User string
-	// Text says what will happen; Button does it.
+	// Text describes the change, and Button is the label that makes it.
 	Text, Button string
-	// Action is where the form goes, Hidden what it sends besides; Back is
-	// the page to return to.
+	// Action is the path that the form is sent to, Hidden its hidden fields, and
+	// Back the page of the cancel link.
 	Action, Back string
 	Hidden       [][2]string
-	// Check is an option, by its name and its label.
+	// Check is the name of an optional check box, and CheckLabel its label.
 	Check, CheckLabel string
 }
 
-// stateName is a state, a method or a kind of audit line in words.
+// stateName returns the display name of a state, an outcome, a method or a kind
+// of audit entry.
 func stateName(s any) string {
 	text := fmt.Sprint(s)
 	switch text {
@@ -142,7 +114,7 @@ func stateName(s any) string {
 
 var inWords = strings.NewReplacer("_", " ", ".", " ")
 
-// tone is the colour of a state, an outcome or a kind of audit line.
+// tone returns the CSS class of a state, an outcome or a kind of audit entry.
 func tone(s any) string {
 	switch text := fmt.Sprint(s); text {
 	case string(api.StateAllow), string(api.StateChallengeSucceeded), string(api.StateReviewSucceeded),

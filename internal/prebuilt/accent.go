@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// A tenant's colour is taken for buttons as it is, with black or white on it;
-// for links and rings on the card it is made as dark or as light as reading
-// asks for. Contrast is that of WCAG 2.2, success criterion 1.4.3.
+// Buttons have the tenant's colour itself, with black or white text on it. Links
+// and focus rings on the card have a darker or lighter shade with enough
+// contrast to be readable (WCAG 2.2, success criterion 1.4.3).
 
-// readable is the contrast of texts.
+// readable is the minimum contrast of texts.
 const readable = 4.5
 
 // The cards of the two colour schemes, as in style.css.
@@ -31,7 +31,7 @@ func (c rgb) String() string {
 	return fmt.Sprintf("#%02x%02x%02x", int(math.Round(c[0])), int(math.Round(c[1])), int(math.Round(c[2])))
 }
 
-// luminance is the relative luminance (WCAG 2.2, definitions).
+// luminance returns the relative luminance (WCAG 2.2, definitions).
 func (c rgb) luminance() float64 {
 	linear := func(v float64) float64 {
 		if v /= 255; v <= 0.04045 {
@@ -42,14 +42,15 @@ func (c rgb) luminance() float64 {
 	return 0.2126*linear(c[0]) + 0.7152*linear(c[1]) + 0.0722*linear(c[2])
 }
 
-// contrast is from 1 to 21.
+// contrast returns the contrast ratio of two colours, 1 to 21.
 func contrast(a, b rgb) float64 {
 	l, m := a.luminance(), b.luminance()
 	return (max(l, m) + 0.05) / (min(l, m) + 0.05)
 }
 
-// on is the colour of texts on c: one of the two is always readable.
-func on(c rgb) rgb {
+// textOn returns black or white, whichever has more contrast with c. One of them
+// is always readable.
+func textOn(c rgb) rgb {
 	black, white := rgb{0, 0, 0}, rgb{255, 255, 255}
 	if contrast(c, white) >= contrast(c, black) {
 		return white
@@ -57,10 +58,10 @@ func on(c rgb) rgb {
 	return black
 }
 
-// against moves c towards black on a light ground, and towards white on a dark
-// one, until it can be read there.
-func against(c, ground rgb) rgb {
-	end := on(ground)
+// readableOn returns the shade of c nearest to it that is readable on a ground:
+// darker on a light ground, and lighter on a dark one.
+func readableOn(c, ground rgb) rgb {
+	end := textOn(ground)
 	for i := range 101 {
 		var mixed rgb
 		for j := range c {
@@ -73,11 +74,11 @@ func against(c, ground rgb) rgb {
 	return end
 }
 
-// accentStyle is the stylesheet of a colour of six hexadecimal digits.
+// accentStyle returns the stylesheet of a colour of six hexadecimal digits.
 func accentStyle(hex string) string {
 	c := parseHex(hex)
 	rules := func(card rgb) string {
-		return fmt.Sprintf(":root{--accent:%v;--on-accent:%v;--accent-text:%v}", c, on(c), against(c, card))
+		return fmt.Sprintf(":root{--accent:%v;--on-accent:%v;--accent-text:%v}", c, textOn(c), readableOn(c, card))
 	}
 	return rules(lightCard) + "@media (prefers-color-scheme:dark){" + rules(darkCard) + "}\n"
 }

@@ -1,11 +1,11 @@
-// Package prebuilt is the pre-built UI: the pages behind the url of a tracked
-// action, where users enroll, answer challenges and manage their
-// authenticators without a page of the tenant's own.
+// Package prebuilt serves the pre-built UI: the page at the url of a tracked
+// action, where users enroll, answer challenges and manage their authenticators,
+// so that the tenant needs no pages for it.
 //
-// It reads the store to say what to show, and changes nothing: all that its
-// pages do goes through the client API of the same origin, with the token that
-// the url brought, so that they have no right that a page of the tenant's own
-// would not have. The token is never logged, never kept, and put into no page.
+// It reads the store to decide what to show, and changes nothing. The page calls
+// the client API of the same origin with the token of the url, so that it has
+// the same rights as a page of the tenant. The token is never logged, stored or
+// written into the page.
 package prebuilt
 
 import (
@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,19 +35,18 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// Config is what the pages need.
+// Config configures the pages.
 type Config struct {
 	Store  *store.Store
 	Tokens *token.Issuer
-	// Origins are those of the server's own configuration: they may show the
-	// pages of every tenant in a frame and be returned to. Each tenant's own
-	// may besides. Those that are not of http or https may not: see
-	// origin.IsWeb.
+	// Origins are the allowed origins of the server's configuration: they may
+	// show the pages of every tenant in a frame and be returned to, as each
+	// tenant's origins may for its own pages. Origins whose scheme is not http
+	// or https may not; see origin.IsWeb.
 	Origins []string
-	// Loopback adds the origins of this machine, on every port.
+	// Loopback also allows loopback origins, on every port.
 	Loopback bool
-	// SDK is the built browser SDK; nil if there is none, and then the pages
-	// only say so.
+	// SDK is the built browser SDK. If it is nil, the pages only show a failure.
 	SDK fs.FS
 	Log *slog.Logger
 }
@@ -55,13 +55,13 @@ type ui struct {
 	Config
 	files *assets.Set
 	tmpl  *template.Template
-	// base and module are relative to the page, which may have a path before
-	// it on the other side of a proxy.
+	// base and module are the paths of the files and of the module, relative
+	// to the page: a proxy may put a prefix before its path.
 	base, module string
 }
 
-// Pages returns the handler of the pre-built UI's page by ServeMux pattern, and
-// that of its files.
+// Pages returns the handler of the page and that of its files, by ServeMux
+// pattern.
 func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 	p := &ui{Config: c, files: assets.New("/assets/")}
 	page, err := fs.Sub(pageFiles, "page")
@@ -82,7 +82,7 @@ func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 		}
 		p.module = module[1:]
 		sources = append(sources, assets.Source{From: c.SDK, Name: "index.js", As: "sdk/index.js"},
-			// For developers' tools only.
+			// Only for developer tools.
 			assets.Source{From: c.SDK, Name: "index.js.map", As: "sdk/index.js.map", Optional: true})
 	}
 	base, err := p.files.AddFolder(sources...)
@@ -94,8 +94,8 @@ func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 		map[string]http.Handler{"GET /assets/": http.HandlerFunc(p.asset)}, nil
 }
 
-// accentPath is the path of a stylesheet with the colours that go with a
-// tenant's own. A style in the page would need a hole in its policy.
+// accentPath is the path of the stylesheet of a tenant's colour. An inline style
+// would need an exception in the page's policy.
 var accentPath = regexp.MustCompile(`^/assets/accent-([0-9a-f]{6})\.css$`)
 
 func (p *ui) asset(w http.ResponseWriter, r *http.Request) {
@@ -108,24 +108,25 @@ func (p *ui) asset(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/css; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "public, max-age=86400")
-	// An error here is that of the connection: no answer can report it.
+	// The error is that of the connection: there is nobody to report it to.
 	_, _ = w.Write([]byte(accentStyle(m[1])))
 }
 
-// A screen is the data of the page's template. Start names the section that
-// is shown first; the page's script reads all of it from attributes.
+// A screen is the data of the page's template, which the page's script reads from
+// attributes.
 type screen struct {
 	Lang, Dir string
-	// T gives a text of the language.
+	// T returns the text of a key.
 	T           func(key string) string
 	ClientTexts map[string]string
 
-	// Start is enroll, challenge, settings, done or failure; Then is what
-	// follows a challenge: finish, enroll or settings. Failure names the
-	// failure that Start shows, Code and Status what is told of it to the
-	// page that opened this one.
-	Start, Then, Failure, Code string
-	Status                     int
+	// Start is the section that is shown first, and Then the section that
+	// follows a challenge. If Start is sectionFailure, Failure is the failure,
+	// and Code and Status are those of failure.apiError.
+	Start, Then section
+	Failure     failure
+	Code        string
+	Status      int
 
 	Title, FailureTitle, FailureText string
 	TenantID, Name                   string
@@ -133,119 +134,111 @@ type screen struct {
 	Accent                           string
 	// Mode is popup, in a frame or a window, or empty.
 	Mode string
-	// Return is where to go at the end, if it may be gone to.
+	// Return is the URL to return to at the end, if that is allowed.
 	Return string
-	// Origins, with spaces between, and Loopback say to which pages messages
-	// may be sent.
+	// Origins, separated by spaces, are the origins to which messages may be
+	// sent. With Loopback, loopback origins are too.
 	Origins                                        string
 	Loopback                                       bool
 	Assets, Module                                 string
 	Enrolled, MayAdd, MayRemove, MayVerify, Active bool
-	// Most is how many authenticators a user may have.
+	// Most is the maximum number of authenticators of a user.
 	Most int
 }
 
-// NeedsModule says whether a code is likely to be entered.
+// NeedsModule reports whether the page is likely to need the module.
 func (s screen) NeedsModule() bool {
-	return s.Module != "" && s.Start != "failure" && s.Start != "done"
+	return s.Module != "" && s.Start != sectionFailure && s.Start != sectionDone
 }
 
-// page answers the url of a tracked action.
+// page serves the url of a tracked action.
 func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	s := screen{Start: "failure", Then: "finish", Assets: p.base, Module: p.module, Loopback: p.Loopback}
+	s := screen{Start: sectionFailure, Then: sectionFinish, Assets: p.base, Module: p.module, Loopback: p.Loopback}
 	if q.Get("mode") == "popup" {
 		s.Mode = "popup"
 	}
-	a, err := p.look(r.Context(), q.Get("token"))
-	status := http.StatusOK
-	switch {
-	case err != nil:
-		if r.Context().Err() == nil {
-			p.Log.ErrorContext(r.Context(), "pre-built UI", "error", err)
-		}
-		a.failure = "internal"
-	case p.SDK == nil:
-		p.Log.WarnContext(r.Context(), `pre-built UI: this program was built before the browser SDK: run "make wasm js" and build it again`)
-		a.failure = "internal"
-	case a.failure == "":
-		a.view = viewOf(a.subject, q.Get(api.QuerySettings) == "true", q.Get(api.QueryForceEnrollment) == "true")
+	v := p.readVisit(r.Context(), q)
+	if v.found {
+		p.present(&s, v)
 	}
-	if a.found {
-		p.present(r.Context(), &s, a)
-	}
-	if a.failure == "" && s.Mode == "" && a.subject.Action.RedirectURL != "" && s.Return == "" {
-		// Before a code is entered that would lead nowhere.
+	if v.failure == "" && s.Mode == "" && v.subject.Action.RedirectURL != "" && s.Return == "" {
+		// Fail now, and not after the user has entered a code.
 		p.Log.WarnContext(r.Context(), "the redirectUrl of a tracked action is not an http or https URL of an allowed origin; add its origin to the tenant's origins, or to -origins",
-			"tenant", a.tenant.ID, "origin", origin.Of(a.subject.Action.RedirectURL))
-		a.view = view{failure: "return"}
+			"tenant", v.tenant.ID, "origin", origin.Of(v.subject.Action.RedirectURL))
+		v.view = view{failure: failureReturn}
 	}
-	if a.failure == "" {
-		s.Start, s.Then = a.start, a.then
+	status := http.StatusOK
+	if v.failure == "" {
+		s.Start, s.Then = v.start, v.then
 	} else {
-		s.Failure = a.failure
-		s.Code, s.Status = told(a.failure)
-		if s.Status == 0 {
-			s.Code = ""
-		} else {
+		s.Failure = v.failure
+		s.Code, s.Status = v.failure.apiError()
+		if s.Status != 0 {
 			status = s.Status
 		}
 	}
-	lang := match(a.subject.User.Locale, r.Header.Get("Accept-Language"))
-	texts := lang.fill(map[string]string{"app": s.Name, "minutes": strconv.Itoa(minutes(a.tenant.Authenticator.WindowSeconds)),
-		"most": strconv.Itoa(a.tenant.Authenticator.MaxAuthenticators)})
-	s.Lang, s.Dir, s.T = lang.tag, lang.texts["dir"], texts.text
+	s.translate(match(v.subject.User.Locale, r.Header.Get("Accept-Language")), v.tenant.Authenticator)
+	p.send(w, r, s, status)
+}
+
+// translate sets the texts of a language.
+func (s *screen) translate(l lang, a api.AuthenticatorSettings) {
+	texts := l.fill(map[string]string{
+		"app": s.Name, "minutes": strconv.Itoa(minutes(a.WindowSeconds)), "most": strconv.Itoa(a.MaxAuthenticators),
+	})
+	s.Lang, s.Dir, s.T = l.tag, l.texts["dir"], texts.text
 	s.ClientTexts = texts.client()
-	heading := s.Start + ".title"
-	if s.Start == "failure" {
-		s.FailureTitle, s.FailureText = texts.text("failure."+s.Failure+".title"), texts.text("failure."+s.Failure+".text")
-		heading = "failure." + s.Failure + ".title"
+	heading := string(s.Start) + ".title"
+	if s.Start == sectionFailure {
+		heading = "failure." + string(s.Failure) + ".title"
+		s.FailureTitle, s.FailureText = texts.text(heading), texts.text("failure."+string(s.Failure)+".text")
 	}
 	s.Title = texts.text(heading)
 	if s.Name != "" {
 		s.Title += " – " + s.Name
 	}
-	p.send(w, r, s, status)
 }
 
-// minutes rounds up.
+// minutes converts seconds to minutes, rounded up.
 func minutes(seconds int) int { return (seconds + 59) / 60 }
 
-// present adds what of the tenant the page shows and may talk to.
-func (p *ui) present(ctx context.Context, s *screen, a asked) {
-	s.TenantID, s.Name = a.tenant.ID, a.tenant.Branding.Name
+// present sets the tenant's branding, the origins that the page may send
+// messages to, and the rights of the subject.
+func (p *ui) present(s *screen, v visit) {
+	s.TenantID, s.Name = v.tenant.ID, v.tenant.Branding.Name
 	if s.Name == "" {
-		s.Name = a.tenant.Authenticator.Issuer
+		s.Name = v.tenant.Authenticator.Issuer
 	}
-	// It was checked when it was stored; what is not sure to be harmless is
-	// left out all the same.
-	if manage.CheckBranding(a.tenant.Branding) == nil {
-		s.Logo = template.URL(a.tenant.Branding.Logo)
-		if c := a.tenant.Branding.Color; c != "" {
+	// It was checked when it was stored, and is checked again: a value that is
+	// not known to be harmless is left out.
+	if manage.CheckBranding(v.tenant.Branding) == nil {
+		s.Logo = template.URL(v.tenant.Branding.Logo)
+		if c := v.tenant.Branding.Color; c != "" {
 			s.Accent = "assets/accent-" + strings.ToLower(c[1:]) + ".css"
 		}
 	}
-	s.Origins = strings.Join(a.origins, " ")
-	if p.returnable(a) {
-		s.Return = a.subject.Action.RedirectURL
+	s.Origins = strings.Join(v.origins, " ")
+	if p.returnable(v) {
+		s.Return = v.subject.Action.RedirectURL
 	}
-	s.Enrolled, s.MayVerify = a.subject.Factors().Enrolled(), a.subject.MayVerify()
-	s.MayAdd, s.MayRemove = a.subject.RightToAdd() == nil, a.subject.MayRemove() == nil
+	s.Enrolled, s.MayVerify = v.subject.Factors().Enrolled(), v.subject.MayVerify()
+	s.MayAdd, s.MayRemove = v.subject.RightToAdd() == nil, v.subject.MayRemove() == nil
 	s.Most = 1
-	if a.tenant.Authenticator.AllowMultiple {
-		s.Most = a.tenant.Authenticator.MaxAuthenticators
+	if v.tenant.Authenticator.AllowMultiple {
+		s.Most = v.tenant.Authenticator.MaxAuthenticators
 	}
-	s.Active = a.tenant.Authenticator.Active
+	s.Active = v.tenant.Authenticator.Active
 }
 
 // returnable reports whether the user may be sent to the action's redirectUrl:
 // an http or https URL of an allowed origin.
-func (p *ui) returnable(a asked) bool {
-	o := origin.Of(a.subject.Action.RedirectURL)
+func (p *ui) returnable(v visit) bool {
+	o := origin.Of(v.subject.Action.RedirectURL)
 	if o == "" {
 		return false
 	}
-	for _, allowed := range a.origins {
+	for _, allowed := range v.origins {
 		if o == allowed {
 			return true
 		}
@@ -258,7 +251,7 @@ func (p *ui) send(w http.ResponseWriter, r *http.Request, s screen, status int) 
 	var body bytes.Buffer
 	if err := p.tmpl.Execute(&body, s); err != nil {
 		p.Log.ErrorContext(r.Context(), "pre-built UI", "error", err)
-		http.Error(w, "Something went wrong.", http.StatusInternalServerError)
+		http.Error(w, "The server could not complete the request. Its log has the cause.", http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
@@ -269,18 +262,18 @@ func (p *ui) send(w http.ResponseWriter, r *http.Request, s screen, status int) 
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// An error here is that of the connection: no answer can report it.
+	// The error is that of the connection: there is nobody to report it to.
 	_, _ = w.Write(body.Bytes())
 }
 
-// policy is the page's Content-Security-Policy. A frame is for the popup mode,
-// and for the tenant's pages only.
+// policy returns the page's Content-Security-Policy. Only in popup mode may the
+// page be shown in a frame, and only by pages of allowed origins.
 func policy(s screen) string {
 	ancestors := "'none'"
 	if s.Mode == "popup" {
 		allowed := strings.Fields(s.Origins)
 		if s.Loopback {
-			// A policy cannot name the IPv6 loopback address.
+			// A policy cannot contain the IPv6 loopback address.
 			for _, scheme := range []string{"http", "https"} {
 				for _, host := range []string{"localhost", "*.localhost", "127.0.0.1"} {
 					allowed = append(allowed, fmt.Sprintf("%s://%s:*", scheme, host))
@@ -305,57 +298,78 @@ func policy(s screen) string {
 	}, "; ")
 }
 
-// asked is what a url asks for: the tenant, if it is known, and the subject of
-// the token.
-type asked struct {
+// A visit is the result of reading a url: the tenant, if it is known, the subject
+// of the token, and the view.
+type visit struct {
 	view
-	found   bool // the tenant
+	found   bool // the tenant was found
 	tenant  store.Tenant
-	origins []string // that may show the page and be returned to
+	origins []string // may show the page and be returned to
 	subject mfa.Subject
 }
 
-// look finds out about a token. What is wrong with it is a failure; an error
-// is the store's.
-func (p *ui) look(ctx context.Context, t string) (a asked, err error) {
+// readVisit reads the url of a page. Any error is a failure of the visit; errors
+// of the server are also logged.
+func (p *ui) readVisit(ctx context.Context, q url.Values) visit {
+	v, err := p.readToken(ctx, q.Get("token"))
+	switch {
+	case err != nil:
+		if ctx.Err() == nil {
+			p.Log.ErrorContext(ctx, "pre-built UI", "error", err)
+		}
+		v.failure = failureInternal
+	case p.SDK == nil:
+		p.Log.WarnContext(ctx, `pre-built UI: this program was built before the browser SDK: run "make wasm js" and build it again`)
+		v.failure = failureInternal
+	case v.failure == "":
+		v.view = viewOf(v.subject, purpose{
+			settings: q.Get(api.QuerySettings) == "true", forceEnrollment: q.Get(api.QueryForceEnrollment) == "true",
+		})
+	}
+	return v
+}
+
+// readToken reads the tenant and the subject of a token. If the token is not
+// valid, the visit has a failure; an error is the store's.
+func (p *ui) readToken(ctx context.Context, t string) (v visit, err error) {
 	if t == "" {
-		a.failure = "missing"
-		return a, nil
+		v.failure = failureNoToken
+		return v, nil
 	}
 	claims, err := p.Tokens.Parse(t)
 	switch {
 	case errors.Is(err, token.ErrExpired):
-		a.failure = "expired"
+		v.failure = failureExpired
 	case err != nil:
-		a.failure = "invalid"
-		return a, nil
+		v.failure = failureInvalid
+		return v, nil
 	}
-	if a.tenant, a.found, err = p.Store.Tenant(ctx, claims.TenantID); err != nil {
-		return a, err
+	if v.tenant, v.found, err = p.Store.Tenant(ctx, claims.TenantID); err != nil {
+		return v, err
 	}
-	if !a.found {
-		a.failure = "invalid"
-		return a, nil
+	if !v.found {
+		v.failure = failureInvalid
+		return v, nil
 	}
-	err = p.Store.View(ctx, a.tenant.ID, func(tx *store.Tx) error {
+	err = p.Store.View(ctx, v.tenant.ID, func(tx *store.Tx) error {
 		origins, err := tx.Origins()
 		if err != nil {
 			return err
 		}
 		for _, o := range append(origins, p.Origins...) {
 			if origin.IsWeb(o) {
-				a.origins = append(a.origins, o)
+				v.origins = append(v.origins, o)
 			}
 		}
-		if a.failure != "" {
+		if v.failure != "" {
 			return nil
 		}
-		a.subject, err = mfa.ReadSubject(tx, a.tenant, claims)
+		v.subject, err = mfa.ReadSubject(tx, v.tenant, claims)
 		if errors.Is(err, mfa.ErrVoid) {
-			a.failure = "invalid"
+			v.failure = failureInvalid
 			return nil
 		}
 		return err
 	})
-	return a, err
+	return v, err
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// A site is the pages on a real store, with tenant t1 and user u1.
+// A site serves the pages from a real store with the tenant t1.
 type site struct {
 	t       *testing.T
 	handler http.Handler
@@ -96,7 +96,7 @@ func (s *site) settings(change func(*api.AuthenticatorSettings)) {
 	s.update(func(tx *store.Tx) error { _, err := tx.PutTenant(settings, s.now); return err })
 }
 
-// track makes an action of a user and gives its token.
+// track creates an action of a user and returns its token.
 func (s *site) track(a store.Action, scopes ...string) string {
 	s.t.Helper()
 	if a.UserID == "" {
@@ -123,7 +123,7 @@ func (s *site) track(a store.Action, scopes ...string) string {
 	return t
 }
 
-// enroll gives u1 a verified factor.
+// enroll creates a verified authenticator of u1.
 func (s *site) enroll(method api.VerificationMethod) {
 	s.t.Helper()
 	s.update(func(tx *store.Tx) error {
@@ -145,7 +145,7 @@ type answer struct {
 	body   string
 }
 
-// get asks for the page with a query.
+// get requests the page with a query.
 func (s *site) get(query string, header ...string) answer {
 	s.t.Helper()
 	r := httptest.NewRequest("GET", "/?"+query, nil)
@@ -157,7 +157,7 @@ func (s *site) get(query string, header ...string) answer {
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-// data is an attribute of the page's root.
+// data returns a data attribute of the page's root.
 func (a answer) data(name string) string {
 	m := regexp.MustCompile(`data-` + name + `="([^"]*)"`).FindStringSubmatch(a.body)
 	if m == nil {
@@ -166,7 +166,7 @@ func (a answer) data(name string) string {
 	return html.UnescapeString(m[1])
 }
 
-// directive is one of the page's policy.
+// directive returns the value of a directive of the page's policy.
 func (a answer) directive(name string) string {
 	for d := range strings.SplitSeq(a.header.Get("Content-Security-Policy"), "; ") {
 		if key, value, _ := strings.Cut(d, " "); key == name {
@@ -174,145 +174,6 @@ func (a answer) directive(name string) string {
 		}
 	}
 	return "(none)"
-}
-
-func TestWhatIsShown(t *testing.T) {
-	t.Parallel()
-	app, sms := []api.VerificationMethod{api.AuthenticatorApp}, []api.VerificationMethod{api.SMS}
-	required, allow := api.StateChallengeRequired, api.StateAllow
-	inactive := func(a *api.AuthenticatorSettings) { a.Active = false }
-	single := func(a *api.AuthenticatorSettings) { a.AllowMultiple = false }
-	full := func(a *api.AuthenticatorSettings) { a.MaxAuthenticators = 2 }
-	most := func(a *api.AuthenticatorSettings) { a.MaxAuthenticators = 1 }
-	both := []api.VerificationMethod{api.AuthenticatorApp, api.SMS}
-	for _, tt := range []struct {
-		name     string
-		state    api.State
-		factors  []api.VerificationMethod
-		scopes   []string
-		query    string
-		settings func(*api.AuthenticatorSettings)
-		want     string // start>then, or a failure
-	}{
-		{"a newcomer", allow, nil, nil, "", nil, "enroll>finish"},
-		{"one who is enrolled", required, app, nil, "", nil, "challenge>finish"},
-		{"one who is enrolled and allowed", allow, app, nil, "", nil, "challenge>finish"},
-		{"forced", required, app, nil, "&force_enrollment=true", nil, "challenge>enroll"},
-		{"forced, with the scope", required, app, []string{api.ScopeAdd}, "&force_enrollment=true", nil, "challenge>enroll"},
-		{"forced and allowed", allow, app, nil, "&force_enrollment=true", nil, "challenge>enroll"},
-		{"forced and allowed, with the scope", allow, app, []string{api.ScopeAdd}, "&force_enrollment=true", nil, "enroll>finish"},
-		{"forced, with as many as are allowed", required, both, nil, "&force_enrollment=true", full, "full"},
-		{"forced, with one that is as many as are allowed", required, app, nil, "&force_enrollment=true", most, "single"},
-		{"forced, for a newcomer", allow, nil, nil, "&force_enrollment=true", nil, "enroll>finish"},
-		{"forced, where one is allowed", required, app, nil, "&force_enrollment=true", single, "single"},
-		{"other factors only", required, sms, nil, "", nil, "unavailable"},
-		{"other factors only, with the scope", required, sms, []string{api.ScopeAdd}, "", nil, "enroll>finish"},
-		{"other factors only, where one is allowed", required, sms, []string{api.ScopeAdd}, "", single, "unavailable"},
-		{"nothing active", allow, nil, nil, "", inactive, "unavailable"},
-		{"nothing active, but enrolled", required, app, nil, "", inactive, "challenge>finish"},
-		{"settings of a newcomer", allow, nil, nil, "&redirect_to_settings=true", nil, "settings>settings"},
-		{"settings to be protected", required, app, []string{api.ScopeRemove}, "&redirect_to_settings=true", nil, "challenge>settings"},
-		{"settings that are open", allow, app, nil, "&redirect_to_settings=true", nil, "settings>settings"},
-		{"settings after a challenge", api.StateChallengeSucceeded, app, nil, "&redirect_to_settings=true", nil, "settings>settings"},
-		{"done", api.StateChallengeSucceeded, app, nil, "", nil, "done>"},
-		{"reviewed", api.StateReviewSucceeded, app, nil, "", nil, "done>"},
-		{"blocked", api.StateBlock, app, nil, "&redirect_to_settings=true", nil, "blocked"},
-		{"under review", api.StateReviewRequired, app, nil, "", nil, "review"},
-		{"failed", api.StateChallengeFailed, app, nil, "", nil, "refused"},
-		{"refused", api.StateReviewFailed, app, nil, "", nil, "refused"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t)
-			if tt.settings != nil {
-				s.settings(tt.settings)
-			}
-			for _, m := range tt.factors {
-				s.enroll(m)
-			}
-			a := s.get("token=" + s.track(store.Action{State: tt.state}, tt.scopes...) + tt.query)
-			got := a.data("start") + ">" + a.data("then")
-			if a.data("start") == "failure" {
-				got = a.data("reason")
-			}
-			if got != tt.want {
-				t.Errorf("got %s, want %s", got, tt.want)
-			}
-			if tt.want == "unavailable" || tt.want == "single" || tt.want == "full" {
-				if a.status != 400 || a.data("code") != "invalid_configuration" {
-					t.Errorf("status %d, code %s", a.status, a.data("code"))
-				}
-			} else if a.status != 200 || a.data("code") != "" {
-				t.Errorf("status %d, code %s", a.status, a.data("code"))
-			}
-		})
-	}
-}
-
-// The settings offer nothing that the client API would refuse.
-func TestWhatTheSettingsOffer(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		state          api.State
-		method         api.VerificationMethod
-		remove, verify string
-	}{
-		{api.StateAllow, api.AuthenticatorApp, "true", "true"},
-		{api.StateChallengeSucceeded, api.AuthenticatorApp, "true", "true"},
-		{api.StateReviewSucceeded, api.AuthenticatorApp, "true", "false"},
-		{api.StateChallengeRequired, api.SMS, "false", "false"},
-	} {
-		s := newSite(t)
-		s.enroll(tt.method)
-		a := s.get("token=" + s.track(store.Action{State: tt.state}, api.ScopeRemove) + "&redirect_to_settings=true")
-		if a.data("start") != "settings" || a.data("may-remove") != tt.remove || a.data("may-verify") != tt.verify {
-			t.Errorf("%s: start %s, may remove %s, may verify %s", tt.state, a.data("start"), a.data("may-remove"), a.data("may-verify"))
-		}
-	}
-}
-
-func TestLinksThatDoNotWork(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	good := s.track(store.Action{})
-	gone := s.track(store.Action{ActionID: store.ActionID{UserID: "u2"}})
-	s.update(func(tx *store.Tx) error { return tx.DeleteUser("u2") })
-	reborn := s.track(store.Action{ActionID: store.ActionID{UserID: "u3"}})
-	s.update(func(tx *store.Tx) error {
-		if err := tx.DeleteUser("u3"); err != nil {
-			return err
-		}
-		_, err := tx.EnsureUser("u3", s.now)
-		return err
-	})
-	untracked := s.track(store.Action{ActionID: store.ActionID{UserID: "u4"}})
-	s.update(func(tx *store.Tx) error { return tx.DeleteActions("u4") })
-	foreign, err := (&token.Issuer{Keys: s.tokens.Keys, BaseURL: "https://elsewhere.test", TTL: time.Hour, Now: s.tokens.Now}).Issue(token.Claims{TenantID: "t1", UserID: "u1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for query, want := range map[string]string{
-		"": "missing", "token=": "missing", "mode=popup": "missing",
-		"token=x": "invalid", "token=" + good[:len(good)-2]: "invalid", "token=" + foreign: "invalid",
-		"token=" + gone: "invalid", "token=" + reborn: "invalid", "token=" + untracked: "invalid",
-	} {
-		a := s.get(query)
-		if a.status != 401 || a.data("reason") != want || a.data("code") != "unauthorized" || a.data("start") != "failure" {
-			t.Errorf("%s: status %d, reason %s, want %s", want, a.status, a.data("reason"), want)
-		}
-	}
-	s.now = s.now.Add(10 * time.Minute)
-	a := s.get("token=" + good + "&mode=popup")
-	if a.status != 401 || a.data("reason") != "expired" || a.data("code") != "expired_token" || a.data("status") != "401" {
-		t.Errorf("expired: status %d, reason %s, code %s", a.status, a.data("reason"), a.data("code"))
-	}
-	// The tenant's pages may still show that, in their frame.
-	if got := a.directive("frame-ancestors"); !strings.Contains(got, "https://app.test") {
-		t.Errorf("expired: frame-ancestors %s", got)
-	}
-	if strings.Contains(s.log.String(), good[:20]) {
-		t.Errorf("the log holds a token: %s", s.log.String())
-	}
 }
 
 func TestHeaders(t *testing.T) {
@@ -332,13 +193,13 @@ func TestHeaders(t *testing.T) {
 			}
 		}
 		if strings.Contains(a.body, tok) {
-			t.Error("the page holds the token")
+			t.Error("the page has the token")
 		}
 		body := regexp.MustCompile(`data-origins="[^"]*"`).ReplaceAllString(a.body, "")
 		if m := regexp.MustCompile(`(?i)<style|style=|<script>|\son[a-z]+=|https?://[^"<]*|src="//`).FindAllString(body, -1); m != nil {
 			t.Errorf("inline code or style, or another host: %q", m)
 		}
-		// What takes the token out of the address is the first thing that is loaded.
+		// The script that removes the token from the address is loaded first.
 		first := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindStringSubmatch(a.body)
 		if first == nil || !strings.HasSuffix(first[1], "/token.js") {
 			t.Errorf("loaded first: %q", first)
@@ -346,110 +207,10 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-func TestFrameAncestors(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	tok := "token=" + s.track(store.Action{})
-	dev := newSite(t, func(c *Config) { c.Loopback, c.Origins = true, nil })
-	none := newSite(t, func(c *Config) { c.Origins = nil })
-	none.update(func(tx *store.Tx) error { _, err := tx.SetOrigins(nil); return err })
-	const loopback = " http://localhost:* http://*.localhost:* http://127.0.0.1:* https://localhost:* https://*.localhost:* https://127.0.0.1:*"
-	for name, tt := range map[string]struct{ got, want string }{
-		"alone":             {s.get(tok).directive("frame-ancestors"), "'none'"},
-		"popup":             {s.get(tok + "&mode=popup").directive("frame-ancestors"), "https://app.test https://other.test:8443 https://server.test"},
-		"another mode":      {s.get(tok + "&mode=window").directive("frame-ancestors"), "'none'"},
-		"no token":          {s.get("mode=popup").directive("frame-ancestors"), "'none'"},
-		"-dev":              {dev.get("mode=popup&token=" + dev.track(store.Action{})).directive("frame-ancestors"), "https://app.test https://other.test:8443" + loopback},
-		"no origins at all": {none.get("mode=popup&token=" + none.track(store.Action{})).directive("frame-ancestors"), "'none'"},
-	} {
-		if tt.got != tt.want {
-			t.Errorf("%s: got %s, want %s", name, tt.got, tt.want)
-		}
-	}
-	if got, want := s.get(tok+"&mode=popup").data("origins"), "https://app.test https://other.test:8443 https://server.test"; got != want {
-		t.Errorf("receivers of messages: got %s, want %s", got, want)
-	}
-}
-
-// They may call the client API only: on another device any program can take
-// such an address.
-func TestNativeShellsNeitherFrameNorAreReturnedTo(t *testing.T) {
-	t.Parallel()
-	shells := []string{"capacitor://localhost", "tauri://localhost", "http://tauri.localhost", "app://bundle", "chrome-extension://abcdefghijklmnopabcdefghijklmnop"}
-	s := newSite(t, func(c *Config) { c.Origins = append(c.Origins, shells...) })
-	s.update(func(tx *store.Tx) error {
-		_, err := tx.SetOrigins(append([]string{"https://app.test"}, shells...))
-		return err
-	})
-	a := s.get("mode=popup&token=" + s.track(store.Action{}))
-	if got, want := a.directive("frame-ancestors"), "https://app.test https://server.test"; got != want {
-		t.Errorf("frame-ancestors: got %s, want %s", got, want)
-	}
-	if got, want := a.data("origins"), "https://app.test https://server.test"; got != want {
-		t.Errorf("receivers of messages: got %s, want %s", got, want)
-	}
-	for _, o := range shells {
-		a := s.get("token=" + s.track(store.Action{RedirectURL: o + "/back"}))
-		if a.data("return") != "" || a.data("reason") != "return" || a.status != 400 {
-			t.Errorf("%s: return %q, reason %s", o, a.data("return"), a.data("reason"))
-		}
-	}
-	alone := newSite(t, func(c *Config) { c.Origins = shells })
-	alone.update(func(tx *store.Tx) error { _, err := tx.SetOrigins(shells); return err })
-	if got := alone.get("mode=popup&token=" + alone.track(store.Action{})).directive("frame-ancestors"); got != "'none'" {
-		t.Errorf("frame-ancestors of shells alone: got %s", got)
-	}
-}
-
-func TestReturnsToAllowedOriginsOnly(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	dev := newSite(t, func(c *Config) { c.Loopback = true })
-	for _, u := range []string{
-		"https://app.test/back?x=1#y", "https://app.test", "HTTPS://APP.test:443/Back", "https://other.test:8443/a b", "https://server.test/",
-		"https://app.test/?to=https://evil.test/", "https://app.test//evil.test", `https://app.test/\evil.test`,
-	} {
-		if a := s.get("token=" + s.track(store.Action{RedirectURL: u})); a.data("return") != u || a.data("start") != "enroll" {
-			t.Errorf("%s: return %q, start %s", u, a.data("return"), a.data("start"))
-		}
-	}
-	for _, u := range []string{
-		"https://evil.test/", "http://app.test/", "https://app.test:8443/", "https://app.test.evil.test/", "https://xapp.test/",
-		"https://app.test@evil.test/", "https://app.test:x@evil.test/", "https://evil.test\\@app.test/", `https://evil.test\.app.test/`, `https:\\evil.test/`,
-		"//app.test/", "//evil.test/", "/back", "back", "https:app.test", "https:///app.test/", "https://", " https://app.test/", "https://app.test\t/", "https://app%2etest/",
-		"javascript:alert(1)", "JaVaScRiPt:alert(1)//https://app.test/", "data:text/html,<script>alert(1)</script>", "vbscript:x", "blob:https://app.test/x", "file:///etc/passwd",
-		"https://user@app.test/", "https://app.test%00.evil.test/", "https://аpp.test/", "http://localhost:3000/", "http://127.0.0.1/",
-	} {
-		tok := "token=" + s.track(store.Action{RedirectURL: u})
-		a := s.get(tok)
-		if a.data("return") != "" || a.data("reason") != "return" || a.status != 400 {
-			t.Errorf("%s: return %q, reason %s", u, a.data("return"), a.data("reason"))
-		}
-		// A frame or a window does not go there anyway.
-		if a := s.get(tok + "&mode=popup"); a.data("return") != "" || a.data("start") != "enroll" {
-			t.Errorf("%s in a popup: return %q, start %s", u, a.data("return"), a.data("start"))
-		}
-	}
-	if !strings.Contains(s.log.String(), `"origin":"https://evil.test"`) || strings.Contains(s.log.String(), "alert") {
-		t.Errorf("the log must name the origin and nothing else: %s", s.log.String())
-	}
-	for u, want := range map[string]bool{
-		"http://localhost:3000/x": true, "http://127.0.0.1:9/": true, "http://[::1]:80/": true, "http://a.localhost/": true,
-		"http://localhost.evil.test/": false, "http://127.0.0.1.evil.test/": false, "http://192.168.0.1/": false,
-	} {
-		if a := dev.get("token=" + dev.track(store.Action{RedirectURL: u})); (a.data("return") == u) != want {
-			t.Errorf("-dev, %s: return %q", u, a.data("return"))
-		}
-	}
-	if a := s.get("token=" + s.track(store.Action{})); a.data("return") != "" || a.data("start") != "enroll" {
-		t.Errorf("none: return %q, start %s", a.data("return"), a.data("start"))
-	}
-}
-
 const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(1)>{{.}}{app}</title>&#x3c;`
 
-// Whatever is stored reaches the page as text, or not at all.
-func TestStoredTextsStayTexts(t *testing.T) {
+// Stored texts are escaped in the page, or left out.
+func TestStoredTextsAreEscaped(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.settings(func(a *api.AuthenticatorSettings) { a.Issuer = hostile })
@@ -466,7 +227,7 @@ func TestStoredTextsStayTexts(t *testing.T) {
 	for name, b := range map[string]api.Branding{
 		"issuer": {},
 		"name":   {Name: hostile},
-		// What the API would refuse, should it be there all the same.
+		// Values that the API refuses, in case they are in the database.
 		"color": {Color: "#12345;}" + hostile},
 		"logo":  {Logo: "javascript:alert(1)" + hostile},
 		"both":  {Color: "red;}*{}", Logo: `data:text/html;base64,"><script>alert(1)</script>`},
@@ -481,7 +242,7 @@ func TestStoredTextsStayTexts(t *testing.T) {
 				t.Errorf("%s: %d scripts, want 3", name, got)
 			}
 			if strings.Contains(a.header.Get("Content-Security-Policy"), "alert") {
-				t.Errorf("%s: the policy holds %q", name, a.header.Get("Content-Security-Policy"))
+				t.Errorf("%s: the policy has %q", name, a.header.Get("Content-Security-Policy"))
 			}
 			var texts map[string]string
 			m := regexp.MustCompile(`(?s)id="texts">(.*?)</script>`).FindStringSubmatch(a.body)
@@ -546,7 +307,7 @@ func TestWithoutTheSDK(t *testing.T) {
 	}
 }
 
-func TestAStoreThatFails(t *testing.T) {
+func TestStoreFailure(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	tok := s.track(store.Action{})

@@ -11,16 +11,17 @@ import (
 	"golang.org/x/text/language"
 )
 
-// A language is a file text/TAG.json, whose name is its BCP 47 tag: a flat
-// object of texts. "{name}" in a text is filled in; "dir" is ltr or rtl.
+// textFiles has a file text/TAG.json for each language, where TAG is its BCP 47
+// tag: a flat object of texts. "{name}" in a text is replaced with a value; the
+// key "dir" is ltr or rtl.
 //
 //go:embed text/*.json
 var textFiles embed.FS
 
-// fallback is the language of whoever reads none of ours.
+// fallback is the language for users who prefer none of the others.
 const fallback = "en"
 
-// A lang is a language with its texts by key.
+// A lang is a language and its texts by key.
 type lang struct {
 	tag   string
 	texts filled
@@ -29,8 +30,7 @@ type lang struct {
 // langs are all languages, the fallback first; matcher chooses among them.
 var langs, matcher = readLangs()
 
-// readLangs panics when an embedded file is broken, as template.Must does; a
-// test reads them all.
+// readLangs panics if an embedded file is not valid, as template.Must does.
 func readLangs() ([]lang, language.Matcher) {
 	entries, err := textFiles.ReadDir("text")
 	if err != nil {
@@ -64,8 +64,8 @@ func readLangs() ([]lang, language.Matcher) {
 	return list, language.NewMatcher(tags)
 }
 
-// match chooses a language: that of the user's locale, else the first that
-// the browser asks for and that there is.
+// match returns the language of the user's locale, or else the best match for the
+// browser's languages.
 func match(locale, acceptLanguage string) lang {
 	if tag, err := language.Parse(locale); locale != "" && err == nil {
 		if _, i, c := matcher.Match(tag); c > language.No {
@@ -83,7 +83,7 @@ func match(locale, acceptLanguage string) lang {
 // filled are texts by key.
 type filled map[string]string
 
-// fill puts values in the place of their names, in all texts.
+// fill returns all texts with "{name}" replaced by the value of name.
 func (l lang) fill(values map[string]string) filled {
 	pairs := make([]string, 0, 2*len(values))
 	for name, value := range values {
@@ -97,11 +97,11 @@ func (l lang) fill(values map[string]string) filled {
 	return out
 }
 
-// text gives a text by its key. That there is one for each key of the page and
-// its script, a test sees to.
+// text returns the text of a key. A test checks that all keys of the page and its
+// script exist.
 func (f filled) text(key string) string { return f[key] }
 
-// client are the texts that the page's script shows.
+// client returns the texts that the page's script shows.
 func (f filled) client() map[string]string {
 	out := maps.Clone(map[string]string(f))
 	maps.DeleteFunc(out, func(key, _ string) bool {

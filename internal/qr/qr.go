@@ -48,10 +48,10 @@ const (
 // is set. The picture of an otpauth:// URI is then about 200 pixels wide.
 const defaultScale = 4
 
-// maxText is the maximum length of a text in bytes: version 40-L holds
+// MaxText is the maximum length of a text in bytes: version 40-L holds
 // 7,089 digits (ISO/IEC 18004, table 7). Longer texts are refused before the
 // encoder spends time on them.
-const maxText = 7089
+const MaxText = 7089
 
 // Errors of Encode and SVG.
 var (
@@ -110,7 +110,7 @@ func Encode(text string, l Level) (Matrix, error) {
 	if text == "" {
 		return Matrix{}, ErrEmpty
 	}
-	if len(text) > maxText {
+	if len(text) > MaxText {
 		return Matrix{}, ErrTooLong
 	}
 	code, err := qrcode.New(text, recovery(l))

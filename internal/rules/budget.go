@@ -10,7 +10,7 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// The budget of a decision: all conditions of an action together. It is spent
+// The budget of a decision, which all conditions of an action share. It is spent
 // before the work is done, so that no step begins that would exceed it.
 const (
 	// MaxCost is the work of a decision in units. A unit is about 100 ns on a
@@ -19,24 +19,24 @@ const (
 	// text times instructions of a regular expression. The worst decisions
 	// that fuzzing has found spend all of it in 7 ms.
 	MaxCost = 50_000
-	// MaxBytes is the memory of the texts and lists that a decision makes.
-	// What the steps themselves allocate comes on top, a few dozen bytes a
-	// unit. The worst decisions that fuzzing has found allocate 6 MiB in all.
+	// MaxBytes is the memory of the texts and lists that a decision makes. The
+	// steps themselves allocate a few dozen bytes a unit in addition. The worst
+	// decisions that fuzzing has found allocate 6 MiB in all.
 	MaxBytes = 4 << 20
-	// MaxTime ends a decision on a machine that is overloaded. Otherwise
-	// MaxCost is spent long before.
+	// MaxTime ends a decision on an overloaded machine. Otherwise MaxCost is spent
+	// long before.
 	MaxTime = 100 * time.Millisecond
 
 	// maxMade is the longest text that an evaluation makes, in bytes.
 	maxMade = 16 << 10
-	// checkEvery is how many units pass between two looks at the clock.
+	// checkEvery is how many units are spent between two checks of the clock.
 	checkEvery = 1_000
 )
 
-// A budget is what is left of a decision's limits.
+// A budget is the rest of a decision's limits.
 type budget struct {
 	cost, bytes int64
-	// check is the cost at which the clock is looked at next.
+	// check is the cost at which the clock is checked next.
 	check    int64
 	deadline time.Time
 	// exceeded is the limit that has been reached; empty until then.
@@ -66,8 +66,8 @@ func (b *budget) spend(units, bytes int) {
 	}
 }
 
-// exceed marks the budget as exceeded, which ends the decision's other
-// evaluations too.
+// exceed marks the budget as exceeded, which also ends the other evaluations of the
+// decision.
 func (b *budget) exceed(r Reason) {
 	b.exceeded = r
 	b.cost, b.bytes = 0, 0

@@ -13,8 +13,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// worst is an input in which every text is as long as it may be: repetitions
-// of unit. custom has 256 keys and 64 KiB.
+// worst is an input in which all texts have their maximal length: repetitions of
+// unit. custom has 256 keys and 64 KiB.
 func worst(unit string) Input {
 	if unit == "" || len(unit) > MaxText {
 		unit = "a"
@@ -51,7 +51,7 @@ func nested(list, macro string, n int, body string) string {
 
 const ten = "[0,1,2,3,4,5,6,7,8,9]"
 
-// hostile are conditions that take as much as they can.
+// hostile are conditions of which the evaluation is as costly as possible.
 var hostile = []string{
 	costly,
 	chain(`[userAgent]`, `.map(a, a + a)`, 20, `.exists(a, a.replace("", a).size() > 1)`),
@@ -149,7 +149,7 @@ var hostile = []string{
 	nested(ten, "all", 4, strings.Repeat(`v0 == 11 ? true : `, 50)+`true`),
 }
 
-// rulesOf makes as many rules of one condition as an action may have.
+// rulesOf returns the maximal number of rules of an action, all with one condition.
 func rulesOf(c *Condition) []CompiledRule {
 	rules := make([]CompiledRule, api.MaxRules)
 	for i := range rules {
@@ -158,8 +158,7 @@ func rulesOf(c *Condition) []CompiledRule {
 	return rules
 }
 
-// measure returns what f allocates, and the time of the processor that it takes:
-// other programs do not count.
+// measure returns the memory that f allocates and the processor time that it takes.
 func measure(t testing.TB, f func()) (bytes uint64, took time.Duration) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -170,7 +169,7 @@ func measure(t testing.TB, f func()) (bytes uint64, took time.Duration) {
 	return after.TotalAlloc - before.TotalAlloc, took
 }
 
-// processorTime is what the process has computed for.
+// processorTime is the processor time of the process.
 func processorTime(t testing.TB) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -179,7 +178,7 @@ func processorTime(t testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// slow are conditions that take the compiler as long as they can.
+// slow are conditions of which the compilation is as slow as possible.
 var slow = []string{
 	chain("", "dyn(", 60, "1"+strings.Repeat(")", 60)+" == 1"),
 	chain("", "type(", 60, "1"+strings.Repeat(")", 60)+" == int"),
@@ -229,7 +228,7 @@ func withoutDeadline() *budget {
 	return b
 }
 
-func TestBudgetIsOfTheDecision(t *testing.T) {
+func TestRulesShareABudget(t *testing.T) {
 	t.Parallel()
 	one := compile(t, nested(ten, "all", 3, "v0 + v1 + v2 < 100"))
 	b := withoutDeadline()

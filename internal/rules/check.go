@@ -9,12 +9,13 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// ruleSpace makes the ids of rules from their names (RFC 9562, version 5), so
-// that a rule keeps its id when the settings are written again.
+// ruleSpace is the namespace in which the ids of rules are derived from their names
+// (RFC 9562, version 5), so that a rule keeps its id if the settings are stored
+// again.
 var ruleSpace = uuid.MustParse("6f1c6a5e-3a55-4a7c-9f64-6e1f0c5f0a53")
 
-// Check checks the settings of an action and gives each rule its id. An error
-// names the rule and what is wrong with it.
+// Check checks the settings of an action and returns them with an id for each rule.
+// An error names the rule and what is wrong with it.
 func Check(s api.ActionSettings) (api.ActionSettings, error) {
 	if !isOutcome(s.DefaultOutcome) {
 		return s, fmt.Errorf("defaultOutcome must be ALLOW, CHALLENGE, REVIEW or BLOCK")

@@ -49,7 +49,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
 }
 
-// A Reason says why a rule could not be evaluated, without a value of the
+// A Reason says why a rule could not be evaluated. It contains no value of the
 // input.
 type Reason string
 
@@ -170,8 +170,8 @@ func mixed(operator string) cel.EnvOption {
 	return cel.Function(operator, overloads...)
 }
 
-// Compile checks a condition and makes it ready for evaluation: at most
-// MaxLength bytes of UTF-8, CEL that yields a boolean. Its error is an *Error.
+// Compile compiles a condition: at most MaxLength bytes of UTF-8, CEL that yields a
+// boolean. Its error is an *Error.
 // It never panics.
 func Compile(condition string) (c *Condition, err error) {
 	if len(condition) > MaxLength {
@@ -224,7 +224,8 @@ func Compile(condition string) (c *Condition, err error) {
 	return &Condition{program: program, needs: lookups(tree.Expr()), size: size}, nil
 }
 
-// checkNesting refuses what nests deeper than maxLoops or maxLiterals.
+// checkNesting returns an error if something nests deeper than maxLoops or
+// maxLiterals.
 func checkNesting(a *ast.AST) error {
 	var visit func(e ast.NavigableExpr, loops, literals int) error
 	visit = func(e ast.NavigableExpr, loops, literals int) error {
@@ -254,8 +255,8 @@ func checkNesting(a *ast.AST) error {
 	return visit(ast.NavigateAST(a), 0, 0)
 }
 
-// firstError returns the issue that stands first in the text. One without a
-// position, such as that there are too many errors, comes last.
+// firstError returns the first issue by its position in the text. Issues without a
+// position, such as that there are too many errors, come last.
 func firstError(issues *cel.Issues) *Error {
 	var first *Error
 	for _, issue := range issues.Errors() {

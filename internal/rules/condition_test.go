@@ -89,7 +89,7 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
-func TestLengthIsHeldBeforeParsing(t *testing.T) {
+func TestLengthIsCheckedBeforeParsing(t *testing.T) {
 	t.Parallel()
 	fits := "true // " + strings.Repeat("x", MaxLength-len("true // "))
 	if _, err := Compile(fits); err != nil {
@@ -147,7 +147,7 @@ func TestZonesAreEmbedded(t *testing.T) {
 	}
 }
 
-// Every function of the environment can be called, or is left out on purpose.
+// Every function of the environment can be called, or is excluded on purpose.
 func TestFunctionTable(t *testing.T) {
 	t.Parallel()
 	env, err := environment()
@@ -206,9 +206,9 @@ func FuzzCompile(f *testing.F) {
 	})
 }
 
-// In a new environment, which is when cel-go makes what is shared: the race
-// detector is the judge.
-func TestChecksAtOnceInANewEnvironment(t *testing.T) {
+// cel-go creates what checks share in a new environment. The race detector finds
+// faults.
+func TestConcurrentChecksInANewEnvironment(t *testing.T) {
 	t.Parallel()
 	if _, err := environment(); err != nil {
 		t.Fatal(err)

@@ -15,64 +15,64 @@ const MaxText = 2048
 
 // An Input is what conditions see of an action that is being tracked. The
 // names of the variables and of their fields are the keys of the tags; what is
-// absent is empty.
+// absent is empty. As JSON it has the same names.
 type Input struct {
 	// User is the variable user.
-	User User
+	User User `json:"user"`
 	// Action is the variable action.
-	Action Action
+	Action Action `json:"action"`
 	// IP is the variable ip: the address of the user's device. Conditions see
 	// it in canonical form (RFC 5952), an IPv4-mapped one as IPv4.
-	IP string
+	IP string `json:"ip"`
 	// UserAgent is the variable userAgent.
-	UserAgent string
+	UserAgent string `json:"userAgent"`
 	// Device is the variable device.
-	Device Device
+	Device Device `json:"device"`
 	// Custom is the variable custom: the custom attributes of the tracked
 	// action. Values are string, float64, bool, or a []any of these; a
 	// condition that reads another one fails.
-	Custom map[string]any
+	Custom map[string]any `json:"custom"`
 	// Counts is the variable counts.
-	Counts Counts
+	Counts Counts `json:"counts"`
 }
 
 // A User is the user of the action, as described after this track's
 // attributes have been stored.
 type User struct {
-	ID                  string `cel:"id"`
-	Email               string `cel:"email"`
-	EmailVerified       bool   `cel:"emailVerified"`
-	PhoneNumber         string `cel:"phoneNumber"`
-	PhoneNumberVerified bool   `cel:"phoneNumberVerified"`
-	Username            string `cel:"username"`
-	DisplayName         string `cel:"displayName"`
-	Locale              string `cel:"locale"`
+	ID                  string `cel:"id" json:"id"`
+	Email               string `cel:"email" json:"email"`
+	EmailVerified       bool   `cel:"emailVerified" json:"emailVerified"`
+	PhoneNumber         string `cel:"phoneNumber" json:"phoneNumber"`
+	PhoneNumberVerified bool   `cel:"phoneNumberVerified" json:"phoneNumberVerified"`
+	Username            string `cel:"username" json:"username"`
+	DisplayName         string `cel:"displayName" json:"displayName"`
+	Locale              string `cel:"locale" json:"locale"`
 	// IsEnrolled says whether there is a verified authenticator.
-	IsEnrolled bool `cel:"isEnrolled"`
+	IsEnrolled bool `cel:"isEnrolled" json:"isEnrolled"`
 	// CreatedAt is when the user was created on the server.
-	CreatedAt time.Time `cel:"createdAt"`
+	CreatedAt time.Time `cel:"createdAt" json:"createdAt"`
 	// Custom holds the custom attributes of the user, of the same kinds as
 	// Input.Custom.
-	Custom map[string]any `cel:"custom"`
+	Custom map[string]any `cel:"custom" json:"custom"`
 }
 
 // An Action is the one being tracked.
 type Action struct {
 	// Code is its name, such as "signIn".
-	Code string `cel:"code"`
+	Code string `cel:"code" json:"code"`
 	// CreatedAt is the moment of this track: the only clock of a condition.
-	CreatedAt time.Time `cel:"createdAt"`
+	CreatedAt time.Time `cel:"createdAt" json:"createdAt"`
 }
 
 // A Device is what the user does the action with.
 type Device struct {
 	// ID is the tracked deviceId; empty when the backend sent none.
-	ID string `cel:"id"`
+	ID string `cel:"id" json:"id"`
 	// IsNew is true unless the user has an earlier action of the same device
 	// id, whatever its code, in the state CHALLENGE_SUCCEEDED. Without a
 	// device id it is true. Having merely been seen does not make a device
 	// known: a second try would then pass.
-	IsNew bool `cel:"isNew"`
+	IsNew bool `cel:"isNew" json:"isNew"`
 }
 
 // Counts are how often something has happened to the user lately. An hour is
@@ -82,14 +82,14 @@ type Counts struct {
 	// ActionsLastHour and ActionsLastDay are the user's earlier actions of
 	// the same code, in whatever state, by their creation. The action being
 	// tracked is not among them: on a user's first action they are 0.
-	ActionsLastHour int64 `cel:"actionsLastHour"`
-	ActionsLastDay  int64 `cel:"actionsLastDay"`
+	ActionsLastHour int64 `cel:"actionsLastHour" json:"actionsLastHour"`
+	ActionsLastDay  int64 `cel:"actionsLastDay" json:"actionsLastDay"`
 	// FailuresLastHour and FailuresLastDay are the user's refused codes, on
 	// whatever action and authenticator, whether or not a right one followed.
 	// Those that were refused unseen because of the limit of attempts are not
 	// among them.
-	FailuresLastHour int64 `cel:"failuresLastHour"`
-	FailuresLastDay  int64 `cel:"failuresLastDay"`
+	FailuresLastHour int64 `cel:"failuresLastHour" json:"failuresLastHour"`
+	FailuresLastDay  int64 `cel:"failuresLastDay" json:"failuresLastDay"`
 }
 
 // Lookups names the parts of an Input that take a query.
@@ -102,8 +102,8 @@ type Lookups struct {
 	FailureCounts bool
 }
 
-// An activation gives CEL the variables of one Input, and an error in the
-// place of one that it must not work on. It serves one decision.
+// An activation provides CEL with the variables of one Input, and with an error
+// instead of a value that a condition must not read. It is for one decision.
 type activation struct {
 	in     *Input
 	budget *budget
@@ -163,16 +163,16 @@ func checkTexts(value any, texts ...string) any {
 	return value
 }
 
-// checkCustom returns custom with error values in the place of those that a
-// condition must not work on. It returns a reason if custom as a whole is one
-// of these, because a key is too long.
+// checkCustom returns custom with errors instead of values that a condition must not
+// read. It returns a reason if conditions must not read custom at all, because a
+// key is too long.
 func checkCustom(custom map[string]any) (map[string]any, Reason) {
 	checked, copied := custom, false
 	for key, value := range custom {
 		if len(key) > MaxText {
 			return nil, TextTooLong
 		}
-		if reason := checkValue(value, true); reason != "" {
+		if reason := checkValue(value); reason != "" {
 			if !copied {
 				checked, copied = maps.Clone(custom), true
 			}
@@ -182,8 +182,21 @@ func checkCustom(custom map[string]any) (map[string]any, Reason) {
 	return checked, ""
 }
 
-// checkValue returns why conditions must not work on a value of custom.
-func checkValue(value any, list bool) Reason {
+// checkValue returns why conditions must not read a value of custom, or nothing.
+func checkValue(value any) Reason {
+	list, ok := value.([]any)
+	if !ok {
+		return checkScalar(value)
+	}
+	for _, element := range list {
+		if r := checkScalar(element); r != "" {
+			return r
+		}
+	}
+	return ""
+}
+
+func checkScalar(value any) Reason {
 	switch v := value.(type) {
 	case string:
 		if len(v) > MaxText {
@@ -191,16 +204,6 @@ func checkValue(value any, list bool) Reason {
 		}
 		return ""
 	case float64, bool:
-		return ""
-	case []any:
-		if !list {
-			return WrongType
-		}
-		for _, element := range v {
-			if r := checkValue(element, false); r != "" {
-				return r
-			}
-		}
 		return ""
 	}
 	return WrongType

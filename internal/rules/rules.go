@@ -3,9 +3,10 @@
 // the user, the action and the device, and an outcome. Rules fail closed, and
 // all rules of an action together have one budget of time and memory.
 //
-// It is pure: it has no store and no HTTP, and uses the clock only to end a
-// decision that takes too long. The server gathers the Input and calls Decide;
-// the management API calls Check before it saves.
+// It has no store and no HTTP, and uses the clock only to end a decision that
+// takes too long. internal/server gathers the Input and calls Decide;
+// internal/manage and internal/config call Check before settings are stored; the
+// portal tries rules on a sample.
 package rules
 
 import (
@@ -24,23 +25,23 @@ type CompiledRule struct {
 	Condition *Condition
 }
 
-// A Decision is what the rules make of an action.
+// A Decision is the result of the rules of an action.
 type Decision struct {
 	Outcome api.Outcome
 	// RuleIDs are the rules that match and the failed rules that count as
 	// matched, in the order of the rules. Never nil.
 	RuleIDs []string
-	// PriorityRuleID is the rule that Outcome is of: the first of those that
-	// Decide compares. It is empty if Outcome is the default and of no rule.
+	// PriorityRuleID is the rule that decided Outcome: the first with that outcome
+	// among those that Decide compares. It is empty if the default decided.
 	PriorityRuleID string
 }
 
-// A Failure is a rule that could not be evaluated. It holds nothing of the
-// input, so that it can be logged.
+// A Failure is a rule that could not be evaluated. It contains nothing of the input,
+// so that it can be logged.
 type Failure struct {
 	RuleID string
 	Reason Reason
-	// Matched reports whether the rule counts as matched nevertheless.
+	// Matched reports whether the rule counts as matched.
 	Matched bool
 }
 
@@ -48,15 +49,14 @@ type Failure struct {
 // rule that matches, or defaultOutcome if none does.
 //
 // Rules fail closed: the outcome is the strictest of that outcome and those of
-// all rules that cannot be evaluated, in the order ALLOW, CHALLENGE, REVIEW,
-// BLOCK. So a rule that fails never hides a stricter one. A failed rule whose
-// outcome is ALLOW does not count. Each failure is reported to log, which may
-// be nil.
+// all rules that cannot be evaluated, in the order ALLOW, CHALLENGE, REVIEW, BLOCK.
+// So a rule that fails never hides a stricter one. A failed rule whose outcome is
+// ALLOW does not count. log, which may be nil, is called with each failure.
 //
-// All conditions together have one budget: MaxCost, MaxBytes and MaxTime. The
-// rules that it does not suffice for fail.
+// All conditions together have one budget: MaxCost, MaxBytes and MaxTime. Rules fail
+// that would exceed it.
 //
-// Needs returns the parts of the input that Decide looks at.
+// Needs returns the parts of the input that Decide reads.
 func Decide(defaultOutcome api.Outcome, rules []CompiledRule, in Input, log func(Failure)) Decision {
 	return decide(newBudget(), defaultOutcome, rules, in, log)
 }
@@ -65,7 +65,7 @@ func decide(b *budget, defaultOutcome api.Outcome, rules []CompiledRule, in Inpu
 	d := Decision{RuleIDs: []string{}}
 	in.IP = canonicalIP(in.IP)
 	vars := &activation{in: &in, budget: b}
-	decided := false // by a rule that matches
+	decided := false // by a rule that matched without failing
 	for _, r := range rules {
 		matched, reason := r.Condition.eval(vars)
 		if reason != "" {
@@ -94,7 +94,7 @@ func decide(b *budget, defaultOutcome api.Outcome, rules []CompiledRule, in Inpu
 	return d
 }
 
-// strictness orders the outcomes. An unknown one is the strictest.
+// strictness orders the outcomes. An unknown outcome is the strictest.
 func strictness(o api.Outcome) int {
 	switch o {
 	case api.OutcomeAllow:
@@ -109,8 +109,8 @@ func strictness(o api.Outcome) int {
 	return 4
 }
 
-// Needs returns the look-ups that the conditions of rules mention. The caller
-// may leave the others out of the Input.
+// Needs returns the look-ups that the conditions of rules use. The caller may omit
+// the others from the Input.
 func Needs(rules []CompiledRule) Lookups {
 	var l Lookups
 	for _, r := range rules {
@@ -123,9 +123,9 @@ func Needs(rules []CompiledRule) Lookups {
 	return l
 }
 
-// canonicalIP writes an address in one way, so that 10.0.0.1 and
-// ::ffff:10.0.0.1, which a dual-stack socket reports, are the same to every
-// condition. What is no address stays as it is.
+// canonicalIP returns the canonical form of an address, so that 10.0.0.1 and
+// ::ffff:10.0.0.1, which a dual-stack socket reports, are the same in conditions. It
+// returns any other text unchanged.
 func canonicalIP(s string) string {
 	addr, err := netip.ParseAddr(s)
 	if err != nil {
@@ -134,24 +134,25 @@ func canonicalIP(s string) string {
 	return addr.WithZone("").Unmap().String()
 }
 
-// Limits of a Cache. A node of a condition takes about 150 bytes.
+// Limits of a Cache. A node of a condition takes about 150 bytes, all of them about
+// 30 MB.
 const (
 	cacheSize  = 1024
 	cacheNodes = 200_000
 )
 
-// A Cache keeps compiled conditions by their text: at most 1024, and at most
-// 200,000 nodes of their syntax trees, which are about 30 MB. Conditions that
-// do not compile are among them. To make room it drops conditions at random.
-// The zero value is ready, and safe for concurrent use.
+// A Cache keeps compiled conditions by their text, also those that do not compile:
+// at most cacheSize conditions and cacheNodes nodes of their syntax trees. To make
+// room it removes conditions at random. The zero value is an empty cache. It is safe
+// for concurrent use.
 type Cache struct {
 	mu         sync.Mutex
 	conditions map[string]*Condition
 	nodes      int
 }
 
-// Compile makes the stored rules of an action ready for Decide. The Condition
-// of one that no longer compiles is nil.
+// Compile compiles the stored rules of an action for Decide. The Condition of a rule
+// that no longer compiles is nil.
 func (c *Cache) Compile(rules []api.ActionRule) []CompiledRule {
 	compiled := make([]CompiledRule, len(rules))
 	for i, r := range rules {
@@ -174,7 +175,7 @@ func (c *Cache) condition(text string) *Condition {
 	return c.keep(text, condition)
 }
 
-// keep holds a condition, and returns the one that is held for its text.
+// keep stores a condition, and returns the one that is stored for its text.
 func (c *Cache) keep(text string, condition *Condition) *Condition {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// sample is an input in which every field that may be set is.
+// sample is an input in which all fields are set.
 func sample() Input {
 	return Input{
 		User: User{
@@ -40,7 +40,7 @@ func compile(t testing.TB, condition string) *Condition {
 	return c
 }
 
-// judge evaluates a single rule, and returns the reason if it fails.
+// judge evaluates a rule, and returns the reason if it fails.
 func judge(t testing.TB, condition string, in Input) (matched bool, reason Reason) {
 	t.Helper()
 	rules := []CompiledRule{{ID: "r", Outcome: api.OutcomeBlock, Condition: compile(t, condition)}}
@@ -358,8 +358,8 @@ func TestFailedRuleCountsUnlessItAllows(t *testing.T) {
 	}
 }
 
-// An ALLOW rule that fails is passed over; the next one decides.
-func TestFailingAllowIsPassedOver(t *testing.T) {
+// An ALLOW rule that fails is skipped; the next one decides.
+func TestFailingAllowIsSkipped(t *testing.T) {
 	t.Parallel()
 	rules := []CompiledRule{
 		{"a", api.OutcomeAllow, compile(t, "custom.missing > 1")},
@@ -371,7 +371,7 @@ func TestFailingAllowIsPassedOver(t *testing.T) {
 	}
 }
 
-func TestFailureHoldsNothingOfTheInput(t *testing.T) {
+func TestFailureHasNothingOfTheInput(t *testing.T) {
 	t.Parallel()
 	in := sample()
 	in.IP, in.UserAgent, in.User.Email = "sentinel", "sentinel", "sentinel"
@@ -505,8 +505,8 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// For the race detector. All evaluations of a condition start at once,
-// because what cel-go shares between them is written by the first.
+// For the race detector. All evaluations of a condition start at once, because the
+// first one writes what cel-go shares between them.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
 	var cache Cache
@@ -560,7 +560,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// BenchmarkCompile is what a condition takes that the cache does not hold.
+// BenchmarkCompile measures a condition that is not in the cache.
 func BenchmarkCompile(b *testing.B) {
 	for b.Loop() {
 		compile(b, `custom.amount > 100 && cidr("10.0.0.0/8").containsIP(ip) && device.isNew`)

@@ -5,18 +5,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 const (
-	// actionsAge is how far back actions are listed (wire contract, 6.5).
-	actionsAge = 30 * 24 * time.Hour
-	// maxActions is how many are listed at most, the newest.
+	// maxActions is the maximum number of listed actions: the newest.
 	maxActions = 500
-	// maxCodes is how many action codes a query may name.
+	// maxCodes is the maximum number of action codes in a query.
 	maxCodes = 100
 )
 
@@ -56,7 +53,7 @@ func (s *server) updateAction(r *http.Request) (any, error) {
 	}
 	var a store.Action
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		// A user that does not exist any more keeps its actions, and needs no lock.
+		// The actions of a deleted user still exist, and need no lock.
 		user, _, err := tx.LockUser(id.UserID)
 		if err != nil {
 			return err
@@ -90,7 +87,7 @@ func readAction(tx *store.Tx, id store.ActionID) (store.Action, error) {
 	return a, err
 }
 
-// shownAction is how the API shows an action.
+// shownAction converts an action to its form in the API.
 func shownAction(a store.Action) api.Action {
 	return api.Action{
 		State:              a.State,
@@ -104,7 +101,7 @@ func shownAction(a store.Action) api.Action {
 	}
 }
 
-// ruleIDs are those of the rules that matched, never nil.
+// ruleIDs returns the ids of the rules that matched, never nil.
 func ruleIDs(a store.Action) []string {
 	ids := make([]string, len(a.Rules))
 	for i, r := range a.Rules {
@@ -124,7 +121,7 @@ func (s *server) listActions(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := store.ActionFilter{Since: s.Now().Add(-actionsAge), State: api.State(q.Get("state")), Limit: maxActions}
+	f := store.ActionFilter{Since: s.Now().Add(-api.ActionHistory), State: api.State(q.Get("state")), Limit: maxActions}
 	if f.State != "" {
 		if err := checkState(f.State); err != nil {
 			return nil, err
@@ -142,7 +139,7 @@ func (s *server) listActions(r *http.Request) (any, error) {
 	if codes := q.Get("codes"); codes != "" {
 		f.Actions = strings.Split(codes, ",")
 		if len(f.Actions) > maxCodes || slices.ContainsFunc(f.Actions, func(c string) bool { return !api.IsActionCode(c) }) {
-			return nil, api.InvalidRequest(fmt.Sprintf("codes must be at most %d actions of 1 to 64 letters, digits, dashes and underscores, with commas between them.", maxCodes))
+			return nil, api.InvalidRequest(fmt.Sprintf("codes must be at most %d actions of %s, separated by commas.", maxCodes, api.ActionCodeForm))
 		}
 	}
 	out := []api.ListedAction{}

@@ -80,7 +80,7 @@ func TestQueryActions(t *testing.T) {
 	if got := p.ok(p.api("GET", "/v1/users/u1/actions", "")).list[0]; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	// Nothing is older than 30 days, whatever fromDate says.
+	// Actions older than 30 days are not listed, even with an earlier fromDate.
 	p.advance(11 * 24 * time.Hour)
 	if got := list("?fromDate=2023-01-01"); got != "b a" {
 		t.Errorf("after 31 days: got %q", got)
@@ -97,7 +97,7 @@ func TestQueryActions(t *testing.T) {
 	}
 }
 
-func TestQueryActionsTellsWhatCompletedThem(t *testing.T) {
+func TestQueryActionsHasTheAuthenticator(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.enrolled("u1")

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// ClientAddress is the address of the client that sent a request. Behind trusted
-// proxies it is the last one in X-Forwarded-For that is not a trusted proxy:
-// what stands to its left was written by the client itself.
+// ClientAddress returns the address of the client that sent a request. Behind
+// trusted proxies it is the last address in X-Forwarded-For that is not a
+// trusted proxy: the client may have written those to its left.
 func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -26,8 +26,8 @@ func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	return address
 }
 
-// parseAddress reads an address that some proxies write with a port or in
-// brackets, and drops its zone.
+// parseAddress parses an address, with a port or in brackets as some proxies
+// write it, and removes its zone.
 func parseAddress(s string) (netip.Addr, error) {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().WithZone("").Unmap(), nil

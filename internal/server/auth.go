@@ -12,19 +12,19 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// A caller is what a request comes from: a backend of the tenant, or a page with
-// a token.
+// A caller is the sender of a request: a backend of the tenant, or a page with a
+// token.
 type caller struct {
 	tenant store.Tenant
-	claims token.Claims // of a page
+	claims token.Claims // of a page's token
 }
 
 type callerKey struct{}
 
-// tenant is the tenant that the request is for.
+// tenant returns the tenant of a request.
 func tenant(r *http.Request) store.Tenant { return r.Context().Value(callerKey{}).(caller).tenant }
 
-// claims are those of the request's client token.
+// claims returns the claims of the client token of a request.
 func claims(r *http.Request) token.Claims { return r.Context().Value(callerKey{}).(caller).claims }
 
 // basic finds the tenant by its API secret key, which is the user name of
@@ -45,12 +45,12 @@ func (s *server) management(r *http.Request) (caller, error) {
 	key, _, _ := r.BasicAuth()
 	got, want := sha256.Sum256([]byte(key)), sha256.Sum256([]byte(s.ManagementKey))
 	if s.ManagementKey == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-		return caller{}, api.Unauthorized("The management key is missing or wrong; the server is given it as AUTHSIGNAL_MANAGEMENT_KEY.")
+		return caller{}, api.Unauthorized("The management key is missing or wrong. The server reads it from AUTHSIGNAL_MANAGEMENT_KEY.")
 	}
 	return caller{}, nil
 }
 
-// bearerToken is the token that a request carries, or "".
+// bearerToken returns the Bearer token of a request, or "".
 func bearerToken(r *http.Request) string {
 	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {

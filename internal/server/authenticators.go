@@ -16,22 +16,22 @@ var enrollable = []api.VerificationMethod{api.AuthenticatorApp, api.SMS, api.Wha
 
 const enrollableNames = "AUTHENTICATOR_APP, SMS, WHATSAPP, EMAIL_OTP or EMAIL_MAGIC_LINK"
 
-// minImported and maxImported bound the base32 characters of a secret that a
-// backend brings. Other systems made it: many apps still have 80 bits.
+// minImported and maxImported bound the base32 characters of an imported secret.
+// The secrets of many other systems have only 80 bits.
 const (
 	minImported = 16
 	maxImported = 256
 )
 
-// minPeriod and maxPeriod bound its period in seconds: a code is right for as
-// long.
+// minPeriod and maxPeriod bound the period of an imported authenticator in
+// seconds. A code is valid for a period.
 const (
 	minPeriod = 10
 	maxPeriod = 300
 )
 
 // listAuthenticators answers GET /v1/users/{userId}/authenticators (wire contract,
-// 6.7): those that are verified.
+// 6.7): the verified authenticators.
 func (s *server) listAuthenticators(r *http.Request) (any, error) {
 	userID, err := pathUserID(r)
 	if err != nil {
@@ -82,8 +82,8 @@ func (s *server) importAuthenticator(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// verifiedAuthenticator reads what a backend enrolls, and its secret if it is
-// an authenticator app.
+// verifiedAuthenticator returns the authenticator that a backend enrolls, and its
+// secret if it is an authenticator app.
 func verifiedAuthenticator(in api.EnrollVerifiedRequest) (a store.Authenticator, secret string, err error) {
 	a.Method = in.VerificationMethod
 	switch in.VerificationMethod {

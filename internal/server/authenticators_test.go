@@ -15,7 +15,7 @@ const (
 	importedSecret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 )
 
-// imported enrolls an authenticator app by the Server API.
+// imported enrolls an authenticator app with the Server API.
 func (p *peer) imported(uri string) response {
 	p.t.Helper()
 	// The official Go SDK escapes the & of the URI.
@@ -37,7 +37,7 @@ func TestEnrollVerifiedApp(t *testing.T) {
 	if list := p.ok(p.api("GET", factorsPath, "")).list; len(list) != 1 || !reflect.DeepEqual(list[0], want) {
 		t.Errorf("list: got %v", list)
 	}
-	// It is challenged like one of ours, its current step included.
+	// It can be challenged, also with the code of the current step.
 	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`)
 	p.accepted(p.verify(tok, p.code(importedSecret, 0)))
 	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_SUCCEEDED" {
@@ -57,9 +57,9 @@ func TestEnrollVerifiedTakesTheParametersOfTheURI(t *testing.T) {
 	p.accepted(p.verify(p.token("u1", "signIn", ""), code))
 }
 
-// An answer that was lost is asked for again; and of two authenticators with
-// one secret each would accept a code that the other has used up.
-func TestEnrollVerifiedTwiceIsOnce(t *testing.T) {
+// SDKs retry a request whose response was lost. Of two authenticators with the
+// same secret, each would accept a code that the other has used up.
+func TestEnrollVerifiedIsIdempotent(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	const uri = "otpauth://totp/jane?secret=" + importedSecret
@@ -83,7 +83,7 @@ func TestEnrollVerifiedTwiceIsOnce(t *testing.T) {
 	}
 }
 
-func TestEnrollVerifiedTakesThePlaceOfAPendingOneWithTheSecret(t *testing.T) {
+func TestEnrollVerifiedReplacesAPendingOneWithTheSecret(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	tok := p.token("u1", "enroll", `{"scope":"add:authenticators"}`)
@@ -96,7 +96,7 @@ func TestEnrollVerifiedTakesThePlaceOfAPendingOneWithTheSecret(t *testing.T) {
 	p.refused(p.verify(tok, code), "CODE_INVALID_OR_EXPIRED")
 }
 
-// Factors of other methods count, and are not challenged here.
+// Factors of other methods count, but cannot be challenged here.
 func TestEnrollVerifiedOfOtherMethods(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
@@ -126,7 +126,7 @@ func TestEnrollVerifiedOfOtherMethods(t *testing.T) {
 	}
 }
 
-// A factor of another method must not be got round by enrolling an app.
+// Enrolling an app must not bypass a factor of another method.
 func TestAPendingEnrollmentDoesNotBypassAFactorOfAnotherMethod(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
@@ -162,7 +162,7 @@ func TestDefaultAuthenticator(t *testing.T) {
 	step("the only one", "POST", factorsPath, `{"verificationMethod":"SMS","phoneNumber":"1"}`, "SMS1<nil>")
 	step("the oldest", "POST", factorsPath, `{"verificationMethod":"EMAIL_OTP","email":"e"}`, "SMS1<nil>")
 	step("one that is challenged here", "POST", factorsPath, `{"verificationMethod":"AUTHENTICATOR_APP","otpUri":"otpauth://totp/a?secret=`+importedSecret+`"}`, "AUTHENTICATOR_APP<nil> <nil>")
-	step("one that the backend makes it", "POST", factorsPath, `{"verificationMethod":"SMS","phoneNumber":"2","isDefault":true}`, "SMS2<nil>")
+	step("one that the backend chooses", "POST", factorsPath, `{"verificationMethod":"SMS","phoneNumber":"2","isDefault":true}`, "SMS2<nil>")
 	step("an older one", "POST", factorsPath, `{"verificationMethod":"SMS","phoneNumber":"1","isDefault":true}`, "SMS1<nil>")
 	step("the preferred method", "PATCH", "/v1/users/u1", `{"defaultVerificationMethod":"EMAIL_OTP"}`, "EMAIL_OTP<nil>e")
 	step("a method that is not enrolled", "PATCH", "/v1/users/u1", `{"defaultVerificationMethod":"WHATSAPP"}`, "AUTHENTICATOR_APP<nil> <nil>")

@@ -46,8 +46,8 @@ func (s *server) listClientUserAuthenticators(r *http.Request) (any, error) {
 
 // removeClientUserAuthenticator answers DELETE
 // /v1/client/user-authenticators/{id}, which is not in the public API: the
-// pre-built UI's settings need it. The removal voids the request's token, so
-// that the answer has another.
+// pre-built UI's settings need it. The removal ends the request's token, so the
+// response has a new one.
 func (s *server) removeClientUserAuthenticator(r *http.Request) (any, error) {
 	id, err := identifier("userAuthenticatorId", r.PathValue("id"))
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *server) removeClientUserAuthenticator(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
-		// Before the commit: the page must not be left without a token.
+		// This is before the commit, so that the page is not left without a token.
 		out.AccessToken, err = s.Tokens.Issue(next)
 		return err
 	})
@@ -70,8 +70,8 @@ func (s *server) removeClientUserAuthenticator(r *http.Request) (any, error) {
 }
 
 // narrowToken answers POST /v1/client/token, which is not in the public API: a
-// token with some of the scopes of the request's, for where it may be seen, such
-// as an address (wire contract, section 11, row 29).
+// token with some of the scopes of the request's token, for places where others
+// may see it, such as a URL (wire contract, section 11, row 29).
 func (s *server) narrowToken(r *http.Request) (any, error) {
 	var in api.TokenRequest
 	if err := readJSON(r, &in); err != nil {
@@ -81,7 +81,7 @@ func (s *server) narrowToken(r *http.Request) (any, error) {
 	slices.Sort(scopes)
 	scopes = slices.Compact(scopes)
 	if len(scopes) == 0 {
-		return nil, api.InvalidRequest("scope is required: some of the token's scopes, with spaces between them.")
+		return nil, api.InvalidRequest("scope is required: some of the token's scopes, separated by spaces.")
 	}
 	subject, err := s.readSubject(r)
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *server) narrowToken(r *http.Request) (any, error) {
 	}
 	narrowed, err := subject.Claims.Narrowed(scopes...)
 	if err != nil {
-		return nil, api.Forbidden("scope may hold only scopes that the token has.")
+		return nil, api.Forbidden("scope must contain only scopes of the token.")
 	}
 	accessToken, err := s.Tokens.Issue(narrowed)
 	if err != nil {
@@ -99,22 +99,22 @@ func (s *server) narrowToken(r *http.Request) (any, error) {
 }
 
 // listClientAuthenticators answers GET /v1/client/authenticators (wire contract,
-// 5.4): the one method that there is.
+// 5.4): the only method of this server.
 func (s *server) listClientAuthenticators(r *http.Request) (any, error) {
-	// A token does not outlive its user.
+	// The token of a deleted user is not valid.
 	if _, err := s.readSubject(r); err != nil {
 		return nil, err
 	}
 	return []api.TenantAuthenticator{{
-		// The same for all times, as that of a configured one would be.
+		// The id never changes.
 		AuthenticatorID:    uuid.NewSHA1(uuid.NameSpaceURL, []byte(tenant(r).ID+"/"+string(api.AuthenticatorApp))).String(),
 		VerificationMethod: api.AuthenticatorApp,
 		IsActive:           tenant(r).Authenticator.Active,
 	}}, nil
 }
 
-// initClient answers POST /v1/client/init (wire contract, 5.4): what the
-// page's user can be challenged with here.
+// initClient answers POST /v1/client/init (wire contract, 5.4): the methods that
+// the user of the page can be challenged with.
 func (s *server) initClient(r *http.Request) (any, error) {
 	subject, err := s.readSubject(r)
 	if err != nil {
@@ -133,7 +133,8 @@ func (s *server) initClient(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// maskedEmail shows the first character and the domain.
+// maskedEmail returns the first character and the domain of an address, and stars
+// for the rest.
 func maskedEmail(email string) string {
 	at := strings.LastIndexByte(email, '@')
 	if at < 0 {
@@ -142,9 +143,9 @@ func maskedEmail(email string) string {
 	return masked(email[:at], 1, 0) + email[at:]
 }
 
-// masked shows some characters at the start and the end of a text, never more
-// than a third of it, and a fixed number of stars for the rest, so that the
-// length stays unknown.
+// masked returns some characters of the start and the end of a text, at most a
+// third each, and stars for the rest. Their number is fixed, so that it does not
+// reveal the length.
 func masked(text string, start, end int) string {
 	if text == "" {
 		return ""

@@ -63,7 +63,7 @@ func TestClientInit(t *testing.T) {
 	if got := p.ok(p.do("POST", "/v1/client/init", "Bearer "+tok, "{}")).text; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	p.ok(p.api("POST", factorsPath, `{"verificationMethod":"SMS","phoneNumber":"1"}`)) // never challenged here
+	p.ok(p.api("POST", factorsPath, `{"verificationMethod":"SMS","phoneNumber":"1"}`)) // cannot be challenged here
 	if got := p.ok(p.do("POST", "/v1/client/init", "Bearer "+tok, "")).text; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -90,7 +90,7 @@ func TestMasked(t *testing.T) {
 	}
 }
 
-// A page learns nothing of a refusal but that there was no answer: the log tells.
+// The browser does not tell the page why a request was refused, but the log does.
 func TestTheLogNamesAnOriginThatIsNotAllowed(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
@@ -101,12 +101,12 @@ func TestTheLogNamesAnOriginThatIsNotAllowed(t *testing.T) {
 		}
 	}
 	if n := strings.Count(p.log.String(), `"origin":"https://forgotten.test"`); n != 1 {
-		t.Errorf("told %d times: %s", n, p.log.String())
+		t.Errorf("logged %d times: %s", n, p.log.String())
 	}
 }
 
-// A token does not outlive its user.
-func TestClientCallsOfAUserWhoIsGone(t *testing.T) {
+// The token of a deleted user is not valid.
+func TestClientCallsOfADeletedUser(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	tok := "Bearer " + p.token("u1", "signIn", "")
@@ -119,7 +119,7 @@ func TestClientCallsOfAUserWhoIsGone(t *testing.T) {
 	}
 }
 
-// Pages call all of the client API, so a browser must be told that it may.
+// Pages call the whole client API, so CORS must allow all of it.
 func TestCORSOfEveryClientRoute(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
@@ -154,7 +154,7 @@ func TestClientRemoval(t *testing.T) {
 	other := p.token("u2", "settings", `{"scope":"remove:authenticators"}`)
 	p.fails(p.do("DELETE", path+"/"+id, "Bearer "+other, ""), 404, "not_found")
 
-	// A verified code gives the right, without a scope that the backend added.
+	// A verified code grants the right, without a scope from the backend.
 	full := p.accepted(p.verify(plain, p.code(secret, 1))).object["accessToken"].(string)
 	p.advance(time.Minute)
 	next := p.ok(p.do("DELETE", path+"/"+id, "Bearer "+full, "")).object["accessToken"].(string)
@@ -165,7 +165,7 @@ func TestClientRemoval(t *testing.T) {
 		t.Errorf("after the removal: %s", got)
 	}
 	p.fails(p.do("DELETE", path+"/"+id, "Bearer "+next, ""), 404, "not_found")
-	// It has the end of the one before it.
+	// It expires when the previous token does.
 	p.advance(9*time.Minute - time.Second)
 	p.ok(p.do("GET", path, "Bearer "+next, ""))
 	p.advance(time.Second)
@@ -173,14 +173,15 @@ func TestClientRemoval(t *testing.T) {
 	if got := p.track("u1", "signIn", "")["isEnrolled"]; got != false {
 		t.Errorf("isEnrolled: got %v", got)
 	}
-	// The audit log tells the user from the backend.
+	// The audit log distinguishes the user from the backend.
 	r = p.ok(p.manage("GET", "tenants/t1/audit?userId=u1", ""))
 	if !strings.Contains(r.text, `"by":"user"`) || !strings.Contains(r.text, `"authenticator.deleted"`) {
 		t.Errorf("audit: %s", r.text)
 	}
 }
 
-// Even with the scope, nothing is removed while a code is owed or after a no.
+// Even with the scope, nothing is removed while a code is required or after a
+// refusal.
 func TestClientRemovalNeedsAnActionThatIsAllowed(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
@@ -209,7 +210,7 @@ func TestClientRemovalNeedsAnActionThatIsAllowed(t *testing.T) {
 	}
 }
 
-func TestClientRemovalOfAUserWhoIsGone(t *testing.T) {
+func TestClientRemovalOfADeletedUser(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.enrolled("u1")
@@ -219,7 +220,7 @@ func TestClientRemovalOfAUserWhoIsGone(t *testing.T) {
 	p.fails(p.do("DELETE", "/v1/client/user-authenticators/"+id, "Bearer "+tok, ""), 401, "unauthorized")
 }
 
-func TestClientRemovalTellsTheWebhook(t *testing.T) {
+func TestClientRemovalSendsAnEvent(t *testing.T) {
 	t.Parallel()
 	p, h, st := hooked(t, func(c *Config) { c.ManagementKey = managementKey })
 	p.enrolled("u1")

@@ -15,38 +15,39 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// A decision is what the rules of an action make of facts.
+// A decision is the result of an action's rules.
 type decision struct {
 	facts facts
-	// needs are the look-ups that the conditions mention; gathered reports that
-	// they are known and the facts read, made that the rules were evaluated.
+	// needs are the lookups of the conditions. gathered reports whether they are
+	// known and the facts were read, and made whether the rules were evaluated.
 	needs          rules.Lookups
 	gathered, made bool
-	// known reports that the action was stored before: nothing is decided.
+	// known reports whether the action was stored before: then nothing is
+	// decided.
 	known    bool
 	outcome  api.Outcome
-	rules    []api.Rule // that matched
+	rules    []api.Rule // the rules that matched
 	priority string     // the id of the rule whose outcome was taken
 }
 
-// facts are what a decision is made on.
+// facts are the input of a decision.
 type facts struct {
 	settings api.ActionSettings
 	input    rules.Input
 }
 
-// errUndecided: the rules are to be evaluated on the facts of a decision first.
-var errUndecided = errors.New("the rules have not been evaluated on what the database has now")
+// errUndecided reports that the rules must first be evaluated on other facts.
+var errUndecided = errors.New("the rules have not been evaluated on the present data")
 
-// maxTries is how often an action is decided on before its track fails. Facts
-// change by other requests for the same user, which take turns in one process.
+// maxTries is the maximum number of decisions for a track request. Other requests
+// for the same user change the facts; within a process they take turns.
 const maxTries = 16
 
 // decide runs fn in a writing transaction with a decision on an action. The
 // rules are compiled and evaluated outside of it, so that other writers do not
-// wait for them, on facts that were read before. When fn finds other facts, it
-// keeps them in the decision and fails with errUndecided; the transaction is
-// then undone and tried again.
+// wait for them, on facts that were read before. If fn finds other facts, it
+// stores them in the decision and fails with errUndecided; the transaction is
+// then rolled back and tried again.
 func (s *server) decide(ctx context.Context, t store.Tenant, in tracked, fn func(*store.Tx, *decision) error) error {
 	settings, err := manage.ReadActionSettings(ctx, s.Store, t.ID, in.id.Action)
 	if err != nil {
@@ -73,8 +74,8 @@ func (s *server) decide(ctx context.Context, t store.Tenant, in tracked, fn func
 	return fmt.Errorf("track: %w, in %d tries", errUndecided, maxTries)
 }
 
-// begin compiles the rules of a decision and gathers its facts. The caller calls
-// release when the decision is made and kept, also after an error.
+// begin compiles the rules of a decision and gathers its facts. The caller must
+// call release when the decision has been stored, even after an error.
 func (s *server) begin(ctx context.Context, tenantID string, in tracked, d *decision) (release func(), err error) {
 	release = func() {}
 	rulesOf := d.facts.settings.Rules
@@ -84,7 +85,7 @@ func (s *server) begin(ctx context.Context, tenantID string, in tracked, d *deci
 	}
 	d.needs = rules.Needs(s.conditions.Compile(rulesOf))
 	if d.needs != (rules.Lookups{}) {
-		// What is looked up changes with every request for the user.
+		// Every request for the user changes the result of the lookups.
 		if release, err = s.turns.take(ctx, userTurn{tenantID, in.id.UserID}); err != nil {
 			return func() {}, fmt.Errorf("wait for other requests for the user: %w", err)
 		}
@@ -107,13 +108,13 @@ func (s *server) begin(ctx context.Context, tenantID string, in tracked, d *deci
 }
 
 // holds reports whether a decision was made on the facts that a transaction
-// finds. If not, it keeps them for another one.
+// finds. Otherwise it stores them for the next decision.
 func (d *decision) holds(tx *store.Tx, in tracked, standing store.Standing) (bool, error) {
 	settings, err := manage.ActionSettings(tx, in.id.Action)
 	if err != nil {
 		return false, err
 	}
-	if d.known || !reflect.DeepEqual(settings, d.facts.settings) { // it was known, and is not now
+	if d.known || !reflect.DeepEqual(settings, d.facts.settings) { // it was known, and no longer is
 		*d = decision{facts: facts{settings: settings}}
 		return false, nil
 	}
@@ -138,17 +139,17 @@ type (
 )
 
 const (
-	// costly is how long a decision may take without a rest after it. Rules of
-	// the usual kind take less than a tenth.
+	// costly is how long a decision may take without a rest after it. Usual
+	// rules take less than a tenth of it.
 	costly = time.Millisecond
-	// rest is how many times as long as a costly decision a tenant waits for its
-	// next one.
+	// rest is how long a tenant waits after a costly decision, as a multiple of
+	// its time.
 	rest = 3
 )
 
-// evaluate makes a decision on its facts, unless it is made or the action is
-// known. A tenant evaluates one at a time, and rests after one that was costly:
-// its rules leave the processors to others.
+// evaluate makes a decision, unless it is already made or the action is known. A
+// tenant makes one decision at a time, and waits after a costly one, so that its
+// rules leave the processors to other tenants.
 func (s *server) evaluate(ctx context.Context, tenantID, action string, d *decision) error {
 	if d.made || d.known {
 		return nil
@@ -183,8 +184,8 @@ func (s *server) evaluate(ctx context.Context, tenantID, action string, d *decis
 	return nil
 }
 
-// gather reads what the rules of an action are evaluated on. What conditions do
-// not mention is not looked up.
+// gather reads the input of an action's rules. It makes only the lookups that
+// conditions need.
 func gather(tx *store.Tx, in tracked, standing store.Standing, needs rules.Lookups) (rules.Input, error) {
 	user := standing.User
 	input := rules.Input{
@@ -202,7 +203,7 @@ func gather(tx *store.Tx, in tracked, standing store.Standing, needs rules.Looku
 	return input, lookUp(tx, &input, needs, in, user.Incarnation)
 }
 
-// lookUp fills in what takes a query.
+// lookUp sets the parts of an input that need a query.
 func lookUp(tx *store.Tx, in *rules.Input, need rules.Lookups, t tracked, incarnation string) (err error) {
 	user := t.id.UserID
 	if need.DeviceIsNew && t.attr.DeviceID != "" {

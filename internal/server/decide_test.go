@@ -16,7 +16,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// rulesOf sets the rules of an action, each as name, condition, outcome.
+// rulesOf sets the rules of an action. Each has a name, a condition and an
+// outcome.
 func (p *peer) rulesOf(action, defaultOutcome string, rules ...[3]string) {
 	p.t.Helper()
 	var list []string
@@ -39,11 +40,11 @@ func TestTheDefaultOutcomeOfAnAction(t *testing.T) {
 		}
 	}
 	if got := p.track("u1", "other", "")["state"]; got != "CHALLENGE_REQUIRED" {
-		t.Errorf("an action that nobody has set up: got %v", got)
+		t.Errorf("an action without settings: got %v", got)
 	}
 }
 
-func TestRulesDecideAndAreKeptWithTheAction(t *testing.T) {
+func TestRulesDecideAndAreStoredWithTheAction(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
 	p.enrolled("u1")
@@ -70,14 +71,14 @@ func TestRulesDecideAndAreKeptWithTheAction(t *testing.T) {
 		!reflect.DeepEqual(a["rules"], []any{map[string]any{"ruleId": "large", "name": "large"}}) {
 		t.Errorf("get action: got %v", a)
 	}
-	// What was decided stays, whatever becomes of the rules.
+	// A change of the rules does not change past decisions.
 	p.rulesOf("pay", "BLOCK")
 	if got := p.track("u1", "pay", `{"idempotencyKey":"k"}`); got["state"] != "CHALLENGE_REQUIRED" || !reflect.DeepEqual(got["ruleIds"], []any{"large"}) {
 		t.Errorf("tracked again: got %v", got)
 	}
 }
 
-func TestARuleThatFailsDoesNotOpenADoor(t *testing.T) {
+func TestRulesFailClosed(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
 	p.enrolled("u1")
@@ -163,8 +164,8 @@ func TestEverythingIsAudited(t *testing.T) {
 	}
 }
 
-// The rule that is named first is the one whose outcome was taken, which may be
-// one that failed.
+// The priority rule is the one whose outcome was taken, which may be a rule that
+// failed.
 func TestThePriorityRuleIsTheOneWhoseOutcomeWasTaken(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
@@ -181,9 +182,10 @@ func TestThePriorityRuleIsTheOneWhoseOutcomeWasTaken(t *testing.T) {
 	}
 }
 
-// Rules that count are evaluated outside of transactions, and yet see each
-// action that was tracked before: of any number at once, three are let through.
-func TestCountsHoldForTracksAtOnce(t *testing.T) {
+// Rules with counts are evaluated outside of transactions, but count every action
+// that was tracked before: of any number of concurrent requests, three are
+// allowed.
+func TestCountsHoldForConcurrentTracks(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
 	p.ok(p.manage("PUT", "tenants/t1/actions/pay", `{"defaultOutcome":"ALLOW","rules":[
@@ -203,9 +205,8 @@ func TestCountsHoldForTracksAtOnce(t *testing.T) {
 	}
 }
 
-// What a decision was made on may have changed when it is kept: then it is made
-// again.
-func TestADecisionIsMadeOnWhatTheDatabaseHas(t *testing.T) {
+// If the facts of a decision have changed when it is stored, it is made again.
+func TestADecisionIsMadeOnPresentFacts(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
 	p.ok(p.api("PATCH", "/v1/users/u1", `{"email":"u1@example.com"}`))
@@ -220,7 +221,7 @@ func TestADecisionIsMadeOnWhatTheDatabaseHas(t *testing.T) {
 		"of the settings": func(d *decision) {
 			d.facts.settings, d.outcome = api.ActionSettings{DefaultOutcome: api.OutcomeAllow, Rules: []api.ActionRule{}}, api.OutcomeAllow
 		},
-		"of the action": func(d *decision) { d.known, d.outcome = true, api.OutcomeAllow }, // it was known, and is gone
+		"of the action": func(d *decision) { d.known, d.outcome = true, api.OutcomeAllow }, // it was known, and no longer is
 	} {
 		in := tracked{id: store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: name}, at: p.clock().UTC()}
 		tries := 0
@@ -235,7 +236,7 @@ func TestADecisionIsMadeOnWhatTheDatabaseHas(t *testing.T) {
 			t.Errorf("facts %s: got %s after %d tries, %v", name, got, tries, err)
 		}
 	}
-	// Facts that never hold are no reason to decide on others.
+	// If the facts change every time, the decision fails.
 	in := tracked{id: store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "never"}, at: p.clock().UTC()}
 	err = s.decide(t.Context(), tenant, in, func(tx *store.Tx, d *decision) error {
 		d.facts.input.User.Email = "before@example.com"

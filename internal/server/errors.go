@@ -10,15 +10,14 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// errInternal is all that a caller learns of the server's own faults; the log
-// has the cause.
+// errInternal is the error that a caller gets for any internal error. The log has
+// the cause.
 var errInternal = &api.Error{
 	Status: http.StatusInternalServerError, Code: api.CodeInternalError,
 	Description: "The server could not complete the request. Nothing was changed; try again.",
 }
 
-// A methodError is an error answer with an Allow header (RFC 9110, section
-// 15.5.6).
+// A methodError is an error with an Allow header (RFC 9110, section 15.5.6).
 type methodError struct {
 	allow string
 	err   api.Error
@@ -30,14 +29,15 @@ func (e *methodError) Unwrap() error { return &e.err }
 func methodNotAllowed(method, allow string) error {
 	return &methodError{allow, api.Error{
 		Status: http.StatusMethodNotAllowed, Code: api.CodeInvalidRequest,
-		Description: "This path does not take " + method + "; it takes " + allow + ".",
+		Description: "This path does not support " + method + ". It supports " + allow + ".",
 	}}
 }
 
-// An endpoint answers a request with a value for JSON or an error.
+// An endpoint returns the response to a request, which is encoded as JSON, or an
+// error.
 type endpoint func(*http.Request) (any, error)
 
-// answer makes an endpoint a handler that always answers a JSON object.
+// answer returns the handler of an endpoint. Its responses are JSON, errors too.
 func (s *server) answer(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if i := info(r.Context()); i != nil {
@@ -59,8 +59,8 @@ func (s *server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	var e *api.Error
 	if !errors.As(err, &e) {
-		// A caller that has gone needs no answer, and is no fault of the
-		// server's.
+		// A client that has disconnected needs no response, and is not an error
+		// of the server.
 		if r.Context().Err() == nil {
 			s.Log.ErrorContext(r.Context(), "internal error", "error", err)
 		}
@@ -76,7 +76,7 @@ func errorBody(e *api.Error) api.ErrorBody {
 func (s *server) writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // an otpauth URI has its & as it is
+	enc.SetEscapeHTML(false) // keep the & of an otpauth URI
 	if err := enc.Encode(v); err != nil {
 		s.Log.ErrorContext(r.Context(), "encode answer", "error", err)
 		status = http.StatusInternalServerError
@@ -84,7 +84,7 @@ func (s *server) writeJSON(w http.ResponseWriter, r *http.Request, status int, v
 		b.WriteString(`{"error":"internal_error","errorCode":"internal_error"}`)
 	}
 	h := w.Header()
-	// Without a charset: the official Python SDK compares it for equality.
+	// There is no charset, because the official Python SDK compares the value.
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	h.Set("Cache-Control", "no-store")

@@ -8,8 +8,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// Whatever the body is, an answer is a success of that path or an error of the
-// caller, and a JSON object.
+// For any body, the response is a JSON object: a success of the path or an error
+// of the caller.
 func FuzzBodies(f *testing.F) {
 	p := newPeer(f)
 	f.Add(uint8(0), `{"email":"j@e.org","custom":{"a":1,"b":true,"c":"d"},"scope":"add:authenticators","redirectToSettings":null}`)

@@ -4,16 +4,16 @@ import (
 	"testing"
 )
 
-// The official Go SDK, github.com/authsignal/authsignalgo, as its requests are
-// on the wire (wire contract, 7.3 and section 12, tests 16 to 21): the module
-// itself cannot be had here.
+// The requests of the official Go SDK, github.com/authsignal/authsignalgo, as in
+// the wire contract (7.3 and section 12, tests 16 to 21): the module itself is
+// not on the Go module proxy.
 func (p *peer) goSDK(method, path, secret, body string) response {
 	p.t.Helper()
 	return p.do(method, path, basic(secret), body,
 		"Content-Type", "application/json", "Accept", "*/*", "User-Agent", "authsignalgo/v1")
 }
 
-// goError is how that SDK reads an error; it fails on a body that is not JSON.
+// goError is an error as that SDK decodes it. It fails if the body is not JSON.
 func (p *peer) goError(r response, status int, code string) {
 	p.t.Helper()
 	p.fails(r, status, code)
@@ -22,7 +22,7 @@ func (p *peer) goError(r response, status int, code string) {
 	}
 }
 
-// Each subtest has its number of the list.
+// The subtests have their numbers in the wire contract.
 func TestTheOfficialGoSDK(t *testing.T) {
 	t.Parallel()
 	run := func(name string, f func(t *testing.T, p *peer)) {

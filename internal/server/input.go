@@ -23,8 +23,8 @@ import (
 )
 
 // readJSON decodes the body, a JSON object, into v. An empty body is an empty
-// object, and unknown keys are ignored. Its errors name the field and never
-// quote a value.
+// object, and unknown keys are ignored. Errors name the field and never quote a
+// value.
 func readJSON(r *http.Request, v any) error {
 	b, err := readBody(r)
 	if err != nil {
@@ -49,7 +49,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	return b, nil
 }
 
-// decodeJSON is readJSON for a body that was read.
+// decodeJSON is readJSON for a body that has been read.
 func decodeJSON(b []byte, v any) error {
 	text := strings.TrimSpace(string(b))
 	if text == "" {
@@ -58,10 +58,10 @@ func decodeJSON(b []byte, v any) error {
 	if text[0] != '{' {
 		return api.InvalidRequest("The request body must be a JSON object.")
 	}
-	if !utf8.Valid(b) { // the decoder would make different texts one
+	if !utf8.Valid(b) { // the decoder would map different texts to the same one
 		return api.InvalidRequest("The request body is not UTF-8.")
 	}
-	// A number of custom data stays as it was written until it is checked.
+	// The numbers of custom data are checked in their original form.
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	err := d.Decode(v)
@@ -83,8 +83,8 @@ func decodeJSON(b []byte, v any) error {
 	return nil
 }
 
-// withNUL names the first field of a decoded body with a NUL character, which
-// PostgreSQL cannot store.
+// withNUL returns the name of the first field of a decoded body that has a NUL
+// character, which PostgreSQL cannot store.
 func withNUL(v reflect.Value, name string) string {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
@@ -116,7 +116,7 @@ func withNUL(v reflect.Value, name string) string {
 	return ""
 }
 
-// jsonType names a Go kind as JSON does.
+// jsonType returns the JSON type of a Go kind.
 func jsonType(kind reflect.Kind) string {
 	switch kind {
 	case reflect.Bool:
@@ -131,8 +131,8 @@ func jsonType(kind reflect.Kind) string {
 	return "a number"
 }
 
-// jsonValue names the kind of a JSON value. The decoder adds a number itself
-// to the kind; it may be a code, so it is cut off.
+// jsonValue returns the type of a JSON value. The decoder appends a number to the
+// type; it may be a code, so it is removed.
 func jsonValue(value string) string {
 	switch kind, _, _ := strings.Cut(value, " "); kind {
 	case "bool":
@@ -149,12 +149,12 @@ func jsonValue(value string) string {
 func pathAction(r *http.Request) (string, error) {
 	action := r.PathValue("action")
 	if !api.IsActionCode(action) {
-		return "", api.InvalidRequest("The action must be 1 to 64 letters, digits, dashes and underscores.")
+		return "", api.InvalidRequest("The action must be " + api.ActionCodeForm + ".")
 	}
 	return action, nil
 }
 
-// pathActionID reads the path of an action.
+// pathActionID returns the action of the path.
 func pathActionID(r *http.Request) (id store.ActionID, err error) {
 	if id.UserID, err = pathUserID(r); err != nil {
 		return id, err
@@ -170,8 +170,8 @@ func pathUserID(r *http.Request) (string, error) {
 	return identifier("userId", r.PathValue("userId"))
 }
 
-// identifier checks a caller's own identifier: 1 to 256 characters, none of
-// them a control character.
+// identifier checks an identifier that a caller has chosen: 1 to 256 characters,
+// without control characters.
 func identifier(name, s string) (string, error) {
 	n := utf8.RuneCountInString(s)
 	if n < 1 || n > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
@@ -180,33 +180,33 @@ func identifier(name, s string) (string, error) {
 	return s, nil
 }
 
-// query is the query of a request.
+// query returns the query of a request.
 func query(r *http.Request) (url.Values, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, api.InvalidRequest("The query of the path is malformed.")
+		return nil, api.InvalidRequest("The query of the URL is malformed.")
 	}
 	return q, nil
 }
 
 const (
-	// maxSearched is the longest text, in characters, that users and actions
-	// are found by: a row of an index has to fit a page of the database.
+	// maxSearched is the maximum length, in characters, of texts that users and
+	// actions are found by: a row of an index must fit a page of the database.
 	maxSearched = 256
-	// maxText is the longest of the other texts of users and actions, in
-	// bytes: what conditions of rules read.
+	// maxText is the maximum length, in bytes, of the other texts of users and
+	// actions: that of texts in rules.
 	maxText = rules.MaxText
-	// maxDeviceID is how much of a device id counts, in bytes: it stands in an
-	// index.
+	// maxDeviceID is the number of bytes of a device id that are used: it is in
+	// an index.
 	maxDeviceID = 256
-	// maxLocale is the longest locale, in bytes.
+	// maxLocale is the maximum length of a locale in bytes.
 	maxLocale = 256
-	// maxBody is the longest request body in bytes.
+	// maxBody is the maximum size of a request body in bytes.
 	maxBody = 1 << 20
 )
 
-// checkSearched takes names and texts in turn and reports the first of the
-// texts, by which users are found, that is too long.
+// checkSearched returns an error if one of the texts, by which users are found, is
+// too long. Its arguments are names and texts in turn.
 func checkSearched(texts ...string) error {
 	for i := 0; i < len(texts); i += 2 {
 		if utf8.RuneCountInString(texts[i+1]) > maxSearched {
@@ -226,9 +226,10 @@ func checkTexts(texts ...string) error {
 	return nil
 }
 
-// cut shortens a text to a number of bytes, on the boundary of a character. Texts
-// about the user's device are cut and not refused for their length: they come
-// from the user's browser (wire contract, section 11, row 32).
+// cut shortens a text to at most a number of bytes, at the boundary of a
+// character. Texts about the user's device are cut and not refused for their
+// length, because they come from the user's browser (wire contract, section 11,
+// row 32).
 func cut(text string, bytes int) string {
 	if len(text) <= bytes {
 		return text
@@ -239,9 +240,9 @@ func cut(text string, bytes int) string {
 	return text[:bytes]
 }
 
-// deviceAddress is the address in a tracked ipAddress, in the form of RFC 5952:
-// the first of a list, without port, brackets and zone, and an IPv4-mapped one
-// as IPv4. A text that is no address gives "".
+// deviceAddress returns the address of a tracked ipAddress in the form of RFC
+// 5952: the first of a list, without port, brackets and zone, and an IPv4-mapped
+// one as IPv4. If the text is not an address, it returns "".
 func deviceAddress(text string) string {
 	first, _, _ := strings.Cut(text, ",")
 	a, err := parseAddress(strings.TrimSpace(first))
@@ -252,17 +253,17 @@ func deviceAddress(text string) string {
 }
 
 const (
-	// maxCustomKeys and maxCustomSize bound custom data: its keys, and the
-	// bytes of its JSON.
+	// maxCustomKeys and maxCustomSize are the maximum number of keys of custom
+	// data, and the maximum size of its JSON in bytes.
 	maxCustomKeys = 256
 	maxCustomSize = 64 << 10
-	// maxWhole is where the numbers begin of which doubles hold some and not the
-	// ones between them (RFC 8259, section 6).
+	// maxWhole is the number from which on doubles cannot represent every
+	// integer (RFC 8259, section 6).
 	maxWhole = 1 << 53
 )
 
-// readCustom checks custom data as it was decoded, and makes each number a
-// float64. A null is an absent value.
+// readCustom checks decoded custom data, and converts each number to float64. A
+// null is an absent value.
 func readCustom(custom map[string]any) error {
 	maps.DeleteFunc(custom, func(_ string, value any) bool { return value == nil })
 	if len(custom) > maxCustomKeys {
@@ -310,7 +311,7 @@ func customValue(key string, value any) (any, error) {
 	return nil, api.InvalidRequest(fmt.Sprintf("custom: the value of %.64q must be a string, a number, a boolean, or a list of these.", key))
 }
 
-// checkState admits the states of an action.
+// checkState returns an error if a state is unknown.
 func checkState(state api.State) error {
 	if slices.Contains(api.States, state) {
 		return nil
@@ -322,7 +323,7 @@ func checkState(state api.State) error {
 	return api.InvalidRequest("state must be one of " + strings.Join(names, ", ") + ".")
 }
 
-// isoDate reads a date, or a date and time with its zone.
+// isoDate parses a date, or a date and time with a time zone.
 func isoDate(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {

@@ -15,29 +15,31 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// A limiter bounds the requests of each client address: rate a second in the
-// long run, ten times as many at once. It is for the client API and the pages,
-// which every browser reaches, and for wrong keys elsewhere; a tenant's backends
-// are many users behind one address.
+// A limiter limits the requests of each client address: rate per second in the
+// long run, and bursts of ten times as many. It is used for the client API and
+// the pages, which any browser can reach, and for wrong keys elsewhere. It is
+// not used for the backends of a tenant, which send the requests of many users
+// from one address.
 type limiter struct {
 	rate rate.Limit
 	now  func() time.Time
 
 	mu sync.Mutex
-	// Two generations of buckets. One that was not used for a whole
-	// generation is full again, so forgetting it changes nothing.
+	// There are two generations of buckets. A bucket that was not used for a
+	// whole generation is full, so it can be dropped.
 	current, previous map[netip.Prefix]*bucket
 	turned            time.Time
-	// told counts the addresses that were reported since toldFrom.
-	told     int
-	toldFrom time.Time
+	// reported is the number of addresses that were reported since
+	// reportedFrom.
+	reported     int
+	reportedFrom time.Time
 }
 
-// A bucket is that of one address: a single one of IPv4, a /64 of IPv6.
+// A bucket counts the requests of a single IPv4 address or an IPv6 /64.
 type bucket struct {
 	*rate.Limiter
-	// told is the limiter's toldFrom when it was last reported.
-	told time.Time
+	// reported is the limiter's reportedFrom when the address was last reported.
+	reported time.Time
 }
 
 const (
@@ -45,18 +47,18 @@ const (
 	generation = time.Minute
 	// maxBuckets bounds the memory of a generation, about 100 bytes each.
 	maxBuckets = 100_000
-	// maxTold is how many addresses are reported in the time of a generation,
-	// even if so many addresses come that one ends early. One client may have a
-	// whole network of them; the metrics count on.
-	maxTold = 100
+	// maxReported is the maximum number of addresses that are reported per
+	// generation, even if there are so many addresses that it ends early: one
+	// client may have a whole network. The metrics count all of them.
+	maxReported = 100
 )
 
-// newLimiter makes a limiter; perSecond 0 means no limit.
+// newLimiter returns a limiter. A rate of 0 per second means no limit.
 func newLimiter(perSecond float64, now func() time.Time) *limiter {
-	return &limiter{rate: rate.Limit(perSecond), now: now, current: map[netip.Prefix]*bucket{}, turned: now(), toldFrom: now()}
+	return &limiter{rate: rate.Limit(perSecond), now: now, current: map[netip.Prefix]*bucket{}, turned: now(), reportedFrom: now()}
 }
 
-// prefixOf is what one bucket is for.
+// prefixOf returns the addresses that share a bucket with a.
 func prefixOf(a netip.Addr) netip.Prefix {
 	// A single IPv6 subscriber has a /64 at least (RFC 6177).
 	bits := 64
@@ -70,40 +72,49 @@ func prefixOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// wait takes one request of an address and returns 0, or how long to wait
-// before the next is let through. tell is true for the first that is refused of
-// an address in the time of a generation, for maxTold addresses.
-func (l *limiter) wait(a netip.Prefix) (d time.Duration, tell bool) {
+// An excess describes an address that is over its limit. The zero value is one
+// that is not.
+type excess struct {
+	// wait is how long the address has to wait until it may send a request.
+	wait time.Duration
+	// report is true for the first refusal of an address in the time of a
+	// generation, for maxReported addresses.
+	report bool
+}
+
+// take takes one request of an address. If the address is over its limit,
+// nothing is taken.
+func (l *limiter) take(a netip.Prefix) excess {
 	if l.rate == 0 {
-		return 0, false
+		return excess{}
 	}
 	now := l.now()
 	b := l.bucket(a, now)
 	r := b.ReserveN(now, 1)
-	if d = r.DelayFrom(now); d <= 0 {
-		return 0, false
+	d := r.DelayFrom(now)
+	if d <= 0 {
+		return excess{}
 	}
 	r.CancelAt(now)
-	return d, l.tell(b, now)
+	return excess{d, l.report(b, now)}
 }
 
-// over returns how long an address has to wait until it has a request left; 0
-// means that it has one. It takes none. tell is that of wait.
-func (l *limiter) over(a netip.Prefix) (d time.Duration, tell bool) {
+// check is take without taking a request.
+func (l *limiter) check(a netip.Prefix) excess {
 	if l.rate == 0 {
-		return 0, false
+		return excess{}
 	}
 	now := l.now()
 	b := l.bucket(a, now)
 	missing := 1 - b.TokensAt(now)
 	if missing <= 0 {
-		return 0, false
+		return excess{}
 	}
-	return time.Duration(missing / float64(l.rate) * float64(time.Second)), l.tell(b, now)
+	return excess{time.Duration(missing / float64(l.rate) * float64(time.Second)), l.report(b, now)}
 }
 
-// charge takes a request of an address, also one that it does not have left:
-// of many at once, all count.
+// charge takes a request of an address even if it is over its limit, so that
+// concurrent requests all count.
 func (l *limiter) charge(a netip.Prefix) {
 	if l.rate == 0 {
 		return
@@ -112,18 +123,18 @@ func (l *limiter) charge(a netip.Prefix) {
 	l.bucket(a, now).ReserveN(now, 1)
 }
 
-// tell reports whether a refusal of an address is to be told.
-func (l *limiter) tell(b *bucket, now time.Time) bool {
+// report reports whether a refusal of an address is to be reported.
+func (l *limiter) report(b *bucket, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now.Sub(l.toldFrom) >= generation {
-		l.told, l.toldFrom = 0, now
+	if now.Sub(l.reportedFrom) >= generation {
+		l.reported, l.reportedFrom = 0, now
 	}
-	if b.told.Equal(l.toldFrom) || l.told >= maxTold {
+	if b.reported.Equal(l.reportedFrom) || l.reported >= maxReported {
 		return false
 	}
-	b.told = l.toldFrom
-	l.told++
+	b.reported = l.reportedFrom
+	l.reported++
 	return true
 }
 
@@ -143,38 +154,37 @@ func (l *limiter) bucket(key netip.Prefix, now time.Time) *bucket {
 	return b
 }
 
-// overLimit takes a request of the client's address and answers it if it is
-// one too many: 429 with Retry-After in whole seconds (RFC 9110, section
-// 10.2.3). Pages of every origin may read that: it says nothing of any user, and
-// to look the origin up would be a question for the database.
+// overLimit takes a request of the client's address. If the address is over its
+// limit, it answers 429 with Retry-After in whole seconds (RFC 9110, section
+// 10.2.3) and returns true. Pages of any origin may read the response: it reveals
+// nothing about users, and checking the origin would need the database.
 //
-// What is refused is counted in the metrics. It has no line of its own in the
-// log: once a minute and address, a warning names the address, for at most
-// maxTold addresses. Only that once is the token looked at: if it is good, its
-// tenant and user get a line in the audit log too. A client without a token
-// writes nothing to the database, and one with a token a row a minute.
+// A refused request is counted in the metrics, but not logged. Instead, a
+// warning names the address once a minute, for at most maxReported addresses.
+// Only then is the token parsed: if it is valid, an entry is added to the audit
+// log of its tenant. So a client without a token causes no writes to the
+// database, and one with a token causes one a minute.
 func (s *server) overLimit(l *limiter, w http.ResponseWriter, r *http.Request) bool {
 	address := s.client(r)
-	d, tell := l.wait(address)
-	if d <= 0 {
+	e := l.take(address)
+	if e.wait <= 0 {
 		return false
 	}
-	s.refuseLimited(w, r, address, d, tell)
+	s.refuseLimited(w, r, address, e)
 	return true
 }
 
-// client is what of a request's address is limited.
+// client returns the addresses whose limit a request counts against.
 func (s *server) client(r *http.Request) netip.Prefix {
 	return prefixOf(ClientAddress(r, s.TrustedProxies))
 }
 
-// refuseLimited answers a request over a limit, from which an address is free
-// again after d.
-func (s *server) refuseLimited(w http.ResponseWriter, r *http.Request, address netip.Prefix, d time.Duration, tell bool) {
+// refuseLimited answers a request of an address that is over a limit.
+func (s *server) refuseLimited(w http.ResponseWriter, r *http.Request, address netip.Prefix, e excess) {
 	s.metrics.limited.Inc()
-	unlogged(r)
-	if tell {
-		s.Log.WarnContext(r.Context(), "too many requests of an address; those that are refused are not logged one by one", "address", address.String())
+	skipLog(r)
+	if e.report {
+		s.Log.WarnContext(r.Context(), "too many requests from an address; refused requests are not logged", "address", address.String())
 		if c, err := s.Tokens.Parse(bearerToken(r)); err == nil {
 			s.audit(r.Context(), c.TenantID, store.AuditEvent{
 				At: s.Now(), Kind: store.AuditRequestsLimited, ActionID: mfa.ActionID(c), Detail: map[string]any{"address": address.String()},
@@ -185,9 +195,9 @@ func (s *server) refuseLimited(w http.ResponseWriter, r *http.Request, address n
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("Access-Control-Expose-Headers", "Retry-After")
 	}
-	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(d.Seconds()))))
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.wait.Seconds()))))
 	s.writeError(w, r, &api.Error{
 		Status: http.StatusTooManyRequests, Code: api.CodeTooManyRequests,
-		Description: "There are too many requests from this address. Wait before the next.",
+		Description: "Too many requests from this address. Try again later.",
 	})
 }

@@ -18,7 +18,7 @@ func TestClientAddress(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	for _, tt := range []struct{ peer, forwarded, want string }{
 		{"192.0.2.1:1234", "", "192.0.2.1"},
-		{"192.0.2.1:1234", "203.0.113.9", "192.0.2.1"}, // a stranger says so
+		{"192.0.2.1:1234", "203.0.113.9", "192.0.2.1"}, // from an untrusted peer
 		{"10.0.0.1:1234", "203.0.113.9", "203.0.113.9"},
 		{"10.0.0.1:1234", "1.1.1.1, 203.0.113.9, 10.2.3.4", "203.0.113.9"},
 		{"10.0.0.1:1234", "203.0.113.9:5555", "203.0.113.9"},
@@ -42,10 +42,7 @@ func TestLimiter(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	l := newLimiter(2, func() time.Time { return now })
-	wait := func(a netip.Addr) time.Duration {
-		d, _ := l.wait(prefixOf(a))
-		return d
-	}
+	wait := func(a netip.Addr) time.Duration { return l.take(prefixOf(a)).wait }
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for i := range 20 {
 		if d := wait(a); d != 0 {
@@ -58,12 +55,12 @@ func TestLimiter(t *testing.T) {
 	if d := wait(b); d != 0 {
 		t.Errorf("another address waits %v", d)
 	}
-	// What was refused has not lengthened the wait.
+	// Refused requests do not lengthen the wait.
 	now = now.Add(500 * time.Millisecond)
 	if d := wait(a); d != 0 {
 		t.Errorf("after the wait: %v", d)
 	}
-	// Neighbours in one /64 are one client.
+	// Addresses of the same /64 share a limit.
 	neighbour := netip.MustParseAddr("2001:db8::")
 	for range 20 {
 		neighbour = neighbour.Next()
@@ -72,7 +69,7 @@ func TestLimiter(t *testing.T) {
 	if d := wait(netip.MustParseAddr("2001:db8::ffff:1")); d == 0 {
 		t.Error("a /64 has as many buckets as addresses")
 	}
-	// Generations turn, and nobody is forgiven early.
+	// A new generation does not reset a limit early.
 	for range 20 {
 		wait(a)
 	}
@@ -88,23 +85,23 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
-// A flood is reported once a generation and address, and never for more than
-// maxTold addresses.
+// A flood is reported once per generation and address, for at most maxReported
+// addresses.
 func TestFewAddressesAreReported(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
-	l := newLimiter(0.1, func() time.Time { return now }) // one request at once
-	flood := func(addresses int) (told int) {
+	l := newLimiter(0.1, func() time.Time { return now }) // bursts of one request
+	flood := func(addresses int) (reports int) {
 		a := netip.MustParseAddr("192.0.2.0")
 		for range addresses {
 			a = a.Next()
 			for range 4 {
-				if _, tell := l.wait(prefixOf(a)); tell {
-					told++
+				if l.take(prefixOf(a)).report {
+					reports++
 				}
 			}
 		}
-		return told
+		return reports
 	}
 	if got := flood(2); got != 2 {
 		t.Errorf("two addresses: got %d reports", got)
@@ -112,10 +109,10 @@ func TestFewAddressesAreReported(t *testing.T) {
 	if got := flood(2); got != 0 {
 		t.Errorf("again: got %d reports", got)
 	}
-	if got := flood(200); got != maxTold-2 {
-		t.Errorf("200 addresses: got %d reports, want %d", got, maxTold-2)
+	if got := flood(200); got != maxReported-2 {
+		t.Errorf("200 addresses: got %d reports, want %d", got, maxReported-2)
 	}
-	for i := range maxBuckets { // so many that the generation turns early
+	for i := range maxBuckets { // so many that a new generation begins early
 		l.current[netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)] = &bucket{}
 	}
 	if got := flood(2); got != 0 || len(l.current) > 2 {
@@ -142,7 +139,7 @@ func TestFloodsOfTheClientAPIAreRefused(t *testing.T) {
 	if r.header.Get("Access-Control-Allow-Origin") == "" || !strings.Contains(strings.ToLower(r.header.Get("Access-Control-Expose-Headers")), "retry-after") {
 		t.Errorf("a page cannot read it: %v", r.header)
 	}
-	// Backends are many users behind one address.
+	// Backends send the requests of many users.
 	for range 20 {
 		p.track("u1", "signIn", "")
 	}
@@ -171,15 +168,15 @@ func TestFloodsOfPagesAreRefused(t *testing.T) {
 			t.Errorf("%s: Retry-After: got %q", request, got)
 		}
 	}
-	for _, path := range []string{"/assets/app.js", "/portal/static/style.css"} { // a page has many files
+	for _, path := range []string{"/assets/app.js", "/portal/static/style.css"} { // a page loads many files
 		for range 20 {
 			p.ok(p.do("GET", path, "", ""))
 		}
 	}
 }
 
-// Preflights neither count as requests nor are they without limit, nor is the
-// database asked for the origin of what is refused.
+// Preflights do not count as requests, but have a limit. The database is not
+// queried for the origin of a refused one.
 func TestFloodsOfPreflightsAreRefused(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t, func(c *Config) { c.RateLimit = 1 })
@@ -200,11 +197,11 @@ func TestFloodsOfPreflightsAreRefused(t *testing.T) {
 		p.fails(preflight(path, "https://made-up.test"), 429, "too_many_requests")
 	}
 	if log := p.log.String(); strings.Contains(log, `"msg":"origins"`) {
-		t.Errorf("the database was asked: %s", log)
+		t.Errorf("the database was queried: %s", log)
 	}
 }
 
-// value is the sum of a metric's samples with a label's value.
+// value returns the sum of a metric's samples with a value of a label.
 func value(t *testing.T, g prometheus.Gatherer, name, label string) (sum float64) {
 	t.Helper()
 	families, err := g.Gather()
@@ -225,7 +222,7 @@ func value(t *testing.T, g prometheus.Gatherer, name, label string) (sum float64
 	return sum
 }
 
-// kinds are those of a tenant's audit log, newest first.
+// kinds returns the kinds of a tenant's audit log, newest first.
 func (p *peer) kinds(tenantID string) (kinds []string) {
 	p.t.Helper()
 	err := p.store.View(p.t.Context(), tenantID, func(tx *store.Tx) error {
@@ -250,8 +247,8 @@ func count(list []string, s string) (n int) {
 	return n
 }
 
-// A flood fills neither the log nor the audit log, whoever sends it.
-func TestAFloodLeavesALine(t *testing.T) {
+// A flood does not fill the log or the audit log.
+func TestAFloodIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	p := newPeer(t, func(c *Config) { c.RateLimit, c.Metrics = 1, registry })
@@ -324,7 +321,7 @@ func TestGuessesAtKeysAreLimited(t *testing.T) {
 			t.Errorf("%s: the metric is %v, want 5", realm, got)
 		}
 	}
-	// The first of each realm is told at once.
+	// The first of each realm has an entry immediately.
 	audit := p.ok(p.manage("GET", "audit", "")).text
 	for _, want := range []string{`"address":"127.0.0.1/32","keys":1,"realm":"management"`, `"address":"127.0.0.1/32","keys":1,"realm":"server"`} {
 		if !strings.Contains(audit, want) {
@@ -336,7 +333,7 @@ func TestGuessesAtKeysAreLimited(t *testing.T) {
 	}
 }
 
-func TestWrongKeysAreToldTogether(t *testing.T) {
+func TestWrongKeysAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	var r refusals
 	now := time.Unix(1_700_000_000, 0)
@@ -356,21 +353,21 @@ func TestWrongKeysAreToldTogether(t *testing.T) {
 		t.Errorf("again: got %d", got)
 	}
 	// A network of addresses does not fill the audit log.
-	told := 1
+	reported := 1
 	for i := range 200 {
 		if _, first := r.add(of(i), now); first {
-			told++
+			reported++
 		}
 	}
-	if told != maxRefusals || len(r.untold) > maxRefusals {
-		t.Errorf("%d addresses are told, %d kept, want %d", told, len(r.untold), maxRefusals)
+	if reported != maxRefusals || len(r.pending) > maxRefusals {
+		t.Errorf("%d addresses are reported, %d kept, want %d", reported, len(r.pending), maxRefusals)
 	}
 	if _, first := r.add(of(99), now.Add(generation)); !first {
-		t.Error("a minute later: not told")
+		t.Error("a minute later: not reported")
 	}
 }
 
-// A health check is answered in a flood too, but not logged.
+// A health check is answered during a flood, but not logged.
 func TestHealthIsNeverRefused(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t, func(c *Config) { c.RateLimit = 1 })
@@ -382,7 +379,7 @@ func TestHealthIsNeverRefused(t *testing.T) {
 	}
 }
 
-func TestRequestIDsTieAnswersToLogLines(t *testing.T) {
+func TestRequestIDsAreInResponsesAndLogLines(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	r := p.do("GET", "/healthz", "", "", "X-Request-Id", "forged")
@@ -391,7 +388,7 @@ func TestRequestIDsTieAnswersToLogLines(t *testing.T) {
 		t.Errorf("id %q; log %s", id, p.log.String())
 	}
 	if strings.Contains(p.log.String(), "forged") {
-		t.Error("the log took the client's word")
+		t.Error("the log has the id of the client")
 	}
 }
 
@@ -406,7 +403,7 @@ func TestReady(t *testing.T) {
 	p.ok(p.do("GET", "/healthz", "", ""))
 }
 
-func TestMetricsCountOutcomesAndNameNobody(t *testing.T) {
+func TestMetricsCountOutcomesWithoutUsers(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	p := newPeer(t, func(c *Config) { c.Metrics = registry })

@@ -6,12 +6,13 @@ import (
 	"net/http"
 )
 
-// A requestInfo is what the log says of a request. It names the route, not
-// the path or the query, which may hold anything.
+// A requestInfo has the attributes of a request for the log. It has the route, and
+// not the path or the query, which may contain secrets.
 type requestInfo struct {
 	id    string
 	route string
-	// limited: it was over the limit of its address, and has no line of its own.
+	// limited reports whether the request is not logged because its address was
+	// over its limit.
 	limited bool
 }
 
@@ -22,21 +23,22 @@ func info(ctx context.Context) *requestInfo {
 	return i
 }
 
-// named notes the route of a request.
-func named(r *http.Request, route string) {
+// setRoute sets the route of a request for the log and the metrics.
+func setRoute(r *http.Request, route string) {
 	if i := info(r.Context()); i != nil {
 		i.route = route
 	}
 }
 
-// unlogged keeps a request out of the log, but not out of the metrics.
-func unlogged(r *http.Request) {
+// skipLog excludes a request from the log, but not from the metrics.
+func skipLog(r *http.Request) {
 	if i := info(r.Context()); i != nil {
 		i.limited = true
 	}
 }
 
-// logMethod keeps arbitrary text sent as a method out of the log.
+// logMethod returns the method for the log, or "other" if it is not a known one: a
+// client may send any text.
 func logMethod(m string) string {
 	switch m {
 	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
@@ -55,11 +57,11 @@ func (r *statusRecorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController reach the connection.
+// Unwrap is for http.ResponseController.
 func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// A requestHandler adds the request's id to every line that is logged with its
-// context.
+// A requestHandler adds the id of the request to every line that is logged with
+// its context.
 type requestHandler struct{ slog.Handler }
 
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {

@@ -11,10 +11,10 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// Listener makes the answers of net/http to requests that it cannot read JSON
-// ones. It writes them itself, before any handler is asked, as a text that the
-// official SDKs cannot read: a raw % in a path, which some of them send in a
-// user id (wire contract, section 14), is such a request.
+// Listener converts the responses of net/http to malformed requests to JSON.
+// net/http writes them itself, without calling a handler, as text that the
+// official SDKs cannot parse. A raw % in a path, which some SDKs send in a user
+// id (wire contract, section 14), is such a request.
 func Listener(l net.Listener) net.Listener { return listener{l} }
 
 type listener struct{ net.Listener }
@@ -30,12 +30,11 @@ func (l listener) Accept() (net.Conn, error) {
 // A conn is a connection to a client.
 type conn struct{ net.Conn }
 
-// errorHeaders is what net/http writes after the status line of such an answer,
-// and a handler's answer never has: it has no date.
+// errorHeaders follows the status line of such a response. A response of a handler
+// never has it, because it has a Date header.
 const errorHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// Write writes an answer of net/http's own as JSON. It is always written whole,
-// in one call.
+// Write converts a response of net/http to JSON. net/http writes it in one call.
 func (c conn) Write(b []byte) (int, error) {
 	if bytes.HasPrefix(b, []byte("HTTP/1.1 ")) {
 		if line, _, own := strings.Cut(string(b[:min(len(b), 512)]), errorHeaders); own {
@@ -48,10 +47,10 @@ func (c conn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// malformed is the JSON answer with the status of a status line.
+// malformed returns the JSON response with the status of a status line.
 func malformed(line string) []byte {
 	status := http.StatusBadRequest
-	// The standard library's own text; one that does not fit leaves a 400.
+	// If the status line has another form, the status stays 400.
 	_, _ = fmt.Sscanf(line, "HTTP/1.1 %d", &status)
 	e := &api.Error{Status: status, Code: api.CodeInvalidRequest, Description: "The request is not valid HTTP. " +
 		"If its path has a %, such as in a user id, send it as %25."}
@@ -60,7 +59,7 @@ func malformed(line string) []byte {
 	}
 	body, err := json.Marshal(errorBody(e))
 	if err != nil {
-		panic(err) // three texts
+		panic(err) // strings can always be encoded
 	}
 	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nCache-Control: no-store\r\n"+
 		"X-Content-Type-Options: nosniff\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n%s", status, http.StatusText(status), len(body), body)

@@ -14,7 +14,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// exchange sends bytes to a server and reads one answer.
+// exchange sends bytes to a server and reads one response.
 func exchange(t *testing.T, s *httptest.Server, request string) (*http.Response, string) {
 	t.Helper()
 	c, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -75,8 +75,8 @@ func TestMalformedRequestsAreAnsweredInJSON(t *testing.T) {
 	}
 }
 
-// An official SDK declares a length that does not come.
-func TestABodyThatDoesNotEndIsAnswered(t *testing.T) {
+// An official SDK declares a length, but sends no body.
+func TestAnIncompleteBodyIsAnswered(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	c, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
@@ -97,7 +97,7 @@ func TestABodyThatDoesNotEndIsAnswered(t *testing.T) {
 	}
 }
 
-func TestABodyThatComesInPartsIsRead(t *testing.T) {
+func TestABodyInPartsIsRead(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	r, w := io.Pipe()

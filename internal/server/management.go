@@ -10,8 +10,9 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// The management API sets tenants up. Its shapes are our own: of the hosted
-// one only its prefix, /v1/management, and its separate key are public.
+// The management API configures tenants. Its requests and responses are specific
+// to this server: of the hosted service's management API, only the prefix
+// /v1/management and the separate key are public.
 
 func (s *server) managementRoutes() map[string]map[string]endpoint {
 	return map[string]map[string]endpoint{
@@ -30,7 +31,7 @@ func (s *server) managementRoutes() map[string]map[string]endpoint {
 	}
 }
 
-// A managedEndpoint works in a transaction of the path's tenant.
+// A managedEndpoint runs in a transaction of the path's tenant.
 type managedEndpoint func(r *http.Request, tx *store.Tx) (any, error)
 
 // managed answers 404 for a tenant that does not exist.
@@ -51,7 +52,7 @@ func (s *server) managedNew(e managedEndpoint) endpoint {
 	return func(r *http.Request) (out any, err error) {
 		id := r.PathValue("tenantId")
 		if !api.IsTenantID(id) {
-			return nil, api.InvalidRequest("tenantId must be 1 to 64 letters, digits, dots, dashes and underscores.")
+			return nil, api.InvalidRequest("tenantId must be " + api.TenantIDForm + ".")
 		}
 		err = s.Store.Update(r.Context(), id, func(tx *store.Tx) error {
 			out, err = e(r, tx)
@@ -98,8 +99,8 @@ func (s *server) getTenant(_ *http.Request, tx *store.Tx) (any, error) {
 	return shownTenant(t, origins), err
 }
 
-// putTenant answers PUT /v1/management/tenants/{tenantId}: it changes the
-// settings that are given, and makes the tenant if there is none.
+// putTenant answers PUT /v1/management/tenants/{tenantId}: it changes the settings
+// that are in the body, and creates the tenant if it does not exist.
 func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 	t, found, err := tx.Tenant()
 	if err != nil {
@@ -108,7 +109,7 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 	if !found {
 		t.Authenticator = api.DefaultAuthenticatorSettings(r.PathValue("tenantId"))
 	}
-	// What is given is written over what is there.
+	// The body is decoded into the present settings.
 	in := struct {
 		Authenticator *api.AuthenticatorSettings `json:"authenticator"`
 		WebhookURL    *string                    `json:"webhookUrl"`
@@ -143,7 +144,8 @@ func shownSecret(s store.APISecret) api.APISecret {
 }
 
 // createSecret answers POST /v1/management/tenants/{tenantId}/secrets: a new API
-// secret key, shown this once. Those before it stay in force for an overlap.
+// secret key, which only this response has. Existing keys stay valid for an
+// overlap.
 func (s *server) createSecret(r *http.Request, tx *store.Tx) (any, error) {
 	in := struct {
 		OverlapSeconds int64 `json:"overlapSeconds"`
@@ -151,8 +153,8 @@ func (s *server) createSecret(r *http.Request, tx *store.Tx) (any, error) {
 	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
-	made, key, err := manage.NewSecret(tx, in.OverlapSeconds, s.Now())
-	out := shownSecret(made)
+	created, key, err := manage.NewSecret(tx, in.OverlapSeconds, s.Now())
+	out := shownSecret(created)
 	out.APISecretKey = key
 	return out, err
 }
@@ -183,7 +185,8 @@ func (s *server) getActionSettings(r *http.Request, tx *store.Tx) (any, error) {
 }
 
 // putActionSettings answers PUT
-// /v1/management/tenants/{tenantId}/actions/{action}: it sets the action whole.
+// /v1/management/tenants/{tenantId}/actions/{action}: it replaces all settings of
+// the action.
 func (s *server) putActionSettings(r *http.Request) (any, error) {
 	action, err := pathAction(r)
 	if err != nil {
@@ -214,7 +217,8 @@ func (s *server) deleteActionSettings(r *http.Request, tx *store.Tx) (any, error
 }
 
 // unlockAuthenticator answers POST /v1/management/tenants/{tenantId}/users/{userId}/
-// authenticators/{id}/unlock: the one way past the hard stop.
+// authenticators/{id}/unlock: the only way to unlock an authenticator after too
+// many wrong codes in a row.
 func (s *server) unlockAuthenticator(r *http.Request, tx *store.Tx) (any, error) {
 	userID, err := pathUserID(r)
 	if err != nil {
@@ -263,8 +267,8 @@ func (s *server) listAudit(r *http.Request, tx *store.Tx) (any, error) {
 	return out, err
 }
 
-// listServerAudit answers GET /v1/management/audit: what was done to the server as
-// a whole, which is no tenant's.
+// listServerAudit answers GET /v1/management/audit: the audit log of the server as
+// a whole, which is not that of a tenant.
 func (s *server) listServerAudit(r *http.Request) (out any, err error) {
 	err = s.Store.View(r.Context(), "", func(tx *store.Tx) error {
 		out, err = s.listAudit(r, tx)
@@ -274,7 +278,7 @@ func (s *server) listServerAudit(r *http.Request) (out any, err error) {
 }
 
 // listSigningKeys answers GET /v1/management/signing-keys: the keys in the order in
-// which they sign, without the keys themselves.
+// which they sign, without their secrets.
 func (s *server) listSigningKeys(r *http.Request) (any, error) {
 	out := []api.SigningKey{}
 	err := s.Store.View(r.Context(), "", func(tx *store.Tx) error {
@@ -292,15 +296,15 @@ func (s *server) listSigningKeys(r *http.Request) (any, error) {
 }
 
 // createSigningKey answers POST /v1/management/signing-keys: a new key, which
-// signs when every replica knows it. Each key before it verifies until its
-// successor has signed for the life of a token.
+// signs when every replica has read it. Each earlier key verifies until its
+// successor has signed for the lifetime of a token.
 func (s *server) createSigningKey(r *http.Request) (any, error) {
 	return api.Success{Success: true}, s.SigningKeys.Rotate(r.Context())
 }
 
 // withdrawSigningKey answers DELETE /v1/management/signing-keys/{keyId}: the
-// tokens that the key has signed are void at once, and on other replicas when
-// they next reload the keys.
+// tokens that the key has signed become invalid, on other replicas when they next
+// reload the keys.
 func (s *server) withdrawSigningKey(r *http.Request) (any, error) {
 	id, err := identifier("keyId", r.PathValue("keyId"))
 	if err != nil {

@@ -34,7 +34,7 @@ func TestManagementNeedsItsOwnKey(t *testing.T) {
 	}
 	p.ok(p.manage("GET", "tenants", ""))
 	p.fails(p.do("GET", "/v1/users/u1", basic(managementKey), ""), 401, "unauthorized")
-	// Without a key on the server, nobody has it.
+	// If the server has no key, every request is refused.
 	p = newPeer(t)
 	p.fails(p.do("GET", "/v1/management/tenants", basic(""), ""), 401, "unauthorized")
 	p.fails(p.do("GET", "/v1/management/tenants", "Basic Og==", ""), 401, "unauthorized")
@@ -45,15 +45,15 @@ func TestManageTenants(t *testing.T) {
 	p := managedPeer(t)
 	p.fails(p.manage("GET", "tenants/t9", ""), 404, "not_found")
 	p.fails(p.manage("PUT", "tenants/a%20b", "{}"), 400, "invalid_request")
-	made := p.ok(p.manage("PUT", "tenants/t9", `{"authenticator":{"issuer":"Nine","digits":8,"active":true}}`)).object
+	created := p.ok(p.manage("PUT", "tenants/t9", `{"authenticator":{"issuer":"Nine","digits":8,"active":true}}`)).object
 	want := map[string]any{
 		"active": true, "issuer": "Nine", "algorithm": "SHA1", "digits": 8.0, "period": 30.0, "drift": 1.0, "allowMultiple": true, "maxAuthenticators": 10.0,
 		"maxFailures": 10.0, "windowSeconds": 300.0, "maxFailuresInARow": 100.0,
 	}
-	if got := made["authenticator"]; made["tenantId"] != "t9" || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", made, want)
+	if got := created["authenticator"]; created["tenantId"] != "t9" || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", created, want)
 	}
-	// What is not given stays.
+	// Settings that are not in the body are kept.
 	want["drift"] = 0.0
 	if got := p.ok(p.manage("PUT", "tenants/t9", `{"authenticator":{"drift":0}}`)).object["authenticator"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -83,11 +83,11 @@ func TestManageTenants(t *testing.T) {
 func TestManageSecretsWithAnOverlap(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
-	made := p.ok(p.manage("POST", "tenants/t1/secrets", `{"overlapSeconds":60}`)).object
-	fresh := made["apiSecretKey"].(string)
+	created := p.ok(p.manage("POST", "tenants/t1/secrets", `{"overlapSeconds":60}`)).object
+	fresh := created["apiSecretKey"].(string)
 	with := func(secret string) int { return p.do("GET", "/v1/users/u1", basic(secret), "").status }
 	if with(testSecret) != 200 || with(fresh) != 200 {
-		t.Error("during the overlap both are in force")
+		t.Error("during the overlap both are valid")
 	}
 	p.advance(time.Minute)
 	if with(testSecret) != 401 || with(fresh) != 200 {
@@ -97,19 +97,19 @@ func TestManageSecretsWithAnOverlap(t *testing.T) {
 	if strings.Contains(r.text, fresh) || len(r.list) != 2 {
 		t.Errorf("got %s", r.text)
 	}
-	// A revoked one does not come back, whoever starts a server with it.
-	p.ok(p.manage("DELETE", "tenants/t1/secrets/"+made["secretId"].(string), ""))
+	// A revoked key stays revoked, even if a server is started with it.
+	p.ok(p.manage("DELETE", "tenants/t1/secrets/"+created["secretId"].(string), ""))
 	err := p.store.Update(t.Context(), "t1", func(tx *store.Tx) error { _, _, err := tx.EnsureSecret(fresh, p.clock()); return err })
 	if err != nil || with(fresh) != 401 {
-		t.Errorf("a revoked key is in force, %v", err)
+		t.Errorf("a revoked key is valid, %v", err)
 	}
-	p.fails(p.manage("DELETE", "tenants/t1/secrets/"+made["secretId"].(string), ""), 404, "not_found")
+	p.fails(p.manage("DELETE", "tenants/t1/secrets/"+created["secretId"].(string), ""), 404, "not_found")
 	p.fails(p.manage("DELETE", "tenants/t1/secrets/none", ""), 404, "not_found")
 	p.fails(p.manage("POST", "tenants/t1/secrets", `{"overlapSeconds":-1}`), 400, "invalid_request")
 }
 
-// The overlap of a later key shortens that of an earlier one, and never
-// lengthens it.
+// The overlap of a later key can shorten that of an earlier one, but not lengthen
+// it.
 func TestAnOverlapOnlyShortens(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
@@ -121,7 +121,7 @@ func TestAnOverlapOnlyShortens(t *testing.T) {
 	}
 	p.ok(p.manage("POST", "tenants/t1/secrets", `{"overlapSeconds":0}`))
 	if in() != 401 {
-		t.Error("after no overlap the first key is in force")
+		t.Error("after no overlap the first key is valid")
 	}
 }
 
@@ -208,7 +208,8 @@ func TestChangesAreAudited(t *testing.T) {
 	p.fails(p.manage("GET", "tenants/t1/audit?limit=x", ""), 400, "invalid_request")
 }
 
-// signingKeys are SigningKeys without replicas: a key signs at once.
+// signingKeys implements SigningKeys without replicas: a new key signs
+// immediately.
 type signingKeys struct{ p *peer }
 
 func (k signingKeys) Rotate(ctx context.Context) error {

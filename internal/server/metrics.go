@@ -9,7 +9,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// metrics count what operators watch. Labels have few values: routes, never
+// metrics are the metrics of the server. Labels have few values: routes, but never
 // users.
 type metrics struct {
 	requests      *prometheus.HistogramVec
@@ -37,12 +37,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"state"}),
 		consents: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsignal_webhook_consent_seconds",
-			Help:    "Questions to action.verify webhooks by result (consented, refused, or failed without an answer), and how long they took.",
+			Help:    "Requests to action.verify webhooks by result (consented, refused, or failed without a response), and how long they took.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"result"}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "authsignal_requests_limited_total",
-			Help: "Requests that were refused because their address sent too many.",
+			Help: "Requests that were refused because their address was over its limit.",
 		}),
 		keysRefused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsignal_keys_refused_total",

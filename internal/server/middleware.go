@@ -17,13 +17,13 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// The middleware in the order in which a request passes it: handler in
-// routes.go is the chain.
+// The middleware, in the order in which a request passes through it. handler in
+// routes.go builds the chain.
 
-// logged gives each request an id, which the answer carries as X-Request-Id
-// and every log line of the request as "request", writes a line for it, and
-// counts it. A request over the limit of its address is only counted, or a
-// flood would fill the log.
+// logged assigns an id to each request, which is the X-Request-Id of the response
+// and the attribute "request" of every log line of the request. It logs and
+// counts the request. A request over the limit of its address is only counted,
+// so that a flood does not fill the log.
 func (s *server) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -44,7 +44,7 @@ func (s *server) logged(next http.Handler) http.Handler {
 	})
 }
 
-// recovered answers a panic like any other fault of the server's own.
+// recovered answers a panic with an internal error.
 func (s *server) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -52,7 +52,8 @@ func (s *server) recovered(next http.Handler) http.Handler {
 				if v == http.ErrAbortHandler {
 					panic(v)
 				}
-				// The stack names places; the value could quote a request.
+				// The stack has only locations; the value could contain data of
+				// the request.
 				s.Log.ErrorContext(r.Context(), "panic", "type", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
 				s.writeError(w, r, errInternal)
 			}
@@ -62,19 +63,19 @@ func (s *server) recovered(next http.Handler) http.Handler {
 }
 
 const (
-	// bodyPause is how long a body may pause: an official SDK declares a length
-	// that does not come (wire contract, section 14).
+	// bodyPause is the maximum pause within a body: an official SDK declares a
+	// length, but does not send a body (wire contract, section 14).
 	bodyPause = 2 * time.Second
-	// bodyTime is how long all of it may take.
+	// bodyTime is the maximum time of a whole body.
 	bodyTime = 15 * time.Second
 )
 
-// bounded bounds the size of a body and the time that it takes.
+// bounded limits the size and the time of a body.
 func (s *server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body := &boundedBody{ReadCloser: r.Body, connection: http.NewResponseController(w), end: time.Now().Add(bodyTime)}
 		if r.ContentLength != 0 {
-			// What the handler does not read, net/http does before it answers.
+			// net/http reads what the handler leaves unread.
 			body.wait()
 		}
 		r.Body = http.MaxBytesReader(w, body, maxBody)
@@ -82,20 +83,20 @@ func (s *server) bounded(next http.Handler) http.Handler {
 	})
 }
 
-// A boundedBody gives up when nothing comes for bodyPause.
+// A boundedBody fails if nothing arrives for bodyPause.
 type boundedBody struct {
 	io.ReadCloser
 	connection *http.ResponseController
 	end        time.Time
 }
 
-// wait gives the client bodyPause for the next part of the body.
+// wait sets the deadline for the next part of the body.
 func (b *boundedBody) wait() {
 	deadline := time.Now().Add(bodyPause)
 	if deadline.After(b.end) {
 		deadline = b.end
 	}
-	// A connection without deadlines, such as a test's, has no pauses either.
+	// Connections without deadlines are those of tests.
 	_ = b.connection.SetReadDeadline(deadline)
 }
 
@@ -103,23 +104,23 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	b.wait()
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		// From here on the connection is read to notice that the client goes.
+		// From now on, net/http reads to detect that the client disconnects.
 		_ = b.connection.SetReadDeadline(time.Time{})
 	}
 	return n, err
 }
 
-// paged lets the pages answer their own paths, within the limit of an address.
-// Their files cost nothing, and a browser asks for many at once: they are not
-// limited, but over a limit of their own not logged. Unknown paths fall through
-// to the API, whose callers expect JSON.
+// paged serves the paths of the pages, within the limit of an address. Their files
+// are not limited, because they cost little and a browser requests many of them
+// at once; over a limit of their own, they are not logged. Other paths fall
+// through to the API, whose callers expect JSON.
 func (s *server) paged(next http.Handler) http.Handler {
 	pages, files := mux(s.Pages), mux(s.Files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := files.Handler(r); pattern != "" {
-			named(r, pattern)
-			if d, _ := s.files.wait(s.client(r)); d > 0 {
-				unlogged(r)
+			setRoute(r, pattern)
+			if e := s.files.take(s.client(r)); e.wait > 0 {
+				skipLog(r)
 			}
 			files.ServeHTTP(w, r)
 			return
@@ -129,7 +130,7 @@ func (s *server) paged(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		named(r, pattern)
+		setRoute(r, pattern)
 		if !s.overLimit(s.limiter, w, r) {
 			pages.ServeHTTP(w, r)
 		}
@@ -144,8 +145,8 @@ func mux(handlers map[string]http.Handler) *http.ServeMux {
 	return m
 }
 
-// normalised folds repeated slashes, which an SDK with a trailing slash in its
-// base URL sends, and refuses dot segments; ServeMux would redirect both.
+// normalised removes repeated slashes, which an SDK sends if its base URL ends in
+// a slash, and refuses dot segments. ServeMux would redirect both.
 func (s *server) normalised(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		segments := strings.Split(r.URL.EscapedPath(), "/")
@@ -164,7 +165,7 @@ func (s *server) normalised(next http.Handler) http.Handler {
 		if path := strings.Join(kept, "/"); path != r.URL.EscapedPath() {
 			u := *r.URL
 			u.RawPath = path
-			// An escaped path that was valid stays valid without some slashes.
+			// The path is still valid without some of its slashes.
 			u.Path, _ = url.PathUnescape(path)
 			r = r.Clone(r.Context())
 			r.URL = &u
@@ -173,17 +174,17 @@ func (s *server) normalised(next http.Handler) http.Handler {
 	})
 }
 
-// limited refuses requests above the limit of an address with 429, except those
-// to the Server and the management API, where authenticated limits wrong keys.
-// Preflights have a limit of their own. A health check is always answered, or a
-// flood through the same proxy would take the server out of service; over the
-// limit it is only not logged.
+// limited refuses requests over the limit of an address with 429, except those to
+// the Server and the management API, where authenticated limits wrong keys.
+// Preflights have a limit of their own. A health check is always answered, so
+// that a flood through the same proxy does not take the server out of service;
+// over the limit it is not logged.
 func (s *server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == pathHealth || path == pathReady:
-			if d, _ := s.limiter.wait(s.client(r)); d > 0 {
-				unlogged(r)
+			if e := s.limiter.take(s.client(r)); e.wait > 0 {
+				skipLog(r)
 			}
 		case isPreflight(r):
 			if s.overLimit(s.preflights, w, r) {
@@ -197,16 +198,16 @@ func (s *server) limited(next http.Handler) http.Handler {
 	})
 }
 
-// isPreflight reports whether a browser asks if a page may send a request
-// (Fetch, "CORS-preflight request").
+// isPreflight reports whether a request is a CORS-preflight request (Fetch
+// standard).
 func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// sameSite refuses what a browser sends to the Server or the management API
-// from a page of another site: a browser may hold their keys, as it remembers
-// what was typed for Basic authentication. Backends and command-line programs
-// send none of the headers that are looked at.
+// sameSite refuses requests to the Server and the management API from a page of
+// another site: a browser remembers the keys that were entered for Basic
+// authentication. Backends and command-line programs do not send the headers
+// that are checked.
 func (s *server) sameSite(next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -216,7 +217,7 @@ func (s *server) sameSite(next http.Handler) http.Handler {
 				if s.overLimit(s.limiter, w, r) {
 					return
 				}
-				s.writeError(w, r, api.Forbidden("The Server API and the management API do not take requests from pages of other sites. Call them from a backend."))
+				s.writeError(w, r, api.Forbidden("The Server API and the management API do not accept requests from pages of other sites. Call them from a backend."))
 				return
 			}
 		}
@@ -224,8 +225,8 @@ func (s *server) sameSite(next http.Handler) http.Handler {
 	})
 }
 
-// crossOrigin lets pages of allowed origins call the client API, and read its
-// errors (Fetch, "CORS protocol").
+// crossOrigin allows pages of allowed origins to call the client API and to read
+// its errors (Fetch standard, CORS protocol).
 func (s *server) crossOrigin(next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowOriginVaryRequestFunc: s.allowOrigin,
@@ -236,9 +237,9 @@ func (s *server) crossOrigin(next http.Handler) http.Handler {
 	}).Handler(next)
 }
 
-// allowOrigin reports whether pages of an origin may call the client API. If
-// the database does not answer, only those of the server's own configuration
-// may. The Server and the management API are not for pages.
+// allowOrigin reports whether pages of an origin may call the client API. If the
+// database fails, only origins of the server's configuration may. Pages may not
+// call the Server and the management API.
 func (s *server) allowOrigin(r *http.Request, origin string) (bool, []string) {
 	if realmOf(r.URL.Path).forBackends() {
 		return false, nil
@@ -250,19 +251,18 @@ func (s *server) allowOrigin(r *http.Request, origin string) (bool, []string) {
 	if err != nil && r.Context().Err() == nil {
 		s.Log.WarnContext(r.Context(), "origins", "error", err)
 	}
-	// Its browser tells the page no more than that there was no answer.
-	if err == nil && !ok && origin != "" && len(origin) <= 256 && s.strangers.tell("", s.Now()) {
-		s.Log.WarnContext(r.Context(), "a page of an origin that is not allowed has called; if it is yours, add the origin to the tenant's origins, or to -origins",
+	// The browser tells the page only that there was no response.
+	if err == nil && !ok && origin != "" && len(origin) <= 256 && s.refusedOrigins.due("", s.Now()) {
+		s.Log.WarnContext(r.Context(), "a page of an origin that is not allowed called the API; to allow it, add the origin to the tenant's origins, or to -origins",
 			"origin", origin)
 	}
 	return ok, nil
 }
 
-// authenticated lets a request pass with the credentials of its path's realm.
-// Guessing at keys is limited by address, apart from the client API, which was
-// limited before: over the limit nothing is compared, so that a guess that is
-// right is refused like the others. A request without a key guesses nothing, and
-// counts like those to other paths.
+// authenticated requires the credentials of the path's realm. Wrong keys count
+// against a limit of the address. Over it, no key is compared, so that a right
+// guess is refused like the others. A request without a key counts against the
+// limit of requests. The client API was limited before.
 func (s *server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		of := realmOf(r.URL.Path)
@@ -284,7 +284,7 @@ func (s *server) authenticated(next http.Handler) http.Handler {
 		var refused *api.Error
 		if errors.As(err, &refused) {
 			if of.forBackends() {
-				if r.Header.Get("Authorization") == "" { // nothing was guessed
+				if r.Header.Get("Authorization") == "" { // not a guess
 					if s.overLimit(s.limiter, w, r) {
 						return
 					}

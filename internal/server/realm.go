@@ -2,11 +2,11 @@ package server
 
 import "strings"
 
-// A realm is a part of the API with an authentication of its own.
+// A realm is a part of the API with its own authentication.
 type realm int
 
 const (
-	// open takes no authentication: health checks, pages and unknown paths.
+	// open needs no authentication: health checks, pages and unknown paths.
 	open realm = iota
 	// clientRealm is the client API: a Bearer token of a tracked action.
 	clientRealm
@@ -21,8 +21,8 @@ const (
 	managementPrefix = "/v1/management/"
 )
 
-// realmOf is the realm of a path, whether or not there is a route for it:
-// authentication comes before routing, so that without a key no answer tells
+// realmOf returns the realm of a path, whether or not it has a route:
+// authentication comes before routing, so that callers without a key cannot learn
 // which paths exist.
 func realmOf(path string) realm {
 	switch path += "/"; { // /v1/client itself belongs to its realm
@@ -36,11 +36,11 @@ func realmOf(path string) realm {
 	return open
 }
 
-// forBackends reports whether the callers are backends and operators' programs,
+// forBackends reports whether the callers are backends and programs of operators,
 // which authenticate with a key, and not web pages.
 func (r realm) forBackends() bool { return r == serverRealm || r == managementRealm }
 
-// challenge is what WWW-Authenticate asks for (RFC 9110, section 11.6.1).
+// challenge returns the value of WWW-Authenticate (RFC 9110, section 11.6.1).
 func (r realm) challenge() string {
 	switch r {
 	case clientRealm:
@@ -51,7 +51,7 @@ func (r realm) challenge() string {
 	return `Basic realm="authsignal"`
 }
 
-// String names the realm in metrics and the audit log.
+// String returns the name of the realm in metrics and the audit log.
 func (r realm) String() string {
 	switch r {
 	case clientRealm:

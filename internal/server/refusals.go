@@ -10,20 +10,20 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// guessedTooOften answers a request of an address that has sent too many wrong
-// keys, before its key is compared with anything.
+// guessedTooOften refuses a request of an address that has sent too many wrong
+// keys, before its key is compared, and reports whether it did.
 func (s *server) guessedTooOften(w http.ResponseWriter, r *http.Request) bool {
 	address := s.client(r)
-	d, tell := s.wrongKeys.over(address)
-	if d <= 0 {
+	e := s.wrongKeys.check(address)
+	if e.wait <= 0 {
 		return false
 	}
-	s.refuseLimited(w, r, address, d, tell)
+	s.refuseLimited(w, r, address, e)
 	return true
 }
 
-// keyRefused counts a wrong key, against the limit of its address too, and
-// writes it to the audit log of the server as a whole.
+// keyRefused counts a wrong key, in the metrics and against the limit of its
+// address, and writes it to the audit log of the server.
 func (s *server) keyRefused(r *http.Request, of realm) {
 	s.metrics.keysRefused.WithLabelValues(of.String()).Inc()
 	address := s.client(r)
@@ -31,14 +31,14 @@ func (s *server) keyRefused(r *http.Request, of realm) {
 	n, first := s.refusals.add(refusal{of, address}, s.Now())
 	s.auditRefused(r.Context(), refusal{of, address}, n)
 	if first {
-		// Those that follow are told, whether or not the guessing goes on.
+		// Keys that follow are written even if there are no further requests.
 		time.AfterFunc(generation, func() {
 			s.auditRefused(context.Background(), refusal{of, address}, s.refusals.take(refusal{of, address}))
 		})
 	}
 }
 
-// auditRefused writes a line about n wrong keys, if there are any.
+// auditRefused writes an audit entry for n wrong keys, if n is not 0.
 func (s *server) auditRefused(ctx context.Context, of refusal, n int) {
 	if n == 0 {
 		return
@@ -48,57 +48,58 @@ func (s *server) auditRefused(ctx context.Context, of refusal, n int) {
 	}})
 }
 
-// maxRefusals is how many addresses with wrong keys the audit log names in a
-// minute; the metrics count on.
+// maxRefusals is the maximum number of addresses with wrong keys in the audit log
+// per minute. The metrics count all of them.
 const maxRefusals = 10
 
-// A refusal is what wrong keys are counted by.
+// A refusal is the key by which wrong keys are counted.
 type refusal struct {
 	realm   realm
 	address netip.Prefix
 }
 
-// refusals coalesces wrong keys: the first of an address is told at once, those
-// that follow together a minute later. So a stranger writes to the audit log
-// twice a minute and address, and for at most maxRefusals addresses a minute.
-// The zero value is ready.
+// refusals combines audit entries for wrong keys: the first key of an address has
+// an entry of its own, and those that follow share one a minute later. So there
+// are at most two entries a minute for an address, for at most maxRefusals
+// addresses. The zero value is ready.
 type refusals struct {
 	mu sync.Mutex
-	// untold are the keys of the addresses that are to be told a minute after
-	// their first.
-	untold map[refusal]int
-	from   time.Time
-	told   int
+	// pending are the numbers of keys that followed the first one of an address
+	// and have no entry yet.
+	pending  map[refusal]int
+	from     time.Time
+	reported int
 }
 
-// add counts a wrong key and returns how many are to be told now. first reports
-// that the caller is to take those that follow a minute later.
+// add counts a wrong key, and returns the number of keys for an entry now. If it
+// is the first of an address, the caller must take those that follow a minute
+// later.
 func (r *refusals) add(of refusal, now time.Time) (keys int, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, counting := r.untold[of]; counting {
-		r.untold[of]++
+	if _, counting := r.pending[of]; counting {
+		r.pending[of]++
 		return 0, false
 	}
 	if now.Sub(r.from) >= generation {
-		r.from, r.told = now, 0
+		r.from, r.reported = now, 0
 	}
-	if r.told >= maxRefusals {
+	if r.reported >= maxRefusals {
 		return 0, false
 	}
-	r.told++
-	if r.untold == nil {
-		r.untold = map[refusal]int{}
+	r.reported++
+	if r.pending == nil {
+		r.pending = map[refusal]int{}
 	}
-	r.untold[of] = 0
+	r.pending[of] = 0
 	return 1, true
 }
 
-// take returns how many keys followed, and forgets the address.
+// take returns the number of keys that followed, and removes the address.
 func (r *refusals) take(of refusal) (keys int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	keys = r.untold[of]
-	delete(r.untold, of)
+	keys = r.pending[of]
+	delete(r.pending, of)
 	return keys
 }

@@ -5,24 +5,23 @@ import (
 	"time"
 )
 
-// A reminder remembers when the log was told of something, such as a tenant
-// with nothing active: a line a minute is enough, however often it happens. The
-// zero value is ready.
+// A reminder limits a log message, such as that of a tenant with nothing active,
+// to one a minute for each key. The zero value is ready.
 type reminder struct {
-	mu   sync.Mutex
-	told map[string]time.Time
+	mu     sync.Mutex
+	logged map[string]time.Time
 }
 
-// tell reports whether it is time to tell the log of it again.
-func (i *reminder) tell(what string, now time.Time) bool {
+// due reports whether the message of a key is to be logged now.
+func (i *reminder) due(key string, now time.Time) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if last, ok := i.told[what]; ok && now.Sub(last) < time.Minute {
+	if last, ok := i.logged[key]; ok && now.Sub(last) < time.Minute {
 		return false
 	}
-	if i.told == nil {
-		i.told = map[string]time.Time{}
+	if i.logged == nil {
+		i.logged = map[string]time.Time{}
 	}
-	i.told[what] = now
+	i.logged[key] = now
 	return true
 }

@@ -15,7 +15,7 @@ const (
 	pathReady  = "/readyz"
 )
 
-// routes lists every path of the API once, with its methods.
+// routes returns the endpoints of the API by path and method.
 func (s *server) routes() map[string]map[string]endpoint {
 	routes := map[string]map[string]endpoint{
 		pathHealth: {"GET": s.getHealth},
@@ -50,8 +50,9 @@ func (s *server) handler() http.Handler {
 			mux.Handle(method+" "+path, s.answer(e))
 		}
 	}
-	// The hosted service's batch would else be an update of a user of the id
-	// "authenticators" (wire contract, section 11, row 30).
+	// This is the batch endpoint of the hosted service. Without the route, it
+	// would update a user with the id "authenticators" (wire contract, section
+	// 11, row 30).
 	mux.Handle("POST /v1/users/authenticators", s.answer(unknownPath))
 	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
 		if allow := allowed(mux, r); len(allow) > 0 {
@@ -59,10 +60,10 @@ func (s *server) handler() http.Handler {
 		}
 		return unknownPath(r)
 	}))
-	// From the inside out. A request is logged first; panics are answered, its
-	// body is bounded, and the pages take their own paths. The API's paths are
-	// normalised before their realm is looked at. Floods are refused before the
-	// database is asked for allowed origins, and authentication comes before
+	// From the inside out. A request is logged first; then panics are recovered,
+	// the body is bounded, and the pages serve their paths. Paths of the API are
+	// normalised before their realm is determined. Floods are refused before the
+	// database is queried for allowed origins. Authentication comes before
 	// routing: see realmOf.
 	handler := http.Handler(mux)
 	for _, wrap := range []func(http.Handler) http.Handler{
@@ -73,18 +74,18 @@ func (s *server) handler() http.Handler {
 	return handler
 }
 
-// unknownPath answers that a path, which may be one of the hosted service, is not
+// unknownPath answers that a path, which may exist in the hosted service, is not
 // part of this server.
 func unknownPath(r *http.Request) (any, error) {
 	return nil, api.NotFound("The path " + cut(r.URL.EscapedPath(), maxShownPath) + " is not part of this server.")
 }
 
-// maxShownPath is how much of an unknown path an answer repeats, in bytes.
+// maxShownPath is the number of bytes of an unknown path in the error.
 const maxShownPath = 200
 
-// allowed are the methods that a path takes, in order. They are asked for one
-// by one: a pattern of all methods for each path would be at odds with one that
-// is more specific in the path and less in the method.
+// allowed returns the methods of a path in alphabetical order. It tries each
+// method: a pattern of all methods for each path would conflict with patterns
+// that have a more specific path and a less specific method.
 func allowed(mux *http.ServeMux, r *http.Request) (methods []string) {
 	for _, method := range []string{"DELETE", "GET", "PATCH", "POST", "PUT"} {
 		as := r.Clone(r.Context())
@@ -96,8 +97,8 @@ func allowed(mux *http.ServeMux, r *http.Request) (methods []string) {
 	return methods
 }
 
-// getHealth answers that the process lives, and which version it is of;
-// getReady, that its database answers too.
+// getHealth answers that the process is running, and its version; getReady answers
+// that its database is available too.
 func (s *server) getHealth(*http.Request) (any, error) {
 	return struct {
 		api.Success
@@ -111,7 +112,7 @@ func (s *server) getReady(r *http.Request) (any, error) {
 	if err := s.Store.Ping(ctx); err != nil {
 		s.Log.WarnContext(r.Context(), "not ready", "error", err)
 		return nil, &api.Error{
-			Status: http.StatusServiceUnavailable, Code: api.CodeInternalError, Description: "The database does not answer.",
+			Status: http.StatusServiceUnavailable, Code: api.CodeInternalError, Description: "The database is not available.",
 		}
 	}
 	return api.Success{Success: true}, nil

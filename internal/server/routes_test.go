@@ -15,7 +15,7 @@ func TestServerAPINeedsTheSecret(t *testing.T) {
 	for _, authorization := range []string{"", basic("wrong"), basic(""), "Basic !!", "Bearer " + testSecret, basic(testSecret + "x")} {
 		for _, path := range []string{
 			"/v1/users/u1", "/v1/validate", "/v1/no-such-path",
-			// The official Go suite sends an empty idempotency key with a bad
+			// The official Go suite sends an empty idempotency key with a wrong
 			// secret: authentication comes before routing.
 			"/v1/users/test-user/actions/go-sdk-test/",
 		} {
@@ -78,7 +78,7 @@ type panicReader struct{}
 
 func (panicReader) Read([]byte) (int, error) { panic("boom") }
 
-func TestRepeatedSlashesAreFolded(t *testing.T) {
+func TestRepeatedSlashesAreRemoved(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	if r := p.do("POST", "/v1//client/user-authenticators///totp", "Bearer "+p.token("u1", "enroll", ""), ""); r.status != 200 {
@@ -92,7 +92,7 @@ func TestRepeatedSlashesAreFolded(t *testing.T) {
 	}
 }
 
-// Node and Go send user ids as they are; segments are decoded once.
+// The Node and Go SDKs do not escape user ids; segments are decoded once.
 func TestUserIDs(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
@@ -131,7 +131,7 @@ func TestCORS(t *testing.T) {
 			t.Errorf("%s: got %q", origin, got)
 		}
 	}
-	// Errors too, or the page could not read them.
+	// Errors need CORS too, so that the page can read them.
 	for _, path := range []string{"/v1/client/verify/totp", "/v1/client/no-such-path", "/no-such-path"} {
 		r := p.do("POST", path, "", "", "Origin", "https://app.test")
 		if got := r.header.Get("Access-Control-Allow-Origin"); got != "https://app.test" {
@@ -156,7 +156,7 @@ func TestAnswersAreNotStored(t *testing.T) {
 	}
 }
 
-func TestTrackURLLeadsToThePages(t *testing.T) {
+func TestTrackURLIsThatOfThePages(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t, func(c *Config) {
 		c.Pages = map[string]http.Handler{"GET /{$}": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "a page") })}
@@ -169,11 +169,11 @@ func TestTrackURLLeadsToThePages(t *testing.T) {
 	if got := p.do("GET", path, "", "").text; got != "a page" {
 		t.Errorf("got %q", got)
 	}
-	// What the pages do not know is the API's.
+	// Other paths fall through to the API.
 	p.fails(p.do("GET", "/nowhere", "", ""), 404, "not_found")
 	p.fails(p.do("POST", "/", "", ""), 404, "not_found")
 	p.fails(p.do("GET", "//v1/users/u1", "", ""), 401, "unauthorized")
-	// Their addresses do not reach the log.
+	// Their paths are not in the log.
 	if strings.Contains(p.log.String(), path[8:]) {
 		t.Error("the token is in the log")
 	}
@@ -207,7 +207,7 @@ func TestOriginsOfATenantMayCall(t *testing.T) {
 	}
 }
 
-// The webviews of apps and the browser's extensions have origins of their own.
+// The webviews of apps and browser extensions have special origins.
 func TestNativeShellsMayCallTheClientAPIOnly(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)

@@ -1,10 +1,10 @@
-// Package server answers the Authsignal API over HTTP: routes, authentication,
-// JSON and limits. What may happen is decided by internal/mfa and internal/rules.
-// The wire contract is its law.
+// Package server serves the Authsignal API over HTTP: routes, authentication, JSON
+// and limits, as the wire contract defines them. Decisions are made by
+// internal/mfa and internal/rules.
 //
-// It opens no database and listens on no port; internal/daemon does both and
-// is its caller. It never logs a secret, a code or a token: the access log
-// names routes, not paths.
+// It does not open a database or listen on a port; internal/daemon, its only
+// caller outside tests, does both. It never logs a secret, a code or a token:
+// the log has routes and not paths.
 package server
 
 import (
@@ -23,8 +23,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
-// Config is what a server is made of; every field is required unless it says
-// otherwise.
+// Config configures a server. Every field is required unless it says otherwise.
 type Config struct {
 	Store  *store.Store
 	Tokens *token.Issuer
@@ -34,65 +33,68 @@ type Config struct {
 	// SigningKeys changes the keys of Tokens, which are in Store, for the
 	// management API.
 	SigningKeys SigningKeys
-	// PublicURL is where users' browsers reach the server, without /v1.
+	// PublicURL is the URL at which browsers reach the server, without /v1.
 	PublicURL string
-	// AllowOrigin says which pages may call the client API, whichever tenant
-	// they are of; each tenant's own origins may besides.
+	// AllowOrigin reports whether pages of an origin may call the client API for
+	// any tenant. Pages of a tenant's origins may too.
 	AllowOrigin func(origin string) bool
 	// Pages are handlers by ServeMux pattern, outside /v1/: the portal and
 	// the pre-built UI. They share the API's log and RateLimit.
 	Pages map[string]http.Handler
-	// Files are handlers of the files of Pages. RateLimit does not count them.
+	// Files are handlers of the files of Pages. They do not count against
+	// RateLimit.
 	Files map[string]http.Handler
-	// ActivateAt tells the log where an operator activates the authenticator
-	// app of a tenant: a URL, or how else.
+	// ActivateAt says for the log where an operator activates the authenticator
+	// app of a tenant: a URL or a description.
 	ActivateAt string
 	Log        *slog.Logger
-	// TrustedProxies are believed about clients' addresses in X-Forwarded-For.
+	// TrustedProxies are the proxies whose X-Forwarded-For is trusted.
 	TrustedProxies []netip.Prefix
-	// RateLimit is how many requests a second one address may send in the long
-	// run, ten times as many at once: to the client API, Pages and unknown
-	// paths, and with wrong keys to the rest; and as many preflights besides. 0
-	// means no limit.
+	// RateLimit is the number of requests per second that an address may send
+	// in the long run, with bursts of ten times as many: to the client API,
+	// Pages and unknown paths, and with wrong keys to the rest. Preflights have
+	// the same limit separately. 0 means no limit.
 	RateLimit float64
 	// Version is that of the release, for the health check.
 	Version string
-	// Metrics takes the server's counters.
+	// Metrics is where the server registers its metrics.
 	Metrics prometheus.Registerer
 	// Now and Random are the clock and the source of secrets.
 	Now    func() time.Time
 	Random io.Reader
-	// VerifyTimeout bounds an action.verify webhook; 0 means
+	// VerifyTimeout is the timeout of an action.verify webhook. 0 means
 	// webhook.VerifyTimeout.
 	VerifyTimeout time.Duration
 }
 
 // SigningKeys changes the keys that sign client tokens.
 type SigningKeys interface {
-	// Rotate makes a new key, which signs when every replica knows it.
+	// Rotate creates a new key, which signs when every replica has read it.
 	Rotate(ctx context.Context) error
-	// Withdraw removes a key at once; a key that does not exist is an
-	// *api.Error of status 404.
+	// Withdraw removes a key. If it does not exist, the error is an *api.Error
+	// with status 404.
 	Withdraw(ctx context.Context, keyID string) error
 }
 
 type server struct {
 	Config
-	// sender asks webhooks for consent.
+	// sender requests consent from webhooks.
 	sender  *webhook.Sender
 	limiter *limiter
-	// preflights has a limit of its own, or a page would count double.
+	// preflights limits preflights separately, so that the requests of a page do
+	// not count twice.
 	preflights *limiter
 	// files limits how many requests for files are logged.
 	files *limiter
-	// wrongKeys limits guessing at keys; refusals coalesces what is told of it.
+	// wrongKeys limits wrong keys, and refusals combines their audit entries.
 	wrongKeys  *limiter
 	refusals   refusals
 	metrics    *metrics
 	conditions rules.Cache
 	turns      turns
 	inactive   reminder // by tenant
-	strangers  reminder // origins that are not allowed, together
+	// refusedOrigins are the origins that are not allowed, together.
+	refusedOrigins reminder
 }
 
 // New returns the handler of the whole API.

@@ -23,8 +23,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// A peer is a server under test with a real store and a clock that stands
-// still until it is told.
+// A peer is a server under test with a real store and a clock that the test
+// advances.
 type peer struct {
 	t        testing.TB
 	url      string
@@ -43,19 +43,10 @@ var signingKey = bytes.Repeat([]byte{7}, 32)
 func newPeer(t testing.TB, change ...func(*Config)) *peer {
 	t.Helper()
 	database := storetest.Database(t)
-	st, err := store.Open(t.Context(), database,
-		func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := storetest.Open(t, database, store.Open)
 	p := &peer{t: t, database: database, store: st, log: &logtest.Buffer{}, now: time.Unix(1_700_000_000, 0)}
 	p.settings(func(*api.AuthenticatorSettings) {})
-	err = st.Update(t.Context(), "t1", func(tx *store.Tx) error { _, _, err := tx.EnsureSecret(testSecret, p.now); return err })
+	err := st.Update(t.Context(), "t1", func(tx *store.Tx) error { _, _, err := tx.EnsureSecret(testSecret, p.now); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +96,8 @@ func (p *peer) advance(d time.Duration) {
 	p.now = p.now.Add(d)
 }
 
-// A response is an answer, its body decoded when it is a JSON object or list.
+// A response is that of a server. Its body is decoded if it is a JSON object or
+// list.
 type response struct {
 	status int
 	header http.Header
@@ -158,7 +150,7 @@ func basic(secret string) string {
 	return r.Header.Get("Authorization")
 }
 
-// ok fails the test unless the answer is a 200.
+// ok fails the test unless the status is 200.
 func (p *peer) ok(r response) response {
 	p.t.Helper()
 	if r.status != http.StatusOK {
@@ -167,7 +159,7 @@ func (p *peer) ok(r response) response {
 	return r
 }
 
-// track tracks an action and gives the answer's keys.
+// track tracks an action and returns the decoded response.
 func (p *peer) track(user, action, attributes string) map[string]any {
 	p.t.Helper()
 	return p.ok(p.api("POST", "/v1/users/"+user+"/actions/"+action, attributes)).object
@@ -188,7 +180,7 @@ func (p *peer) verify(token, code string) response {
 	return p.do("POST", "/v1/client/verify/totp", "Bearer "+token, `{"verificationCode":"`+code+`"}`)
 }
 
-// code is the code of a secret, some steps from now.
+// code returns the code of a secret, some steps from now.
 func (p *peer) code(secret string, offset int64) string {
 	p.t.Helper()
 	c, err := totp.Code(secret, totp.DefaultParameters.Step(p.clock())+offset, totp.DefaultParameters)
@@ -198,7 +190,7 @@ func (p *peer) code(secret string, offset int64) string {
 	return c
 }
 
-// wrong is a well-formed code that no step in reach has.
+// wrong returns a well-formed code of no step that may be accepted.
 func (p *peer) wrong(secret string) string {
 	p.t.Helper()
 	taken := map[string]bool{}
@@ -213,8 +205,8 @@ func (p *peer) wrong(secret string) string {
 	panic("unreachable: eight codes, seven taken")
 }
 
-// enrolled makes a user with a verified authenticator and gives its secret.
-// The current step is spent.
+// enrolled creates a user with a verified authenticator and returns its secret.
+// The current step is used up.
 func (p *peer) enrolled(user string) string {
 	p.t.Helper()
 	tok := p.token(user, "enroll", "")
@@ -238,7 +230,7 @@ func (p *peer) refused(r response, reason string) {
 	}
 }
 
-// fails checks an error answer.
+// fails checks that the response is an error.
 func (p *peer) fails(r response, status int, code string) {
 	p.t.Helper()
 	if r.status != status || r.object["error"] != code || r.object["errorCode"] != code {
@@ -255,7 +247,7 @@ func (p *peer) fails(r response, status int, code string) {
 	}
 }
 
-// state is where an action stands, as the Server API tells it.
+// state returns the state of an action from the Server API.
 func (p *peer) state(user, action, key string) string {
 	p.t.Helper()
 	return p.ok(p.api("GET", "/v1/users/"+user+"/actions/"+action+"/"+key, "")).object["state"].(string)

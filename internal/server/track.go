@@ -16,13 +16,13 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// A tracked action is what a backend asks for.
+// A tracked action is the content of a track request.
 type tracked struct {
 	id   store.ActionID
 	attr api.Attributes
-	// scopes are those of the token.
+	// scopes are the scopes of the token.
 	scopes []string
-	// at is the moment of the track, as the store keeps it.
+	// at is the time of the request, with the precision of the store.
 	at time.Time
 }
 
@@ -45,8 +45,8 @@ func (s *server) readTracked(r *http.Request) (in tracked, err error) {
 		in.id.IdempotencyKey = uuid.NewString()
 	}
 	if strings.ContainsRune(attr.IdempotencyKey, utf8.RuneError) {
-		// The decoder puts it in the place of half a surrogate pair, so that
-		// different keys would be one.
+		// The decoder replaces unpaired surrogates with it, so that different
+		// keys would become equal.
 		return in, api.InvalidRequest("idempotencyKey must be valid Unicode.")
 	}
 	if _, err := identifier("idempotencyKey", in.id.IdempotencyKey); err != nil {
@@ -76,7 +76,7 @@ func (s *server) trackAction(r *http.Request) (any, error) {
 	}
 	t := tenant(r)
 	if !t.Authenticator.Active {
-		if s.inactive.tell(t.ID, s.Now()) {
+		if s.inactive.due(t.ID, s.Now()) {
 			s.Log.WarnContext(r.Context(), "the tenant's authenticator app is not active", "tenant", t.ID, "activate", s.ActivateAt)
 		}
 		return nil, &api.Error{
@@ -95,10 +95,10 @@ func (s *server) trackAction(r *http.Request) (any, error) {
 	return s.trackResponse(t, in, standing)
 }
 
-// track stores the user's attributes and, unless its idempotency key is known,
-// the action with the decision on it. A known key names the stored action, and
-// of concurrent first tracks one makes it; see mfa.TrackedAgain. But an action of
-// a deleted user of the same id is another one, and begins anew.
+// track stores the user's attributes and, unless its idempotency key is known, the
+// action with its decision. A known key is that of the stored action, which one
+// of concurrent requests creates; see mfa.TrackedAgain. An action of a deleted
+// user with the same id is a different action, and is replaced.
 func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
 	standing, err := tx.EnsureStanding(in.id, in.at)
 	if err != nil {
@@ -150,7 +150,7 @@ func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
 	return standing, tx.InsertAction(a)
 }
 
-// isKnown reports whether an action was tracked before, for the same incarnation of
+// isKnown reports whether an action was tracked before for the same incarnation of
 // its user.
 func isKnown(s store.Standing) bool { return s.HasAction && mfa.Current(s.Action, s.User) }
 
@@ -173,25 +173,25 @@ func (s *server) trackResponse(t store.Tenant, in tracked, standing store.Standi
 	if out.Token, err = s.Tokens.Issue(claims); err != nil {
 		return out, err
 	}
-	inAddress := out.Token
+	urlToken := out.Token
 	if scopes := mfa.AddressScopes(in.scopes, action, f); !slices.Equal(scopes, in.scopes) {
 		claims.Scopes = scopes
-		if inAddress, err = s.Tokens.Issue(claims); err != nil {
+		if urlToken, err = s.Tokens.Issue(claims); err != nil {
 			return out, err
 		}
 	}
 	s.metrics.tracked.WithLabelValues(string(out.State)).Inc()
-	// One of the two URLs of the contract that carry a token.
-	out.URL = s.PublicURL + "/?token=" + url.QueryEscape(inAddress)
+	// This is one of the two URLs of the contract that have a token.
+	out.URL = s.PublicURL + "/?token=" + url.QueryEscape(urlToken)
 	if to := in.attr.RedirectToSettings; to != nil && *to {
-		// It gives no right: those are the token's scopes.
+		// It grants no rights: those are the scopes of the token.
 		out.URL += "&" + api.QuerySettings + "=true"
 	}
 	return out, nil
 }
 
-// describe adds the attributes that were given to a user, and reports whether
-// that changed anything.
+// describe sets the attributes of a user that the request has, and reports whether
+// any of them changed.
 func describe(u *store.User, attr api.Attributes) (changed bool) {
 	for _, a := range []struct {
 		to   *string
@@ -208,13 +208,13 @@ func describe(u *store.User, attr api.Attributes) (changed bool) {
 	return changed
 }
 
-// trackedScopes are the scopes of a track token: reading, and what the backend
-// adds.
+// trackedScopes returns the scopes of a track token: the scope to read, and those
+// that the backend adds.
 func trackedScopes(scope string) ([]string, error) {
 	scopes := []string{api.ScopeRead}
 	for _, sc := range strings.Fields(scope) {
 		if !slices.Contains(token.AllScopes, sc) {
-			return nil, api.InvalidRequest("scope may hold " + strings.Join(token.AllScopes, ", ") + ", with spaces between them.")
+			return nil, api.InvalidRequest("scope must contain only " + strings.Join(token.AllScopes, ", ") + ", separated by spaces.")
 		}
 		if !slices.Contains(scopes, sc) {
 			scopes = append(scopes, sc)

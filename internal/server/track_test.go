@@ -45,8 +45,8 @@ func TestTrackAnEnrolledUser(t *testing.T) {
 	}
 }
 
-// The official Go SDK sends a null for what is not set.
-func TestTrackTakesNulls(t *testing.T) {
+// The official Go SDK sends nulls for attributes that are not set.
+func TestTrackAcceptsNulls(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.track("u1", "signIn", `{"redirectToSettings":null,"email":null,"custom":{"absent":null},"scope":null,"idempotencyKey":null,"unknown":{"x":1}}`)
@@ -55,7 +55,7 @@ func TestTrackTakesNulls(t *testing.T) {
 	}
 }
 
-func TestTrackStoresAttributesAndKeepsThoseNotGiven(t *testing.T) {
+func TestTrackStoresAttributesAndKeepsOthers(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.track("u1", "signIn", `{"email":"jane@example.com","phoneNumber":"1234567890","locale":"de"}`)

@@ -9,8 +9,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// turns admit one holder of a key at a time; the others wait in turn. The zero
-// value is ready.
+// turns is a set of locks by key with a maximum time to wait. The zero value is
+// ready.
 type turns struct {
 	mu   sync.Mutex
 	held map[any]*turn
@@ -18,21 +18,21 @@ type turns struct {
 
 type turn struct {
 	free chan struct{}
-	// users hold the turn or wait for it.
+	// users is the number of those that hold the turn or wait for it.
 	users int
 }
 
-// maxWait bounds how long a turn is waited for.
+// maxWait is the maximum time to wait for a turn.
 const maxWait = 5 * time.Second
 
-// errBusy: the requests before it take too long.
+// errBusy reports that a turn was not free within maxWait.
 var errBusy error = &api.Error{
 	Status: http.StatusServiceUnavailable, Code: api.CodeInternalError,
-	Description: "The server is busy with other requests that rules are evaluated for. Nothing was changed; try again.",
+	Description: "The server is busy evaluating rules for other requests. Nothing was changed; try again.",
 }
 
-// take waits for the turn of a key, for at most maxWait. The caller calls
-// release, which may be called again, when it has what it needs.
+// take waits for the turn of a key, for at most maxWait. The caller must call
+// release; further calls of it do nothing.
 func (t *turns) take(ctx context.Context, key any) (release func(), err error) {
 	t.mu.Lock()
 	if t.held == nil {

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// defaultUsers and maxUsers are how many users a query lists, unless its
-	// limit says otherwise, and at most.
+	// defaultUsers and maxUsers are the default and the maximum limit of a query
+	// for users.
 	defaultUsers = 20
 	maxUsers     = 100
 )
 
 // getUser answers GET /v1/users/{userId} (wire contract, 6.6). An unknown user is
-// an answer, not an error.
+// not an error.
 func (s *server) getUser(r *http.Request) (any, error) {
 	id, err := pathUserID(r)
 	if err != nil {
@@ -58,8 +58,8 @@ func (s *server) getUser(r *http.Request) (any, error) {
 }
 
 // updateUser answers PATCH and POST /v1/users/{userId} (wire contract, 6.6).
-// What the body leaves out stays as it is; a null clears, as in RFC 7396,
-// except that custom is replaced as a whole.
+// An attribute that is not in the body is kept, and a null clears it, as in RFC
+// 7396, except that custom is replaced as a whole.
 func (s *server) updateUser(r *http.Request) (any, error) {
 	id, err := pathUserID(r)
 	if err != nil {
@@ -123,8 +123,8 @@ func (s *server) updateUser(r *http.Request) (any, error) {
 	}, nil
 }
 
-// set takes over an attribute that the body has: its value, or nothing for a
-// null.
+// set sets an attribute that the body has: to its value, or to the zero value for
+// a null.
 func set[T any](to *T, value *T, body map[string]any, key string) {
 	if value != nil {
 		*to = *value
@@ -147,9 +147,9 @@ func checkUser(u store.User) error {
 	return checkTexts("displayName", u.DisplayName)
 }
 
-// deleteUser answers DELETE /v1/users/{userId} (wire contract, 6.6): the user
-// and all authenticators go, with actions=true the actions too. Tokens of the
-// user are void from then on.
+// deleteUser answers DELETE /v1/users/{userId} (wire contract, 6.6): it deletes the
+// user and all authenticators and, with actions=true, the actions. The tokens of
+// the user become invalid.
 func (s *server) deleteUser(r *http.Request) (any, error) {
 	id, err := pathUserID(r)
 	if err != nil {
@@ -168,9 +168,9 @@ func (s *server) deleteUser(r *http.Request) (any, error) {
 	return api.Success{Success: true}, nil
 }
 
-// listUsers answers GET /v1/users (wire contract, 6.6). Filters compare exactly,
-// and all of them must hold. The filter token stands for the user of a client
-// token; one that is not valid matches no user.
+// listUsers answers GET /v1/users (wire contract, 6.6). A user must match all
+// filters exactly. The filter token matches the user of a client token; an
+// invalid token matches no user.
 func (s *server) listUsers(r *http.Request) (any, error) {
 	q, err := query(r)
 	if err != nil {
@@ -240,7 +240,7 @@ func listedUser(u store.ListedUser) api.ListedUser {
 	}
 }
 
-// listLimit is the limit of a query. One that is too high is lowered.
+// listLimit returns the limit of a query, at most maxUsers.
 func listLimit(q url.Values) (int, error) {
 	text := q.Get("limit")
 	if text == "" {
@@ -254,7 +254,7 @@ func listLimit(q url.Values) (int, error) {
 }
 
 // endTokens answers DELETE /v1/users/{userId}/tokens, which is not in the public
-// API: the tokens of the user that have been issued are void.
+// API: all tokens of the user become invalid.
 func (s *server) endTokens(r *http.Request) (any, error) {
 	id, err := pathUserID(r)
 	if err != nil {

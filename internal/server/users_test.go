@@ -11,7 +11,7 @@ import (
 func TestUpdateUser(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
-	// The seven attributes of the official Node suite; the user is made.
+	// The seven attributes of the official Node suite. The user is created.
 	body := `{"email":"j@e.org","emailVerified":true,"phoneNumber":"1234567890","phoneNumberVerified":true,"username":"jane","displayName":"Jane","custom":{"plan":"pro","Seats":3,"beta":true}}`
 	r := p.ok(p.api("PATCH", "/v1/users/u1", body))
 	custom := map[string]any{"plan": "pro", "Seats": 3.0, "beta": true}
@@ -22,7 +22,7 @@ func TestUpdateUser(t *testing.T) {
 	if !reflect.DeepEqual(r.object, full) {
 		t.Errorf("got %s, want %v", r.text, full)
 	}
-	// What is left out stays; a null or an empty text clears; POST is PATCH.
+	// Other attributes are kept; a null or an empty text clears one; POST is PATCH.
 	for _, step := range []struct{ method, body, key, want string }{
 		{"PATCH", ``, "email", "j@e.org"},
 		{"PATCH", `{}`, "email", "j@e.org"},
@@ -102,11 +102,11 @@ func TestNULIsRefusedEverywhere(t *testing.T) {
 			t.Errorf("%s: got %q", tt.body, d)
 		}
 	}
-	// A row of an index has to fit a page of the database.
+	// A row of an index must fit a page of the database.
 	long := strings.Repeat("\U0010FFFF", 257)
 	p.fails(p.api("POST", track, `{"email":"`+long+`"}`), 400, "invalid_request")
 	p.ok(p.api("POST", track, `{"email":"`+long[:4*256]+`","deviceId":"`+long+`"}`))
-	// The six characters \u0000 are no NUL, and what is not kept may hold one.
+	// The six characters \u0000 are not a NUL, and unknown fields may have one.
 	p.ok(p.api("POST", track, `{"email":"\\u0000","unknown":"\u0000"}`))
 	for _, path := range []string{
 		"/v1/users/%00", "/v1/users/u1/authenticators/%00", "/v1/users?email=%00", "/v1/users?username=a%00", "/v1/users?phoneNumber=%00",
@@ -126,7 +126,7 @@ func TestDeleteUser(t *testing.T) {
 	p.enrolled("u1")
 	p.enrolled("u2")
 	p.track("u1", "signIn", `{"idempotencyKey":"k","email":"j@e.org"}`)
-	for range 2 { // an unknown user is deleted, too
+	for range 2 { // deleting an unknown user succeeds too
 		if got := p.ok(p.api("DELETE", "/v1/users/u1", "")).text; got != `{"success":true}`+"\n" {
 			t.Errorf("got %s", got)
 		}
@@ -138,7 +138,7 @@ func TestDeleteUser(t *testing.T) {
 	if got := p.ok(p.api("GET", "/v1/users/u1/authenticators", "")).text; got != "[]\n" {
 		t.Errorf("authenticators: got %s", got)
 	}
-	// Actions stay, unless they are to go too.
+	// Actions are kept, unless the request deletes them too.
 	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_REQUIRED" {
 		t.Errorf("got %s", got)
 	}
@@ -154,9 +154,9 @@ func TestDeleteUser(t *testing.T) {
 	}
 }
 
-// Section 11, row 21: also when the user is tracked again within the same
-// second, which the times in a token could not tell.
-func TestTokensDoNotOutliveTheirUser(t *testing.T) {
+// Section 11, row 21: even if the user is tracked again within the same second,
+// which the times in a token cannot distinguish.
+func TestTokensOfADeletedUser(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	secret := p.enrolled("u1")
@@ -244,7 +244,7 @@ func TestQueryUsers(t *testing.T) {
 	if !reflect.DeepEqual(jane, want) {
 		t.Errorf("got %v, want %v", jane, want)
 	}
-	// Page by page, without a gap; the limit counts users, not authenticators.
+	// All pages, without a gap. The limit counts users, not authenticators.
 	for _, limit := range []int{1, 7, 24, 25} {
 		var all []string
 		for after, pages := "", 0; ; pages++ {

@@ -9,8 +9,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// The reasons for which /validate refuses a token, word for word as in the
-// wire contract (6.2; section 11, row 4).
+// The errors of /validate, word for word as in the wire contract (6.2; section
+// 11, row 4).
 const (
 	errTokenIsInvalid  = "Token is invalid."
 	errUserIsInvalid   = "User is invalid."

@@ -24,7 +24,7 @@ func TestValidateACompletedChallenge(t *testing.T) {
 	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`)
 	newToken := p.accepted(p.verify(tok, p.code(secret, 1))).object["accessToken"].(string)
 	want := `{"isValid":true,"state":"CHALLENGE_SUCCEEDED","stateUpdatedAt":"2023-11-14T22:13:20.000Z","userId":"u1","action":"signIn","actionCode":"signIn","idempotencyKey":"k","verificationMethod":"AUTHENTICATOR_APP"}` + "\n"
-	// It changes nothing, so twice gives the same; so does the track token.
+	// It changes nothing, so the result is the same again, and for the track token.
 	for _, token := range []string{newToken, newToken, tok} {
 		got := p.ok(p.api("POST", "/v1/validate", `{"token":"`+token+`","userId":"u1","action":"signIn"}`)).text
 		if got != want {

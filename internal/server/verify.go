@@ -23,12 +23,12 @@ func (s *server) verifyTOTP(r *http.Request) (any, error) {
 		return nil, api.InvalidRequest("verificationCode is required and must be a string.")
 	}
 	code := strings.Trim(*in.VerificationCode, " ")
-	// A guess counts, also if its client does not wait for the answer.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), settling)
+	// A guess counts even if its client does not wait for the response.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), settleTimeout)
 	defer cancel()
 	r = r.WithContext(ctx)
-	// One transaction reads, judges and writes. Only where a webhook has to
-	// consent, a second one moves the action.
+	// One transaction reads, judges and writes. Only if a webhook must consent,
+	// a second one changes the state of the action.
 	var out api.VerifyTOTPResponse
 	var consent *mfa.Consent
 	err := s.updateSubject(r, func(tx *store.Tx, subject mfa.Subject) (err error) {
@@ -36,7 +36,7 @@ func (s *server) verifyTOTP(r *http.Request) (any, error) {
 		return err
 	})
 	if err == nil && consent != nil {
-		err = s.ask(r.Context(), *consent)
+		err = s.requestConsent(r.Context(), *consent)
 	}
 	if err != nil {
 		return nil, err

@@ -124,7 +124,7 @@ func TestACodeIsAcceptedOnce(t *testing.T) {
 	tok := p.token("u1", "signIn", "")
 	p.refused(p.verify(tok, p.code(secret, 0)), "CODE_INVALID_OR_EXPIRED")
 	p.accepted(p.verify(tok, p.code(secret, 1)))
-	// The next step's code spends the steps before it too.
+	// The code of the next step also uses up the steps before it.
 	for _, offset := range []int64{1, 0, -1} {
 		p.refused(p.verify(p.token("u1", "signIn", ""), p.code(secret, offset)), "CODE_INVALID_OR_EXPIRED")
 	}
@@ -141,7 +141,7 @@ func TestAClockThatIsSetBackFailsClosed(t *testing.T) {
 	p.accepted(p.verify(p.token("u1", "signIn", ""), p.code(secret, 0)))
 }
 
-func TestTheSameCodeOfFiftyAtOnceIsAcceptedOnce(t *testing.T) {
+func TestFiftyConcurrentUsesOfACodeAreAcceptedOnce(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	secret := p.enrolled("u1")
@@ -162,7 +162,7 @@ func TestTheSameCodeOfFiftyAtOnceIsAcceptedOnce(t *testing.T) {
 	if got := accepted.Load(); got != 1 {
 		t.Errorf("accepted %d times", got)
 	}
-	// A replay guesses nothing, so the user is not locked out by it.
+	// A replay is not a guess, so it does not lock the user out.
 	p.advance(30 * time.Second)
 	p.accepted(p.verify(p.token("u1", "signIn", ""), p.code(secret, 1)))
 }
@@ -182,8 +182,8 @@ func TestAttemptsAreLimited(t *testing.T) {
 	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_REQUIRED" {
 		t.Errorf("state: got %s", got)
 	}
-	// The first failure leaves the window five minutes after it; attempts
-	// that were refused unseen have not prolonged the wait.
+	// The first failure leaves the window after five minutes; attempts that were
+	// refused because of the limit have not prolonged the wait.
 	p.advance(5*time.Minute - 11*time.Second)
 	p.refused(p.verify(tok, p.code(secret, 1)), "MAX_ATTEMPTS_EXCEEDED")
 	p.advance(time.Second)
@@ -214,7 +214,7 @@ func TestTheLimitHoldsUnderConcurrency(t *testing.T) {
 	}
 }
 
-func TestCodesOfTheWrongFormSpendNoAttempt(t *testing.T) {
+func TestMalformedCodesSpendNoAttempt(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	secret := p.enrolled("u1")
@@ -225,7 +225,7 @@ func TestCodesOfTheWrongFormSpendNoAttempt(t *testing.T) {
 	p.accepted(p.verify(tok, p.code(secret, 1)))
 }
 
-// NIST SP 800-63B: no more than 100 failures in a row, however slowly.
+// NIST SP 800-63B: at most 100 failures in a row, at any rate.
 func TestAHundredFailuresInARowStopAnAuthenticator(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
@@ -272,7 +272,7 @@ func TestEnrollAgainReplacesThePendingOne(t *testing.T) {
 	p.accepted(p.verify(tok, p.code(second["secret"].(string), 0)))
 }
 
-func TestTwoEnrollsAtOnceLeaveOnePending(t *testing.T) {
+func TestTwoConcurrentEnrollsLeaveOnePending(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	tok := p.token("u1", "enroll", "")
@@ -309,7 +309,7 @@ func TestAnEnrolledUserNeedsTheScopeToAdd(t *testing.T) {
 	secret := p.enrolled("u1")
 	p.fails(p.enroll(p.token("u1", "enroll", "")), 403, "unauthorized")
 
-	// By the scope at track, on an action that asks for nothing more.
+	// With the scope of the track token, on an action that requires no code.
 	p.advance(time.Second)
 	p.fails(p.enroll(p.token("u1", "enroll", `{"scope":"add:authenticators"}`)), 403, "unauthorized")
 	p.rulesOf("add", "ALLOW")
@@ -320,22 +320,22 @@ func TestAnEnrolledUserNeedsTheScopeToAdd(t *testing.T) {
 		t.Errorf("the second authenticator is the default: %v", shown)
 	}
 
-	// By verifying first.
+	// With the token of a verified code.
 	tok = p.accepted(p.verify(p.token("u1", "signIn", ""), p.code(secret, 1))).object["accessToken"].(string)
 	third := p.ok(p.enroll(tok)).object["secret"].(string)
 	p.accepted(p.verify(tok, p.code(third, 0)))
 	if got := len(p.ok(p.api("GET", "/v1/users/u1/authenticators", "")).list); got != 3 {
 		t.Errorf("got %d authenticators, want 3", got)
 	}
-	// Each of them answers a challenge.
+	// Either of them can answer a challenge.
 	p.advance(time.Minute)
 	for _, s := range []string{secret, second, third} {
 		p.accepted(p.verify(p.token("u1", "signIn", ""), p.code(s, 0)))
 	}
 }
 
-// Whoever began an enrollment before the user had a factor must not complete
-// it past the factor that the user has enrolled since.
+// An enrollment that was begun before the user had a factor must not be completed
+// without the factor that the user has enrolled since.
 func TestAnEarlierPendingEnrollmentDoesNotBypassTheFactor(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
@@ -348,7 +348,7 @@ func TestAnEarlierPendingEnrollmentDoesNotBypassTheFactor(t *testing.T) {
 	}
 }
 
-func TestAPendingEnrollmentIsItsActionsOwn(t *testing.T) {
+func TestAPendingEnrollmentBelongsToItsAction(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	secret := p.ok(p.enroll(p.token("u1", "enroll", ""))).object["secret"].(string)
@@ -414,15 +414,15 @@ func TestDeleteAuthenticator(t *testing.T) {
 	}
 }
 
-// A store that fails is a 5xx, and whatever it was doing is undone: the code
-// is not used up and no attempt is counted.
+// If the store fails, the status is 5xx and the transaction is rolled back: the
+// code is not used up and no attempt is counted.
 func TestAStoreFailureSpendsNothing(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	secret := p.enrolled("u1")
 	tok := p.token("u1", "signIn", `{"idempotencyKey":"k"}`)
 
-	// The last write of a verification fails, after the step was spent.
+	// The last write of a verification fails, after the step was used up.
 	broken(p, "actions", func() { p.fails(p.verify(tok, p.code(secret, 1)), 500, "internal_error") })
 	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_REQUIRED" {
 		t.Errorf("state: got %s", got)
@@ -456,7 +456,7 @@ func broken(p *peer, table string, f func()) {
 	storetest.Exec(p.t, p.database, statements[1])
 }
 
-func TestLogsHoldNoSecretCodeOrToken(t *testing.T) {
+func TestLogsHaveNoSecretCodeOrToken(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	tr := p.track("secret-user", "enroll", `{"idempotencyKey":"k"}`)
@@ -472,7 +472,7 @@ func TestLogsHoldNoSecretCodeOrToken(t *testing.T) {
 	p.api("POST", "/v1/validate", `{"token":"`+access+`"}`)
 	log := p.log.String()
 	if strings.Count(log, "\n") < 8 {
-		t.Fatalf("the log has too few lines to tell: %s", log)
+		t.Fatalf("the log has too few lines: %s", log)
 	}
 	for name, s := range map[string]string{
 		"secret": secret, "code": `"` + code, "token": tok, "access token": access, "signature": tok[strings.LastIndex(tok, "."):],
@@ -487,7 +487,7 @@ func TestLogsHoldNoSecretCodeOrToken(t *testing.T) {
 	}
 }
 
-func TestATenantsOwnParameters(t *testing.T) {
+func TestParametersOfATenant(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.settings(func(s *api.AuthenticatorSettings) {
@@ -534,7 +534,8 @@ func TestATenantThatAllowsOneAuthenticator(t *testing.T) {
 	p.enrolled("u1")
 	p.fails(p.enroll(p.token("u1", "enroll", `{"scope":"add:authenticators"}`)), 400, "invalid_request")
 
-	// Of two enrollments that were begun before there was one, one is completed.
+	// Of two enrollments that were begun before one was completed, only one can be
+	// completed.
 	var codes, tokens []string
 	for range 2 {
 		tok := p.token("u2", "enroll", `{"scope":"add:authenticators"}`)
@@ -556,35 +557,35 @@ func TestATenantWithNothingActive(t *testing.T) {
 	p.settings(func(s *api.AuthenticatorSettings) { s.Active = false })
 	p.fails(p.api("POST", "/v1/users/u1/actions/signIn", ""), 400, "AUTHENTICATOR_NOT_FOUND")
 	p.fails(p.enroll(tok), 400, "invalid_configuration")
-	// What was begun before is not completed.
+	// An enrollment that was begun before cannot be completed.
 	p.settings(func(s *api.AuthenticatorSettings) { s.Active = true })
 	secret := p.ok(p.enroll(tok)).object["secret"].(string)
 	p.settings(func(s *api.AuthenticatorSettings) { s.Active = false })
 	p.fails(p.verify(tok, p.code(secret, 0)), 400, "invalid_request")
 }
 
-// However often a tenant with nothing active is tracked, the log says once a
-// minute where to activate it.
+// If a tenant with nothing active tracks actions, the log says once a minute where
+// to activate it.
 func TestTheLogSaysWhereToActivate(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t, func(c *Config) { c.ActivateAt = "http://mfa.test/portal" })
 	p.settings(func(s *api.AuthenticatorSettings) { s.Active = false })
-	told := func() int { return strings.Count(p.log.String(), `"activate":"http://mfa.test/portal"`) }
+	logged := func() int { return strings.Count(p.log.String(), `"activate":"http://mfa.test/portal"`) }
 	for range 5 {
 		p.fails(p.api("POST", "/v1/users/u1/actions/signIn", ""), 400, "AUTHENTICATOR_NOT_FOUND")
 	}
-	if got := told(); got != 1 {
+	if got := logged(); got != 1 {
 		t.Errorf("got %d lines, want 1", got)
 	}
 	p.advance(time.Minute)
 	p.fails(p.api("POST", "/v1/users/u1/actions/signIn", ""), 400, "AUTHENTICATOR_NOT_FOUND")
-	if got := told(); got != 2 {
+	if got := logged(); got != 2 {
 		t.Errorf("a minute later: got %d lines, want 2", got)
 	}
 }
 
-// Tenants share a database and see nothing of each other.
-func TestTenantsAreApart(t *testing.T) {
+// Tenants share a database, but cannot see each other's data.
+func TestTenantsAreSeparate(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.enrolled("u1")

@@ -12,11 +12,11 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
-// settling bounds each transaction of a verification.
-const settling = 10 * time.Second
+// settleTimeout is the timeout of each transaction of a verification.
+const settleTimeout = 10 * time.Second
 
-// consentOf names how a webhook was asked: "consented", "refused" by its status,
-// or "failed" without one.
+// consentOf returns the result of a request for consent: "consented", "refused" if
+// the webhook answered with another status, or "failed" without a response.
 func consentOf(err error) string {
 	var status webhook.StatusError
 	switch {
@@ -28,10 +28,10 @@ func consentOf(err error) string {
 	return "failed"
 }
 
-// audit writes a line that stands for itself. It must not change the answer:
-// without the database it goes to the log.
+// audit writes an audit entry in a transaction of its own. An error does not
+// change the response, but is logged.
 func (s *server) audit(ctx context.Context, tenantID string, e store.AuditEvent) {
-	ctx, cancel := context.WithTimeout(ctx, settling)
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	err := s.Store.Update(ctx, tenantID, func(tx *store.Tx) error { return tx.Audit(e) })
 	if err != nil {
@@ -39,24 +39,25 @@ func (s *server) audit(ctx context.Context, tenantID string, e store.AuditEvent)
 	}
 }
 
-// ask asks the webhook whether an action may become CHALLENGE_SUCCEEDED, and
-// moves it if so (wire contract, section 11). No transaction is open meanwhile.
-// Before, one has spent the code and completed the enrollment, if it was one;
-// after, a second one moves the action, if it still can.
+// requestConsent asks the webhook whether an action may become
+// CHALLENGE_SUCCEEDED, and changes its state if so (wire contract, section 11). No
+// transaction is open during the request. A transaction before it has used up
+// the code and, for an enrollment, completed it; a transaction after it changes
+// the state of the action, if that is still possible.
 //
-// Whatever happens in between, the action fails closed: it has not moved, the
-// code is used up, and the user enters a new one. That is so when the webhook
-// refuses, fails or is late, when the database is gone afterwards, and when
-// this process dies, at any point. If the process dies after the webhook's
-// consent, the webhook believes in a success that the action has not had; it is
-// asked again with the next code, under the same idempotency key. So for a
-// receiver action.verify is a question and not a proof: what was verified,
-// /validate tells.
+// Failures in between fail closed: the state of the action does not change, the
+// code is used up, and the user must enter a new one. This holds if the webhook
+// refuses, fails or is late, if the database fails afterwards, and if this
+// process ends at any point. If it ends after the webhook's consent, the webhook
+// has consented to a success that did not happen; it gets another request with
+// the next code, with the same idempotency key. So for a receiver, action.verify
+// is a question and not a proof: /validate tells what was verified.
 //
-// Two right codes at once, of two steps, here or on two replicas, ask twice;
-// the first answer moves the action, and the second finds it moved.
-func (s *server) ask(ctx context.Context, c mfa.Consent) error {
-	// A page that goes away must not leave the webhook and the action at odds.
+// Two right codes of different steps at the same time, on one replica or on two,
+// cause two requests. The first consent changes the state, and the second finds
+// it changed.
+func (s *server) requestConsent(ctx context.Context, c mfa.Consent) error {
+	// If the page disconnects, the webhook and the action must still agree.
 	ctx = context.WithoutCancel(ctx)
 	t := c.Subject.Tenant
 	event, err := webhook.NewEvent(t.ID, api.EventActionVerify, c.Question(), c.VerifiedAt)
@@ -68,10 +69,10 @@ func (s *server) ask(ctx context.Context, c mfa.Consent) error {
 		return s.incomplete(ctx, c, err)
 	}
 	target := webhook.Target{URL: t.WebhookURL, Secrets: secrets}
-	began := time.Now()
+	start := time.Now()
 	err = s.sender.Send(ctx, target, event.Body, s.Now())
 	result := consentOf(err)
-	s.metrics.consent(result, time.Since(began))
+	s.metrics.consent(result, time.Since(start))
 	if err != nil {
 		s.Log.WarnContext(ctx, "webhook did not consent", "type", event.Type, "eventId", event.ID, "error", err)
 		s.audit(ctx, t.ID, store.AuditEvent{At: s.Now(), Kind: store.AuditWebhookRefused, ActionID: c.Subject.Action.ActionID, Detail: map[string]any{
@@ -79,7 +80,7 @@ func (s *server) ask(ctx context.Context, c mfa.Consent) error {
 		}})
 		return api.InvalidRequest("The webhook did not consent to the verification. The code is used up; enter a new one to try again.")
 	}
-	ctx, cancel := context.WithTimeout(ctx, settling)
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	err = s.Store.Update(ctx, t.ID, func(tx *store.Tx) error { return c.Complete(tx, s.Now()) })
 	if errors.Is(err, store.ErrActionMoved) {
@@ -92,8 +93,8 @@ func (s *server) ask(ctx context.Context, c mfa.Consent) error {
 	return s.incomplete(ctx, c, err)
 }
 
-// incomplete is an error of the server's own once a code is spent: what the
-// caller may do differs from what it may after other such errors.
+// incomplete returns the internal error for the time after a code was used up:
+// unlike after other internal errors, the caller needs a new code.
 func (s *server) incomplete(ctx context.Context, c mfa.Consent, err error) error {
 	s.Log.ErrorContext(ctx, "complete a verification", "userAuthenticatorId", c.Authenticator.ID, "error", err)
 	return &api.Error{

@@ -20,13 +20,13 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
-// A hook is a tenant's backend that takes webhooks.
+// A hook is a tenant's backend that receives webhooks.
 type hook struct {
 	url string
 
 	mu     sync.Mutex
 	events []authsignal.Event
-	// consent answers an action.verify with a status; nil means 200.
+	// consent returns the status for an action.verify; nil means 200.
 	consent func() int
 }
 
@@ -56,14 +56,14 @@ func newHook(t *testing.T) *hook {
 	return h
 }
 
-// answers sets what the next questions are answered with.
+// answers sets the status for the next action.verify events.
 func (h *hook) answers(consent func() int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.consent = consent
 }
 
-// of lists the events of a type that came.
+// of returns the received events of a type.
 func (h *hook) of(eventType string) []authsignal.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -76,7 +76,7 @@ func (h *hook) of(eventType string) []authsignal.Event {
 	return list
 }
 
-// hooked starts a server that tells a backend, and gives its store too.
+// hooked starts a server with a webhook, and returns the backend and the store.
 func hooked(t *testing.T, change ...func(*Config)) (*peer, *hook, *store.Store) {
 	t.Helper()
 	h := newHook(t)
@@ -88,7 +88,7 @@ func hooked(t *testing.T, change ...func(*Config)) (*peer, *hook, *store.Store) 
 	return p, h, p.store
 }
 
-// deliver sends what is in the outbox now, as the daemon would.
+// deliver sends the events in the outbox, as the daemon does.
 func (p *peer) deliver(st *store.Store, h *hook) {
 	p.t.Helper()
 	o := &drained{Store: st, done: make(chan struct{})}
@@ -108,20 +108,20 @@ func (p *peer) deliver(st *store.Store, h *hook) {
 	<-stopped
 }
 
-// A drained outbox tells when a first look at it has been worked off.
+// A drained outbox signals when its first events have been delivered.
 type drained struct {
 	*store.Store
 	once sync.Once
 	done chan struct{}
 }
 
-// CleanEvents is called after a first pass.
+// CleanEvents is called after the first pass.
 func (d *drained) CleanEvents(context.Context, time.Time) error {
 	d.once.Do(func() { close(d.done) })
 	return nil
 }
 
-func TestAWebhookURLThatIsNone(t *testing.T) {
+func TestInvalidWebhookURL(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
 	r := p.manage("PUT", "tenants/t1", `{"webhookUrl":"ftp://hunter2"}`)
@@ -173,7 +173,7 @@ func TestEventsOfAnAuthenticator(t *testing.T) {
 	}
 }
 
-func TestASignInMakesNoAuthenticatorEvent(t *testing.T) {
+func TestASignInSendsNoAuthenticatorEvent(t *testing.T) {
 	t.Parallel()
 	p, h, st := hooked(t)
 	secret := p.enrolled("u1")
@@ -184,8 +184,8 @@ func TestASignInMakesNoAuthenticatorEvent(t *testing.T) {
 	}
 }
 
-// An enrollment and its event are one: without the one there is not the other.
-func TestAnEventThatCannotBeKeptUndoesItsCause(t *testing.T) {
+// An enrollment and its event are stored in the same transaction.
+func TestAnEventThatCannotBeStoredFailsItsCause(t *testing.T) {
 	t.Parallel()
 	p, h, st := hooked(t)
 	tok := p.token("u1", "enroll", "")
@@ -201,7 +201,7 @@ func TestAnEventThatCannotBeKeptUndoesItsCause(t *testing.T) {
 	}
 }
 
-func TestWithoutAWebhookURLNothingIsKept(t *testing.T) {
+func TestWithoutAWebhookURLNoEventIsStored(t *testing.T) {
 	t.Parallel()
 	var st *store.Store
 	p := newPeer(t, func(c *Config) { st = c.Store })
@@ -212,7 +212,7 @@ func TestWithoutAWebhookURLNothingIsKept(t *testing.T) {
 	}
 }
 
-func TestTheWebhookIsAskedBeforeTheActionMoves(t *testing.T) {
+func TestTheWebhookConsentsBeforeTheActionMoves(t *testing.T) {
 	t.Parallel()
 	p, h, _ := hooked(t)
 	secret := p.enrolled("u1")
@@ -221,7 +221,7 @@ func TestTheWebhookIsAskedBeforeTheActionMoves(t *testing.T) {
 	h.answers(func() int { during = p.state("u1", "signIn", "k"); return 204 })
 	p.accepted(p.verify(tok, p.code(secret, 1)))
 	if during != "CHALLENGE_REQUIRED" {
-		t.Errorf("while the webhook is asked: state %s", during)
+		t.Errorf("during the request to the webhook: state %s", during)
 	}
 	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_SUCCEEDED" {
 		t.Errorf("after its consent: state %s", got)
@@ -234,16 +234,16 @@ func TestTheWebhookIsAskedBeforeTheActionMoves(t *testing.T) {
 		d.UserAuthenticatorID != id || !d.VerifiedAt.Equal(p.clock()) || e.TenantID != "t1" {
 		t.Errorf("got %+v", e)
 	}
-	// The action has moved; there is nothing more to ask.
+	// The action has succeeded, so no consent is needed.
 	p.advance(time.Minute)
 	p.accepted(p.verify(tok, p.code(secret, 0)))
 	if got := len(h.of(authsignal.EventActionVerify)); got != len(events) {
-		t.Errorf("asked %d times, want %d", got, len(events))
+		t.Errorf("got %d requests, want %d", got, len(events))
 	}
-	// A refused code asks nothing.
+	// A refused code needs no consent.
 	p.refused(p.verify(p.token("u1", "signIn", ""), p.code(secret, 0)), "CODE_INVALID_OR_EXPIRED")
 	if got := len(h.of(authsignal.EventActionVerify)); got != len(events) {
-		t.Errorf("asked of a refused code")
+		t.Errorf("got a request for a refused code")
 	}
 }
 
@@ -281,7 +281,7 @@ func TestWithoutTheWebhooksConsentTheActionStays(t *testing.T) {
 			if v["isValid"] != false {
 				t.Errorf("validate: got %v", v)
 			}
-			// The code is used up; a new one works, once the webhook does.
+			// The code is used up; a new one works when the webhook does.
 			h.answers(nil)
 			p.refused(p.verify(tok, p.code(secret, 1)), "CODE_INVALID_OR_EXPIRED")
 			p.advance(30 * time.Second)
@@ -289,7 +289,7 @@ func TestWithoutTheWebhooksConsentTheActionStays(t *testing.T) {
 			if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_SUCCEEDED" {
 				t.Errorf("after a new code: state %s", got)
 			}
-			// Operators see it: in the metrics, the audit log and the log.
+			// It is in the metrics, the audit log and the log.
 			result := "refused"
 			if name == "cut off" || name == "late" {
 				result = "failed"
@@ -309,9 +309,9 @@ func TestWithoutTheWebhooksConsentTheActionStays(t *testing.T) {
 	}
 }
 
-// The webhook guards the action, not the enrollment: who knew the code has the
-// authenticator, and completes the action with the next one.
-func TestWithoutConsentAnEnrollmentStandsAndTheActionStays(t *testing.T) {
+// The webhook decides on the action and not on the enrollment: the user has the
+// authenticator, and completes the action with the next code.
+func TestWithoutConsentAnEnrollmentIsCompletedAndTheActionStays(t *testing.T) {
 	t.Parallel()
 	p, h, _ := hooked(t)
 	tok := p.token("u1", "enroll", `{"idempotencyKey":"k"}`)
@@ -331,8 +331,8 @@ func TestWithoutConsentAnEnrollmentStandsAndTheActionStays(t *testing.T) {
 	}
 }
 
-// What happens to the action while the webhook thinks is not overwritten.
-func TestAnActionThatIsBlockedMeanwhileStaysBlocked(t *testing.T) {
+// A change of the action during the request to the webhook is not overwritten.
+func TestAnActionBlockedDuringConsentStaysBlocked(t *testing.T) {
 	t.Parallel()
 	p, h, _ := hooked(t)
 	secret := p.enrolled("u1")
@@ -347,7 +347,7 @@ func TestAnActionThatIsBlockedMeanwhileStaysBlocked(t *testing.T) {
 	}
 }
 
-func TestAnActionThatIsGoneMeanwhile(t *testing.T) {
+func TestAnActionDeletedDuringConsent(t *testing.T) {
 	t.Parallel()
 	p, h, _ := hooked(t)
 	secret := p.enrolled("u1")
@@ -358,7 +358,7 @@ func TestAnActionThatIsGoneMeanwhile(t *testing.T) {
 	p.fails(p.verify(p.token("u1", "signIn", `{"idempotencyKey":"k"}`), p.code(secret, 1)), 401, "unauthorized")
 }
 
-// The second transaction fails: the same as if the process had died there.
+// The second transaction fails, as if the process had ended before it.
 func TestAStoreFailureAfterTheConsentFailsClosed(t *testing.T) {
 	t.Parallel()
 	p, h, _ := hooked(t)
@@ -376,8 +376,7 @@ func TestAStoreFailureAfterTheConsentFailsClosed(t *testing.T) {
 	p.refused(p.verify(tok, p.code(secret, 1)), "CODE_INVALID_OR_EXPIRED")
 	p.advance(30 * time.Second)
 	p.accepted(p.verify(tok, p.code(secret, 1)))
-	// The webhook is asked again under the same idempotency key, in another
-	// event.
+	// The webhook gets another event with the same idempotency key.
 	events := h.of(authsignal.EventActionVerify)
 	last := events[len(events)-2:]
 	if last[0].Data.(authsignal.ActionVerify).IdempotencyKey != "k" || last[1].Data.(authsignal.ActionVerify).IdempotencyKey != "k" || last[0].ID == last[1].ID {
@@ -385,7 +384,7 @@ func TestAStoreFailureAfterTheConsentFailsClosed(t *testing.T) {
 	}
 }
 
-func TestAPageThatGoesAwayDoesNotStopTheAction(t *testing.T) {
+func TestAPageThatDisconnectsDoesNotStopTheAction(t *testing.T) {
 	t.Parallel()
 	p, h, _ := hooked(t)
 	secret := p.enrolled("u1")
@@ -410,27 +409,20 @@ func TestAPageThatGoesAwayDoesNotStopTheAction(t *testing.T) {
 	}
 }
 
-// The same code many times at once, on two replicas, asks once; two codes at
-// once are both good, and move the action once.
+// Concurrent uses of a code, on two replicas, cause one request to the webhook. Two
+// codes at the same time are both accepted, and the state changes once.
 func TestConcurrentVerificationsWithAWebhook(t *testing.T) {
 	t.Parallel()
 	p, h, st := hooked(t)
 	second := newPeer(t, func(c *Config) {
-		if storetest.Postgres() { // SQLite's file has one process
-			other, err := store.Open(t.Context(), p.database, func(bool) ([][]byte, error) {
-				return [][]byte{[]byte(strings.Repeat("\x01", store.KeySize))}, nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { other.Close() })
-			st = other
+		if storetest.Postgres() { // an SQLite file has one process
+			st = storetest.Open(t, p.database, store.Open)
 		}
 		c.Store, c.Now = st, p.clock
 	})
 	replicas := []*peer{p, second}
 	secret := p.enrolled("u1")
-	asked := len(h.of(authsignal.EventActionVerify))
+	before := len(h.of(authsignal.EventActionVerify))
 	tok, code := p.token("u1", "signIn", `{"idempotencyKey":"k"}`), p.code(secret, 1)
 	var accepted atomic.Int32
 	var wg sync.WaitGroup
@@ -445,11 +437,11 @@ func TestConcurrentVerificationsWithAWebhook(t *testing.T) {
 	if got := accepted.Load(); got != 1 {
 		t.Errorf("one code was accepted %d times", got)
 	}
-	if got := len(h.of(authsignal.EventActionVerify)) - asked; got != 1 {
-		t.Errorf("the webhook was asked %d times", got)
+	if got := len(h.of(authsignal.EventActionVerify)) - before; got != 1 {
+		t.Errorf("the webhook got %d requests", got)
 	}
 
-	// Two codes of one action wait for each other's consent.
+	// The requests for two codes of an action overlap.
 	p.advance(time.Minute)
 	tok = p.token("u1", "signIn", `{"idempotencyKey":"k2"}`)
 	first := make(chan struct{})
@@ -457,7 +449,7 @@ func TestConcurrentVerificationsWithAWebhook(t *testing.T) {
 	var n atomic.Int32
 	h.answers(func() int {
 		if n.Add(1) == 1 {
-			<-first // until the other one is asked too
+			<-first // until the other request has arrived
 		} else {
 			once.Do(func() { close(first) })
 		}
@@ -469,7 +461,7 @@ func TestConcurrentVerificationsWithAWebhook(t *testing.T) {
 	deadline := time.Now().Add(20 * time.Second)
 	for n.Load() == 0 {
 		if time.Now().After(deadline) {
-			t.Fatal("the webhook was not asked")
+			t.Fatal("the webhook got no request")
 		}
 	}
 	second.accepted(second.verify(tok, late))

@@ -16,7 +16,7 @@ type ActionID struct {
 	UserID, Action, IdempotencyKey string
 }
 
-// An Action is something that a user does, and where it stands.
+// An Action is an action of a user that a backend has tracked, with its state.
 type Action struct {
 	ActionID
 	State                     api.State
@@ -25,7 +25,7 @@ type Action struct {
 	// challenge; empty until then.
 	VerificationMethod api.VerificationMethod
 	AuthenticatorID    string
-	// What the backend told when it tracked the action.
+	// What the backend sent when it tracked the action.
 	IPAddress, UserAgent, DeviceID, RedirectURL string
 	Custom                                      map[string]any
 	// Outcome is what the rules decided. Rules are those that matched, as
@@ -39,16 +39,16 @@ type Action struct {
 	Incarnation string
 	// Epoch is that of the user's tokens when the action came to its state.
 	Epoch int64
-	// Newcomer reports that the state is ALLOW, instead of CHALLENGE_REQUIRED,
-	// only because the user was not enrolled. A state that the backend sets
-	// stands by itself.
+	// Newcomer reports whether the state is ALLOW, instead of CHALLENGE_REQUIRED,
+	// only because the user was not enrolled. It is false for a state that the
+	// backend has set.
 	Newcomer bool
 }
 
 const actionColumns = `user_id, action, idempotency_key, state, created_at, state_updated_at,
 	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer, priority_rule_id`
 
-func scanAction(row interface{ Scan(...any) error }) (a Action, err error) {
+func scanAction(row row) (a Action, err error) {
 	var created, updated int64
 	var custom, rules string
 	var priority sql.NullString
@@ -73,7 +73,7 @@ func scanAction(row interface{ Scan(...any) error }) (a Action, err error) {
 const selectAction = `SELECT ` + actionColumns + ` FROM actions
 	WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`
 
-// Action returns an action; found is false when there is none.
+// Action returns an action; found is false if it does not exist.
 func (t *Tx) Action(id ActionID) (a Action, found bool, err error) {
 	a, err = scanAction(t.queryRow(selectAction, t.tenant, id.UserID, id.Action, id.IdempotencyKey))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -85,8 +85,8 @@ func (t *Tx) Action(id ActionID) (a Action, found bool, err error) {
 	return a, true, nil
 }
 
-// An ActionFilter says which actions of a user to list; what is empty does not
-// count.
+// An ActionFilter says which actions of a user to list; an empty field matches
+// all.
 type ActionFilter struct {
 	Since time.Time
 	// Actions are names of actions.
@@ -108,28 +108,16 @@ func (t *Tx) Actions(userID string, f ActionFilter) ([]Action, error) {
 		where += ` AND state = ?`
 		args = append(args, f.State)
 	}
-	rows, err := t.query(`
+	list, err := collect(t, scanAction, `
 		SELECT `+actionColumns+` FROM actions WHERE `+where+`
 		ORDER BY created_at DESC, action, idempotency_key LIMIT ?`, append(args, f.Limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("list actions: %w", err)
 	}
-	defer rows.Close()
-	var list []Action
-	for rows.Next() {
-		a, err := scanAction(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list actions: %w", err)
-		}
-		list = append(list, a)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list actions: %w", err)
-	}
 	return list, nil
 }
 
-// InsertAction stores a new action. An id that is taken is an error.
+// InsertAction stores a new action. It is an error if the id exists.
 func (t *Tx) InsertAction(a Action) error {
 	custom, err := encodeCustom(a.Custom)
 	if err != nil {
@@ -142,7 +130,7 @@ func (t *Tx) InsertAction(a Action) error {
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
-	err = t.later(write{query: `
+	err = t.queue(write{query: `
 		INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, created_at, state_updated_at,
 			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer, priority_rule_id)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -154,15 +142,16 @@ func (t *Tx) InsertAction(a Action) error {
 	return t.countState(a.Action, a.State, a.StateUpdatedAt)
 }
 
-// ErrActionMoved: an action has left the state in which it was read, or is gone.
+// ErrActionMoved: an action has left the state in which it was read, or was
+// deleted.
 var ErrActionMoved = errors.New("the action was changed meanwhile")
 
 // CompleteAction moves an action from a state to CHALLENGE_SUCCEEDED and
 // records what completed it, in which epoch of the user's tokens: one write,
-// guarded by the state. If the action has
-// left it, the transaction fails with ErrActionMoved, here or at its end.
+// guarded by the state. If the action has left the state, the transaction fails
+// with ErrActionMoved, here or at its end.
 func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string, epoch int64, at time.Time) error {
-	err := t.later(write{`
+	err := t.queue(write{`
 		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = ?, user_authenticator_id = ?, epoch = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state = ?`,
 		[]any{api.StateChallengeSucceeded, millis(at), api.AuthenticatorApp, authenticatorID, epoch,
@@ -179,9 +168,8 @@ func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string,
 	return t.countState(id.Action, api.StateChallengeSucceeded, at)
 }
 
-// SetState moves an action to a state, which then stands by itself and not
-// because the user was not enrolled, in an epoch of the user's tokens; moved is false when that is so already, or
-// the action does not exist.
+// SetState moves an action to a state in an epoch of the user's tokens, and
+// clears Newcomer. moved is false if nothing changes or the action does not exist.
 func (t *Tx) SetState(id ActionID, state api.State, epoch int64, at time.Time) (moved bool, err error) {
 	n, err := t.exec(`
 		UPDATE actions SET state = ?, state_updated_at = ?, epoch = ?, newcomer = FALSE
@@ -203,10 +191,10 @@ func (t *Tx) SetState(id ActionID, state api.State, epoch int64, at time.Time) (
 	return n == 1, nil
 }
 
-// ReopenAction moves an action to a state in which it could begin, as if nothing
-// had completed it.
+// ReopenAction moves an action back to its first state, as if nothing had
+// completed it.
 func (t *Tx) ReopenAction(a Action, at time.Time) error {
-	err := t.later(write{query: `
+	err := t.queue(write{query: `
 		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = '', user_authenticator_id = '', epoch = ?, newcomer = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
 		args: []any{a.State, millis(at), a.Epoch, a.Newcomer, t.tenant, a.UserID, a.Action, a.IdempotencyKey}})
@@ -216,7 +204,7 @@ func (t *Tx) ReopenAction(a Action, at time.Time) error {
 	return t.countState(a.Action, a.State, at)
 }
 
-// CarryAction takes an action along into an epoch of its user's tokens.
+// CarryAction moves an action into an epoch of its user's tokens.
 func (t *Tx) CarryAction(id ActionID, epoch int64) error {
 	_, err := t.exec(`UPDATE actions SET epoch = ? WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
 		epoch, t.tenant, id.UserID, id.Action, id.IdempotencyKey)
@@ -226,7 +214,7 @@ func (t *Tx) CarryAction(id ActionID, epoch int64) error {
 	return nil
 }
 
-// DeleteAction removes an action.
+// DeleteAction deletes an action.
 func (t *Tx) DeleteAction(id ActionID) error {
 	_, err := t.exec(`DELETE FROM actions WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
 		t.tenant, id.UserID, id.Action, id.IdempotencyKey)
@@ -236,7 +224,7 @@ func (t *Tx) DeleteAction(id ActionID) error {
 	return nil
 }
 
-// DeleteActions removes all actions of a user.
+// DeleteActions deletes all actions of a user.
 func (t *Tx) DeleteActions(userID string) error {
 	if _, err := t.exec(`DELETE FROM actions WHERE tenant_id = ? AND user_id = ?`, t.tenant, userID); err != nil {
 		return fmt.Errorf("delete actions: %w", err)
@@ -244,8 +232,8 @@ func (t *Tx) DeleteActions(userID string) error {
 	return nil
 }
 
-// CountActions counts a user's actions of one code that were made after a
-// moment.
+// CountActions counts a user's actions of one code that were created after a
+// time.
 func (t *Tx) CountActions(userID, action string, after time.Time) (n int64, err error) {
 	err = t.queryRow(`
 		SELECT COUNT(*) FROM actions WHERE tenant_id = ? AND user_id = ? AND action = ? AND created_at > ?`,

@@ -3,13 +3,14 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// An AuditEvent is a line of the audit log: what was done, to which user or
-// action, and by what. It holds no secret, code or token.
+// An AuditEvent is a line of the audit log: what happened, and to which user or
+// action. It holds no secret, code or token.
 type AuditEvent struct {
 	ID string
 	At time.Time
@@ -17,7 +18,7 @@ type AuditEvent struct {
 	Kind string
 	// UserID, Action and IdempotencyKey are empty where they do not apply.
 	ActionID
-	// Detail adds what the kind calls for: identifiers and settings.
+	// Detail holds identifiers and settings, which depend on the kind.
 	Detail map[string]any
 }
 
@@ -27,7 +28,7 @@ const (
 	AuditEnrollmentCompleted  = "enrollment.completed"
 	AuditCodeAccepted         = "code.accepted"
 	AuditCodeRefused          = "code.refused"
-	AuditCodeUnseen           = "code.unseen" // over the limit of attempts
+	AuditCodeUnseen           = "code.unseen" // not compared: over the limit of attempts
 	AuditAuthenticatorDeleted = "authenticator.deleted"
 	AuditAuthenticatorUnlock  = "authenticator.unlocked"
 	AuditUserDeleted          = "user.deleted"
@@ -35,21 +36,49 @@ const (
 	AuditConfiguration        = "configuration.changed"
 	AuditActionUpdated        = "action.updated"   // by the backend
 	AuditWebhookRefused       = "webhook.refused"  // no consent to a verification
-	AuditWebhookDead          = "webhook.dead"     // an event was given up
+	AuditWebhookDead          = "webhook.dead"     // an event will not be sent again
 	AuditRequestsLimited      = "requests.limited" // 429, of an address with a token of the tenant
 	AuditKeysRefused          = "keys.refused"     // wrong keys of an address
 )
 
-// AuditKinds are all of them.
+// AuditKinds are all kinds.
 var AuditKinds = []string{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
 	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
 	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited, AuditKeysRefused,
 }
 
+// A Change names what an event of the kind AuditConfiguration changed.
+type Change string
+
+// The changes.
+const (
+	ChangeTenant               Change = "tenant"
+	ChangeWebhook              Change = "webhook"
+	ChangeBranding             Change = "branding"
+	ChangeOrigins              Change = "origins"
+	ChangeAction               Change = "action"
+	ChangeActionDeleted        Change = "action deleted"
+	ChangeSecretMade           Change = "API secret made"
+	ChangeSecretRevoked        Change = "API secret revoked"
+	ChangeSigningKeyMade       Change = "signing key made"
+	ChangeSigningKeyWithdrawn  Change = "signing key withdrawn"
+	ChangeSigningKeyRetired    Change = "signing key retired"
+	ChangeEncryptionKeyRotated Change = "encryption key rotated"
+)
+
+// Configured returns the event of a change. Its detail has the key "what", which
+// is the change, beside those of detail.
+func Configured(what Change, detail map[string]any, now time.Time) AuditEvent {
+	all := map[string]any{"what": what}
+	maps.Copy(all, detail)
+	return AuditEvent{At: now, Kind: AuditConfiguration, Detail: all}
+}
+
 const auditColumns = `audit_id, at, kind, user_id, action, idempotency_key, detail`
 
-// Audit adds a line to the audit log, in the transaction of what it tells of.
+// Audit adds a line to the audit log, in the transaction of the change that it
+// records.
 func (t *Tx) Audit(e AuditEvent) error {
 	detail := []byte("{}")
 	if e.Detail != nil {
@@ -58,12 +87,12 @@ func (t *Tx) Audit(e AuditEvent) error {
 			return fmt.Errorf("audit: %w", err)
 		}
 	}
-	// Version 7 grows with time, so that the newest are found without a sort.
+	// Version 7 grows with time, so that the newest need no sort.
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	err = t.later(write{query: `
+	err = t.queue(write{query: `
 		INSERT INTO audit (tenant_id, audit_id, at, kind, user_id, action, idempotency_key, detail)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		args: []any{t.tenant, id.String(), millis(e.At), e.Kind, e.UserID, e.Action, e.IdempotencyKey, string(detail)}})
@@ -73,8 +102,8 @@ func (t *Tx) Audit(e AuditEvent) error {
 	return nil
 }
 
-// AuditEvents returns up to limit lines of the audit log, newest first; of one
-// user unless userID is empty.
+// AuditEvents returns up to limit lines of the audit log, newest first: those of
+// one user, or of all if userID is empty.
 func (t *Tx) AuditEvents(userID string, limit int) ([]AuditEvent, error) {
 	where, args := "", []any{t.tenant}
 	if userID != "" {
@@ -87,32 +116,25 @@ func (t *Tx) AuditEvents(userID string, limit int) ([]AuditEvent, error) {
 
 // auditEvents reads lines of auditColumns.
 func (t *Tx) auditEvents(query string, args ...any) ([]AuditEvent, error) {
-	rows, err := t.query(query, args...)
+	list, err := collect(t, scanAuditEvent, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read audit log: %w", err)
-	}
-	defer rows.Close()
-	var list []AuditEvent
-	for rows.Next() {
-		var e AuditEvent
-		var at int64
-		var detail string
-		if err := rows.Scan(&e.ID, &at, &e.Kind, &e.UserID, &e.Action, &e.IdempotencyKey, &detail); err != nil {
-			return nil, fmt.Errorf("read audit log: %w", err)
-		}
-		if err := json.Unmarshal([]byte(detail), &e.Detail); err != nil {
-			return nil, fmt.Errorf("read audit log: %w", err)
-		}
-		e.At = moment(at)
-		list = append(list, e)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read audit log: %w", err)
 	}
 	return list, nil
 }
 
-// CountAudit counts a user's lines of one kind after a moment.
+func scanAuditEvent(row row) (e AuditEvent, err error) {
+	var at int64
+	var detail string
+	if err := row.Scan(&e.ID, &at, &e.Kind, &e.UserID, &e.Action, &e.IdempotencyKey, &detail); err != nil {
+		return AuditEvent{}, err
+	}
+	e.At = moment(at)
+	err = json.Unmarshal([]byte(detail), &e.Detail)
+	return e, err
+}
+
+// CountAudit counts a user's lines of one kind after a time.
 func (t *Tx) CountAudit(userID, kind string, after time.Time) (n int64, err error) {
 	err = t.queryRow(`
 		SELECT COUNT(*) FROM audit WHERE tenant_id = ? AND user_id = ? AND kind = ? AND at > ?`,

@@ -3,14 +3,15 @@ package store
 import (
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// An Authenticator is one of a user's: an authenticator app, which is pending
-// until a first code verifies it, or a factor of another method, which a
+// An Authenticator is an authenticator of a user: an authenticator app, which is
+// pending until a first code verifies it, or a factor of another method, which a
 // backend has verified.
 type Authenticator struct {
 	ID     string
@@ -18,9 +19,9 @@ type Authenticator struct {
 	Method api.VerificationMethod
 	// Parameters are those of an authenticator app.
 	totp.Parameters
-	// Email or PhoneNumber is where a challenge of another method goes.
+	// Email or PhoneNumber is the address of another method.
 	Email, PhoneNumber string
-	// IsDefault: a backend made it the user's default.
+	// IsDefault reports whether a backend made it the user's default.
 	IsDefault bool
 	// Began is the action whose token began the enrollment.
 	Began     ActionID
@@ -42,7 +43,7 @@ func (a Authenticator) Verified() bool { return !a.VerifiedAt.IsZero() }
 const authenticatorColumns = `user_authenticator_id, user_id, verification_method, secret, key_id,
 	algorithm, digits, period, email, phone_number, is_default, action, idempotency_key, created_at, verified_at, last_verified_at, last_step, failures`
 
-func scanAuthenticator(row interface{ Scan(...any) error }) (a Authenticator, err error) {
+func scanAuthenticator(row row) (a Authenticator, err error) {
 	var created int64
 	var verified, last sql.NullInt64
 	var keyID sql.NullString
@@ -67,11 +68,7 @@ func scanAuthenticator(row interface{ Scan(...any) error }) (a Authenticator, er
 // Authenticators returns all authenticators of a user, pending ones too,
 // oldest first.
 func (t *Tx) Authenticators(userID string) ([]Authenticator, error) {
-	var list []Authenticator
-	err := t.readOne(read{selectAuthenticators, []any{t.tenant, userID}, func(r rows) (err error) {
-		list, err = scanAuthenticators(r)
-		return err
-	}})
+	list, err := collect(t, scanAuthenticator, selectAuthenticators, t.tenant, userID)
 	if err != nil {
 		return nil, fmt.Errorf("read authenticators: %w", err)
 	}
@@ -81,38 +78,21 @@ func (t *Tx) Authenticators(userID string) ([]Authenticator, error) {
 const selectAuthenticators = `SELECT ` + authenticatorColumns + ` FROM authenticators
 	WHERE tenant_id = ? AND user_id = ? ORDER BY created_at, user_authenticator_id`
 
-func scanAuthenticators(r rows) (list []Authenticator, err error) {
-	for r.Next() {
-		a, err := scanAuthenticator(r)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, a)
-	}
-	return list, nil
-}
-
 // InsertPending stores a new, pending authenticator with its secret, sealed.
-// A pending one that the same action began is deleted, and replaced reports
-// whether there was one. The user's pending ones of other actions that began
-// before stale, which no token can complete any more, are deleted too.
+// It deletes the pending one that the same action began; replaced reports whether
+// there was one. It also deletes the user's pending ones of other actions that
+// began before stale, which no token can complete any more.
 func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) (replaced bool, err error) {
-	err = t.readOne(read{`
+	deleted, err := collect(t, func(row row) (began ActionID, err error) {
+		began.UserID = a.Began.UserID
+		err = row.Scan(&began.Action, &began.IdempotencyKey)
+		return began, err
+	}, `
 		DELETE FROM authenticators
 		WHERE tenant_id = ? AND user_id = ? AND verified_at IS NULL
 			AND (created_at < ? OR action = ? AND idempotency_key = ?)
 		RETURNING action, idempotency_key`,
-		[]any{t.tenant, a.UserID, millis(stale), a.Began.Action, a.Began.IdempotencyKey},
-		func(r rows) error {
-			for r.Next() {
-				began := ActionID{UserID: a.Began.UserID}
-				if err := r.Scan(&began.Action, &began.IdempotencyKey); err != nil {
-					return err
-				}
-				replaced = replaced || began == a.Began
-			}
-			return nil
-		}})
+		t.tenant, a.UserID, millis(stale), a.Began.Action, a.Began.IdempotencyKey)
 	if err != nil {
 		return false, fmt.Errorf("replace pending authenticator: %w", err)
 	}
@@ -125,7 +105,7 @@ func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) (rep
 	if err != nil {
 		return false, fmt.Errorf("store authenticator: %w", err)
 	}
-	return replaced, nil
+	return slices.Contains(deleted, a.Began), nil
 }
 
 // InsertVerified stores a new authenticator that a backend has verified, with
@@ -159,7 +139,7 @@ func (t *Tx) SetDefault(a Authenticator) error {
 	return nil
 }
 
-// DeletePending removes a pending authenticator.
+// DeletePending deletes a pending authenticator.
 func (t *Tx) DeletePending(a Authenticator) error {
 	_, err := t.exec(`
 		DELETE FROM authenticators WHERE tenant_id = ? AND user_authenticator_id = ? AND verified_at IS NULL`, t.tenant, a.ID)
@@ -169,17 +149,17 @@ func (t *Tx) DeletePending(a Authenticator) error {
 	return nil
 }
 
-// Secret opens the secret of an authenticator app. Ask for it only to verify,
-// or to tell whether a secret is enrolled already.
+// Secret opens the secret of an authenticator app. It is for verification, and to
+// find out whether a secret is enrolled already.
 func (t *Tx) Secret(a Authenticator) (string, error) {
 	return t.sealer.open(a.keyID, a.sealed, bind(t.tenant, a.UserID, a.ID))
 }
 
 // AcceptStep spends a step: one write, guarded so that of any number of
 // concurrent ones only the first succeeds (RFC 6238, section 5.2). It also
-// verifies a pending authenticator and forgets the failures. accepted is false
-// when the step was spent meanwhile. The authenticator is as the transaction has
-// read it, with the user locked.
+// verifies a pending authenticator and deletes the failures. accepted is false if
+// the step was spent meanwhile. The transaction must have read the authenticator
+// with the user locked.
 func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) (accepted bool, err error) {
 	n, err := t.exec(`
 		UPDATE authenticators
@@ -189,13 +169,13 @@ func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) (accepted boo
 	if err != nil {
 		return false, fmt.Errorf("accept step: %w", err)
 	}
-	// Whoever has rows of failures has a count of them.
+	// An authenticator with rows of failures has a count of them.
 	if n == 0 || a.Failures == 0 {
 		return n > 0, nil
 	}
 	_, err = t.exec(`DELETE FROM failures WHERE tenant_id = ? AND user_authenticator_id = ?`, t.tenant, a.ID)
 	if err != nil {
-		return false, fmt.Errorf("forget failures: %w", err)
+		return false, fmt.Errorf("delete failures: %w", err)
 	}
 	return true, nil
 }
@@ -215,7 +195,7 @@ func (t *Tx) Fail(a Authenticator, at time.Time) error {
 	return nil
 }
 
-// Unlock forgets the failures of an authenticator; found is false when the user
+// Unlock deletes the failures of an authenticator; found is false if the user
 // has none of that id.
 func (t *Tx) Unlock(userID, id string) (found bool, err error) {
 	n, err := t.exec(`
@@ -230,7 +210,7 @@ func (t *Tx) Unlock(userID, id string) (found bool, err error) {
 	return n == 1, nil
 }
 
-// FailuresSince counts the refused codes after a moment.
+// FailuresSince counts the refused codes after a time.
 func (t *Tx) FailuresSince(a Authenticator, after time.Time) (int, error) {
 	var n int
 	err := t.queryRow(`SELECT COUNT(*) FROM failures WHERE tenant_id = ? AND user_authenticator_id = ? AND failed_at > ?`,
@@ -241,8 +221,8 @@ func (t *Tx) FailuresSince(a Authenticator, after time.Time) (int, error) {
 	return n, nil
 }
 
-// DeleteAuthenticator removes a verified authenticator; deleted is false when
-// the user has none of that id.
+// DeleteAuthenticator deletes a verified authenticator; deleted is false if the
+// user has none of that id.
 func (t *Tx) DeleteAuthenticator(userID, id string) (deleted bool, err error) {
 	n, err := t.exec(`
 		DELETE FROM authenticators

@@ -10,12 +10,12 @@ import (
 	"path/filepath"
 )
 
-// Backup copies a SQLite database, as it stands at one moment, to a new file
-// with mode 0600, while a server may be using it. What it holds is sealed: the
-// keys are not in it.
+// Backup copies a snapshot of a SQLite database, which a server may be using, to
+// a new file with mode 0600. The secrets in it are sealed, and the keys are not
+// in it.
 func Backup(ctx context.Context, path, file string) (err error) {
 	if IsPostgres(path) {
-		return errors.New("backup is for SQLite; PostgreSQL brings pg_dump")
+		return errors.New("backup is for SQLite; for PostgreSQL use pg_dump")
 	}
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("backup: %w", err)
@@ -23,7 +23,7 @@ func Backup(ctx context.Context, path, file string) (err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
-	// VACUUM INTO takes an empty file, and would make one that all can read.
+	// VACUUM INTO accepts an empty file, and would create one that all can read.
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
@@ -37,7 +37,7 @@ func Backup(ctx context.Context, path, file string) (err error) {
 			err = errors.Join(err, os.Remove(file))
 		}
 	}()
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_pragma=busy_timeout(5000)")
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_pragma="+busyTimeout)
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}

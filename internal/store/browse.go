@@ -2,6 +2,8 @@ package store
 
 import (
 	"cmp"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,35 +11,34 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// What operators browse. Each query below is one range of an index, in its
-// order, with a limit: none reads all rows or sorts them, however many there
-// are. Where no index has the filter's columns first, there is a query for each
-// value of the column between.
+// The lists that operators browse. Each query below reads one range of an index,
+// in its order, with a limit: none reads or sorts all rows. If no index has the
+// filter's columns first, there is a query for each value of the column between.
 
-// A Position is where a list of actions or audit lines goes on: behind the
-// last one that was shown.
+// A Position names the last action or audit line of a page; the next page begins
+// after it.
 type Position struct {
 	At time.Time
-	// Action names an action, ID an audit line.
+	// Action is that of an action, ID that of an audit line.
 	Action ActionID
 	ID     string
 }
 
-// A BrowseFilter says which actions or audit lines to list; what is empty does
-// not count.
+// A BrowseFilter says which actions or audit lines to list; an empty field
+// matches all.
 type BrowseFilter struct {
 	UserID, Action string
 	// State is of actions, Kind of audit lines.
 	State api.State
 	Kind  string
-	// From is the first moment, Until the first one that is too late.
+	// From is inclusive, Until exclusive.
 	From, Until time.Time
-	// After is the zero Position at the beginning.
+	// After is the zero Position for the first page.
 	After Position
 	Limit int
 }
 
-// end is the last moment of the list, in milliseconds.
+// end is the last time of the list, in Unix milliseconds.
 func (f BrowseFilter) end() int64 {
 	end := int64(1<<63 - 1)
 	if !f.Until.IsZero() {
@@ -49,7 +50,7 @@ func (f BrowseFilter) end() int64 {
 	return end
 }
 
-// begin is the first moment.
+// begin is the first time of the list, in Unix milliseconds.
 func (f BrowseFilter) begin() int64 {
 	if f.From.IsZero() {
 		return 0
@@ -57,7 +58,7 @@ func (f BrowseFilter) begin() int64 {
 	return millis(f.From)
 }
 
-// BrowseActions lists actions of all users, the newest first.
+// BrowseActions lists actions, the newest first.
 func (t *Tx) BrowseActions(f BrowseFilter) ([]Action, error) {
 	var list []Action
 	queries := []BrowseFilter{f}
@@ -69,22 +70,11 @@ func (t *Tx) BrowseActions(f BrowseFilter) ([]Action, error) {
 	}
 	for _, f := range queries {
 		query, args := t.actionsQuery(f)
-		rows, err := t.query(query, args...)
+		found, err := collect(t, scanAction, query, args...)
 		if err != nil {
 			return nil, fmt.Errorf("browse actions: %w", err)
 		}
-		for rows.Next() {
-			a, err := scanAction(rows)
-			if err != nil {
-				rows.Close()
-				return nil, fmt.Errorf("browse actions: %w", err)
-			}
-			list = append(list, a)
-		}
-		rows.Close()
-		if err := rows.Err(); err != nil {
-			return nil, fmt.Errorf("browse actions: %w", err)
-		}
+		list = append(list, found...)
 	}
 	slices.SortFunc(list, func(a, b Action) int {
 		return -cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.UserID, b.UserID),
@@ -93,8 +83,8 @@ func (t *Tx) BrowseActions(f BrowseFilter) ([]Action, error) {
 	return list[:min(len(list), f.Limit)], nil
 }
 
-// actionsQuery reads one range: of a user, of an action and a state, or of the
-// tenant.
+// actionsQuery returns a query for one range: of a user, of an action and a state,
+// or of the tenant.
 func (t *Tx) actionsQuery(f BrowseFilter) (string, []any) {
 	where, args := `tenant_id = ?`, []any{t.tenant}
 	and := func(condition string, values ...any) {
@@ -119,7 +109,7 @@ func (t *Tx) actionsQuery(f BrowseFilter) (string, []any) {
 		and(`(created_at < ? OR (user_id`+b+`, action`+b+`, idempotency_key`+b+`) < (?, ?, ?))`,
 			millis(f.After.At), f.After.Action.UserID, f.After.Action.Action, f.After.Action.IdempotencyKey)
 	}
-	// Only those of one millisecond are ordered by more than the index.
+	// The index orders all but those of one millisecond.
 	return `SELECT ` + actionColumns + ` FROM actions` + t.dialect.indexedBy(index) + ` WHERE ` + where + `
 		ORDER BY created_at DESC, user_id` + b + ` DESC, action` + b + ` DESC, idempotency_key` + b + ` DESC LIMIT ?`, append(args, f.Limit)
 }
@@ -128,14 +118,15 @@ func (t *Tx) actionsQuery(f BrowseFilter) (string, []any) {
 func (t *Tx) BrowseAudit(f BrowseFilter) ([]AuditEvent, error) {
 	var list []AuditEvent
 	queries := []BrowseFilter{f}
-	if f.UserID == "" && (f.Action != "" || f.Kind != "") {
+	byAction := f.UserID == "" && (f.Action != "" || f.Kind != "")
+	if byAction {
 		var err error
 		if queries, err = t.spread(f, "audit"); err != nil {
 			return nil, err
 		}
 	}
 	for _, q := range queries {
-		query, args := t.auditQuery(q, f.UserID == "" && (f.Action != "" || f.Kind != ""))
+		query, args := t.auditQuery(q, byAction)
 		events, err := t.auditEvents(query, args...)
 		if err != nil {
 			return nil, err
@@ -148,8 +139,8 @@ func (t *Tx) BrowseAudit(f BrowseFilter) ([]AuditEvent, error) {
 	return list[:min(len(list), f.Limit)], nil
 }
 
-// auditQuery reads one range: of a user, of an action (which may be none) and
-// a kind, or of the tenant.
+// auditQuery returns a query for one range: of a user, of an action (which may be
+// empty) and a kind if byAction is true, or of the tenant.
 func (t *Tx) auditQuery(f BrowseFilter, byAction bool) (string, []any) {
 	where, args := `tenant_id = ?`, []any{t.tenant}
 	and := func(condition string, values ...any) {
@@ -175,7 +166,8 @@ func (t *Tx) auditQuery(f BrowseFilter, byAction bool) (string, []any) {
 	return `SELECT ` + auditColumns + ` FROM audit` + t.dialect.indexedBy(index) + ` WHERE ` + where + ` ORDER BY at DESC, audit_id DESC LIMIT ?`, append(args, f.Limit)
 }
 
-// spread makes of a filter one for each pair of an action and a state or kind.
+// spread returns a filter for each pair of an action and a state or kind that a
+// filter matches.
 func (t *Tx) spread(f BrowseFilter, table string) ([]BrowseFilter, error) {
 	actions := []string{f.Action}
 	if f.Action == "" {
@@ -207,49 +199,38 @@ func (t *Tx) spread(f BrowseFilter, table string) ([]BrowseFilter, error) {
 	return all, nil
 }
 
-// ActionCodes lists the codes of the actions that are there, in order.
+// ActionCodes lists the codes of the stored actions, sorted.
 func (t *Tx) ActionCodes() ([]string, error) {
 	codes, err := t.actionCodes("actions")
 	slices.Sort(codes)
 	return codes, err
 }
 
-// nextCode is the first code behind another: it steps from one to the next in
-// the index, over all rows between them.
+// nextCode is a query for the first code after another. It skips all rows between
+// them in the index.
 func nextCode(table string) string {
 	return `SELECT action FROM ` + table + ` WHERE tenant_id = ? AND action > ? ORDER BY action LIMIT 1`
 }
 
-// actionCodes lists the codes in a table, for audit with the empty one.
+// actionCodes lists the codes in a table; those of audit include the empty one.
 func (t *Tx) actionCodes(table string) ([]string, error) {
 	var codes []string
 	if table == "audit" {
 		codes = append(codes, "")
 	}
 	for last := ""; ; {
-		rows, err := t.query(nextCode(table), t.tenant, last)
-		if err != nil {
-			return nil, fmt.Errorf("list action codes: %w", err)
-		}
-		found := rows.Next()
-		if found {
-			err = rows.Scan(&last)
-		}
-		rows.Close()
-		if err == nil {
-			err = rows.Err()
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list action codes: %w", err)
-		}
-		if !found {
+		err := t.queryRow(nextCode(table), t.tenant, last).Scan(&last)
+		if errors.Is(err, sql.ErrNoRows) {
 			return codes, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list action codes: %w", err)
 		}
 		codes = append(codes, last)
 	}
 }
 
-// A FoundUser is a user and whether there is a verified authenticator.
+// A FoundUser is a user, who is enrolled if there is a verified authenticator.
 type FoundUser struct {
 	User
 	Enrolled bool
@@ -258,8 +239,8 @@ type FoundUser struct {
 // The columns that users are found by.
 var userSearch = []string{"user_id", "email", "phone_number", "username"}
 
-// SearchUsers lists users any of whose id, e-mail address, phone number and
-// user name begins with a text, up to limit of each; those by id first.
+// SearchUsers lists users whose id, e-mail address, phone number or user name
+// begins with a text, up to limit of each; those found by id first.
 func (t *Tx) SearchUsers(prefix string, limit int) ([]FoundUser, error) {
 	var list []FoundUser
 	seen := map[string]bool{}
@@ -279,7 +260,7 @@ func (t *Tx) SearchUsers(prefix string, limit int) ([]FoundUser, error) {
 	return list, nil
 }
 
-// BrowseUsers lists users by their ids, those behind after.
+// BrowseUsers lists users in the order of their ids, those after a given id.
 func (t *Tx) BrowseUsers(after string, limit int) ([]FoundUser, error) {
 	query, args := t.usersQuery(after, limit)
 	return t.foundUsers(query, args...)
@@ -300,29 +281,20 @@ func (t *Tx) prefixQuery(column, prefix string, limit int) (string, []any) {
 	b := t.dialect.binary
 	where, order := column+b+` >= ? AND `+column+b+` < ?`, column+b
 	if column != "user_id" {
-		where += ` AND ` + column + ` <> ''` // lets the partial index serve
+		where += ` AND ` + column + ` <> ''` // allows the partial index
 		order += `, user_id` + b
 	}
-	// The last code point there is stands behind every text with the prefix.
+	// Every text with the prefix sorts before the prefix with the last code
+	// point of Unicode.
 	return foundUser + where + ` ORDER BY ` + order + ` LIMIT ?`, []any{t.tenant, prefix, prefix + "\U0010ffff", limit}
 }
 
 func (t *Tx) foundUsers(query string, args ...any) ([]FoundUser, error) {
-	rows, err := t.query(query, args...)
+	list, err := collect(t, func(row row) (u FoundUser, err error) {
+		u.User, err = scanUser(row, &u.Enrolled)
+		return u, err
+	}, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("search users: %w", err)
-	}
-	defer rows.Close()
-	var list []FoundUser
-	for rows.Next() {
-		var enrolled bool
-		u, err := scanUser(rows, &enrolled)
-		if err != nil {
-			return nil, fmt.Errorf("search users: %w", err)
-		}
-		list = append(list, FoundUser{u, enrolled})
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("search users: %w", err)
 	}
 	return list, nil

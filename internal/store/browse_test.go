@@ -12,9 +12,9 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
-// Every list of the portal reads a range of an index: no table or index from
-// end to end, and no sort of more than what one millisecond holds. With
-// AUTHSIGNAL_TEST_ROWS it says how long each takes among so many rows.
+// Every list of the portal reads a range of an index: it scans no whole table or
+// index, and sorts only rows of the same millisecond. With AUTHSIGNAL_TEST_ROWS it
+// logs how long each query takes with that many rows.
 func TestPortalListsReadARangeOfAnIndex(t *testing.T) {
 	t.Parallel()
 	database := storetest.Database(t)
@@ -66,33 +66,7 @@ func TestPortalListsReadARangeOfAnIndex(t *testing.T) {
 		return nil
 	})
 	for _, q := range queries {
-		var plan []string
-		view(t, s, "t", func(tx *Tx) error {
-			explain := "EXPLAIN QUERY PLAN "
-			if storetest.Postgres() {
-				explain = "EXPLAIN "
-			}
-			rows, err := tx.tx.QueryContext(t.Context(), explain+s.dialect.rebind(q.text), q.args...)
-			if err != nil {
-				return fmt.Errorf("%s: %w", q.text, err)
-			}
-			defer rows.Close()
-			columns, err := rows.Columns()
-			if err != nil {
-				return err
-			}
-			for rows.Next() {
-				cells := make([]any, len(columns))
-				for i := range cells {
-					cells[i] = new(string)
-				}
-				if err := rows.Scan(cells...); err != nil {
-					return err
-				}
-				plan = append(plan, *cells[len(cells)-1].(*string))
-			}
-			return rows.Err()
-		})
+		plan := explain(t, s, q.text, q.args)
 		complaint := planComplaint(plan)
 		if q.text == stateCounts && complaint == "sorts" { // to add up some hours of few actions
 			complaint = ""
@@ -120,7 +94,39 @@ func TestPortalListsReadARangeOfAnIndex(t *testing.T) {
 	}
 }
 
-// planComplaint says what is wrong with a plan of either database.
+// explain returns the lines of the plan of a query.
+func explain(t *testing.T, s *Store, query string, args []any) (plan []string) {
+	t.Helper()
+	view(t, s, "t", func(tx *Tx) error {
+		explain := "EXPLAIN QUERY PLAN "
+		if storetest.Postgres() {
+			explain = "EXPLAIN "
+		}
+		rows, err := tx.tx.QueryContext(t.Context(), explain+s.dialect.rebind(query), args...)
+		if err != nil {
+			return fmt.Errorf("%s: %w", query, err)
+		}
+		defer rows.Close()
+		columns, err := rows.Columns()
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			cells := make([]any, len(columns))
+			for i := range cells {
+				cells[i] = new(string)
+			}
+			if err := rows.Scan(cells...); err != nil {
+				return err
+			}
+			plan = append(plan, *cells[len(cells)-1].(*string))
+		}
+		return rows.Err()
+	})
+	return plan
+}
+
+// planComplaint returns what is wrong with a plan of either database, or nothing.
 func planComplaint(plan []string) string {
 	text := strings.Join(plan, "\n")
 	if storetest.Postgres() {
@@ -128,7 +134,7 @@ func planComplaint(plan []string) string {
 		case strings.Contains(text, "Seq Scan"):
 			return "reads a table from end to end"
 		}
-		// What is fewer than a page may be sorted.
+		// Less than a page may be sorted.
 		for _, sort := range regexp.MustCompile(`(?m)^\W*Sort .*rows=(\d+)`).FindAllStringSubmatch(text, -1) {
 			if len(sort[1]) > 2 {
 				return "sorts"
@@ -163,8 +169,8 @@ func view(t *testing.T, s *Store, tenant string, fn func(*Tx) error) {
 	}
 }
 
-// Paging shows each action and each audit line once, in order, whatever the
-// filter, with many in the same millisecond.
+// Paging returns each action and each audit line once, in order, with any filter
+// and many rows in the same millisecond.
 func TestBrowsingPagesShowEachRowOnce(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
@@ -237,7 +243,7 @@ func TestBrowsingPagesShowEachRowOnce(t *testing.T) {
 	}
 }
 
-// Users are found by the beginning of any of four texts, byte by byte.
+// Users are found by the beginning of four texts, compared by bytes.
 func TestSearchUsers(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
@@ -279,7 +285,7 @@ func TestSearchUsers(t *testing.T) {
 	})
 }
 
-// An action counts once in each state that it comes to.
+// An action counts once for each state that it comes to.
 func TestStatesAreCounted(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))

@@ -1,27 +1,28 @@
 package store
 
 import (
+	"crypto/sha256"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// cacheAge is how long a looked-up setting is believed. A change by this
-	// process is seen at once; by another replica, or by a command beside the
-	// server, after this time.
+	// cacheAge is how long an entry is used. A change by this process is seen at
+	// once; one by another replica, or by a command beside the server, after this
+	// time.
 	cacheAge = time.Second
-	// cacheSize bounds the number of settings that are kept.
+	// cacheSize is the maximal number of entries.
 	cacheSize = 10_000
 )
 
 // A cache keeps what every request looks up and operators seldom change:
-// tenants, the API secrets' tenants, actions' settings, origins. Nothing of users is in
-// it.
+// tenants, the API secrets' tenants, actions' settings and origins. It holds
+// nothing about users.
 type cache struct {
 	mu      sync.RWMutex
 	entries map[any]cached
-	// generation grows with every clear, so that what was read before a
+	// generation grows with every clear, so that a value that was read before a
 	// change is not kept after it.
 	generation atomic.Int64
 }
@@ -31,8 +32,8 @@ type cached struct {
 	until time.Time
 }
 
-// clear forgets all; it is called after the commit of a change, and after one
-// that failed too: it may have reached the database all the same.
+// clear empties the cache. It is called after the commit of a change, even if the
+// commit failed: it may have reached the database nevertheless.
 func (c *cache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -40,10 +41,10 @@ func (c *cache) clear() {
 	c.generation.Add(1)
 }
 
-// lookUp gives the value of a key from the cache, or reads it. What is read is
-// kept if keep says so, and if nothing was cleared since the generation, which
-// is noted before anything is read: before a transaction begins, since it may
-// go on seeing what was there then.
+// lookUp returns the value of a key from the cache, or reads it. It keeps what it
+// reads if keep is true and the cache was not cleared since the given generation.
+// The caller takes the generation before it reads anything; in a transaction,
+// before that begins, since the transaction does not see later changes.
 func lookUp[T any](c *cache, generation int64, key any, read func() (value T, keep bool, err error)) (T, error) {
 	c.mu.RLock()
 	e, found := c.entries[key]
@@ -67,3 +68,11 @@ func lookUp[T any](c *cache, generation int64, key any, read func() (value T, ke
 	c.entries[key] = cached{value, until}
 	return value, nil
 }
+
+// The keys of the cache.
+type (
+	tenantKey   string
+	secretKey   [sha256.Size]byte
+	originKey   [sha256.Size]byte
+	settingsKey struct{ tenant, action string }
+)

@@ -9,7 +9,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
-// putOutcome sets an action of the tenant t, which is made.
+// putOutcome sets the outcome of an action of the tenant t, which it creates.
 func putOutcome(t *testing.T, s *Store, o api.Outcome) {
 	t.Helper()
 	update(t, s, "t", func(tx *Tx) error {
@@ -21,7 +21,7 @@ func putOutcome(t *testing.T, s *Store, o api.Outcome) {
 	})
 }
 
-// outcome is that of the action, as anybody reads it.
+// outcome returns that of the action, through the cache.
 func outcome(t *testing.T, s *Store) (o api.Outcome) {
 	t.Helper()
 	view(t, s, "t", func(tx *Tx) error {
@@ -32,9 +32,8 @@ func outcome(t *testing.T, s *Store) (o api.Outcome) {
 	return o
 }
 
-// Who changes settings gets them as they are, whatever the cache says, and may
-// change them without others seeing it.
-func TestSettingsForAChangeAreFreshAndOnesOwn(t *testing.T) {
+// A caller that changes settings gets a copy from the database, not from the cache.
+func TestActionSettingsForChangeIsAnUncachedCopy(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	putOutcome(t, s, api.OutcomeReview)
@@ -57,9 +56,9 @@ func TestSettingsForAChangeAreFreshAndOnesOwn(t *testing.T) {
 	}
 }
 
-// What an earlier writer of the same commit did is seen by a later one, but
-// kept by no cache: the commit may fail.
-func TestWhatIsNotCommittedIsNotCached(t *testing.T) {
+// A later writer of the same commit sees the changes of an earlier one, but the
+// cache does not keep them: the commit may fail.
+func TestUncommittedChangesAreNotCached(t *testing.T) {
 	t.Parallel()
 	if storetest.Postgres() {
 		return // its writers share nothing
@@ -95,8 +94,8 @@ func TestWhatIsNotCommittedIsNotCached(t *testing.T) {
 	}
 }
 
-// A commit may reach the database and its answer not come back.
-func TestACommitThatFailsClearsTheCache(t *testing.T) {
+// A commit may reach the database although its answer is lost.
+func TestFailedCommitClearsTheCache(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	putOutcome(t, s, api.OutcomeReview)
@@ -119,9 +118,9 @@ func TestACommitThatFailsClearsTheCache(t *testing.T) {
 	}
 }
 
-// A reader goes on seeing what was there when it began, and must not keep it
-// for those who come after a change.
-func TestAnOldViewIsNotCached(t *testing.T) {
+// A transaction sees the database as it was at its beginning, and must not put
+// that into the cache after a change.
+func TestReadsOfAnOlderTransactionAreNotCached(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	putOutcome(t, s, api.OutcomeReview)
@@ -141,8 +140,8 @@ func TestAnOldViewIsNotCached(t *testing.T) {
 	}
 }
 
-// Every preflight asks for an origin, a stranger's too.
-func TestOriginsAreCachedEvenOfNobody(t *testing.T) {
+// Every preflight looks an origin up, an unknown one too.
+func TestUnknownOriginsAreCached(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	putOutcome(t, s, api.OutcomeReview) // makes the tenant
@@ -156,7 +155,7 @@ func TestOriginsAreCachedEvenOfNobody(t *testing.T) {
 		return has
 	}
 	if has() {
-		t.Error("an origin of nobody is known")
+		t.Error("an unknown origin was found")
 	}
 	if n := len(s.cache.entries); n != 1 {
 		t.Errorf("%d entries in the cache, want 1", n)

@@ -9,9 +9,9 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// countState counts that an action came to a state.
+// countState counts an action that comes to a state.
 func (t *Tx) countState(action string, state api.State, at time.Time) error {
-	err := t.later(write{`
+	err := t.queue(write{`
 		INSERT INTO action_counts (tenant_id, hour, action, state, shard, n) VALUES (?, ?, ?, ?, ` + t.dialect.shard + `, 1)
 		ON CONFLICT (tenant_id, hour, action, state, shard) DO UPDATE SET n = action_counts.n + 1`,
 		[]any{t.tenant, millis(at.Truncate(time.Hour)), action, state}, nil})
@@ -33,26 +33,16 @@ const stateCounts = `
 	SELECT hour, action, state, SUM(n) FROM action_counts
 	WHERE tenant_id = ? AND hour >= ? GROUP BY hour, action, state`
 
-// StateCounts lists the counts since a moment, the oldest hour first. An
-// action counts once for each state that it came to, and goes on counting when
-// it is deleted with its user.
+// StateCounts lists the counts since a time, the oldest hour first. An action
+// counts once for each state that it came to, even after it is deleted.
 func (t *Tx) StateCounts(since time.Time) ([]StateCount, error) {
-	rows, err := t.query(stateCounts, t.tenant, millis(since))
-	if err != nil {
-		return nil, fmt.Errorf("read counts: %w", err)
-	}
-	defer rows.Close()
-	var list []StateCount
-	for rows.Next() {
-		var c StateCount
+	list, err := collect(t, func(row row) (c StateCount, err error) {
 		var hour int64
-		if err := rows.Scan(&hour, &c.Action, &c.State, &c.N); err != nil {
-			return nil, fmt.Errorf("read counts: %w", err)
-		}
+		err = row.Scan(&hour, &c.Action, &c.State, &c.N)
 		c.Hour = moment(hour)
-		list = append(list, c)
-	}
-	if err := rows.Err(); err != nil {
+		return c, err
+	}, stateCounts, t.tenant, millis(since))
+	if err != nil {
 		return nil, fmt.Errorf("read counts: %w", err)
 	}
 	slices.SortFunc(list, func(a, b StateCount) int {

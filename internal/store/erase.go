@@ -10,13 +10,13 @@ import (
 // log still holds the pages as they were: EmptyLog, which the daemon calls
 // every minute, moves them into the database file and truncates it. When
 // SQLite moves rows between pages, a copy may stay in the unused part of a page
-// that deletion does not reach: vacuum writes the file anew.
+// that deletion does not reach: vacuum rewrites the file.
 //
 // PostgreSQL keeps deleted rows until it vacuums their table, and its
 // write-ahead log for as long as it is configured to.
 
 // EmptyLog empties the write-ahead log of a SQLite file, unless a transaction
-// is in the way for a fifth of a second. On PostgreSQL it does nothing.
+// blocks it for 200 ms. On PostgreSQL it does nothing.
 func (s *Store) EmptyLog(ctx context.Context) error {
 	if s.dialect != sqlite {
 		return nil
@@ -26,7 +26,7 @@ func (s *Store) EmptyLog(ctx context.Context) error {
 		return fmt.Errorf("empty the write-ahead log: %w", err)
 	}
 	defer conn.Close()
-	// Writers wait meanwhile: not as long as for each other.
+	// Writers wait meanwhile, so this is shorter than busyTimeout.
 	if _, err := conn.ExecContext(ctx, `PRAGMA busy_timeout(200)`); err != nil {
 		return fmt.Errorf("empty the write-ahead log: %w", err)
 	}
@@ -37,9 +37,9 @@ func (s *Store) EmptyLog(ctx context.Context) error {
 	return nil
 }
 
-// vacuum writes a SQLite file anew, without what was deleted or replaced. On
-// PostgreSQL it frees the rows of the sealed tables that no transaction sees
-// any more; a role that does not own them gets a warning, not an error.
+// vacuum rewrites a SQLite file without what was deleted or replaced. On
+// PostgreSQL it frees the rows of the sealed tables that no transaction sees any
+// more; a role that does not own them gets a warning, not an error.
 func (s *Store) vacuum(ctx context.Context) error {
 	if s.dialect == sqlite {
 		if _, err := s.db.ExecContext(ctx, `VACUUM`); err != nil {
@@ -51,44 +51,6 @@ func (s *Store) vacuum(ctx context.Context) error {
 		if _, err := s.db.ExecContext(ctx, `VACUUM `+table.name); err != nil {
 			return fmt.Errorf("vacuum %s: %w", table.name, err)
 		}
-	}
-	return nil
-}
-
-// sealWebhooks seals the webhook URLs that a version before this one stored in
-// plain text.
-func (s *Store) sealWebhooks(ctx context.Context) error {
-	n := 0
-	err := s.Update(ctx, "", func(tx *Tx) error {
-		plain := map[string]string{} // by tenant
-		rows, err := tx.query(`SELECT tenant_id, webhook_url FROM tenants WHERE webhook_url <> ''` + s.dialect.forUpdate)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var tenantID, url string
-			if err := rows.Scan(&tenantID, &url); err != nil {
-				return err
-			}
-			plain[tenantID] = url
-		}
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		n = len(plain)
-		for tenantID, url := range plain {
-			if err := tx.sealWebhook(tenantID, url); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil && n > 0 {
-		err = s.vacuum(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("seal webhook URLs: %w", err)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
-// holds reports whether a file of a SQLite database, all of which are in a
-// folder of their own, holds some bytes.
+// holds reports whether a file of a SQLite database, which has a folder of its own,
+// contains some bytes.
 func holds(t *testing.T, database string, secret []byte) bool {
 	t.Helper()
 	files, err := os.ReadDir(filepath.Dir(database))
@@ -30,7 +30,7 @@ func holds(t *testing.T, database string, secret []byte) bool {
 	return false
 }
 
-func TestADeletedSecretIsInNoFile(t *testing.T) {
+func TestDeletedSecretIsInNoFile(t *testing.T) {
 	t.Parallel()
 	for name, remove := range map[string]func(tx *Tx, a Authenticator) error{
 		"a user": func(tx *Tx, a Authenticator) error { return tx.DeleteUser(a.UserID) },
@@ -68,7 +68,7 @@ func TestADeletedSecretIsInNoFile(t *testing.T) {
 	}
 }
 
-func TestARotationLeavesNothingOfTheOldKeyInAFile(t *testing.T) {
+func TestRotationLeavesNothingOfTheOldKeyInAFile(t *testing.T) {
 	t.Parallel()
 	database := filepath.Join(t.TempDir(), "a.db")
 	other := bytes.Repeat([]byte{2}, KeySize)
@@ -102,7 +102,7 @@ func TestARotationLeavesNothingOfTheOldKeyInAFile(t *testing.T) {
 	}
 }
 
-// Emptying the log gives up when a reader is in the way, and does not fail.
+// EmptyLog does nothing while a reader blocks it, and does not fail.
 func TestEmptyLogBesideAReader(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, filepath.Join(t.TempDir(), "a.db"))
@@ -164,7 +164,7 @@ func TestSetWebhookURLReportsAChange(t *testing.T) {
 	})
 }
 
-func TestAWebhookURLIsSealedAndBoundToItsTenant(t *testing.T) {
+func TestWebhookURLIsSealedAndBoundToItsTenant(t *testing.T) {
 	t.Parallel()
 	database := storetest.Database(t)
 	s := mustOpen(t, database)
@@ -187,8 +187,8 @@ func TestAWebhookURLIsSealedAndBoundToItsTenant(t *testing.T) {
 	})
 }
 
-// A version before stored webhook URLs in plain text.
-func TestTheStartSealsPlainWebhookURLs(t *testing.T) {
+// An earlier version stored webhook URLs in plain text.
+func TestOpenSealsPlainWebhookURLs(t *testing.T) {
 	t.Parallel()
 	database := storetest.Database(t)
 	s := mustOpen(t, database)

@@ -11,10 +11,9 @@ import (
 )
 
 // SQLite has one writer at a time, and syncs its log at every commit. Writers
-// that wait for their turn anyway share a commit: each works in a savepoint of
-// the same transaction, undone by itself when it fails, and is told that it has
-// succeeded only when the commit has. When the commit fails, all have failed.
-// PostgreSQL does the like by itself.
+// that wait for their turn share a commit: each works in a savepoint of the same
+// transaction, which is rolled back if the writer fails, and Update returns after
+// the commit. If the commit fails, all fail. PostgreSQL groups commits itself.
 
 const (
 	// maxGroup and groupLife bound how long the first of a group waits for
@@ -23,27 +22,28 @@ const (
 	groupLife = 10 * time.Millisecond
 )
 
-// writers is the queue of those who write.
+// writers is the queue of writing transactions.
 type writers struct {
-	life time.Duration // groupLife, but for tests
+	life time.Duration // groupLife; another in tests
 
 	mu    sync.Mutex
 	busy  bool
 	queue []chan *group
 }
 
-// A group is a transaction that several share, one after another.
+// A group is a transaction that several writers share, one after another.
 type group struct {
 	tx         *sql.Tx
 	began      time.Time
-	members    int   // who succeeded so far
+	members    int   // that succeeded so far
 	changed    bool  // by one of them: Tx.changed
 	generation int64 // Tx.generation
 	done       chan struct{}
 	err        error // of the commit; set before done is closed
 }
 
-// enter waits for the turn, and gives the open group to join, or nil.
+// enter waits for the turn, and returns the open group to join, or nil. If ctx ends
+// first, the error is errNoTurn; with another error, the caller has the turn.
 func (w *writers) enter(ctx context.Context) (*group, error) {
 	w.mu.Lock()
 	if !w.busy {
@@ -65,18 +65,18 @@ func (w *writers) enter(ctx context.Context) (*group, error) {
 		w.queue = slices.Delete(w.queue, i, i+1)
 	}
 	w.mu.Unlock()
-	if i < 0 { // the turn came meanwhile, perhaps with a group to see through
+	if i < 0 { // the turn came meanwhile, perhaps with a group to commit
 		return <-turn, ctx.Err()
 	}
 	return nil, errNoTurn
 }
 
-// errNoTurn: the wait was given up, and the turn is somebody else's.
+// errNoTurn: the context ended before the turn came.
 var errNoTurn = errors.New("no turn")
 
-// pass gives the turn to the next one who waits, with a group or without.
-// It returns false when nobody does: the turn is then over if there is no
-// group, and still the caller's if there is one.
+// pass gives the turn to the next writer that waits, with a group or without. It
+// returns false if no writer waits: the turn then ends if there is no group, and
+// stays with the caller if there is one.
 func (w *writers) pass(g *group) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -101,13 +101,13 @@ func (s *Store) updateGrouped(ctx context.Context, tenantID string, fn func(*Tx)
 	if err == nil {
 		err = ctx.Err()
 	}
-	// From here on the turn must be given up on every path, a panic too.
+	// From here on every path must give the turn up, a panic too.
 	if err != nil {
 		s.leave(g)
 		return fmt.Errorf("wait for the database: %w", err)
 	}
-	// An interrupt in the midst of a write would undo the whole transaction,
-	// which is others' too; each statement is short.
+	// Interrupting a write would undo the whole transaction, with the work of
+	// other members; each statement is short.
 	ctx = context.WithoutCancel(ctx)
 	if g == nil {
 		generation := s.cache.generation.Load()
@@ -120,7 +120,7 @@ func (s *Store) updateGrouped(ctx context.Context, tenantID string, fn func(*Tx)
 	}
 	err = s.member(g, &Tx{
 		ctx: ctx, tx: g.tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s,
-		// What the others did is seen, and may yet be undone.
+		// The changes of the other members are visible, and may still be undone.
 		changed: g.changed, generation: g.generation,
 	}, fn)
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *Store) updateGrouped(ctx context.Context, tenantID string, fn func(*Tx)
 
 // member runs a writer within a group and gives the turn up.
 func (s *Store) member(g *group, t *Tx, fn func(*Tx) error) (err error) {
-	savepoint := g.members > 0 // the first one is undone with the transaction
+	savepoint := g.members > 0 // the first member is undone with the transaction
 	kept := false
 	defer func() { // after a panic too
 		if !kept {
@@ -159,7 +159,7 @@ func (s *Store) member(g *group, t *Tx, fn func(*Tx) error) (err error) {
 	return nil
 }
 
-// undo takes back what a member did, and gives the group that is left, or nil.
+// undo rolls a member back, and returns the group, or nil if all of it was undone.
 func (s *Store) undo(g *group, t *Tx, savepoint bool) *group {
 	if savepoint {
 		_, err := t.exec(`ROLLBACK TO member`)
@@ -169,7 +169,7 @@ func (s *Store) undo(g *group, t *Tx, savepoint bool) *group {
 		if err == nil {
 			return g
 		}
-		// Some faults, a full disk among them, make SQLite undo all of it.
+		// Some faults, such as a full disk, make SQLite undo the whole transaction.
 		g.err = fmt.Errorf("commit: the transaction was undone: %w", err)
 	}
 	g.tx.Rollback()
@@ -177,8 +177,8 @@ func (s *Store) undo(g *group, t *Tx, savepoint bool) *group {
 	return nil
 }
 
-// leave gives the turn up: to the next one with the group, as long as it may
-// grow, or else after the commit.
+// leave gives the turn up: with the group as long as that may grow, otherwise
+// after the commit.
 func (s *Store) leave(g *group) {
 	if g != nil {
 		if g.members < maxGroup && time.Since(g.began) < s.writers.life && s.writers.pass(g) {

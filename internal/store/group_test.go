@@ -13,7 +13,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
-// audited are the kinds of a tenant's audit log, each once.
+// audited returns the kinds in a tenant's audit log, each once.
 func audited(t *testing.T, s *Store) map[string]bool {
 	t.Helper()
 	kinds := map[string]bool{}
@@ -33,9 +33,9 @@ func audited(t *testing.T, s *Store) map[string]bool {
 	return kinds
 }
 
-// Writers that share a commit stand and fall by themselves: whoever was told of
-// a success is there, and of the others, panics among them, nothing is.
-func TestWritersThatShareACommitStandAlone(t *testing.T) {
+// A writer that fails or panics leaves nothing behind, and those that share its
+// commit are not affected: what Update reported as stored is stored.
+func TestWritersThatShareACommitFailAlone(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	failed := errors.New("failed")
@@ -73,24 +73,24 @@ func TestWritersThatShareACommitStandAlone(t *testing.T) {
 	}
 }
 
-// Writers give up waiting at any moment, and never with the turn in hand.
-func TestWritersThatGiveUpHoldNobodyUp(t *testing.T) {
+// A canceled writer stops waiting at any time, and never keeps the turn.
+func TestCanceledWritersBlockNoOthers(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	var wg sync.WaitGroup
-	told := make([]error, 200)
-	for i := range told {
+	errs := make([]error, 200)
+	for i := range errs {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%20)*time.Millisecond)
 			defer cancel()
-			told[i] = s.Update(ctx, "t", func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: fmt.Sprint(i)}) })
+			errs[i] = s.Update(ctx, "t", func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: fmt.Sprint(i)}) })
 		})
 	}
 	wg.Wait()
 	there := audited(t, s)
-	for i, err := range told {
+	for i, err := range errs {
 		if err == nil && !there[fmt.Sprint(i)] {
-			t.Errorf("writer %d was told of a success that is not there", i)
+			t.Errorf("Update of writer %d succeeded, but its line is missing", i)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -113,8 +113,8 @@ func awaitWriter(s *Store) {
 	}
 }
 
-// When the whole transaction is undone, all who share it are told so.
-func TestAGroupThatIsUndoneHasSucceededForNobody(t *testing.T) {
+// If the whole transaction is undone, Update fails for all that share it.
+func TestUndoneGroupFailsForAllMembers(t *testing.T) {
 	t.Parallel()
 	if storetest.Postgres() {
 		return // its writers share nothing
@@ -146,8 +146,8 @@ func TestAGroupThatIsUndoneHasSucceededForNobody(t *testing.T) {
 	update(t, s, "t", func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: "after"}) })
 }
 
-// A write that is sent later fails the transaction all the same.
-func TestAWriteThatFailsLaterUndoesAll(t *testing.T) {
+// A queued write that fails makes the transaction fail.
+func TestFailedQueuedWriteRollsBack(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	a := Action{ActionID: ActionID{"u", "pay", "k"}, State: api.StateAllow, CreatedAt: now, StateUpdatedAt: now}
@@ -168,7 +168,7 @@ func TestAWriteThatFailsLaterUndoesAll(t *testing.T) {
 	if audited(t, s)["gone"] {
 		t.Error("the rest was kept")
 	}
-	// A write is seen by what follows it.
+	// The statements after a write see it.
 	update(t, s, "t", func(tx *Tx) error {
 		if err := tx.Audit(AuditEvent{At: now, Kind: "seen"}); err != nil {
 			return err
@@ -181,8 +181,7 @@ func TestAWriteThatFailsLaterUndoesAll(t *testing.T) {
 	})
 }
 
-// What is cached is forgotten with a change, and another replica sees it within
-// cacheAge.
+// A change clears the cache, and another replica sees it within cacheAge.
 func TestChangesReachTheCache(t *testing.T) {
 	t.Parallel()
 	database := storetest.Database(t)
@@ -208,7 +207,7 @@ func TestChangesReachTheCache(t *testing.T) {
 			t.Fatal("the secret is not known")
 		}
 	}
-	// A new one lets it expire, at its time.
+	// A new key makes it expire, at its time.
 	update(t, s, "t", func(tx *Tx) error {
 		if err := tx.ExpireSecrets(now.Add(time.Hour)); err != nil {
 			return err
@@ -219,7 +218,7 @@ func TestChangesReachTheCache(t *testing.T) {
 	if !found(s, now.Add(time.Hour-1)) || found(s, now.Add(time.Hour)) {
 		t.Error("the overlap is not kept")
 	}
-	// A failed change forgets nothing wrongly, a revocation all at once.
+	// A failed change revokes nothing, a revocation takes effect at once.
 	update(t, s, "t", func(tx *Tx) error { _, err := tx.RevokeSecret(key.ID, now); return err })
 	if found(s, now) {
 		t.Error("a revoked secret is in force")

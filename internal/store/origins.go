@@ -7,29 +7,20 @@ import (
 	"slices"
 )
 
-// Origins lists the origins of the tenant's own pages, in order.
+// Origins lists the origins of the tenant's own pages, sorted.
 func (t *Tx) Origins() ([]string, error) {
-	rows, err := t.query(`SELECT origin FROM tenant_origins WHERE tenant_id = ? ORDER BY origin`, t.tenant)
+	list, err := collect(t, scanValue[string], `SELECT origin FROM tenant_origins WHERE tenant_id = ? ORDER BY origin`, t.tenant)
 	if err != nil {
 		return nil, fmt.Errorf("read origins: %w", err)
 	}
-	defer rows.Close()
-	list := []string{}
-	for rows.Next() {
-		var o string
-		if err := rows.Scan(&o); err != nil {
-			return nil, fmt.Errorf("read origins: %w", err)
-		}
-		list = append(list, o)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read origins: %w", err)
+	if list == nil {
+		list = []string{} // in JSON [], not null
 	}
 	return list, nil
 }
 
-// SetOrigins sets the origins of the tenant's own pages whole, each as
-// origin.Parse writes it; changed is false when they were so already.
+// SetOrigins replaces the origins of the tenant's own pages, each as origin.Parse
+// writes it; changed is false if they are the same as before.
 func (t *Tx) SetOrigins(origins []string) (changed bool, err error) {
 	t.changed = true
 	current, err := t.Origins()
@@ -54,11 +45,11 @@ func (t *Tx) SetOrigins(origins []string) (changed bool, err error) {
 	return changed, nil
 }
 
-// HasOrigin reports whether an origin is of some tenant's pages. A preflight
-// (Fetch, "CORS-preflight fetch") carries no token, so which tenant is not
-// known when this is asked. That none has it is remembered too.
+// HasOrigin reports whether any tenant has an origin. It is for preflights (Fetch,
+// "CORS-preflight fetch"), which carry no token and so name no tenant. Unknown
+// origins are cached too.
 func (s *Store) HasOrigin(ctx context.Context, origin string) (bool, error) {
-	// By a sum: a stranger's may be as long as a header.
+	// By its hash: an unknown one may be as long as a header.
 	key := originKey(sha256.Sum256([]byte(origin)))
 	return lookUp(&s.cache, s.cache.generation.Load(), key, func() (has, keep bool, err error) {
 		var n int

@@ -8,30 +8,29 @@ import (
 	"time"
 )
 
-// An Event is a webhook event in the outbox. It waits there, is claimed by one
+// An Event is a webhook event in the outbox. It is pending, then claimed by one
 // process for a time, and ends delivered or dead.
 type Event struct {
 	TenantID string
 	// ID is unique within the tenant.
 	ID   string
 	Type string
-	// Body is the envelope as it is signed and sent. It holds no secret, and
-	// is kept as it is.
+	// Body is the envelope as it is signed and sent. It holds no secret and is
+	// not sealed.
 	Body      []byte
 	CreatedAt time.Time
 	// Failures counts the attempts that failed.
 	Failures int
 
-	// due is the row's due_at: the end of the claim that this Event stands
-	// for. Each claim ends later than the one before it, so that it also tells
-	// one claim from another.
+	// due is the row's due_at: the end of the claim of this Event. Each claim
+	// ends later than the one before it, so that due also identifies the claim.
 	due int64
 }
 
-// Enqueue puts an event of the transaction's tenant into the outbox, due at
-// once. It is sent if and only if the transaction is kept.
+// Enqueue puts an event of the transaction's tenant into the outbox, due at once.
+// It is sent if and only if the transaction is committed.
 func (t *Tx) Enqueue(e Event) error {
-	err := t.later(write{query: `INSERT INTO outbox (tenant_id, event_id, type, body, created_at, due_at) VALUES (?, ?, ?, ?, ?, ?)`,
+	err := t.queue(write{query: `INSERT INTO outbox (tenant_id, event_id, type, body, created_at, due_at) VALUES (?, ?, ?, ?, ?, ?)`,
 		args: []any{t.tenant, e.ID, e.Type, e.Body, millis(e.CreatedAt), millis(e.CreatedAt)}})
 	if err != nil {
 		return fmt.Errorf("enqueue event: %w", err)
@@ -39,14 +38,14 @@ func (t *Tx) Enqueue(e Event) error {
 	return nil
 }
 
-// ClaimEvents claims up to limit events of all tenants that are due at now,
-// the longest due first, and no more than share of one tenant, those included
-// that the caller is busy with. Until the end of the claim, which is after
-// now, no other caller on the database gets them; then they are due again,
-// unless they were settled.
+// ClaimEvents claims up to limit events of all tenants that are due at now, the
+// longest due first, and no more than share of one tenant, including those that
+// the caller has in progress (busy, by tenant). Until the end of the claim, which
+// is after now, no other caller gets them; then they are due again unless they
+// were settled.
 func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, limit, share int, busy map[string]int) ([]Event, error) {
 	var due []Event
-	// Mostly there is nothing to do, and a reader disturbs no writer.
+	// Usually nothing is due, and a reader blocks no writer.
 	err := s.View(ctx, "", func(tx *Tx) error {
 		have := map[string]int{}
 		maps.Copy(have, busy)
@@ -76,7 +75,7 @@ func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, limit, sh
 	var claimed []Event
 	err = s.Update(ctx, "", func(tx *Tx) error {
 		for _, e := range due {
-			// Of several who read the same row one finds it unclaimed.
+			// Of several callers that read the same row, one claims it.
 			n, err := tx.exec(`UPDATE outbox SET due_at = ? WHERE tenant_id = ? AND event_id = ? AND due_at = ?`,
 				millis(until), e.TenantID, e.ID, e.due)
 			if err != nil {
@@ -95,8 +94,8 @@ func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, limit, sh
 	return claimed, nil
 }
 
-// dueEvents lists what is due after the event that was the last, but nothing
-// of the tenants who have their share.
+// dueEvents lists events that are due, in order after last, but none of tenants
+// that have their share.
 func (t *Tx) dueEvents(now time.Time, last Event, have map[string]int, share, limit int) ([]Event, error) {
 	where := `due_at <= ? AND (due_at, tenant_id, event_id) > (?, ?, ?)`
 	args := []any{millis(now), last.due, last.TenantID, last.ID}
@@ -106,43 +105,34 @@ func (t *Tx) dueEvents(now time.Time, last Event, have map[string]int, share, li
 			args = append(args, tenant)
 		}
 	}
-	rows, err := t.query(`
+	list, err := collect(t, func(row row) (e Event, err error) {
+		var created int64
+		err = row.Scan(&e.TenantID, &e.ID, &e.Type, &e.Body, &created, &e.Failures, &e.due)
+		e.CreatedAt = moment(created)
+		return e, err
+	}, `
 		SELECT tenant_id, event_id, type, body, created_at, failures, due_at FROM outbox
 		WHERE `+where+` ORDER BY due_at, tenant_id, event_id LIMIT ?`, append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}
-	defer rows.Close()
-	var list []Event
-	for rows.Next() {
-		var e Event
-		var created int64
-		if err := rows.Scan(&e.TenantID, &e.ID, &e.Type, &e.Body, &created, &e.Failures, &e.due); err != nil {
-			return nil, fmt.Errorf("read outbox: %w", err)
-		}
-		e.CreatedAt = moment(created)
-		list = append(list, e)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read outbox: %w", err)
-	}
 	return list, nil
 }
 
-// EventDelivered ends a claimed event that its receiver took. Like EventFailed
-// and EventDead it changes nothing when the claim has ended meanwhile and
-// another one has begun.
+// EventDelivered ends a claimed event that its receiver accepted. Like EventFailed
+// and EventDead it changes nothing if the claim has ended meanwhile and another
+// one has begun.
 func (s *Store) EventDelivered(ctx context.Context, e Event, at time.Time) error {
 	return s.settle(ctx, e, `state = 'DELIVERED', due_at = NULL, ended_at = ?`, at)
 }
 
-// EventFailed counts a failed attempt of a claimed event and gives the claim
-// up; the event is due again at a later moment.
+// EventFailed counts a failed attempt of a claimed event and ends the claim; the
+// event is due again at a later time.
 func (s *Store) EventFailed(ctx context.Context, e Event, again time.Time) error {
 	return s.settle(ctx, e, `failures = failures + 1, due_at = ?`, again)
 }
 
-// EventDead ends a claimed event that will not be sent again, and says so in
+// EventDead ends a claimed event that will not be sent again, and records that in
 // the audit log.
 func (s *Store) EventDead(ctx context.Context, e Event, at time.Time) error {
 	return s.Update(ctx, e.TenantID, func(tx *Tx) error {
@@ -161,7 +151,7 @@ func (s *Store) settle(ctx context.Context, e Event, set string, at time.Time) e
 	})
 }
 
-// settle changes a claimed event; settled is false when the claim has ended.
+// settle changes a claimed event; settled is false if the claim has ended.
 func (t *Tx) settle(e Event, set string, at time.Time) (settled bool, err error) {
 	n, err := t.exec(`UPDATE outbox SET `+set+` WHERE tenant_id = ? AND event_id = ? AND due_at = ?`,
 		millis(at), e.TenantID, e.ID, e.due)
@@ -171,11 +161,11 @@ func (t *Tx) settle(e Event, set string, at time.Time) (settled bool, err error)
 	return n == 1, nil
 }
 
-// CountEvents counts the events of all tenants that wait, and those that were
-// given up and not yet forgotten.
+// CountEvents counts the pending events of all tenants, and the dead ones that are
+// still kept.
 func (s *Store) CountEvents(ctx context.Context) (pending, dead int64, err error) {
 	err = s.View(ctx, "", func(tx *Tx) error {
-		// The words of the partial indexes, so that they serve.
+		// The conditions of the partial indexes, so that they are used.
 		err := tx.queryRow(`SELECT (SELECT COUNT(*) FROM outbox WHERE due_at IS NOT NULL), (SELECT COUNT(*) FROM outbox WHERE state = 'DEAD')`).
 			Scan(&pending, &dead)
 		if err != nil {
@@ -186,7 +176,7 @@ func (s *Store) CountEvents(ctx context.Context) (pending, dead int64, err error
 	return pending, dead, err
 }
 
-// CleanEvents forgets the events of all tenants that ended before a moment.
+// CleanEvents deletes the events of all tenants that ended before a time.
 func (s *Store) CleanEvents(ctx context.Context, before time.Time) error {
 	return s.Update(ctx, "", func(tx *Tx) error {
 		if _, err := tx.exec(`DELETE FROM outbox WHERE ended_at < ?`, millis(before)); err != nil {

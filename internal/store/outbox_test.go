@@ -18,7 +18,7 @@ func enqueue(t *testing.T, s *Store, tenant, id string, at time.Time) {
 	})
 }
 
-// claim claims for a minute and names the events.
+// claim claims events for a minute and returns their ids.
 func claim(t *testing.T, s *Store, at time.Time, limit int) ([]Event, string) {
 	t.Helper()
 	events, err := s.ClaimEvents(t.Context(), at, at.Add(time.Minute), limit, limit, nil)
@@ -55,9 +55,9 @@ func TestEventsAreClaimedInTurn(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	if _, got := claim(t, s, later.Add(time.Second), 10); got != "e2" {
-		t.Errorf("got %q, want what nobody has claimed", got)
+		t.Errorf("got %q, want the unclaimed ones", got)
 	}
-	// The claims end, one after the other.
+	// The claims end one after the other.
 	if _, got := claim(t, s, later.Add(time.Minute), 1); got != "e0" {
 		t.Errorf("got %q", got)
 	}
@@ -66,8 +66,8 @@ func TestEventsAreClaimedInTurn(t *testing.T) {
 	}
 }
 
-// No tenant gets more than its share, however much of it is due.
-func TestNoTenantGetsMoreThanItsShareOfAClaim(t *testing.T) {
+// No tenant gets more than its share, however many of its events are due.
+func TestClaimsGiveNoTenantMoreThanItsShare(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	for i, tenant := range []string{"t", "t", "t", "t", "t2", "t", "t3", "t2", "t2"} {
@@ -99,7 +99,7 @@ func TestNoTenantGetsMoreThanItsShareOfAClaim(t *testing.T) {
 	}
 }
 
-func TestAnEventOfATransactionThatFailsIsNotSent(t *testing.T) {
+func TestEventOfAFailedTransactionIsNotSent(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	stop := errors.New("stop")
@@ -137,9 +137,8 @@ func TestEventsAreSettled(t *testing.T) {
 	}
 }
 
-// Whoever comes back after the claim has ended does not undo what the next
-// one did.
-func TestAClaimThatHasEndedSettlesNothing(t *testing.T) {
+// Settling after the end of a claim does not undo what the next claimer did.
+func TestEndedClaimSettlesNothing(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	enqueue(t, s, "t", "e", now)
@@ -210,7 +209,7 @@ func TestConcurrentClaimsShareTheEvents(t *testing.T) {
 	}
 }
 
-func TestOldEventsAreForgotten(t *testing.T) {
+func TestCleanEventsDeletesOldEvents(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	for _, id := range []string{"dead", "delivered", "new", "waiting"} {

@@ -10,13 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// A round trip to PostgreSQL costs more than most statements do. So reads that
-// belong together go there together, and writes whose result nobody waits for
-// go with what comes next. Each statement is still executed by itself, after
-// those before it: what follows a lock sees what the lock waited for. SQLite is
-// in the process, and takes one at a time.
+// A round trip to PostgreSQL costs more than most statements. So reads that belong
+// together are sent together, and writes whose result is not needed at once are
+// sent with the next statement. Each statement is still executed by itself and in
+// order: what follows a lock sees what the lock waited for. SQLite runs in the
+// process, and executes one statement at a time.
 
-// A read is a query, and what to make of its rows.
+// A read is a query, and a function that reads its rows.
 type read struct {
 	query string
 	args  []any
@@ -29,8 +29,8 @@ type rows interface {
 	Scan(...any) error
 }
 
-// A write is a statement that changes something. check judges the number of
-// rows; nil accepts any.
+// A write is a statement that changes rows. check returns an error if their number
+// is wrong; nil accepts any.
 type write struct {
 	query string
 	args  []any
@@ -62,9 +62,9 @@ func (t *Tx) readOne(r read) error {
 	return rows.Err()
 }
 
-// later executes a write now, or on PostgreSQL before the next statement or the
-// commit; its error is then that one's.
-func (t *Tx) later(w write) error {
+// queue executes a write: on SQLite now, on PostgreSQL together with the next
+// statement or the commit, which then returns its error.
+func (t *Tx) queue(w write) error {
 	if t.pipeline != nil {
 		t.pending = append(t.pending, w)
 		return nil
@@ -104,7 +104,7 @@ func (t *Tx) send(reads []read) error {
 		}()
 		for _, w := range writes {
 			tag, err := results.Exec()
-			if err == nil && tag.String() == "ROLLBACK" { // the answer to COMMIT when a statement has failed
+			if err == nil && tag.String() == "ROLLBACK" { // the answer to COMMIT after a statement has failed
 				err = pgx.ErrTxCommitRollback
 			}
 			if err == nil && w.check != nil {
@@ -140,8 +140,8 @@ func (s *Store) updatePipelined(ctx context.Context, tenantID string, fn func(*T
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	// A connection whose transaction is still open is not used again: the
-	// driver throws it away.
+	// A connection whose transaction is still open is not used again: the driver
+	// closes it.
 	defer conn.Close()
 	t := &Tx{
 		ctx: ctx, tx: conn, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s,
@@ -166,16 +166,15 @@ func (s *Store) updatePipelined(ctx context.Context, tenantID string, fn func(*T
 
 const (
 	begin = `BEGIN`
-	// rollbackTime bounds how long a connection is waited for before it is
-	// thrown away.
+	// rollbackTime bounds a rollback. A connection that takes longer is closed.
 	rollbackTime = 5 * time.Second
 )
 
-// untouched reports whether nothing was executed yet, BEGIN included.
+// untouched reports whether nothing was executed yet, not even BEGIN.
 func (t *Tx) untouched() bool { return len(t.pending) > 0 && t.pending[0].query == begin }
 
-// commit ends a transaction of PostgreSQL. Writes that are judged go before it,
-// by themselves: what is committed cannot be undone.
+// commit ends a transaction of PostgreSQL. If a pending write has a check, the
+// writes are sent before COMMIT, which cannot be undone.
 func (t *Tx) commit() error {
 	if t.untouched() && len(t.pending) == 1 {
 		return nil
@@ -192,7 +191,7 @@ func (t *Tx) commit() error {
 	return nil
 }
 
-// rollback undoes what was executed, whatever has become of the context.
+// rollback undoes what was executed, even after the context has ended.
 func (t *Tx) rollback() {
 	if t.untouched() {
 		return
@@ -200,5 +199,5 @@ func (t *Tx) rollback() {
 	t.pending = nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), rollbackTime)
 	defer cancel()
-	t.tx.ExecContext(ctx, `ROLLBACK`) // where it fails, the connection goes
+	t.tx.ExecContext(ctx, `ROLLBACK`) // if it fails, the connection is closed
 }

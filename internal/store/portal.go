@@ -13,12 +13,12 @@ import (
 // A PortalPassword is the operator's password, hashed.
 type PortalPassword struct {
 	Hash string
-	// Chosen: a person thought of it. Else it is random.
+	// Chosen reports whether a person chose it; otherwise it is random.
 	Chosen bool
 }
 
-// PortalPassword returns the operator's password, locked for a change; found
-// is false when none was made yet.
+// PortalPassword returns the operator's password, locked for a change; found is
+// false if there is none yet.
 func (t *Tx) PortalPassword() (p PortalPassword, found bool, err error) {
 	err = t.queryRow(`SELECT hash, chosen FROM portal_password WHERE password_id = 1`+t.dialect.forUpdate).Scan(&p.Hash, &p.Chosen)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -30,8 +30,8 @@ func (t *Tx) PortalPassword() (p PortalPassword, found bool, err error) {
 	return p, true, nil
 }
 
-// MakePortalPassword stores the operator's password unless there is one; of
-// replicas that start together, one makes it.
+// MakePortalPassword stores the operator's password unless there is one. Of
+// replicas that start together, one stores it.
 func (t *Tx) MakePortalPassword(p PortalPassword, now time.Time) (made bool, err error) {
 	n, err := t.exec(`INSERT INTO portal_password (password_id, hash, chosen, changed_at) VALUES (1, ?, ?, ?)
 		ON CONFLICT (password_id) DO NOTHING`, p.Hash, p.Chosen, millis(now))
@@ -41,9 +41,9 @@ func (t *Tx) MakePortalPassword(p PortalPassword, now time.Time) (made bool, err
 	return n == 1, nil
 }
 
-// SetPortalPassword replaces the operator's password and ends all sessions.
-// Browsers that were known are strangers again, and attempts are forgotten:
-// they were at another password.
+// SetPortalPassword replaces the operator's password, ends all sessions and forgets
+// known browsers. It also deletes the failed attempts, which were at the password
+// before.
 func (t *Tx) SetPortalPassword(p PortalPassword, now time.Time) error {
 	_, err := t.exec(`INSERT INTO portal_password (password_id, hash, chosen, changed_at) VALUES (1, ?, ?, ?)
 		ON CONFLICT (password_id) DO UPDATE SET hash = excluded.hash, chosen = excluded.chosen, changed_at = excluded.changed_at`,
@@ -63,21 +63,22 @@ func (t *Tx) SetPortalPassword(p PortalPassword, now time.Time) error {
 	return nil
 }
 
-// sum is how what a cookie holds is kept.
-func sum(secret string) []byte {
-	s := sha256.Sum256([]byte(secret))
-	return s[:]
+// hash is the SHA-256 of a cookie's value, which is stored instead of it.
+func hash(value string) []byte {
+	h := sha256.Sum256([]byte(value))
+	return h[:]
 }
 
-// Sum names what a cookie holds without telling it.
-func Sum(secret string) string { return hex.EncodeToString(sum(secret)) }
+// CookieHash is the hash of a cookie's value in hexadecimal, to name the cookie
+// without revealing it.
+func CookieHash(value string) string { return hex.EncodeToString(hash(value)) }
 
-// InsertPortalSession begins a session, and forgets those that began before a
-// moment.
-func (t *Tx) InsertPortalSession(id string, now, dead time.Time) error {
-	_, err := t.exec(`DELETE FROM portal_sessions WHERE created_at < ?`, millis(dead))
+// InsertPortalSession begins a session, and deletes those that began before a
+// time.
+func (t *Tx) InsertPortalSession(id string, now, before time.Time) error {
+	_, err := t.exec(`DELETE FROM portal_sessions WHERE created_at < ?`, millis(before))
 	if err == nil {
-		_, err = t.exec(`INSERT INTO portal_sessions (session_sum, created_at, seen_at) VALUES (?, ?, ?)`, sum(id), millis(now), millis(now))
+		_, err = t.exec(`INSERT INTO portal_sessions (session_sum, created_at, seen_at) VALUES (?, ?, ?)`, hash(id), millis(now), millis(now))
 	}
 	if err != nil {
 		return fmt.Errorf("store session: %w", err)
@@ -85,13 +86,13 @@ func (t *Tx) InsertPortalSession(id string, now, dead time.Time) error {
 	return nil
 }
 
-// PortalSession finds a session that began after one moment and was seen after
-// another; seen is when.
-func (s *Store) PortalSession(ctx context.Context, id string, began, lately time.Time) (seen time.Time, found bool, err error) {
+// PortalSession finds a session that began after one time and was last used after
+// another; seen is the time of its last use.
+func (s *Store) PortalSession(ctx context.Context, id string, beganAfter, seenAfter time.Time) (seen time.Time, found bool, err error) {
 	var ms int64
 	err = s.db.QueryRowContext(ctx, s.dialect.rebind(`
 		SELECT seen_at FROM portal_sessions WHERE session_sum = ? AND created_at > ? AND seen_at > ?`),
-		sum(id), millis(began), millis(lately)).Scan(&ms)
+		hash(id), millis(beganAfter), millis(seenAfter)).Scan(&ms)
 	if errors.Is(err, sql.ErrNoRows) {
 		return time.Time{}, false, nil
 	}
@@ -101,9 +102,9 @@ func (s *Store) PortalSession(ctx context.Context, id string, began, lately time
 	return moment(ms), true, nil
 }
 
-// SeePortalSession notes that a session was used.
+// SeePortalSession records that a session is used.
 func (t *Tx) SeePortalSession(id string, now time.Time) error {
-	if _, err := t.exec(`UPDATE portal_sessions SET seen_at = ? WHERE session_sum = ?`, millis(now), sum(id)); err != nil {
+	if _, err := t.exec(`UPDATE portal_sessions SET seen_at = ? WHERE session_sum = ?`, millis(now), hash(id)); err != nil {
 		return fmt.Errorf("store session: %w", err)
 	}
 	return nil
@@ -111,19 +112,19 @@ func (t *Tx) SeePortalSession(id string, now time.Time) error {
 
 // DeletePortalSession ends a session.
 func (t *Tx) DeletePortalSession(id string) error {
-	if _, err := t.exec(`DELETE FROM portal_sessions WHERE session_sum = ?`, sum(id)); err != nil {
+	if _, err := t.exec(`DELETE FROM portal_sessions WHERE session_sum = ?`, hash(id)); err != nil {
 		return fmt.Errorf("delete session: %w", err)
 	}
 	return nil
 }
 
-// KnowPortalBrowser notes a browser that has signed in, and forgets those that
-// have not since a moment.
-func (t *Tx) KnowPortalBrowser(id string, now, dead time.Time) error {
-	_, err := t.exec(`DELETE FROM portal_browsers WHERE seen_at < ?`, millis(dead))
+// KnowPortalBrowser records a browser that has signed in, and deletes those that
+// have not since a time.
+func (t *Tx) KnowPortalBrowser(id string, now, before time.Time) error {
+	_, err := t.exec(`DELETE FROM portal_browsers WHERE seen_at < ?`, millis(before))
 	if err == nil {
 		_, err = t.exec(`INSERT INTO portal_browsers (browser_sum, seen_at) VALUES (?, ?)
-			ON CONFLICT (browser_sum) DO UPDATE SET seen_at = excluded.seen_at`, sum(id), millis(now))
+			ON CONFLICT (browser_sum) DO UPDATE SET seen_at = excluded.seen_at`, hash(id), millis(now))
 	}
 	if err != nil {
 		return fmt.Errorf("store browser: %w", err)
@@ -131,16 +132,16 @@ func (t *Tx) KnowPortalBrowser(id string, now, dead time.Time) error {
 	return nil
 }
 
-// PortalBrowserKnown reports whether a browser has signed in since a moment.
+// PortalBrowserKnown reports whether a browser has signed in since a time.
 func (t *Tx) PortalBrowserKnown(id string, since time.Time) (known bool, err error) {
-	err = t.queryRow(`SELECT EXISTS (SELECT 1 FROM portal_browsers WHERE browser_sum = ? AND seen_at > ?)`, sum(id), millis(since)).Scan(&known)
+	err = t.queryRow(`SELECT EXISTS (SELECT 1 FROM portal_browsers WHERE browser_sum = ? AND seen_at > ?)`, hash(id), millis(since)).Scan(&known)
 	if err != nil {
 		return false, fmt.Errorf("look for browser: %w", err)
 	}
 	return known, nil
 }
 
-// CountPortalAttempts counts the wrong passwords of a source after a moment.
+// CountPortalAttempts counts the attempts of a source after a time.
 func (t *Tx) CountPortalAttempts(source string, after time.Time) (n int, err error) {
 	err = t.queryRow(`SELECT COUNT(*) FROM portal_attempts WHERE source = ? AND attempt_at > ?`, source, millis(after)).Scan(&n)
 	if err != nil {
@@ -149,10 +150,10 @@ func (t *Tx) CountPortalAttempts(source string, after time.Time) (n int, err err
 	return n, nil
 }
 
-// AddPortalAttempt counts one try of a source, and forgets those before a
-// moment.
-func (t *Tx) AddPortalAttempt(source string, now, dead time.Time) error {
-	_, err := t.exec(`DELETE FROM portal_attempts WHERE attempt_at < ?`, millis(dead))
+// AddPortalAttempt records an attempt of a source, and deletes those before a
+// time.
+func (t *Tx) AddPortalAttempt(source string, now, before time.Time) error {
+	_, err := t.exec(`DELETE FROM portal_attempts WHERE attempt_at < ?`, millis(before))
 	if err == nil {
 		_, err = t.exec(`INSERT INTO portal_attempts (source, attempt_at) VALUES (?, ?)`, source, millis(now))
 	}
@@ -162,10 +163,10 @@ func (t *Tx) AddPortalAttempt(source string, now, dead time.Time) error {
 	return nil
 }
 
-// ForgetPortalAttempts forgets the tries of a source.
+// ForgetPortalAttempts deletes the attempts of a source.
 func (t *Tx) ForgetPortalAttempts(source string) error {
 	if _, err := t.exec(`DELETE FROM portal_attempts WHERE source = ?`, source); err != nil {
-		return fmt.Errorf("forget attempts: %w", err)
+		return fmt.Errorf("delete attempts: %w", err)
 	}
 	return nil
 }

@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// Retention says how long rows are kept that nobody needs any more.
+// Retention says how long rows are kept.
 type Retention struct {
-	// Actions and Audit are kept this long from their making.
+	// Actions and Audit are the ages at which actions and audit lines are
+	// deleted.
 	Actions, Audit time.Duration
-	// Pending is how long an enrollment is kept that nobody completes.
+	// Pending is the age at which an incomplete enrollment is deleted.
 	Pending time.Duration
 }
 
-// cleanBatch is how many rows one transaction deletes, so that others need
-// not wait long for it.
+// cleanBatch is how many rows one transaction deletes, so that others do not wait
+// long for it.
 const cleanBatch = 1000
 
-// Clean deletes, for all tenants and the server itself, what is older than the
-// retention says. It returns how many rows went. Replicas may clean at the same
-// time.
+// Clean deletes rows of all tenants and of the server itself that are older than
+// the retention. It returns how many. Replicas may clean at the same time.
 func (s *Store) Clean(ctx context.Context, r Retention, now time.Time) (int64, error) {
 	tenants, err := s.Tenants(ctx)
 	if err != nil {
 		return 0, err
 	}
-	// What is of the whole server has lines in the audit log too.
+	// The audit lines of the server itself have an empty tenant id.
 	tenants = append(tenants, Tenant{})
 	var total int64
 	for _, tenant := range tenants {

@@ -7,63 +7,9 @@ import (
 	"time"
 )
 
-// fresh reports whether no key was ever recorded: the database is new.
-func (s *Store) fresh(ctx context.Context) (fresh bool, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM encryption_keys)`).Scan(&fresh)
-	if err != nil {
-		return false, fmt.Errorf("look for encryption keys: %w", err)
-	}
-	return fresh, nil
-}
-
-// checkKey records the sealing key's id, and compares all ids on record with
-// the keys that are given, so that a missing key fails at start and not at the
-// first user. A new sealing key is taken only beside one that is on record.
-func (s *Store) checkKey(ctx context.Context) error {
-	return s.Update(ctx, "", func(tx *Tx) error {
-		if s.dialect.alone != "" {
-			if _, err := tx.exec(s.dialect.alone); err != nil {
-				return fmt.Errorf("check encryption key: %w", err)
-			}
-		}
-		ids, err := tx.keyIDs()
-		if err != nil {
-			return fmt.Errorf("check encryption key: %w", err)
-		}
-		for _, id := range ids {
-			if _, ok := s.sealer.aead[id]; !ok {
-				return fmt.Errorf("%w: key %s is missing", ErrWrongKey, id)
-			}
-		}
-		_, err = tx.exec(`INSERT INTO encryption_keys (key_id, created_at) VALUES (?, ?) ON CONFLICT (key_id) DO NOTHING`,
-			s.sealer.id, time.Now().UnixMilli())
-		if err != nil {
-			return fmt.Errorf("check encryption key: %w", err)
-		}
-		return nil
-	})
-}
-
-func (t *Tx) keyIDs() ([]string, error) {
-	rows, err := t.query(`SELECT key_id FROM encryption_keys`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var ids []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, rows.Err()
-}
-
-// A sealedTable is a table with a sealed column, the column of the sealing
-// key's id, and how the secret is bound to its row: to a constant, if there is
-// one, and to columns, the last of which is unique within what the others name.
+// A sealedTable is a table with a sealed column, the column of the sealing key's
+// id, and what binds the secret to its row: a constant, if not empty, and columns,
+// the last of which is unique among rows in which the others are equal.
 type sealedTable struct {
 	name, sealed, keyID, constant string
 	columns                       []string
@@ -76,14 +22,14 @@ var sealedTables = []sealedTable{
 	{"tenants", "webhook_sealed", "webhook_key_id", webhookBinding, []string{"tenant_id"}},
 }
 
-// rotateBatch is how many rows one transaction seals anew.
+// rotateBatch is how many rows one transaction seals again.
 const rotateBatch = 500
 
-// RotateKey seals with the first encryption key all that was sealed with
-// another, and forgets the others. It returns how many secrets it sealed. The
-// server may run meanwhile, with the same keys; when it has ended, the other
-// keys are not needed any more, and no file of a SQLite database holds what was
-// sealed with them.
+// RotateKey seals all secrets that were sealed with another key with the first
+// encryption key, and deletes the records of the others. It returns how many
+// secrets it sealed. The server may run meanwhile, with the same keys. Afterwards
+// the other keys are not needed any more, and no file of a SQLite database holds
+// anything that was sealed with them.
 func (s *Store) RotateKey(ctx context.Context) (int, error) {
 	total := 0
 	for _, table := range sealedTables {
@@ -103,17 +49,15 @@ func (s *Store) RotateKey(ctx context.Context) (int, error) {
 		}
 	}
 	err := s.Update(ctx, "", func(tx *Tx) error {
-		// A reference that is left keeps its key, and makes this fail.
+		// This fails if a row still refers to a key.
 		n, err := tx.exec(`DELETE FROM encryption_keys WHERE key_id <> ?`, s.sealer.id)
 		if err != nil || n == 0 {
 			return err
 		}
-		return tx.Audit(AuditEvent{At: time.Now(), Kind: AuditConfiguration, Detail: map[string]any{
-			"what": "encryption key rotated", "keyId": s.sealer.id, "secrets": total,
-		}})
+		return tx.Audit(Configured(ChangeEncryptionKeyRotated, map[string]any{"keyId": s.sealer.id, "secrets": total}, time.Now()))
 	})
 	if err != nil {
-		return total, fmt.Errorf("rotate key: forget the old keys: %w", err)
+		return total, fmt.Errorf("rotate key: delete the old keys: %w", err)
 	}
 	if err := s.vacuum(ctx); err != nil {
 		return total, fmt.Errorf("rotate key: %w", err)
@@ -121,32 +65,24 @@ func (s *Store) RotateKey(ctx context.Context) (int, error) {
 	return total, nil
 }
 
-// resealBatch seals up to rotateBatch rows of a table anew.
+// resealBatch seals up to rotateBatch rows of a table again.
 func (t *Tx) resealBatch(table sealedTable) (int, error) {
-	rows, err := t.query(`SELECT `+table.sealed+`, `+table.keyID+`, `+strings.Join(table.columns, ", ")+`
-		FROM `+table.name+` WHERE `+table.keyID+` <> ? LIMIT ?`+t.dialect.forUpdate, t.sealer.id, rotateBatch)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	type row struct {
+	type sealedRow struct {
 		sealed []byte
 		keyID  string
 		values []string
 	}
-	var batch []row
-	for rows.Next() {
-		r := row{values: make([]string, len(table.columns))}
+	batch, err := collect(t, func(row row) (sealedRow, error) {
+		r := sealedRow{values: make([]string, len(table.columns))}
 		to := []any{&r.sealed, &r.keyID}
 		for i := range r.values {
 			to = append(to, &r.values[i])
 		}
-		if err := rows.Scan(to...); err != nil {
-			return 0, err
-		}
-		batch = append(batch, r)
-	}
-	if err := rows.Err(); err != nil {
+		err := row.Scan(to...)
+		return r, err
+	}, `SELECT `+table.sealed+`, `+table.keyID+`, `+strings.Join(table.columns, ", ")+`
+		FROM `+table.name+` WHERE `+table.keyID+` <> ? LIMIT ?`+t.dialect.forUpdate, t.sealer.id, rotateBatch)
+	if err != nil {
 		return 0, err
 	}
 	where := strings.Join(table.columns, " = ? AND ") + " = ?"

@@ -13,15 +13,15 @@ import (
 // KeySize is the length of an encryption key in bytes: AES-256.
 const KeySize = 32
 
-// A sealer encrypts secrets with AES-256-GCM (NIST SP 800-38D). A random
-// 96-bit nonce stands before each ciphertext; one key is good for 2^32 seals.
+// A sealer encrypts secrets with AES-256-GCM (NIST SP 800-38D). A random 96-bit
+// nonce precedes each ciphertext; one key may seal 2^32 times.
 type sealer struct {
-	// id names the key that seals; it is stored beside each ciphertext.
+	// id is that of the key that seals; it is stored beside each ciphertext.
 	id   string
 	aead map[string]cipher.AEAD // by id: also those that only open
 }
 
-// newSealer makes a sealer of keys, of which the first one seals.
+// newSealer returns a sealer with keys, of which the first one seals.
 func newSealer(keys [][]byte) (*sealer, error) {
 	s := &sealer{aead: map[string]cipher.AEAD{}}
 	for _, key := range keys {
@@ -48,7 +48,7 @@ func newSealer(keys [][]byte) (*sealer, error) {
 	return s, nil
 }
 
-// keyID names a key without telling anything of it.
+// keyID identifies a key without revealing anything of it.
 func keyID(key []byte) string {
 	sum := sha256.Sum256(append([]byte("authsignal-server key id\x00"), key...))
 	return hex.EncodeToString(sum[:8])
@@ -70,9 +70,9 @@ func (s *sealer) open(keyID string, sealed, binding []byte) (string, error) {
 	return string(plain), nil
 }
 
-// bind makes the associated data that ties a ciphertext to its row, so that a
-// secret copied to another user's row does not open. Each part goes in with
-// its length: ("ab", "c") must differ from ("a", "bc").
+// bind returns the associated data that ties a ciphertext to its row, so that a
+// secret copied to another user's row does not open. Each part has its length
+// before it: ("ab", "c") must differ from ("a", "bc").
 func bind(parts ...string) []byte {
 	var b []byte
 	for _, p := range parts {

@@ -6,62 +6,56 @@ import (
 	"time"
 )
 
-// A SigningKey signs client tokens. It is of the whole server.
+// A SigningKey signs client tokens. It belongs to the whole server, not to a tenant.
 type SigningKey struct {
 	ID        string
 	Secret    []byte
 	CreatedAt time.Time
-	// SignsFrom is when it begins to sign, which it does until the next key
-	// begins.
+	// SignsFrom is when it begins to sign. It signs until the next key begins.
 	SignsFrom time.Time
 	// VerifiesUntil is when it stops verifying; zero while it has no
 	// successor.
 	VerifiesUntil time.Time
 }
 
-// Verifies reports whether the tokens that the key has signed are accepted at
-// a moment, if it does not sign itself then.
+// Verifies reports whether tokens that the key has signed are accepted at a time
+// at which it no longer signs.
 func (k SigningKey) Verifies(now time.Time) bool {
 	return k.VerifiesUntil.IsZero() || now.Before(k.VerifiesUntil)
 }
 
 // SigningKeys returns the signing keys in the order in which they sign.
 func (t *Tx) SigningKeys() ([]SigningKey, error) {
-	rows, err := t.query(`
+	keys, err := collect(t, t.sealer.scanSigningKey, `
 		SELECT kid, secret, key_id, created_at, signs_from, verifies_until FROM signing_keys
 		ORDER BY signs_from, created_at, kid`)
 	if err != nil {
 		return nil, fmt.Errorf("read signing keys: %w", err)
 	}
-	defer rows.Close()
-	var keys []SigningKey
-	for rows.Next() {
-		var k SigningKey
-		var sealed []byte
-		var keyID string
-		var created, from int64
-		var until sql.NullInt64
-		if err := rows.Scan(&k.ID, &sealed, &keyID, &created, &from, &until); err != nil {
-			return nil, fmt.Errorf("read signing keys: %w", err)
-		}
-		secret, err := t.sealer.open(keyID, sealed, bind("signing key", k.ID))
-		if err != nil {
-			return nil, fmt.Errorf("read signing keys: %w", err)
-		}
-		k.Secret, k.CreatedAt, k.SignsFrom = []byte(secret), moment(created), moment(from)
-		if until.Valid {
-			k.VerifiesUntil = moment(until.Int64)
-		}
-		keys = append(keys, k)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read signing keys: %w", err)
-	}
 	return keys, nil
 }
 
-// SigningKeysForChange is SigningKeys for a transaction that will change them:
-// until its end, no other one reads them with SigningKeysForChange.
+func (s *sealer) scanSigningKey(row row) (k SigningKey, err error) {
+	var sealed []byte
+	var keyID string
+	var created, from int64
+	var until sql.NullInt64
+	if err := row.Scan(&k.ID, &sealed, &keyID, &created, &from, &until); err != nil {
+		return SigningKey{}, err
+	}
+	secret, err := s.open(keyID, sealed, bind("signing key", k.ID))
+	if err != nil {
+		return SigningKey{}, err
+	}
+	k.Secret, k.CreatedAt, k.SignsFrom = []byte(secret), moment(created), moment(from)
+	if until.Valid {
+		k.VerifiesUntil = moment(until.Int64)
+	}
+	return k, nil
+}
+
+// SigningKeysForChange is SigningKeys for a transaction that will change them: no
+// other transaction reads them with SigningKeysForChange until its end.
 func (t *Tx) SigningKeysForChange() ([]SigningKey, error) {
 	if t.dialect.alone != "" {
 		if _, err := t.exec(t.dialect.alone); err != nil {
@@ -81,7 +75,7 @@ func (t *Tx) InsertSigningKey(k SigningKey) error {
 	return nil
 }
 
-// SetVerifiesUntil sets when a signing key stops verifying; the zero time is
+// SetVerifiesUntil sets when a signing key stops verifying; the zero time means
 // never.
 func (t *Tx) SetVerifiesUntil(id string, until time.Time) error {
 	end := sql.NullInt64{Int64: millis(until), Valid: !until.IsZero()}
@@ -91,7 +85,7 @@ func (t *Tx) SetVerifiesUntil(id string, until time.Time) error {
 	return nil
 }
 
-// DeleteSigningKey removes a signing key.
+// DeleteSigningKey deletes a signing key.
 func (t *Tx) DeleteSigningKey(id string) error {
 	if _, err := t.exec(`DELETE FROM signing_keys WHERE kid = ?`, id); err != nil {
 		return fmt.Errorf("delete signing key: %w", err)

@@ -8,20 +8,20 @@ import (
 )
 
 // A Standing is a user with all authenticators, pending ones too, oldest first,
-// and one action: what a request decides upon.
+// and one action: what a decision about a request needs.
 type Standing struct {
 	User           User
 	Authenticators []Authenticator
 	Action         Action
-	// HasUser and HasAction are false for what is not there.
+	// HasUser and HasAction report whether they exist.
 	HasUser, HasAction bool
 }
 
-// Standing reads where a user and an action stand.
+// Standing reads a user with the authenticators, and an action.
 func (t *Tx) Standing(id ActionID) (Standing, error) { return t.standing(id, "") }
 
-// LockStanding is Standing for a transaction that will write: like LockUser,
-// and then all that the lock protects.
+// LockStanding is Standing for a transaction that will write: it locks the user
+// as LockUser does, and then reads what the lock protects.
 func (t *Tx) LockStanding(id ActionID) (Standing, error) {
 	return t.standing(id, t.dialect.forUpdate)
 }
@@ -29,7 +29,7 @@ func (t *Tx) LockStanding(id ActionID) (Standing, error) {
 func (t *Tx) standing(id ActionID, lock string) (s Standing, err error) {
 	err = t.readAll(
 		read{
-			// The lock comes first: what is read after it is what it waited for.
+			// The lock comes first: the reads after it see what it waited for.
 			`SELECT ` + userColumns + ` FROM users WHERE tenant_id = ? AND user_id = ?` + lock,
 			[]any{t.tenant, id.UserID},
 			func(r rows) (err error) {
@@ -41,10 +41,7 @@ func (t *Tx) standing(id ActionID, lock string) (s Standing, err error) {
 		},
 		read{
 			selectAuthenticators, []any{t.tenant, id.UserID},
-			func(r rows) (err error) {
-				s.Authenticators, err = scanAuthenticators(r)
-				return err
-			},
+			appendTo(&s.Authenticators, scanAuthenticator),
 		},
 		read{
 			selectAction, []any{t.tenant, id.UserID, id.Action, id.IdempotencyKey},
@@ -62,22 +59,22 @@ func (t *Tx) standing(id ActionID, lock string) (s Standing, err error) {
 	return s, nil
 }
 
-// EnsureStanding is LockStanding for a user who is made if there is none.
+// EnsureStanding is LockStanding, and creates the user if it does not exist.
 func (t *Tx) EnsureStanding(id ActionID, now time.Time) (Standing, error) {
 	for {
 		s, err := t.LockStanding(id)
 		if err != nil || s.HasUser {
 			return s, err
 		}
-		// A user whom another one makes at the same time may be deleted before
-		// the lock is ours.
+		// A user that another transaction creates meanwhile may be deleted before
+		// this one has the lock.
 		if err := t.insertUser(id.UserID, now); err != nil {
 			return Standing{}, err
 		}
 	}
 }
 
-// insertUser makes a user, unless there is one.
+// insertUser creates a user unless it exists.
 func (t *Tx) insertUser(id string, now time.Time) error {
 	_, err := t.exec(`
 		INSERT INTO users (tenant_id, user_id, incarnation, created_at) VALUES (?, ?, ?, ?)

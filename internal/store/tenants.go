@@ -2,27 +2,24 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// A Tenant is an organisation whose users are authenticated; no row of one is
-// seen by another.
+// A Tenant is an organisation whose users are authenticated. No tenant sees the
+// rows of another.
 type Tenant struct {
 	ID            string
 	Authenticator api.AuthenticatorSettings
-	// WebhookURL takes the tenant's events; empty means that there are none,
-	// and that no code waits for consent.
+	// WebhookURL receives the tenant's events. If empty, no events are sent, and
+	// verifications ask for no consent.
 	WebhookURL string
-	// Branding is how the pre-built UI looks.
+	// Branding is the look of the pre-built UI.
 	Branding  api.Branding
 	CreatedAt time.Time
 }
@@ -44,9 +41,10 @@ func (s *sealer) readTenant(row row) (t Tenant, err error) {
 		}
 	}
 	t.CreatedAt = moment(created)
-	// What was stored before the setting existed lacks it.
+	// Settings that were stored before this one existed lack it.
 	t.Authenticator.MaxAuthenticators = api.DefaultMaxAuthenticators
-	return t, errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
+	err = errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
+	return t, err
 }
 
 // webhookBinding ties the sealed URL of a webhook to its column; the tenant's
@@ -64,7 +62,7 @@ func (s *sealer) scanTenant(row row) (t Tenant, found bool, err error) {
 	return t, true, nil
 }
 
-// Tenant returns a tenant; found is false when there is none.
+// Tenant returns a tenant; found is false if it does not exist.
 func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, err error) {
 	t, err = lookUp(&s.cache, s.cache.generation.Load(), tenantKey(id), func() (t Tenant, keep bool, err error) {
 		t, keep, err = s.sealer.scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
@@ -74,41 +72,7 @@ func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, er
 	return t, t.ID != "", err
 }
 
-// The keys of the cache.
-type (
-	tenantKey   string
-	secretKey   [sha256.Size]byte
-	originKey   [sha256.Size]byte
-	settingsKey struct{ tenant, action string }
-)
-
-// TenantOfSecret returns the tenant of an API secret key that is in force. The
-// key is looked up by its SHA-256, so that the time of the look-up tells
-// nothing of the key.
-func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time) (t Tenant, found bool, err error) {
-	sum := sha256.Sum256([]byte(secret))
-	type owner struct {
-		id      string
-		expires sql.NullInt64
-	}
-	o, err := lookUp(&s.cache, s.cache.generation.Load(), secretKey(sum), func() (o owner, keep bool, err error) {
-		err = s.db.QueryRowContext(ctx, s.dialect.rebind(`SELECT tenant_id, expires_at FROM api_secrets WHERE secret_sum = ?`), sum[:]).
-			Scan(&o.id, &o.expires)
-		if errors.Is(err, sql.ErrNoRows) {
-			return owner{}, false, nil
-		}
-		if err != nil {
-			return owner{}, false, fmt.Errorf("read API secret: %w", err)
-		}
-		return o, true, nil
-	})
-	if err != nil || o.id == "" || o.expires.Valid && o.expires.Int64 <= millis(now) {
-		return Tenant{}, false, err
-	}
-	return s.Tenant(ctx, o.id)
-}
-
-// Tenants lists all tenants by their id.
+// Tenants lists all tenants in the order of their ids.
 func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT `+tenantColumns+` FROM tenants ORDER BY tenant_id`)
 	if err != nil {
@@ -116,35 +80,32 @@ func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 	}
 	defer rows.Close()
 	var list []Tenant
-	for rows.Next() {
-		t, err := s.sealer.readTenant(rows)
-		if err != nil {
-			return nil, fmt.Errorf("read tenants: %w", err)
-		}
-		list = append(list, t)
+	err = appendTo(&list, s.sealer.readTenant)(rows)
+	if err == nil {
+		err = rows.Err()
 	}
-	if err := rows.Err(); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
 	return list, nil
 }
 
-// Tenant returns the transaction's own tenant, locked for a change; found is
-// false when there is none.
+// Tenant returns the transaction's tenant, locked for a change; found is false if
+// it does not exist.
 func (t *Tx) Tenant() (Tenant, bool, error) {
 	return t.sealer.scanTenant(t.queryRow(`
 		SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`+t.dialect.forUpdate, t.tenant))
 }
 
-// PutTenant stores the settings of the transaction's tenant, which is made if
-// there is none; changed is false when they were so already.
+// PutTenant stores the settings of the transaction's tenant, which it creates if it
+// does not exist; changed is false if they are the same as before.
 func (t *Tx) PutTenant(settings api.AuthenticatorSettings, now time.Time) (changed bool, err error) {
 	return t.putTenant(settings, now, `DO UPDATE SET authenticator = excluded.authenticator
 		WHERE tenants.authenticator <> excluded.authenticator`)
 }
 
-// EnsureTenant makes the transaction's tenant with these settings, unless it
-// is there.
+// EnsureTenant creates the transaction's tenant with these settings unless it
+// exists; made is then false.
 func (t *Tx) EnsureTenant(settings api.AuthenticatorSettings, now time.Time) (made bool, err error) {
 	return t.putTenant(settings, now, `DO NOTHING`)
 }
@@ -164,36 +125,8 @@ func (t *Tx) putTenant(settings api.AuthenticatorSettings, now time.Time, onConf
 	return n == 1, nil
 }
 
-// ErrSecretTaken: the API secret key is another tenant's.
-var ErrSecretTaken = errors.New("the API secret key belongs to another tenant")
-
-// EnsureSecret stores an API secret key of the transaction's tenant, sealed,
-// unless the tenant has it; made is then false. A key that the tenant has keeps
-// its end.
-func (t *Tx) EnsureSecret(secret string, now time.Time) (s APISecret, made bool, err error) {
-	t.changed = true
-	sum := sha256.Sum256([]byte(secret))
-	id := uuid.NewString()
-	n, err := t.exec(`
-		INSERT INTO api_secrets (tenant_id, secret_id, secret_sum, secret, key_id, created_at)
-		VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (secret_sum) DO NOTHING`,
-		t.tenant, id, sum[:], t.sealer.seal(secret, bind("api secret", t.tenant, id)), t.sealer.id, millis(now))
-	if err != nil {
-		return APISecret{}, false, fmt.Errorf("store API secret: %w", err)
-	}
-	s, owner, err := scanAPISecret(t.queryRow(`SELECT `+apiSecretColumns+` FROM api_secrets WHERE secret_sum = ?`, sum[:]))
-	if err != nil {
-		return APISecret{}, false, fmt.Errorf("store API secret: %w", err)
-	}
-	if owner != t.tenant {
-		return APISecret{}, false, ErrSecretTaken
-	}
-	return s, n == 1, nil
-}
-
-// SetWebhookURL sets where the events of the transaction's tenant go; changed
-// is false when it was so already.
+// SetWebhookURL sets the URL that receives the events of the transaction's tenant;
+// changed is false if it is the same as before.
 func (t *Tx) SetWebhookURL(url string) (changed bool, err error) {
 	t.changed = true
 	current, found, err := t.Tenant()
@@ -219,8 +152,8 @@ func (t *Tx) sealWebhook(tenantID, url string) error {
 	return err
 }
 
-// SetBranding sets how the pre-built UI looks; changed is false when it was so
-// already.
+// SetBranding sets the look of the pre-built UI; changed is false if it is the same
+// as before.
 func (t *Tx) SetBranding(b api.Branding) (changed bool, err error) {
 	t.changed = true
 	text, err := json.Marshal(b)
@@ -234,47 +167,32 @@ func (t *Tx) SetBranding(b api.Branding) (changed bool, err error) {
 	return n == 1, nil
 }
 
-// ActiveSecrets returns the API secret keys of a tenant that are in force,
-// newest first.
-func (s *Store) ActiveSecrets(ctx context.Context, tenantID string, now time.Time) (secrets []string, err error) {
-	err = s.View(ctx, tenantID, func(tx *Tx) error {
-		list, err := tx.ActiveSecrets(now)
-		for _, active := range list {
-			secrets = append(secrets, active.Key)
+// sealWebhooks seals the webhook URLs that an earlier version stored in plain
+// text.
+func (s *Store) sealWebhooks(ctx context.Context) error {
+	n := 0
+	err := s.Update(ctx, "", func(tx *Tx) error {
+		type webhook struct{ tenantID, url string }
+		plain, err := collect(tx, func(row row) (w webhook, err error) {
+			err = row.Scan(&w.tenantID, &w.url)
+			return w, err
+		}, `SELECT tenant_id, webhook_url FROM tenants WHERE webhook_url <> ''`+s.dialect.forUpdate)
+		if err != nil {
+			return err
 		}
-		return err
+		n = len(plain)
+		for _, w := range plain {
+			if err := tx.sealWebhook(w.tenantID, w.url); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return secrets, err
-}
-
-// An ActiveSecret is an API secret key in force, with the key.
-type ActiveSecret struct{ ID, Key string }
-
-// ActiveSecrets returns the API secret keys of the tenant that are in force,
-// newest first.
-func (t *Tx) ActiveSecrets(now time.Time) ([]ActiveSecret, error) {
-	rows, err := t.query(`
-		SELECT secret_id, secret, key_id FROM api_secrets
-		WHERE tenant_id = ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY created_at DESC, secret_id`, t.tenant, millis(now))
+	if err == nil && n > 0 {
+		err = s.vacuum(ctx)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read API secrets: %w", err)
+		return fmt.Errorf("seal webhook URLs: %w", err)
 	}
-	defer rows.Close()
-	var list []ActiveSecret
-	for rows.Next() {
-		var s ActiveSecret
-		var keyID string
-		var sealed []byte
-		if err := rows.Scan(&s.ID, &sealed, &keyID); err != nil {
-			return nil, fmt.Errorf("read API secrets: %w", err)
-		}
-		if s.Key, err = t.sealer.open(keyID, sealed, bind("api secret", t.tenant, s.ID)); err != nil {
-			return nil, fmt.Errorf("read API secrets: %w", err)
-		}
-		list = append(list, s)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read API secrets: %w", err)
-	}
-	return list, nil
+	return nil
 }

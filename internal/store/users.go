@@ -12,7 +12,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// A User is the user of tracked actions. An empty attribute is absent.
+// A User is a user of a tenant. An empty attribute is absent.
 type User struct {
 	ID                  string
 	Email               string
@@ -25,29 +25,29 @@ type User struct {
 	// DefaultMethod is the verification method that the user prefers.
 	DefaultMethod api.VerificationMethod
 	Custom        map[string]any
-	// Incarnation tells the user from a deleted one of the same id.
+	// Incarnation distinguishes the user from a deleted one of the same id.
 	Incarnation string
-	// Epoch is that of the user's tokens: those of an earlier one are void.
+	// Epoch is that of the user's tokens: tokens of earlier epochs are void.
 	Epoch     int64
 	CreatedAt time.Time
 }
 
-// User returns a user; found is false when there is none.
+// User returns a user; found is false if it does not exist.
 func (t *Tx) User(id string) (u User, found bool, err error) { return t.user(id, "") }
 
-// LockUser is User for a transaction that will write: until its end, no other
-// one reads the user with LockUser.
+// LockUser is User for a transaction that will write: no other transaction reads
+// the user with LockUser until its end.
 func (t *Tx) LockUser(id string) (u User, found bool, err error) {
 	return t.user(id, t.dialect.forUpdate)
 }
 
-// EnsureUser is LockUser for a user who is made if there is none.
+// EnsureUser is LockUser, and creates the user if it does not exist.
 func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
 	for {
 		if err := t.insertUser(id, now); err != nil {
 			return User{}, err
 		}
-		// A user who was there may be deleted before the lock is ours.
+		// A user that existed may be deleted before this transaction has the lock.
 		if u, found, err := t.LockUser(id); err != nil || found {
 			return u, err
 		}
@@ -57,8 +57,8 @@ func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
 const userColumns = `user_id, email, email_verified, phone_number, phone_number_verified, username, display_name,
 	locale, default_method, custom, incarnation, epoch, created_at`
 
-// scanUser reads userColumns, and what else the row has.
-func scanUser(row interface{ Scan(...any) error }, more ...any) (u User, err error) {
+// scanUser scans userColumns, and more columns if the row has them.
+func scanUser(row row, more ...any) (u User, err error) {
 	var created int64
 	var custom string
 	err = row.Scan(append([]any{&u.ID, &u.Email, &u.EmailVerified, &u.PhoneNumber, &u.PhoneNumberVerified,
@@ -84,7 +84,7 @@ func (t *Tx) user(id, lock string) (u User, found bool, err error) {
 	return u, true, nil
 }
 
-// PutUser stores the attributes of a user who is there.
+// PutUser stores the attributes of a user that exists.
 func (t *Tx) PutUser(u User) error {
 	custom, err := encodeCustom(u.Custom)
 	if err != nil {
@@ -115,7 +115,7 @@ func encodeCustom(custom map[string]any) (string, error) {
 }
 
 // EndTokens voids the tokens of a user that have been issued: it begins a new
-// epoch, which it returns. found is false when there is no such user.
+// epoch, which it returns. found is false if the user does not exist.
 func (t *Tx) EndTokens(userID string) (epoch int64, found bool, err error) {
 	err = t.queryRow(`UPDATE users SET epoch = epoch + 1 WHERE tenant_id = ? AND user_id = ? RETURNING epoch`, t.tenant, userID).Scan(&epoch)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -127,7 +127,7 @@ func (t *Tx) EndTokens(userID string) (epoch int64, found bool, err error) {
 	return epoch, true, nil
 }
 
-// DeleteUser removes a user and all authenticators. Actions stay.
+// DeleteUser deletes a user and all authenticators. The actions are kept.
 func (t *Tx) DeleteUser(id string) error {
 	if _, err := t.exec(`DELETE FROM users WHERE tenant_id = ? AND user_id = ?`, t.tenant, id); err != nil {
 		return fmt.Errorf("delete user: %w", err)
@@ -135,11 +135,11 @@ func (t *Tx) DeleteUser(id string) error {
 	return nil
 }
 
-// A UserFilter says which users to list; what is empty does not count. At
-// least one of the first four is given.
+// A UserFilter says which users to list; an empty field matches all. At least one
+// of the first four is set.
 type UserFilter struct {
 	ID, Email, PhoneNumber, Username string
-	// After leaves out users up to this id.
+	// After excludes users up to this id.
 	After string
 	Limit int
 }
@@ -151,12 +151,12 @@ type ListedUser struct {
 	Methods []api.VerificationMethod
 }
 
-// Users lists users by their ids.
+// Users lists users in the order of their ids.
 func (t *Tx) Users(f UserFilter) ([]ListedUser, error) {
 	where, args := `tenant_id = ?`, []any{t.tenant}
 	for _, c := range []struct{ condition, value string }{
 		{`user_id = ?`, f.ID},
-		// The second half lets the partial indexes serve.
+		// The second half allows the partial indexes.
 		{`email = ? AND email <> ''`, f.Email},
 		{`phone_number = ? AND phone_number <> ''`, f.PhoneNumber},
 		{`username = ? AND username <> ''`, f.Username},
@@ -167,7 +167,14 @@ func (t *Tx) Users(f UserFilter) ([]ListedUser, error) {
 			args = append(args, c.value)
 		}
 	}
-	rows, err := t.query(`
+	type joined struct {
+		User
+		method api.VerificationMethod
+	}
+	rows, err := collect(t, func(row row) (j joined, err error) {
+		j.User, err = scanUser(row, &j.method)
+		return j, err
+	}, `
 		SELECT `+prefixed("u", userColumns)+`, COALESCE(a.verification_method, '')
 		FROM (SELECT * FROM users WHERE `+where+` ORDER BY user_id LIMIT ?) u
 		LEFT JOIN authenticators a
@@ -176,29 +183,20 @@ func (t *Tx) Users(f UserFilter) ([]ListedUser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
-	defer rows.Close()
 	var list []ListedUser
-	for rows.Next() {
-		var method api.VerificationMethod
-		u, err := scanUser(rows, &method)
-		if err != nil {
-			return nil, fmt.Errorf("list users: %w", err)
-		}
-		if len(list) == 0 || list[len(list)-1].ID != u.ID {
-			list = append(list, ListedUser{User: u})
+	for _, r := range rows {
+		if len(list) == 0 || list[len(list)-1].ID != r.ID {
+			list = append(list, ListedUser{User: r.User})
 		}
 		last := &list[len(list)-1]
-		if method != "" && !slices.Contains(last.Methods, method) {
-			last.Methods = append(last.Methods, method)
+		if r.method != "" && !slices.Contains(last.Methods, r.method) {
+			last.Methods = append(last.Methods, r.method)
 		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list users: %w", err)
 	}
 	return list, nil
 }
 
-// prefixed names the table of each of some columns.
+// prefixed puts the table before each of some columns.
 func prefixed(table, columns string) string {
 	names := strings.Split(columns, ",")
 	for i, name := range names {

@@ -1,9 +1,9 @@
-// Package token issues and parses client tokens: the short-lived JWTs that a
-// tracked action gives to a page. To every SDK they are opaque; their claims
-// follow section 4.1 of the wire contract.
+// Package token issues and parses client tokens: the short-lived JWTs that a page
+// gets for a tracked action. They are opaque to SDKs; their claims follow section
+// 4.1 of the wire contract.
 //
-// It knows no store: whether the user and the action behind a token still
-// exist is for the server to ask.
+// It has no store: whether the user and the action behind a token still exist,
+// and whether the token still counts, is decided in internal/mfa.
 package token
 
 import (
@@ -19,50 +19,51 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// Errors of Parse. Neither says more, so that an answer cannot help a forger.
+// Errors of Parse. They have no details, which could help a forger.
 var (
 	ErrInvalid = errors.New("token is invalid")
 	ErrExpired = errors.New("token has expired")
 )
 
-// minKeySize is the length that RFC 7518, section 3.2, asks of an HS256 key.
+// minKeySize is the minimal length of an HS256 key in bytes (RFC 7518, section 3.2).
 const minKeySize = 32
 
 // A Key signs tokens with HS256. It is never the API secret.
 type Key struct {
-	// ID goes into the header as kid, so that keys can be rotated.
+	// ID is the kid of the header, so that keys can be rotated.
 	ID     string
 	Secret []byte
 }
 
-// Claims are what a token says.
+// Claims are the claims of a token.
 type Claims struct {
 	TenantID       string
 	UserID         string
 	Action         string
 	IdempotencyKey string
-	// Incarnation is that of the user, so that a token does not outlive its
-	// user, even if one of the same id follows.
+	// Incarnation is that of the user, so that a token is void after its user is
+	// deleted, even if another has the same id.
 	Incarnation string
-	// Epoch is that of the user's tokens, which ends them before they expire.
+	// Epoch is that of the user's tokens: a later one voids them before they
+	// expire.
 	Epoch int64
 	// Scopes are the rights to the user's authenticators.
 	Scopes []string
-	// IssuedAt is read by Parse; Issue takes the current time.
+	// IssuedAt is set by Parse; Issue uses the current time.
 	IssuedAt time.Time
-	// ExpiresAt is read by Parse. Issue takes the end of a whole life; one that
-	// is set and sooner stands.
+	// ExpiresAt is set by Parse. Issue uses it if it is set and sooner than the
+	// TTL allows.
 	ExpiresAt time.Time
 }
 
-// Has reports whether the token carries a scope.
+// Has reports whether the token has a scope.
 func (c Claims) Has(scope string) bool { return slices.Contains(c.Scopes, scope) }
 
-// ErrScope: a token was to carry a scope that the one before it lacks.
+// ErrScope: a narrowed token would have a scope that the token before it lacks.
 var ErrScope = errors.New("the token does not carry this scope")
 
-// Narrowed returns the claims with some of their scopes, for a token that
-// expires when this one does.
+// Narrowed returns the claims with some of their scopes, for a token that expires
+// at the same time.
 func (c Claims) Narrowed(scopes ...string) (Claims, error) {
 	for _, s := range scopes {
 		if !c.Has(s) {
@@ -75,10 +76,10 @@ func (c Claims) Narrowed(scopes ...string) (Claims, error) {
 
 // An Issuer issues and parses the tokens of one server.
 type Issuer struct {
-	// Keys gives all keys that Parse accepts; the first one signs. It is
-	// asked each time, because keys are rotated.
+	// Keys returns all keys that Parse accepts; the first one signs. It is called
+	// each time, because keys are rotated.
 	Keys func() []Key
-	// BaseURL and the tenant make the iss and aud claims.
+	// BaseURL and the tenant's id form the claims iss and aud.
 	BaseURL string
 	// TTL is the life of a token.
 	TTL time.Duration
@@ -89,8 +90,8 @@ type Issuer struct {
 // payload is the JSON of a token.
 type payload struct {
 	jwt.RegisteredClaims
-	// Audience is one text (wire contract, section 11, row 28), for which the
-	// library has only a switch for the whole process.
+	// Audience is a string (wire contract, section 11, row 28). The library has
+	// only a setting of the whole process for that.
 	Audience audience `json:"aud"`
 	Scope    string   `json:"scope"`
 	Other    other    `json:"other"`
@@ -101,8 +102,8 @@ func (p payload) GetAudience() (jwt.ClaimStrings, error) {
 	return jwt.ClaimStrings{string(p.Audience)}, nil
 }
 
-// An audience is written as a text, and read from a text or, as tokens had it
-// before, a list of one.
+// An audience is written as a string, and read from a string or, for tokens of an
+// earlier version, a list of one.
 type audience string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -127,8 +128,7 @@ type other struct {
 	Epoch          int64  `json:"epoch,omitempty"`
 }
 
-// Issue signs a token that lives for TTL from now, or until c.ExpiresAt if that
-// is sooner.
+// Issue signs a token that expires after TTL, or at c.ExpiresAt if that is sooner.
 func (i *Issuer) Issue(c Claims) (string, error) {
 	now := i.Now()
 	party := i.party(c.TenantID)
@@ -150,7 +150,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 	})
 	keys := i.Keys()
 	if len(keys) == 0 || len(keys[0].Secret) < minKeySize {
-		return "", errors.New("sign token: no key of the length that HS256 needs")
+		return "", errors.New("sign token: no key that is long enough for HS256")
 	}
 	t.Header["kid"] = keys[0].ID
 	s, err := t.SignedString(keys[0].Secret)
@@ -160,9 +160,9 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 	return s, nil
 }
 
-// Parse checks signature, algorithm, issuer, audience and times. It returns
-// ErrExpired for a token that was good, with the tenant's name as its only
-// claim, and ErrInvalid for anything else.
+// Parse checks signature, algorithm, issuer, audience and times. For a token that is
+// valid but expired it returns ErrExpired, with the tenant's id as the only claim,
+// and ErrInvalid for any other.
 func (i *Issuer) Parse(s string) (Claims, error) {
 	var p payload
 	_, err := jwt.ParseWithClaims(s, &p, i.key,
@@ -171,8 +171,8 @@ func (i *Issuer) Parse(s string) (Claims, error) {
 		jwt.WithTimeFunc(i.Now),
 		jwt.WithStrictDecoding(),
 	)
-	// The library joins errors, and an expired token may be a foreign one
-	// too: all but the expiry must hold before we say "expired".
+	// The library joins errors, and an expired token may also be forged: all
+	// other checks must succeed before the error is ErrExpired.
 	expired := errors.Is(err, jwt.ErrTokenExpired)
 	if err != nil && !expired || errors.Is(err, jwt.ErrTokenSignatureInvalid) {
 		return Claims{}, ErrInvalid
@@ -211,5 +211,5 @@ func (i *Issuer) key(t *jwt.Token) (any, error) {
 // party is both the issuer and the audience of a tenant's tokens.
 func (i *Issuer) party(tenantID string) string { return i.BaseURL + "/" + tenantID }
 
-// AllScopes are the rights that a completed challenge gives.
+// AllScopes are the scopes that a completed challenge grants.
 var AllScopes = []string{api.ScopeRead, api.ScopeAdd, api.ScopeUpdate, api.ScopeRemove}

@@ -98,7 +98,7 @@ func TestParseExpiry(t *testing.T) {
 		if !errors.Is(err, tt.want) {
 			t.Errorf("after %v: got %v, want %v", tt.after, err, tt.want)
 		}
-		// Whose it was is still told, and nothing else.
+		// Only the tenant is still known.
 		if c.TenantID == "" || err != nil && (c.UserID != "" || c.Action != "" || c.Scopes != nil) {
 			t.Errorf("after %v: got %+v", tt.after, c)
 		}
@@ -180,8 +180,8 @@ func FuzzParse(f *testing.F) {
 		Keys: func() []Key { return []Key{oldKey} }, BaseURL: "http://127.0.0.1:4000", TTL: time.Minute,
 		Now: func() time.Time { return start },
 	}
-	// The same in every process of the fuzzer, unlike one of Issue, which has
-	// a random id.
+	// It is the same in all processes of the fuzzer. A token of Issue has a random
+	// id.
 	t := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
 		"iss": "http://127.0.0.1:4000/t1", "aud": []string{"http://127.0.0.1:4000/t1"}, "sub": "u1",
 		"iat": start.Unix(), "exp": start.Unix() + 60, "other": map[string]any{"tenantId": "t1", "userId": "u1"},
@@ -204,7 +204,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// A token that takes the place of another one lives no longer.
+// A token that replaces another one does not expire later.
 func TestIssueKeepsAnEarlierEnd(t *testing.T) {
 	i := issuer(t, start, oldKey)
 	for _, tt := range []struct{ end, want time.Time }{
@@ -224,7 +224,7 @@ func TestIssueKeepsAnEarlierEnd(t *testing.T) {
 	}
 }
 
-func TestNarrowedGivesNoScopeMore(t *testing.T) {
+func TestNarrowedAddsNoScope(t *testing.T) {
 	for _, scopes := range [][]string{{api.ScopeRead}, {api.ScopeRead, api.ScopeAdd}, {}} {
 		if got, err := claims.Narrowed(scopes...); err != nil || !slices.Equal(got.Scopes, scopes) || !got.ExpiresAt.Equal(claims.ExpiresAt) {
 			t.Errorf("%v: got %+v, %v", scopes, got, err)
@@ -237,8 +237,8 @@ func TestNarrowedGivesNoScopeMore(t *testing.T) {
 	}
 }
 
-// Tokens that were issued before an update have a list of one audience.
-func TestParseTakesAListOfOneAudience(t *testing.T) {
+// Tokens of an earlier version have a list of one audience.
+func TestParseAcceptsAListOfOneAudience(t *testing.T) {
 	i := issuer(t, start, oldKey)
 	party := i.party("t1")
 	for name, tt := range map[string]struct {

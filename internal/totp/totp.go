@@ -1,11 +1,11 @@
 // Package totp makes and checks time-based one-time passwords (RFC 6238): new
 // secrets, otpauth:// URIs, codes, and the step that a code belongs to. It
-// stands on github.com/pquerna/otp and adds what that library leaves out: the
-// matched step, without which a replay cannot be refused, and URIs that
-// percent-encode as RFC 3986 says.
+// uses github.com/pquerna/otp and adds what that library lacks: the matched
+// step, without which a replay cannot be refused, and URIs that percent-encode
+// as RFC 3986 says.
 //
-// It knows no clock, no user and no store; the server and the demo's terminal
-// authenticator call it.
+// It has no clock, no users and no store. The server's rooms call it, and the
+// command that prints codes as an authenticator app does.
 package totp
 
 import (
@@ -24,7 +24,7 @@ import (
 // 4226, section 4, R6 recommends.
 const SecretSize = 20
 
-// An Algorithm is the hash of the HMAC, by its name in an otpauth:// URI.
+// An Algorithm is the hash function of the HMAC, by its name in an otpauth:// URI.
 type Algorithm string
 
 // The algorithms of RFC 6238, section 1.2.
@@ -34,7 +34,7 @@ const (
 	SHA512 Algorithm = "SHA512"
 )
 
-// Parameters say how a code is made from a secret.
+// Parameters are those of the computation of a code from a secret.
 type Parameters struct {
 	Algorithm Algorithm
 	// Digits is the length of a code: 6 to 8.
@@ -43,10 +43,10 @@ type Parameters struct {
 	Period int
 }
 
-// DefaultParameters are those that every authenticator app understands.
+// DefaultParameters are those that every authenticator app supports.
 var DefaultParameters = Parameters{Algorithm: SHA1, Digits: 6, Period: 30}
 
-// Validate reports the first parameter that is out of range.
+// Validate returns an error for the first parameter that is out of range.
 func (p Parameters) Validate() error {
 	if _, ok := algorithms[p.Algorithm]; !ok {
 		return fmt.Errorf("algorithm must be SHA1, SHA256 or SHA512")
@@ -77,7 +77,7 @@ var algorithms = map[Algorithm]otp.Algorithm{
 	SHA512: otp.AlgorithmSHA512,
 }
 
-// base32NoPad is how a secret is written: RFC 4648 base32 without padding.
+// base32NoPad is the encoding of secrets: RFC 4648 base32 without padding.
 var base32NoPad = base32.StdEncoding.WithPadding(base32.NoPadding)
 
 // NewSecret reads SecretSize bytes from random and returns them in unpadded
@@ -90,7 +90,7 @@ func NewSecret(random io.Reader) (string, error) {
 	return base32NoPad.EncodeToString(b), nil
 }
 
-// Code is the code of a step. The secret is base32, in either case, padded or
+// Code returns the code of a step. The secret is base32, in either case, padded or
 // not; an error never quotes it.
 func Code(secret string, step int64, p Parameters) (string, error) {
 	if err := p.Validate(); err != nil {
@@ -105,7 +105,7 @@ func Code(secret string, step int64, p Parameters) (string, error) {
 	})
 }
 
-// A Verdict is what Match makes of a code.
+// A Verdict is the result of Match.
 type Verdict int
 
 const (
@@ -119,9 +119,9 @@ const (
 
 // Match looks for code among the steps from now-drift to now+drift, and
 // returns the earliest that is later than last, the step accepted before (-1
-// for none). It compares with every candidate in constant time, so that
-// timing tells nothing. A spent step never matches again (RFC 6238, section
-// 5.2); as last only grows, a clock that is set back fails closed.
+// for none). It compares with every candidate in constant time, so that timing
+// reveals nothing. A spent step never matches again (RFC 6238, section 5.2); as
+// last only grows, a clock that is set back fails closed.
 //
 // The caller must record the step with a write that is guarded against a
 // concurrent one.

@@ -70,7 +70,7 @@ func TestCodeRFC4226AppendixD(t *testing.T) {
 
 const secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 
-// A code must be good through exactly drift steps either way, to the second.
+// A code must be valid for exactly drift steps in both directions, to the second.
 func TestMatchDriftAtStepEdges(t *testing.T) {
 	p := DefaultParameters
 	start := int64(1_700_000_010) // the first second of a step
@@ -182,7 +182,7 @@ func TestURIEncodesAsRFC3986(t *testing.T) {
 	}
 }
 
-// Another reader of otpauth URIs must find what was put in.
+// Another parser of otpauth URIs must return the same values.
 func TestURIReadByAnotherParser(t *testing.T) {
 	p := Parameters{SHA256, 8, 60}
 	for _, issuer := range []string{"Acme", "A & B", "50% off", "x+y", "日本語", "🔐 Vault", strings.Repeat("é", 64)} {
@@ -197,7 +197,7 @@ func TestURIReadByAnotherParser(t *testing.T) {
 	}
 }
 
-// The browser module reads the same vectors.
+// The browser module uses the same vectors.
 func TestIssuerAndAccountByVectors(t *testing.T) {
 	var vectors []struct{ Name, URI, Issuer, Account string }
 	readJSON(t, "testdata/uri.json", &vectors)

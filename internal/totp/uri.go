@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// URI writes the otpauth:// URI that an authenticator app reads from a QR
-// code. Issuer and account may hold any text: all but RFC 3986's unreserved
+// URI returns the otpauth:// URI that an authenticator app reads from a QR code.
+// Issuer and account may hold any text: all but RFC 3986's unreserved
 // characters are percent-encoded, a space as %20 and a colon as %3A. An account
 // may have colons. A new issuer has none (api.CheckIssuer), since apps split the
 // label at its first colon, encoded or not.
@@ -26,7 +26,7 @@ func escape(s string) string {
 	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 }
 
-// A Key is what an otpauth:// URI holds.
+// A Key is the content of an otpauth:// URI.
 type Key struct {
 	Issuer, Account string
 	// Secret is in upper-case, unpadded base32.
@@ -34,8 +34,8 @@ type Key struct {
 	Parameters
 }
 
-// ParseURI reads an otpauth://totp/ URI. Absent parameters take their
-// defaults; anything malformed is an error, which never quotes the URI.
+// ParseURI parses an otpauth://totp/ URI. Absent parameters have their defaults. The
+// error never quotes the URI.
 //
 // The issuer is that of the parameter; if it is absent or empty, that of the
 // label. The account is what follows the issuer and its colon in the label, or
@@ -95,9 +95,8 @@ func split(label, known string) (issuer, account string) {
 	return issuer, strings.TrimLeft(account, " ")
 }
 
-// NormalizeSecret brings a base32 secret as people type it (lower case,
-// spaces, dashes, padding) to the one form that the rest of the package
-// writes. The error never quotes it.
+// NormalizeSecret returns a base32 secret as users type it (lower case, spaces,
+// dashes, padding) in upper case without padding. The error never quotes it.
 func NormalizeSecret(secret string) (string, error) {
 	secret = strings.NewReplacer(" ", "", "-", "", "\r", "", "\n", "").Replace(strings.ToUpper(secret))
 	secret = strings.TrimRight(secret, "=")
@@ -105,8 +104,8 @@ func NormalizeSecret(secret string) (string, error) {
 		return "", errors.New("secret is missing")
 	}
 	_, err := base32NoPad.DecodeString(secret)
-	// No number of whole bytes gives these lengths (RFC 4648, section 6), but
-	// the decoder lets them pass.
+	// No number of whole bytes has these lengths (RFC 4648, section 6), but the
+	// decoder accepts them.
 	if n := len(secret) % 8; err != nil || n == 1 || n == 3 || n == 6 {
 		return "", errors.New("secret is not base32")
 	}

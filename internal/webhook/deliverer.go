@@ -9,26 +9,26 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// pauses are the times before the retries: three of them, and none under 30
-// seconds (wire contract, section 8). They grow, so that a receiver may be away
-// for twelve minutes.
+// pauses are the times before the retries: three, each of 30 seconds or more (wire
+// contract, section 8). They grow, so that a receiver may be down for twelve
+// minutes.
 var pauses = [...]time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 
 const (
-	// poll is the time between looks at the outbox: how late an event may be.
+	// poll is the time between queries of the outbox: the delay of an event.
 	poll = time.Second
-	// inFlight is how many events are sent at once, share how many of one
-	// tenant: a receiver that hangs holds up no other tenant's.
+	// inFlight is how many events are sent at once, share how many of one tenant:
+	// a receiver that hangs does not delay the events of other tenants.
 	inFlight = 32
 	share    = 8
-	// settling bounds the writing of an event's fate.
+	// settling bounds the write of a result.
 	settling = 10 * time.Second
-	// lease is how long a claim lasts, for DeliverTimeout and settling with
-	// much to spare: for clocks of replicas that differ. A process that dies
-	// keeps its events from the others for that long.
+	// lease is the length of a claim: much longer than DeliverTimeout and settling
+	// together, since the clocks of replicas may differ. If a process dies, its
+	// events wait that long.
 	lease = time.Minute
-	// retention is how long events are kept that are delivered or dead, and
-	// cleaning the time between looks for older ones.
+	// retention is how long delivered and dead events are kept, and cleaning the
+	// time between deletions of older ones.
 	retention = 7 * 24 * time.Hour
 	cleaning  = time.Hour
 )
@@ -42,13 +42,13 @@ type Outbox interface {
 	CleanEvents(ctx context.Context, before time.Time) error
 }
 
-// A Deliverer sends the events of an outbox. Several may share it, in one
-// process or in many. Every field is required but Metrics.
+// A Deliverer sends the events of an outbox. Several may share an outbox, in one
+// process or in many. All fields but Metrics are required.
 type Deliverer struct {
 	Outbox Outbox
 	Sender *Sender
-	// Target says where a tenant's events go. Those of a tenant without a URL
-	// are dead.
+	// Target returns the receiver of a tenant's events. Events of a tenant without
+	// a URL become dead.
 	Target func(ctx context.Context, tenantID string) (Target, error)
 	Log    *slog.Logger
 	Now    func() time.Time
@@ -56,49 +56,48 @@ type Deliverer struct {
 	Metrics *Metrics
 }
 
-// Run sends what is due until ctx ends. Then it claims no more, lets what is
-// on its way arrive, for at most DeliverTimeout and as long again to write it
-// down, and returns.
+// Run sends due events until ctx ends. Then it claims no more, waits for the
+// requests in flight, for at most DeliverTimeout and settling, and returns.
 func (d *Deliverer) Run(ctx context.Context) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	f := newFlight()
 	var cleaned time.Time
-	var landed error // what those that arrived met at the outbox
+	var settled error // of the outbox, for the events that have ended
 	failing := false
 	for ctx.Err() == nil {
-		err := errors.Join(landed, d.claim(ctx, f))
+		err := errors.Join(settled, d.claim(ctx, f))
 		if err == nil && !d.Now().Before(cleaned.Add(cleaning)) {
 			cleaned = d.Now()
 			err = d.Outbox.CleanEvents(ctx, cleaned.Add(-retention))
 		}
-		// Once, and not every second for as long as the database is away.
+		// Once, and not every second while the database is unreachable.
 		if err != nil && !failing && ctx.Err() == nil {
 			d.Log.ErrorContext(ctx, "webhook outbox", "error", err)
 		}
 		failing = err != nil
-		landed = nil
+		settled = nil
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
-		case e := <-f.ended: // there is room for another, which may be due already
-			landed = f.land(e)
+		case e := <-f.ended: // another event may be due
+			settled = f.end(e)
 		}
 	}
 	for f.total > 0 {
-		f.land(<-f.ended)
+		f.end(<-f.ended)
 	}
 }
 
-// A flight is what a deliverer has on its way.
+// A flight holds the events that a deliverer is sending.
 type flight struct {
 	busy  map[string]int // by tenant
 	total int
 	ended chan ending
 }
 
-// An ending is that of one event's way; err is the outbox's: a receiver's is in
-// the event's fate.
+// An ending reports that an event was settled or could not be; err is the error of
+// the outbox, not of the receiver.
 type ending struct {
 	tenantID string
 	err      error
@@ -108,8 +107,8 @@ func newFlight() *flight {
 	return &flight{busy: map[string]int{}, ended: make(chan ending, inFlight)}
 }
 
-// land takes an ending, and what has ended besides.
-func (f *flight) land(e ending) error {
+// end counts an ending and all others that are waiting.
+func (f *flight) end(e ending) error {
 	var errs []error
 	for {
 		errs = append(errs, e.err)
@@ -125,14 +124,14 @@ func (f *flight) land(e ending) error {
 	}
 }
 
-// claim sends off as much of what is due as there is room for.
+// claim starts to send as many due events as there is room for.
 func (d *Deliverer) claim(ctx context.Context, f *flight) error {
 	now := d.Now()
 	events, err := d.Outbox.ClaimEvents(ctx, now, now.Add(lease), inFlight-f.total, share, f.busy)
 	if err != nil {
 		return err
 	}
-	// What is claimed is sent to its end, even if the stop comes now.
+	// A claimed event is sent even if ctx ends now.
 	ctx = context.WithoutCancel(ctx)
 	for _, e := range events {
 		f.busy[e.TenantID]++
@@ -143,8 +142,7 @@ func (d *Deliverer) claim(ctx context.Context, f *flight) error {
 }
 
 func (d *Deliverer) deliver(ctx context.Context, e store.Event) error {
-	// Until an error of the outbox is mended the claim keeps the event; then
-	// it is due again.
+	// After an error of the outbox the event is due again at the end of the claim.
 	target, err := d.Target(ctx, e.TenantID)
 	if err != nil {
 		return err

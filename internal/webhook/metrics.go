@@ -7,24 +7,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The results of an attempt to deliver an event.
+// A result is that of an attempt to deliver an event.
+type result string
+
 const (
-	delivered = "delivered"
-	failed    = "failed" // it will be sent again
-	dead      = "dead"   // it will not
+	delivered result = "delivered"
+	failed    result = "failed" // it will be sent again
+	dead      result = "dead"   // it will not
 )
 
-// counting bounds the count of the outbox for one scrape.
+// counting bounds the query of the outbox at a scrape.
 const counting = 2 * time.Second
 
-// Metrics count what becomes of events. A nil *Metrics counts nothing.
+// Metrics count the deliveries of events. A nil *Metrics counts nothing.
 type Metrics struct {
 	deliveries *prometheus.CounterVec
 }
 
-// NewMetrics registers the counters of this process, and gauges of the whole
-// outbox, which all its replicas share: count is asked at each scrape. When it
-// fails the gauges are missing, and the rest is there.
+// NewMetrics registers the counters of this process, and gauges of the outbox that
+// all replicas share: count is called at each scrape. If it fails, only the gauges
+// are missing.
 func NewMetrics(r prometheus.Registerer, count func(context.Context) (pending, dead int64, err error)) *Metrics {
 	m := &Metrics{prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsignal_webhook_deliveries_total",
@@ -34,9 +36,9 @@ func NewMetrics(r prometheus.Registerer, count func(context.Context) (pending, d
 	return m
 }
 
-func (m *Metrics) count(eventType, result string) {
+func (m *Metrics) count(eventType string, r result) {
 	if m != nil {
-		m.deliveries.WithLabelValues(eventType, result).Inc()
+		m.deliveries.WithLabelValues(eventType, string(r)).Inc()
 	}
 }
 
@@ -51,10 +53,10 @@ func (c outboxCollector) Describe(ch chan<- *prometheus.Desc) { ch <- outboxEven
 func (c outboxCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), counting)
 	defer cancel()
-	waiting, given, err := c(ctx)
+	pending, deadEvents, err := c(ctx)
 	if err != nil {
-		return // /readyz says that the database is away
+		return // /readyz reports that the database is unreachable
 	}
-	ch <- prometheus.MustNewConstMetric(outboxEvents, prometheus.GaugeValue, float64(waiting), "pending")
-	ch <- prometheus.MustNewConstMetric(outboxEvents, prometheus.GaugeValue, float64(given), dead)
+	ch <- prometheus.MustNewConstMetric(outboxEvents, prometheus.GaugeValue, float64(pending), "pending")
+	ch <- prometheus.MustNewConstMetric(outboxEvents, prometheus.GaugeValue, float64(deadEvents), string(dead))
 }

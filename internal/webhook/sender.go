@@ -15,25 +15,25 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// Time-outs of a request, from its start to the end of the answer.
+// Time-outs of a request, from its start to the end of the response.
 const (
 	// DeliverTimeout is that of the events that the outbox keeps.
 	DeliverTimeout = 10 * time.Second
-	// VerifyTimeout is that of action.verify, for which a user waits (wire
+	// VerifyTimeout is that of action.verify, during which a user waits (wire
 	// contract, section 11).
 	VerifyTimeout = 5 * time.Second
 )
 
-// maxAnswer is how much of an answer is read, in bytes. The rest is cut off
-// with the connection.
-const maxAnswer = 64 << 10
+// maxResponse is how much of a response is read, in bytes. After that the
+// connection is closed.
+const maxResponse = 64 << 10
 
-// userAgent names this program to receivers.
+// userAgent is the User-Agent of the requests.
 const userAgent = "authsignal-server"
 
-// A Target is where a tenant's events go.
+// A Target is the receiver of a tenant's events.
 type Target struct {
-	// URL is one that CheckURL accepts; empty means nowhere.
+	// URL is one that CheckURL accepts; if empty, there is no receiver.
 	URL string
 	// Secrets are the tenant's active API secret keys.
 	Secrets []string
@@ -44,11 +44,11 @@ type Sender struct {
 	client http.Client
 }
 
-// NewSender returns a sender whose requests end after a time-out.
+// NewSender returns a sender whose requests have a time-out.
 func NewSender(timeout time.Duration) *Sender {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxResponseHeaderBytes = maxAnswer
-	// An answer is thrown away; it need not be unpacked first.
+	transport.MaxResponseHeaderBytes = maxResponse
+	// The body of a response is not used, so it need not be decompressed.
 	transport.DisableCompression = true
 	transport.MaxIdleConnsPerHost = share
 	return &Sender{http.Client{
@@ -63,9 +63,9 @@ type StatusError int
 
 func (e StatusError) Error() string { return fmt.Sprintf("HTTP status %d", int(e)) }
 
-// Send signs a body and posts it to a target. It succeeds if the answer has a
-// status of 200 to 299; another one is a StatusError. Errors name at most the address of the receiver, and of
-// the answer nothing but its status.
+// Send signs a body and posts it to a target. It succeeds if the response has a
+// status of 200 to 299; any other is a StatusError. Errors have at most the address
+// of the receiver and the status of the response.
 func (s *Sender) Send(ctx context.Context, target Target, body []byte, now time.Time) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL, bytes.NewReader(body))
 	if err != nil {
@@ -74,26 +74,26 @@ func (s *Sender) Send(ctx context.Context, target Target, body []byte, now time.
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set(api.HeaderSignature, Sign(target.Secrets, body, now))
-	// Not sent, being empty, but it lets net/http send the request once more
-	// when the receiver has just closed the connection that was kept open.
+	// An empty one is not sent, but makes net/http repeat the request if the
+	// receiver has just closed the idle connection.
 	req.Header["Idempotency-Key"] = []string{}
 	res, err := s.client.Do(req)
 	if err != nil {
-		return unanswered(err)
+		return withoutQuotes(err)
 	}
 	defer res.Body.Close()
-	// Read to its end, so that the connection can be used again. The status
-	// has been given: what goes wrong from here on is not the event's fault.
-	io.CopyN(io.Discard, res.Body, maxAnswer)
+	// Read to the end, so that the connection can be used again. The status
+	// decides: an error from here on is not one of the event.
+	io.CopyN(io.Discard, res.Body, maxResponse)
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return StatusError(res.StatusCode)
 	}
 	return nil
 }
 
-// unanswered takes out of an error of net/http what it quotes: the URL, and an
-// answer that is not HTTP.
-func unanswered(err error) error {
+// withoutQuotes returns an error of net/http without what it quotes: the URL, or a
+// response that is not HTTP.
+func withoutQuotes(err error) error {
 	var withURL *url.Error
 	if errors.As(err, &withURL) {
 		err = withURL.Err
@@ -103,5 +103,5 @@ func unanswered(err error) error {
 	if errors.As(err, &network) || errors.As(err, &certificate) || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return errors.New("the answer is not one of HTTP, or of the other of http and https")
+	return errors.New("the response is not HTTP; check whether the receiver speaks http or https")
 }

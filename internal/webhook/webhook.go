@@ -1,20 +1,18 @@
-// Package webhook tells a tenant's backend what happened: it makes events,
-// signs them and sends them. Its source is the public Authsignal API; the wire
-// contract has it in section 8.
+// Package webhook reports events to a tenant's backend: it encodes, signs and sends
+// them. Its source is the public Authsignal API (wire contract, section 8).
 //
-// A Sender makes one request, which is all that the server needs for the
-// synchronous action.verify. A Deliverer sends the others from a durable
-// outbox, which the store keeps; internal/daemon runs it.
+// A Sender makes single requests, such as the synchronous action.verify of
+// internal/server. A Deliverer sends the other events from a durable outbox in the
+// store; internal/daemon runs it.
 //
-// What is sent is sent at least once. A receiver that was cut off after its
-// work, or whose answer was lost, gets the event again, with the same id; the
-// order of events is that of their time, not of their arrival.
+// Events are sent at least once. If a receiver's response is lost, it gets the event
+// again, with the same id. Events may arrive out of order; their times have the
+// order.
 //
-// The operator chooses the URL, and private addresses are fine: the receiver
-// of a self-hosted server is usually on one. So nobody else may choose it: no
-// request of a user or a backend changes it, a redirect is not followed (it
-// would let the receiver choose), and of an answer only the status is used, so
-// that a URL that points to the wrong place reads nothing from there.
+// The operator chooses the URL, which may have a private address, as receivers of
+// self-hosted servers usually do. So nobody else may choose it: no request of a user
+// or a backend changes it, redirects are not followed (the receiver would choose),
+// and only the status of a response is used, so that a wrong URL reveals nothing.
 package webhook
 
 import (
@@ -35,8 +33,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// Sign returns the value of api.HeaderSignature for a body sent at t: a
-// signature with each secret, so that the receiver may know any one of them.
+// Sign returns the value of api.HeaderSignature for a body sent at t: a signature
+// with each secret, so that the receiver needs only one of them.
 func Sign(secrets []string, body []byte, t time.Time) string {
 	at := strconv.FormatInt(t.Unix(), 10)
 	var header strings.Builder
@@ -50,8 +48,7 @@ func Sign(secrets []string, body []byte, t time.Time) string {
 	return header.String()
 }
 
-// NewEvent makes an event of a type of the API, with the data that belongs to
-// the type.
+// NewEvent returns an event of a type of the API, with the data of that type.
 func NewEvent(tenantID, eventType string, data any, at time.Time) (store.Event, error) {
 	e := store.Event{TenantID: tenantID, ID: uuid.NewString(), Type: eventType, CreatedAt: at}
 	var err error
@@ -65,18 +62,18 @@ func NewEvent(tenantID, eventType string, data any, at time.Time) (store.Event, 
 	return e, nil
 }
 
-// URLChanged is the audit line of a new URL, or of none, of a tenant. It names
-// the receiver's host; the path and the query may hold a secret.
+// URLChanged is the audit line of a new URL of a tenant, or of none. It has the
+// receiver's host; the path and the query may hold a secret.
 func URLChanged(to string, now time.Time) store.AuditEvent {
 	host := ""
 	if u, err := url.Parse(to); err == nil {
 		host = u.Host
 	}
-	return store.AuditEvent{At: now, Kind: store.AuditConfiguration, Detail: map[string]any{"what": "webhook", "host": host}}
+	return store.Configured(store.ChangeWebhook, map[string]any{"host": host}, now)
 }
 
-// CheckURL reports what is wrong with the URL of a receiver. The error does
-// not quote it: its path or query may hold a secret.
+// CheckURL returns an error if the URL of a receiver is wrong. The error does not
+// quote it: its path or query may hold a secret.
 func CheckURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.Fragment != "" {

@@ -88,17 +88,17 @@ func TestCheckURL(t *testing.T) {
 
 const secret = "sk-0123456789"
 
-// A receiver is a tenant's backend.
+// A receiver is the backend of a tenant.
 type receiver struct {
 	*httptest.Server
 	mu sync.Mutex
-	// ids are those of the events that came, in order.
+	// ids are those of the received events, in order.
 	ids []string
-	// answer answers the n-th request, from 0.
+	// answer responds to the n-th request, from 0.
 	answer func(n int, w http.ResponseWriter)
 }
 
-// newReceiver starts a backend that verifies what comes with the Go SDK.
+// newReceiver starts a backend that verifies events with the Go SDK.
 func newReceiver(t *testing.T, answer func(n int, w http.ResponseWriter)) *receiver {
 	t.Helper()
 	r := &receiver{answer: answer}
@@ -141,7 +141,7 @@ func send(t *testing.T, timeout time.Duration, url string) error {
 		`{"version":1,"type":"x","id":"1","source":"s","time":"2025-01-01T00:00:00Z","tenantId":"t","data":{}}`), time.Now())
 }
 
-func TestSendTakesOnlyAStatusOf2xxForAYes(t *testing.T) {
+func TestSendSucceedsOnlyWithA2xxStatus(t *testing.T) {
 	t.Parallel()
 	for code, ok := range map[int]bool{200: true, 202: true, 204: true, 299: true, 300: false, 304: false, 400: false, 401: false, 500: false, 503: false} {
 		err := send(t, time.Minute, newReceiver(t, status(code)).URL)
@@ -168,7 +168,7 @@ func TestSendFollowsNoRedirect(t *testing.T) {
 	}
 }
 
-func TestSendGivesUpInTime(t *testing.T) {
+func TestSendTimesOut(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	r := newReceiver(t, func(int, http.ResponseWriter) { <-release })
@@ -178,8 +178,8 @@ func TestSendGivesUpInTime(t *testing.T) {
 	}
 }
 
-// An answer without end costs no more than its beginning.
-func TestSendReadsNoEndlessAnswer(t *testing.T) {
+// Only the beginning of an endless response is read.
+func TestSendBoundsTheAnswer(t *testing.T) {
 	t.Parallel()
 	cut := make(chan struct{})
 	r := newReceiver(t, func(_ int, w http.ResponseWriter) {
@@ -226,7 +226,7 @@ func TestSendErrorsQuoteNoAnswer(t *testing.T) {
 	}
 }
 
-// A certificate that nobody knows is refused.
+// An unknown certificate is refused.
 func TestSendChecksTheCertificate(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was sent") }))
@@ -238,7 +238,7 @@ func TestSendChecksTheCertificate(t *testing.T) {
 	}
 }
 
-// A fleet is a store with a clock of its own, for deliverers that share it.
+// A fleet is a store with a clock, for deliverers that share it.
 type fleet struct {
 	t        *testing.T
 	database string
@@ -253,17 +253,12 @@ func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	f := &fleet{t: t, database: storetest.Database(t), now: time.Unix(1_700_000_000, 0)}
 	f.open()
-	t.Cleanup(func() { f.store.Close() })
 	return f
 }
 
 func (f *fleet) open() {
 	f.t.Helper()
-	var err error
-	f.store, err = store.Open(f.t.Context(), f.database, func(bool) ([][]byte, error) { return [][]byte{make([]byte, store.KeySize)}, nil })
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	f.store = storetest.Open(f.t, f.database, store.Open)
 }
 
 func (f *fleet) clock() time.Time {
@@ -278,7 +273,7 @@ func (f *fleet) advance(d time.Duration) {
 	f.now = f.now.Add(d)
 }
 
-// enqueue stores n events of tenant t and gives their ids.
+// enqueue stores n events of tenant t and returns their ids.
 func (f *fleet) enqueue(n int) []string {
 	f.t.Helper()
 	return f.enqueueOf("t", n)
@@ -314,7 +309,7 @@ func (f *fleet) deliverer(url string) *Deliverer {
 	}
 }
 
-// pass makes a deliverer look once at the outbox, and waits for what it sends.
+// pass makes a deliverer query the outbox once, and waits for its requests.
 func (f *fleet) pass(d *Deliverer) {
 	f.t.Helper()
 	if err := once(f.t.Context(), d); err != nil {
@@ -326,7 +321,7 @@ func once(ctx context.Context, d *Deliverer) error {
 	flight := newFlight()
 	err := d.claim(ctx, flight)
 	for flight.total > 0 {
-		err = errors.Join(err, flight.land(<-flight.ended))
+		err = errors.Join(err, flight.end(<-flight.ended))
 	}
 	return err
 }
@@ -341,9 +336,9 @@ func (f *fleet) got(r *receiver, want ...string) {
 	}
 }
 
-// What becomes of events is in the metrics, and one that is given up in the
-// audit log of its tenant.
-func TestOperatorsSeeWhatBecomesOfEvents(t *testing.T) {
+// Metrics count the results of deliveries, and a dead event is in the audit log of
+// its tenant.
+func TestDeliveriesAreCountedAndAudited(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	r := newReceiver(t, func(n int, w http.ResponseWriter) {
@@ -404,14 +399,14 @@ func TestOperatorsSeeWhatBecomesOfEvents(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	// A database that is away takes the gauges with it, not the rest.
+	// Without the database only the gauges are missing.
 	if err := f.store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	check("without a database", map[string]float64{"delivered": 1, "failed": 3, "dead": 1, "outbox pending": 0, "outbox dead": 0})
 }
 
-func TestADeliveredEventIsSentOnce(t *testing.T) {
+func TestDeliveredEventIsSentOnce(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	r := newReceiver(t, status(200))
@@ -423,7 +418,7 @@ func TestADeliveredEventIsSentOnce(t *testing.T) {
 	f.got(r, ids...)
 }
 
-func TestAFailedEventIsRetriedThreeTimesAndThenDead(t *testing.T) {
+func TestFailedEventIsDeadAfterThreeRetries(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	r := newReceiver(t, status(500))
@@ -459,7 +454,7 @@ func TestAFailedEventIsRetriedThreeTimesAndThenDead(t *testing.T) {
 	}
 }
 
-func TestARetryAfterA500Arrives(t *testing.T) {
+func TestRetryAfterA500Arrives(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	r := newReceiver(t, func(n int, w http.ResponseWriter) { w.WriteHeader([]int{500, 200}[min(n, 1)]) })
@@ -473,7 +468,7 @@ func TestARetryAfterA500Arrives(t *testing.T) {
 	f.got(r, id, id)
 }
 
-func TestOneFailureHoldsUpNoOther(t *testing.T) {
+func TestFailedEventDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	r := newReceiver(t, func(n int, w http.ResponseWriter) { w.WriteHeader([]int{500, 200}[min(n, 1)]) })
@@ -487,7 +482,7 @@ func TestEventsSurviveARestart(t *testing.T) {
 	f := newFleet(t)
 	r := newReceiver(t, status(200))
 	ids := f.enqueue(2)
-	// A process claims one and dies.
+	// A process claims an event and dies.
 	if _, err := f.store.ClaimEvents(t.Context(), f.clock(), f.clock().Add(lease), 1, 1, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -498,14 +493,14 @@ func TestEventsSurviveARestart(t *testing.T) {
 	d := f.deliverer(r.URL)
 	f.pass(d)
 	if got := r.received(); len(got) != 1 {
-		t.Errorf("received %v, want the one that nobody claimed", got)
+		t.Errorf("received %v, want the unclaimed one", got)
 	}
 	f.advance(lease)
 	f.pass(d)
 	f.got(r, ids...)
 }
 
-func TestReplicasShareTheWork(t *testing.T) {
+func TestReplicasShareTheEvents(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	ids := f.enqueue(50)
@@ -544,7 +539,7 @@ func TestEventsOfATenantWithoutURLAreDead(t *testing.T) {
 	f.got(r)
 }
 
-func TestRunDeliversAndStopsWhenWhatIsOnItsWayHasArrived(t *testing.T) {
+func TestRunWaitsForRequestsInFlightBeforeItStops(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	ids := f.enqueue(share + 1)
@@ -552,7 +547,7 @@ func TestRunDeliversAndStopsWhenWhatIsOnItsWayHasArrived(t *testing.T) {
 	var once sync.Once
 	ctx, cancel := context.WithCancel(t.Context())
 	r := newReceiver(t, func(_ int, w http.ResponseWriter) {
-		// The stop comes while the last one is on its way.
+		// Run is stopped while the last request is in flight.
 		once.Do(func() { close(stop) })
 		<-ctx.Done()
 		w.WriteHeader(200)
@@ -567,14 +562,14 @@ func TestRunDeliversAndStopsWhenWhatIsOnItsWayHasArrived(t *testing.T) {
 	if len(first) != share {
 		t.Errorf("%d were sent, want a tenant's share", len(first))
 	}
-	// They have arrived and are not sent again; the other one waits.
+	// They were received and are not sent again; the other one is pending.
 	f.advance(24 * time.Hour)
 	f.pass(f.deliverer(r.URL))
 	f.got(r, ids...)
 }
 
-// A receiver that hangs holds up its tenant's events, and nobody else's.
-func TestAReceiverThatHangsHoldsUpNoOtherTenant(t *testing.T) {
+// A receiver that hangs delays only its tenant's events.
+func TestHangingReceiverDelaysNoOtherTenant(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	f.enqueueOf("slow", 2*inFlight)
@@ -605,7 +600,7 @@ func TestAReceiverThatHangsHoldsUpNoOtherTenant(t *testing.T) {
 	f.got(quick, ids...)
 }
 
-func TestRunCleans(t *testing.T) {
+func TestRunCleansTheOutbox(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	o := &brokenOutbox{Outbox: f.store, cleaned: make(chan time.Time, 1)}
@@ -621,9 +616,8 @@ func TestRunCleans(t *testing.T) {
 	<-done
 }
 
-// A database that is away is told of once, and the work goes on when it is
-// back.
-func TestRunOutlivesAnOutage(t *testing.T) {
+// An unreachable database is logged once, and deliveries continue when it is back.
+func TestRunSurvivesAnOutage(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	f.enqueue(1)
@@ -638,11 +632,11 @@ func TestRunOutlivesAnOutage(t *testing.T) {
 	cancel()
 	<-done
 	if got := strings.Count(f.log.String(), "the database is away"); got != 1 {
-		t.Errorf("told %d times: %s", got, f.log.String())
+		t.Errorf("logged %d times: %s", got, f.log.String())
 	}
 }
 
-// A brokenOutbox fails at first, and tells when it is cleaned.
+// A brokenOutbox fails at first, and reports when it is cleaned.
 type brokenOutbox struct {
 	Outbox
 	failures int

@@ -99,8 +99,8 @@ export class Authsignal {
       const token = tokens.get(...of);
       const start = performance.now();
       try {
-        if (typeof fetch !== "function") throw new ModuleError(ErrorCode.network_error, "This environment has no fetch, which calls the API. Set it as a global.");
         const module = await within(loadModule({ wasmUrl }), [signal, ended], timeout);
+        if (typeof fetch !== "function") throw new ModuleError(ErrorCode.network_error, "This environment has no fetch, which calls the API. Set it as a global.");
         // What is left of it; the module takes no 0.
         if (isTimeout(timeout)) timeout = Math.max(timeout - (performance.now() - start), 1);
         if (ended.aborted) throw new ModuleError(ErrorCode.aborted, abortedText);
@@ -229,7 +229,7 @@ function asResult<R>(error: unknown): R {
 /** Known by what it can do: a signal of another frame is no instance of this one's AbortSignal. */
 const isSignal = (signal: AbortSignal | undefined): signal is AbortSignal => typeof signal?.addEventListener === "function";
 
-/** Says whether the module takes it; what it does not, it refuses. The upper limit is setTimeout's. */
+/** Reports whether the module takes it; what it does not, it refuses. The upper limit is setTimeout's. */
 function isTimeout(timeout: unknown): timeout is number {
   return typeof timeout === "number" && timeout > 0 && timeout < 2 ** 31;
 }

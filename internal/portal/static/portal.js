@@ -1,4 +1,4 @@
-// The portal works without this script. It copies texts.
+// Copies texts to the clipboard. The portal works without this script.
 for (const button of document.querySelectorAll("button[data-copy]")) {
   if (!navigator.clipboard) break;
   button.hidden = false;

@@ -1,42 +1,42 @@
-// The pre-built UI's page. The server has said in attributes what to show
-// first; from then on all goes through the client API of this origin, with the
-// token that token.js took out of the address. Nothing here decides: whoever
-// owns the browser can change all of it.
+// The script of the pre-built UI. Attributes from the server say what to show
+// first. Everything else goes through the client API of this origin, with the
+// token that token.js removed from the address. Nothing is decided here: the
+// user can change anything in the browser.
 
 import { Authsignal } from "./sdk/index.js";
 
 const { dataset: data, lang } = document.documentElement;
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const $ = (id) => document.getElementById(id);
-const yes = (name) => data[name] === "true";
+const flag = (name) => data[name] === "true";
 
 const baseUrl = new URL("v1", location.href).href;
 const authsignal = new Authsignal({ tenantId: data.tenant || "none", baseUrl, wasmUrl: data.module });
 
-/** The token in force: the url's, then that of the last code that was right. */
+/** The current token: that of the url, then that of the last accepted code. */
 let token = startToken;
-let mayAdd = yes("mayAdd");
-let mayRemove = yes("mayRemove");
-let enrolled = yes("enrolled");
+let mayAdd = flag("mayAdd");
+let mayRemove = flag("mayRemove");
+let enrolled = flag("enrolled");
 /** The failure of a user who has as many authenticators as the tenant allows. */
 const tooMany = data.most === "1" ? "single" : "full";
-/** What follows a code that was right: finish, enroll or settings. */
-let then = data.then;
-/** Whether the settings have been reached: what is given up then leads back to them. */
+/** What follows an accepted code: finish, enroll or settings. */
+let afterChallenge = data.then;
+/** Whether the settings were shown: cancelling then leads back to them. */
 let inSettings = false;
-/** What is done again after a failure. */
+/** The function of the button "Try again". */
 let retry;
 
 function text(key, values = {}) {
   return (texts[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
-// The page that opened this one.
+// Messages to the page that opened this one.
 
-/** Who is told what happens here; nobody outside the popup mode. */
-const opened = data.mode !== "popup" ? null : parent !== window ? parent : opener;
+/** The window that messages are sent to; null outside popup mode. */
+const receiver = data.mode !== "popup" ? null : parent !== window ? parent : opener;
 const origins = data.origins.split(" ").filter(Boolean);
-const allowed = (origin) => origins.includes(origin) || (yes("loopback") && isLoopback(origin));
+const allowed = (origin) => origins.includes(origin) || (flag("loopback") && isLoopback(origin));
 
 function isLoopback(origin) {
   if (!/^https?:/.test(origin)) return false;
@@ -45,9 +45,9 @@ function isLoopback(origin) {
 }
 
 /**
- * The origins to send messages to, all of them allowed. A browser delivers
- * only where the receiver's origin is the one named. Where it tells who opened
- * this page, that one is enough.
+ * The allowed origins to send messages to. A browser delivers a message only if
+ * the receiver's origin is the target origin. If the browser reveals the origin
+ * of the page that opened this one, that origin is enough.
  */
 function receivers() {
   const hints = [location.ancestorOrigins?.[0]];
@@ -57,19 +57,19 @@ function receivers() {
 }
 
 function post(message) {
-  if (opened) for (const origin of receivers()) opened.postMessage(message, origin);
+  if (receiver) for (const origin of receivers()) receiver.postMessage(message, origin);
 }
 
-// Events are JSON texts, and the height is an object: so the SDKs expect it.
-const tell = (event, more) => post(JSON.stringify({ event, ...more }));
+// The SDKs expect events as JSON texts, and the height as an object.
+const sendEvent = (event, more) => post(JSON.stringify({ event, ...more }));
 
 /**
- * Tells the frame how high its content is, now and whenever that changes. Now,
- * because browsers need not draw a frame that is not shown yet, and observe
- * nothing before they draw.
+ * Sends the height of the content to the page with the frame, now and whenever it
+ * changes. Browsers need not draw a frame that is not visible yet, and a
+ * ResizeObserver reports nothing before they draw: hence the first call.
  */
-function follow(element) {
-  if (!opened || opened === opener) return;
+function reportHeight(element) {
+  if (!receiver || receiver === opener) return;
   let last = 0;
   const measure = () => {
     const height = Math.ceil(element.getBoundingClientRect().height);
@@ -79,16 +79,16 @@ function follow(element) {
   new ResizeObserver(measure).observe(element);
 }
 
-// Ends.
+// Ending the page.
 
-const canQuit = Boolean(opened || data.return);
+const canQuit = Boolean(receiver || data.return);
 let leaving = false;
 
 /**
- * Goes back with a token, whatever the outcome: the backend asks. Histories and
- * access logs keep addresses, so that the token has the scope to read and no
- * other. If the API does not take the present one any more, the one that the
- * page's own address had goes back.
+ * Returns to the app with a token, whatever the outcome: the backend validates it.
+ * Histories and access logs keep addresses, so the token has only the scope to
+ * read. If the API no longer accepts the current token, the token of the url is
+ * used.
  */
 async function goBack() {
   if (leaving) return; // a second click
@@ -96,7 +96,7 @@ async function goBack() {
   const result = await call("POST", "token", { scope: "read:authenticators" });
   if (!result.data && !["expired_token", "unauthorized"].includes(result.errorCode)) {
     leaving = false;
-    return fail(pauses[result.errorCode] ?? "internal", goBack);
+    return fail(temporaryFailures[result.errorCode] ?? "internal", goBack);
   }
   const url = new URL(data.return);
   url.searchParams.set("token", result.data?.accessToken ?? startToken);
@@ -104,16 +104,16 @@ async function goBack() {
 }
 
 function finish() {
-  const said = opened ? "page.closing" : data.return ? "page.returning" : "page.finished";
-  $("done-text").textContent = text(said);
+  const key = receiver ? "page.closing" : data.return ? "page.returning" : "page.finished";
+  $("done-text").textContent = text(key);
   show("done");
-  if (opened) tell("AUTHSIGNAL_CLOSE_POPUP", { token });
+  if (receiver) sendEvent("AUTHSIGNAL_CLOSE_POPUP", { token });
   else if (data.return) goBack();
 }
 
-/** The user gives up. A popup that is dismissed brings back no token. */
+/** The user cancels. A popup that is dismissed sends no token. */
 function quit() {
-  if (opened) tell("AUTHSIGNAL_CLOSE_POPUP");
+  if (receiver) sendEvent("AUTHSIGNAL_CLOSE_POPUP");
   else if (data.return) goBack();
 }
 
@@ -137,7 +137,7 @@ function notice(message) {
   $("notice").textContent = message;
 }
 
-/** Shows a failure as a page of its own, with a way to try again if there is one. */
+/** Shows a failure, with a button to try again if a function is given. */
 function fail(reason, again) {
   retry = again;
   notice("");
@@ -157,13 +157,13 @@ const statuses = {
   too_many_requests: 429,
   internal_error: 500,
 };
-const ends = { expired_token: "expired", unauthorized: "invalid", invalid_configuration: "unavailable", not_found: "invalid" };
-const pauses = { network_error: "network", timeout: "network", wasm_load_failed: "module", too_many_requests: "limit" };
+const finalFailures = { expired_token: "expired", unauthorized: "invalid", invalid_configuration: "unavailable", not_found: "invalid" };
+const temporaryFailures = { network_error: "network", timeout: "network", wasm_load_failed: "module", too_many_requests: "limit" };
 
-/** Tells of an error of the API; says whether it was the end, which is then shown. */
-function ended({ errorCode }) {
-  tell("AUTHSIGNAL_API_ERROR", { errorCode, statusCode: statuses[errorCode] });
-  const end = ends[errorCode];
+/** Reports an error of the API. If it is final, shows it and returns true. */
+function reportError({ errorCode }) {
+  sendEvent("AUTHSIGNAL_API_ERROR", { errorCode, statusCode: statuses[errorCode] });
+  const end = finalFailures[errorCode];
   if (end) fail(end);
   return Boolean(end);
 }
@@ -173,7 +173,7 @@ function ended({ errorCode }) {
 for (const step of ["enroll", "challenge"]) {
   const form = $(step + "-form");
   const field = form.elements.code;
-  const complain = (message) => {
+  const showError = (message) => {
     $(step + "-error").textContent = message;
     field.setAttribute("aria-invalid", "true");
     field.focus();
@@ -181,18 +181,18 @@ for (const step of ["enroll", "challenge"]) {
   };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    // Not disabled: a disabled button would lose the focus.
+    // The button is not disabled, because a disabled button loses the focus.
     if (form.getAttribute("aria-busy") === "true") return;
     $(step + "-error").textContent = "";
     field.removeAttribute("aria-invalid");
-    // Full-width digits are digits, and what people put between them is not.
+    // Accept full-width digits, and drop spaces and dashes.
     const code = field.value.normalize("NFKC").replace(/\D/g, "");
-    if (code.length < 6 || code.length > 8) return complain(text("error.form"));
+    if (code.length < 6 || code.length > 8) return showError(text("error.form"));
     form.setAttribute("aria-busy", "true");
     const result = await authsignal.totp.verify({ code });
     form.setAttribute("aria-busy", "false");
     if (result.data?.isVerified) {
-      // The new token has all rights.
+      // The new token has all scopes.
       ({ token } = result.data);
       mayAdd = mayRemove = enrolled = true;
       return next(step);
@@ -200,31 +200,31 @@ for (const step of ["enroll", "challenge"]) {
     if (result.data?.failureReason === "MAX_ATTEMPTS_EXCEEDED") {
       return fail("attempts", () => show(step));
     }
-    if (result.data) return complain(text(step === "enroll" ? "error.wrongEnrollment" : "error.wrong"));
-    if (ended(result)) return;
+    if (result.data) return showError(text(step === "enroll" ? "error.wrongEnrollment" : "error.wrong"));
+    if (reportError(result)) return;
     switch (result.errorCode) {
       case "wasm_load_failed":
         return fail("module", () => show(step));
       case "network_error":
       case "timeout":
-        return complain(text("error.network"));
+        return showError(text("error.network"));
       case "too_many_requests":
-        return complain(text("error.limit"));
+        return showError(text("error.limit"));
       case "invalid_request":
-        return complain(text("error.declined"));
+        return showError(text("error.declined"));
       case "sdk_crashed":
-        return complain(text("error.stopped"));
+        return showError(text("error.stopped"));
     }
-    complain(text("error.internal"));
+    showError(text("error.internal"));
   });
 }
 
 function next(step) {
-  if (then === "enroll" && step === "challenge") {
-    then = "finish";
+  if (afterChallenge === "enroll" && step === "challenge") {
+    afterChallenge = "finish";
     return enroll();
   }
-  if (then === "settings") {
+  if (afterChallenge === "settings") {
     if (step === "enroll") notice(text("page.added"));
     return settings();
   }
@@ -248,11 +248,11 @@ async function enroll() {
   const result = await authsignal.totp.enroll();
   figure.setAttribute("aria-busy", "false");
   if (!result.data) {
-    if (!ended(result)) fail(pauses[result.errorCode] ?? (result.errorCode === "invalid_request" ? tooMany : "internal"), enroll);
+    if (!reportError(result)) fail(temporaryFailures[result.errorCode] ?? (result.errorCode === "invalid_request" ? tooMany : "internal"), enroll);
     return;
   }
   const { uri, secret, qrCode, replaced } = result.data;
-  // A URI can be too long for a QR code: then there is only the secret.
+  // If the URI is too long for a QR code, only the secret is shown.
   figure.hidden = !qrCode;
   $("by-hand").open = !qrCode;
   if (qrCode) $("qr").src = qrCode;
@@ -266,21 +266,21 @@ async function enroll() {
 }
 
 $("copy").addEventListener("click", async () => {
-  let said = "page.copied";
+  let key = "page.copied";
   try {
     await navigator.clipboard.writeText($("secret").textContent.replaceAll(" ", ""));
   } catch {
-    // Browsers refuse where the page is not on HTTPS, or by permission.
+    // Browsers refuse without HTTPS or permission.
     getSelection().selectAllChildren($("secret"));
-    said = "page.selected";
+    key = "page.selected";
   }
   $("copied").textContent = "";
-  $("copied").textContent = text(said);
+  $("copied").textContent = text(key);
 });
 
 // Settings.
 
-/** Calls the client API with the token, where the SDKs have no method. */
+/** Calls the client API where the SDKs have no method. */
 async function call(method, path, body) {
   let response;
   try {
@@ -308,7 +308,7 @@ async function settings() {
   const result = await call("GET", "user-authenticators");
   list.setAttribute("aria-busy", "false");
   if (!result.data) {
-    if (!ended(result)) fail(pauses[result.errorCode] ?? "internal", settings);
+    if (!reportError(result)) fail(temporaryFailures[result.errorCode] ?? "internal", settings);
     return;
   }
   const items = result.data;
@@ -316,9 +316,9 @@ async function settings() {
   $("settings-text").hidden = !enrolled;
   $("settings-empty").hidden = enrolled;
   const more = items.length < Number(data.most);
-  $("add").hidden = !yes("active") || !more || (enrolled && !mayAdd);
+  $("add").hidden = !flag("active") || !more || (enrolled && !mayAdd);
   const app = items.some((item) => item.verificationMethod === "AUTHENTICATOR_APP");
-  $("unlock").hidden = !app || !yes("mayVerify") || (mayRemove && (mayAdd || !more));
+  $("unlock").hidden = !app || !flag("mayVerify") || (mayRemove && (mayAdd || !more));
   list.replaceChildren(...items.map((item) => row(item, items.length === 1)));
 }
 
@@ -352,12 +352,12 @@ function row(item, last) {
     $("settings-error").textContent = "";
     const result = await call("DELETE", "user-authenticators/" + encodeURIComponent(item.userAuthenticatorId));
     element.setAttribute("aria-busy", "false");
-    // One that is gone already is as good as removed.
+    // An authenticator that no longer exists counts as removed.
     if (!result.data && result.errorCode !== "not_found") {
-      if (!ended(result)) $("settings-error").textContent = text("error.list");
+      if (!reportError(result)) $("settings-error").textContent = text("error.list");
       return;
     }
-    // The removal has voided the token that it was done with.
+    // The removal ended the token that was used for it.
     if (result.data) authsignal.setToken((token = result.data.accessToken));
     notice(text("page.removed"));
     $("settings-title").focus();
@@ -366,16 +366,16 @@ function row(item, last) {
   return element;
 }
 
-/** A day, which no line breaks. */
+/** A date without line breaks. */
 const date = (iso) => new Intl.DateTimeFormat(lang, { dateStyle: "medium" }).format(new Date(iso)).replaceAll(" ", "\u00a0");
 
 $("unlock-button").addEventListener("click", () => {
   notice("");
-  then = "settings";
+  afterChallenge = "settings";
   show("challenge");
 });
 $("add").addEventListener("click", () => {
-  then = "settings";
+  afterChallenge = "settings";
   enroll();
 });
 $("settings-done").addEventListener("click", () => {
@@ -383,7 +383,7 @@ $("settings-done").addEventListener("click", () => {
   finish();
 });
 
-// Ways out.
+// Leaving the page.
 
 for (const button of document.querySelectorAll("form .quit")) {
   button.addEventListener("click", () => (inSettings ? settings() : quit()));
@@ -391,10 +391,10 @@ for (const button of document.querySelectorAll("form .quit")) {
 $("failure-quit").addEventListener("click", quit);
 $("retry").addEventListener("click", () => retry());
 $("continue").addEventListener("click", finish);
-// A page that comes back out of the browser's cache has had its day.
+// A page that is restored from the browser's cache is out of date.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
-// The beginning.
+// Start.
 
 authsignal.setToken(token);
 switch (data.start) {
@@ -411,14 +411,14 @@ switch (data.start) {
     break;
   case "failure":
     fail(data.reason);
-    if (data.code) tell("AUTHSIGNAL_API_ERROR", { errorCode: data.code, statusCode: Number(data.status) });
+    if (data.code) sendEvent("AUTHSIGNAL_API_ERROR", { errorCode: data.code, statusCode: Number(data.status) });
     break;
   default:
     show("challenge");
-    // Load the module while the user still types. If it fails, the first call
-    // tries again and tells.
+    // Load the module while the user enters the code. If that fails, the first
+    // call tries again and reports it.
     authsignal.preload().catch(() => {});
 }
-follow($("widget"));
-// The height is told, and the page has something to show.
-tell("AUTHSIGNAL_READY");
+reportHeight($("widget"));
+// The height has been sent, and a section is shown.
+sendEvent("AUTHSIGNAL_READY");

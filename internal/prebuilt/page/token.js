@@ -1,5 +1,5 @@
-// Runs before the page asks for anything else: takes the token out of the
-// address, so that neither the address bar nor the history keeps it.
+// Runs before the page loads anything else: removes the token from the address,
+// so that it is neither in the address bar nor in the history.
 "use strict";
 const startToken = new URLSearchParams(location.search).get("token") ?? "";
 history.replaceState(null, "", location.pathname);

@@ -1,6 +1,6 @@
-// Package migrations brings a database to the schema that package store works
-// on. The steps are those in the files beside it, in the order of their
-// numbers, and prefixes; one that has been released is never changed.
+// Package migrations brings a database to the schema of package store. Its steps
+// are the SQL files beside it, in the order of their numbers, and prefixes. A
+// step that has been released is never changed.
 package migrations
 
 import (
@@ -23,16 +23,16 @@ var files embed.FS
 // ErrNewer: a newer version of this program has migrated the database.
 var ErrNewer = errors.New("the database was made by a newer version of this program")
 
-// A Dialect is all in which the databases differ here.
+// A Dialect holds the differences between the databases.
 type Dialect struct {
 	goose goose.Dialect
-	// locked: several processes may migrate at once; one does, the others wait.
+	// locked makes one process migrate and the others wait.
 	locked bool
 	// prefixes are the statements of the step of that name.
 	prefixes []string
 }
 
-// The databases that there are.
+// The dialects.
 var (
 	SQLite   = Dialect{goose: goose.DialectSQLite3}
 	Postgres = Dialect{goose: goose.DialectPostgres, locked: true, prefixes: []string{
@@ -43,10 +43,10 @@ var (
 	}}
 )
 
-// Hash is equal for equal steps, in hexadecimal.
+// Hash is a hash of the steps, in hexadecimal.
 func (d Dialect) Hash() string {
 	h := sha256.New()
-	// What is embedded can be read.
+	// Embedded files can be read.
 	_ = fs.WalkDir(files, ".", func(name string, _ fs.DirEntry, _ error) error {
 		text, _ := files.ReadFile(name)
 		_, err := fmt.Fprintf(h, "%s %d\n%s", name, len(text), text)
@@ -56,7 +56,7 @@ func (d Dialect) Hash() string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// Up runs the steps that the database has not seen, each whole or not at all.
+// Up runs the steps that the database lacks, each in a transaction.
 func Up(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	p, err := dialect.provider(db)
 	if err != nil {
@@ -90,9 +90,9 @@ func (d Dialect) provider(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider(d.goose, db, files, options...)
 }
 
-// prefixes is step 4: indexes that find users by the beginning of a text.
-// PostgreSQL's order texts by the collation of the database, which puts equal
-// beginnings apart; SQLite's serve as they are.
+// prefixes is step 4: indexes that find users by the beginning of a text. Indexes
+// of PostgreSQL order texts by the collation of the database, which may separate
+// texts with equal beginnings; those of SQLite need no other.
 func prefixes(statements []string) *goose.Migration {
 	up := func(ctx context.Context, tx *sql.Tx) error {
 		for _, s := range statements {

@@ -22,7 +22,7 @@ func open(t *testing.T) (*sql.DB, migrations.Dialect) {
 	return db, dialect
 }
 
-// A database of any earlier version comes to that of today, and keeps its rows.
+// A database of any earlier version is migrated to the newest, and keeps its rows.
 func TestUpFromEachStep(t *testing.T) {
 	t.Parallel()
 	db, dialect := open(t)
@@ -60,8 +60,8 @@ func TestUpFromEachStep(t *testing.T) {
 	}
 }
 
-// Signing keys of before step 7 signed a minute after they were made, the first
-// one at once, and never stopped verifying.
+// Signing keys from before step 7 signed a minute after they were created, the
+// first one at once, and never stopped verifying.
 func TestUpGivesSigningKeysTheirTimes(t *testing.T) {
 	t.Parallel()
 	db, dialect := open(t)
@@ -92,9 +92,9 @@ func TestUpGivesSigningKeysTheirTimes(t *testing.T) {
 	}
 }
 
-// Actions of before step 6 belong to the user of their id, unless that one is
-// younger: then they were tracked for a deleted one. Those that are ALLOW
-// although their outcome was CHALLENGE had no factor to ask for.
+// Actions from before step 6 belong to the user of their id, unless the user is
+// younger: then they were tracked for a deleted user. Those that are ALLOW although
+// their outcome was CHALLENGE were tracked for users without a factor.
 func TestUpGivesActionsTheirUser(t *testing.T) {
 	t.Parallel()
 	db, dialect := open(t)

@@ -200,7 +200,7 @@ export function prebuiltPages(at) {
       tolerated: /ERR_FAILED/,
     },
     "no module": {
-      title: "This page could not be loaded whole",
+      title: "This page did not load completely",
       async run(page) {
         await page.setRequestInterception(true);
         page.on("request", (request) => (request.url().endsWith(".wasm") ? request.abort() : request.continue()));

@@ -110,7 +110,7 @@ everywhere(() => site, /^$/, (run) => {
         };
         const places = [
           [Reflect, "get set apply construct deleteProperty defineProperty ownKeys"],
-          [globalThis, "Array BigInt Boolean DataView Map Number String Uint8Array isNaN console"],
+          [globalThis, "Boolean Map Number String Uint8Array console"],
           [JSON, "parse"],
           [Promise, "resolve"],
           [Object.prototype, "hasOwnProperty"],

@@ -252,7 +252,7 @@ for (const engine of engines) {
         await arrive(page, "account");
         assert.equal(await focus(page), "account-title");
         await page.waitFor(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
-        assert.match(await page.$eval("#account", (s) => s.innerText), /You are in, jane[^]*shows this page only after a code/);
+        assert.match(await page.$eval("#account", (s) => s.innerText), /You are signed in, jane[^]*shows this page only after a code/);
         assert.equal(await page.$eval("body", (body, secret) => body.innerHTML.includes(secret), secret), false, "the secret has left the page");
         const enrolled = await validate("enroll");
         assert.equal(enrolled.state, "CHALLENGE_SUCCEEDED");
@@ -474,7 +474,7 @@ for (const engine of engines) {
           text = await refusal(page, "challenge");
         }
         // The block that lasts has the same reason.
-        assert.match(text, /Too many wrong codes.*wait 5 minutes.*if you still read this then.*blocked/);
+        assert.match(text, /Too many wrong codes.*wait 5 minutes.*If this message appears again.*locked/);
         await enter(page, app.code());
         assert.match(await refusal(page, "challenge"), /Too many wrong codes/);
       });
@@ -639,7 +639,7 @@ for (const engine of engines) {
         await enrollment(page);
         assert.equal(await page.$eval("#restart-form .error", (e) => e.innerText), "");
         const text = await page.$eval("#enroll", (e) => e.innerText);
-        assert.match(text, /\nType this secret\s+There is no QR code/);
+        assert.match(text, /\nEnter this key\s+There is no QR code/);
         assert.doesNotMatch(text, /Scan the QR code/);
         assert.equal(await page.$eval("#qr", (e) => e.getAttribute("src")), null);
         assert.equal(await page.$eval("#secret", (e) => e.textContent.replaceAll(" ", "")), secret);

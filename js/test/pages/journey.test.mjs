@@ -38,7 +38,7 @@ async function activity(portal) {
   return portal.evaluate(() =>
     [...document.querySelectorAll("#log ~ table tbody tr")].map((row) => {
       const cell = (label) => row.querySelector(`[data-label="${label}"]`).innerText.trim();
-      return { user: cell("User"), action: cell("Action"), what: cell("What"), more: cell("More") };
+      return { user: cell("User"), action: cell("Action"), what: cell("Event"), more: cell("Details") };
     }),
   );
 }

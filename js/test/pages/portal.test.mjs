@@ -73,7 +73,7 @@ test("from an empty database to a blocked action, by keyboard alone", { timeout:
     await page.goto(url);
     await page.keyboard.type("not the password"); // the field has the focus
     await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
-    assert.match(await text(page), /That is not the password/);
+    assert.match(await text(page), /The password is wrong/);
     await fill(page, "#password", password);
     await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
 

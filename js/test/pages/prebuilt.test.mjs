@@ -514,7 +514,7 @@ test("a lost answer costs a new code, not the journey", async () => {
       await page.setRequestInterception(true);
       page.on("request", (request) => (request.url().endsWith("/verify/totp") ? request.abort() : request.continue()));
       await enter(page, "challenge", phone.code());
-      await page.waitForFunction(() => document.querySelector("#challenge-error").textContent.startsWith("No answer arrived"));
+      await page.waitForFunction(() => document.querySelector("#challenge-error").textContent.startsWith("The server did not respond"));
       page.removeAllListeners("request");
       await page.setRequestInterception(false);
       // What was entered is marked, so that typing replaces it. The old code was never sent.

@@ -6,12 +6,15 @@
 // The loader gives a guard to the Go program as the global `authsignal`, which
 // the program replaces by what it publishes.
 //
-// What the page may replace later is fetched once, before it can: so nothing
-// here iterates or spreads, which calls Array.prototype[Symbol.iterator], and
-// no property is set or described in a way that Object.prototype has a part in.
+// What the page may replace later is fetched once, before it can, for the
+// compiler's loader too. Nothing here iterates or spreads, which calls
+// Array.prototype[Symbol.iterator], and no property is set or described in a way
+// that Object.prototype has a part in.
 
-const { Error, Map, Promise, Uint8Array } = globalThis;
-const { apply, defineProperty, ownKeys } = globalThis.Reflect;
+export const { Map, String, Uint8Array } = globalThis;
+const { Error, Promise } = globalThis;
+const { apply, construct, defineProperty, deleteProperty, get, ownKeys, set } = globalThis.Reflect;
+export const Reflect = { apply, construct, deleteProperty, get, set };
 const { then } = Promise.prototype;
 const { bind } = Function.prototype;
 const { hasOwnProperty } = Object.prototype;

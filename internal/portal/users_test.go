@@ -1,0 +1,64 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+)
+
+func TestChangesOfAUser(t *testing.T) {
+	t.Parallel()
+	d := newFixture(t)
+	now := d.clock()
+	d.update(func(tx *store.Tx) error {
+		if _, err := tx.SetWebhookURL("https://x.test/"); err != nil {
+			return err
+		}
+		if _, err := tx.EnsureUser("a/b ?#", now); err != nil {
+			return err
+		}
+		for _, id := range []string{"a1", "a2"} {
+			a := store.Authenticator{ID: id, UserID: "a/b ?#", Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters, CreatedAt: now, VerifiedAt: now}
+			if err := tx.InsertVerified(a, "SECRET"); err != nil {
+				return err
+			}
+			for range 100 {
+				if err := tx.Fail(a, now); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	b := d.operator()
+	id := url.QueryEscape("a/b ?#")
+	if got := strings.Count(b.get("/t/t1/users/user?id="+id).text, ">Locked<"); got != 2 {
+		t.Errorf("%d are locked, want 2", got)
+	}
+	b.wants(b.get("/t/t1/users/change?do=unlock&id="+id+"&authenticator=a1"), http.StatusOK)
+	b.wants(b.post("/t/t1/users/change", "do", "unlock", "id", "a/b ?#", "authenticator", "a1"), http.StatusSeeOther)
+	b.wants(b.post("/t/t1/users/change", "do", "remove", "id", "a/b ?#", "authenticator", "a2"), http.StatusSeeOther)
+	b.wants(b.post("/t/t1/users/change", "do", "remove", "id", "a/b ?#", "authenticator", "a2"), http.StatusNotFound)
+	if text := b.get("/t/t1/users/user?id=" + id).text; strings.Contains(text, ">Locked<") || !strings.Contains(text, ">Active<") {
+		t.Errorf("got %s", text)
+	}
+	b.wants(b.post("/t/t1/users/change", "do", "delete", "id", "a/b ?#"), http.StatusSeeOther)
+	b.wants(b.get("/t/t1/users/user?id="+id), http.StatusNotFound)
+	// The webhook has an event, and the audit log names the operator.
+	events, err := d.store.ClaimEvents(t.Context(), now.Add(time.Second), now.Add(time.Minute), 10, 10, nil)
+	if err != nil || len(events) != 2 || events[0].Type != api.EventAuthenticatorDeleted {
+		t.Errorf("got %v, %v", events, err)
+	}
+	text := b.get("/t/t1/activity").text
+	for _, want := range []string{"Authenticator unlocked", "Authenticator deleted", "User deleted", "operator"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the activity has no %q", want)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
+	"github.com/authsignal-wasm/sdk/internal/totp"
+)
+
+func TestAcceptStepOnlyGrows(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	a := pending(t, s, "t", "u", "a", "SECRET")
+	for _, tt := range []struct {
+		step int64
+		want bool
+	}{{10, true}, {10, false}, {9, false}, {11, true}, {0, false}} {
+		update(t, s, "t", func(tx *Tx) error {
+			got, err := tx.AcceptStep(a, tt.step, now)
+			if got != tt.want {
+				t.Errorf("step %d: got %v, want %v", tt.step, got, tt.want)
+			}
+			return err
+		})
+	}
+}
+
+func TestAcceptStepIsGuardedByItsWrite(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	a := pending(t, s, "t", "u", "a", "SECRET") // read once, by all
+	var accepted atomic.Int32
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			err := s.Update(context.Background(), "t", func(tx *Tx) error {
+				ok, err := tx.AcceptStep(a, 5, now)
+				if ok {
+					accepted.Add(1)
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := accepted.Load(); got != 1 {
+		t.Errorf("accepted %d times", got)
+	}
+}
+
+func TestFailuresAreCountedAndDeleted(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	a := pending(t, s, "t", "u", "a", "SECRET")
+	count := func(after time.Time) (n int) {
+		update(t, s, "t", func(tx *Tx) (err error) { n, err = tx.FailuresSince(a, after); return err })
+		return n
+	}
+	for i := range 3 {
+		update(t, s, "t", func(tx *Tx) error { return tx.Fail(a, now.Add(time.Duration(i)*time.Minute)) })
+	}
+	if got := count(now.Add(-time.Second)); got != 3 {
+		t.Errorf("got %d failures, want 3", got)
+	}
+	if got := count(now); got != 2 {
+		t.Errorf("got %d failures after the first, want 2", got)
+	}
+	update(t, s, "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u")
+		if err != nil || len(list) != 1 || list[0].Failures != 3 {
+			t.Fatalf("got %+v, %v", list, err)
+		}
+		_, err = tx.AcceptStep(list[0], 1, now)
+		return err
+	})
+	if got := count(time.Time{}); got != 0 {
+		t.Errorf("after a success: got %d failures, want 0", got)
+	}
+}
+
+func TestStalePendingEnrollmentsAreDeleted(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	pending(t, s, "t", "u", "old", "SECRET")
+	pending(t, s, "t", "u2", "theirs", "SECRET")
+	update(t, s, "t", func(tx *Tx) error {
+		later := now.Add(time.Hour)
+		replaced, err := tx.InsertPending(Authenticator{
+			ID: "new", UserID: "u", Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters,
+			Began: ActionID{"u", "enroll", "new"}, CreatedAt: later,
+		}, "SECRET", later.Add(-time.Minute))
+		if replaced {
+			t.Error("a stale one of another action counts as replaced")
+		}
+		return err
+	})
+	update(t, s, "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u")
+		if len(list) != 1 || list[0].ID != "new" {
+			t.Errorf("got %v", list)
+		}
+		if list, err := tx.Authenticators("u2"); err != nil || len(list) != 1 {
+			t.Errorf("another user's: got %v, %v", list, err)
+		}
+		return err
+	})
+}
+
+func TestPendingEnrollmentOfTheSameActionIsReplaced(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	enroll := func(id string, began ActionID, at time.Time) (replaced bool) {
+		t.Helper()
+		update(t, s, "t", func(tx *Tx) (err error) {
+			replaced, err = tx.InsertPending(Authenticator{
+				ID: id, UserID: began.UserID, Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters,
+				Began: began, CreatedAt: at,
+			}, "SECRET", at.Add(-time.Hour))
+			return err
+		})
+		return replaced
+	}
+	for _, user := range []string{"u", "u2"} {
+		update(t, s, "t", func(tx *Tx) error { _, err := tx.EnsureUser(user, now); return err })
+	}
+	for _, tt := range []struct {
+		id    string
+		began ActionID
+		at    time.Time
+		want  bool
+	}{
+		{"first", ActionID{"u", "enroll", "k"}, now, false},
+		{"another key", ActionID{"u", "enroll", "k2"}, now, false},
+		{"another action", ActionID{"u", "signIn", "k"}, now, false},
+		{"another user", ActionID{"u2", "enroll", "k"}, now, false},
+		{"second", ActionID{"u", "enroll", "k"}, now, true},
+		{"third", ActionID{"u", "enroll", "k"}, now, true},
+		// A newer token of the action could have completed it until now.
+		{"after a day, with stale ones", ActionID{"u", "enroll", "k"}, now.Add(24 * time.Hour), true},
+	} {
+		if got := enroll(tt.id, tt.began, tt.at); got != tt.want {
+			t.Errorf("%s: got replaced %v, want %v", tt.id, got, tt.want)
+		}
+	}
+	// One that is verified is not replaced.
+	update(t, s, "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u")
+		if err != nil || len(list) != 1 {
+			t.Fatalf("got %+v, %v, want one that is pending", list, err)
+		}
+		_, err = tx.AcceptStep(list[0], 1, now)
+		return err
+	})
+	if enroll("beside one that is verified", ActionID{"u", "enroll", "k"}, now) {
+		t.Error("a verified one counts as replaced")
+	}
+}
+
+func TestUnlock(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	a := pending(t, s, "t", "u", "a", "SECRET")
+	update(t, s, "t", func(tx *Tx) error {
+		if err := tx.Fail(a, now); err != nil {
+			return err
+		}
+		if found, err := tx.Unlock("another", "a"); err != nil || found {
+			t.Errorf("another user's: got %v, %v", found, err)
+		}
+		found, err := tx.Unlock("u", "a")
+		if err != nil || !found {
+			t.Errorf("got %v, %v", found, err)
+		}
+		if n, err := tx.FailuresSince(a, time.Time{}); err != nil || n != 0 {
+			t.Errorf("got %d failures, %v", n, err)
+		}
+		list, err := tx.Authenticators("u")
+		if list[0].Failures != 0 {
+			t.Errorf("got %d in a row", list[0].Failures)
+		}
+		return err
+	})
+}
+
+func TestVerifiedAuthenticatorRoundTrip(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	sms := Authenticator{
+		ID: "a", UserID: "u", Method: api.SMS, PhoneNumber: "123", Email: "e", CreatedAt: now, VerifiedAt: now, LastStep: -1,
+		Began: ActionID{UserID: "u"},
+	}
+	app := Authenticator{
+		ID: "b", UserID: "u", Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters, CreatedAt: now, VerifiedAt: now,
+		LastStep: -1, Began: ActionID{UserID: "u"},
+	}
+	update(t, s, "t", func(tx *Tx) error {
+		if _, err := tx.EnsureUser("u", now); err != nil {
+			return err
+		}
+		if err := tx.InsertVerified(sms, ""); err != nil {
+			return err
+		}
+		return tx.InsertVerified(app, "SECRET")
+	})
+	for _, chosen := range []*Authenticator{&app, &sms} {
+		sms.IsDefault, app.IsDefault = false, false
+		chosen.IsDefault = true
+		update(t, s, "t", func(tx *Tx) error {
+			if err := tx.SetDefault(*chosen); err != nil {
+				return err
+			}
+			list, err := tx.Authenticators("u")
+			if err != nil || len(list) != 2 {
+				t.Fatalf("got %v, %v", list, err)
+			}
+			if secret, err := tx.Secret(list[1]); err != nil || secret != "SECRET" {
+				t.Errorf("secret: got %q, %v", secret, err)
+			}
+			list[1].sealed, list[1].keyID = nil, ""
+			if want := []Authenticator{sms, app}; !reflect.DeepEqual(list, want) {
+				t.Errorf("got  %+v\nwant %+v", list, want)
+			}
+			return nil
+		})
+	}
+}

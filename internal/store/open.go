@@ -1,0 +1,181 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/authsignal-wasm/sdk/internal/store/migrations"
+)
+
+// Errors of Open with a remedy.
+var (
+	// ErrLocked: another process has the database file open.
+	ErrLocked = errors.New("the database is in use by another process")
+	// ErrWrongKey: the secrets in the database were sealed with another key.
+	ErrWrongKey = errors.New("the encryption key is not the one that this database was made with")
+	// ErrNewer: a newer version of the server has migrated the database.
+	ErrNewer = migrations.ErrNewer
+)
+
+// IsPostgres reports whether the name of a database is a PostgreSQL URL; any other
+// is the path of a SQLite file.
+func IsPostgres(database string) bool {
+	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
+}
+
+// Open opens a database: the path of a SQLite file or a postgres:// URL. It
+// migrates the schema, and calls keys for the encryption keys while it holds a
+// SQLite file's lock, so that of two processes only one can make a new key. A key
+// may be new only if the database is fresh. Each has KeySize bytes; the first one
+// seals, the others only open what was sealed before a rotation.
+func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte, error)) (*Store, error) {
+	s := &Store{dialect: sqlite}
+	connect := s.connectSQLite
+	if IsPostgres(database) {
+		s.dialect, connect = postgres, func(url string) error { return s.connectPostgres(ctx, url) }
+	}
+	err := connect(database)
+	if err == nil {
+		err = s.prepare(ctx, keys)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// busyTimeout is how long a statement waits for another process or connection,
+// in milliseconds.
+const busyTimeout = "busy_timeout(5000)"
+
+// maxReaders is how many transactions read a SQLite file at once.
+const maxReaders = 6
+
+// connectSQLite creates the file with mode 0600 if it does not exist, and takes
+// the process lock (path + ".lock").
+func (s *Store) connectSQLite(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("database path: %w", err)
+	}
+	// A file has one lock, whatever links lead to it.
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	s.lock = flock.New(path+".lock", flock.SetPermissions(0o600))
+	switch held, err := s.lock.TryLock(); {
+	case err != nil:
+		return fmt.Errorf("lock database: %w", err)
+	case !held:
+		return fmt.Errorf("%w: %s", ErrLocked, path)
+	}
+	// SQLite would create the file readable for all; its companions get the mode
+	// of the file.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{
+		// FULL syncs the log at every commit, so that a commit survives a power
+		// cut.
+		// secure_delete overwrites what is deleted; see EmptyLog.
+		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)", busyTimeout},
+		// A writing transaction takes its lock at its start: otherwise two could
+		// read and then both fail to write.
+		"_txlock": {"immediate"},
+	}.Encode()
+	if s.db, err = sql.Open("sqlite", dsn); err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	// One for the writer, one to prepare a statement, the others for readers and
+	// single queries.
+	s.db.SetMaxOpenConns(maxReaders + 4)
+	s.db.SetMaxIdleConns(maxReaders + 4)
+	s.readers, s.writers.life = make(chan struct{}, maxReaders), groupLife
+	return nil
+}
+
+func (s *Store) connectPostgres(ctx context.Context, url string) error {
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		// The driver's text may quote the password of the URL.
+		return errors.New("the database URL is not one of PostgreSQL: postgres://user:password@host:port/name")
+	}
+	s.db = db
+	s.db.SetMaxOpenConns(16)
+	s.db.SetMaxIdleConns(16)
+	if err := db.PingContext(ctx); err != nil { // the error names user and host, not the password
+		return fmt.Errorf("connect to the database: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, error)) error {
+	if err := migrations.Up(ctx, s.db, s.dialect.migrations); err != nil {
+		return err
+	}
+	fresh, err := s.fresh(ctx)
+	if err != nil {
+		return err
+	}
+	k, err := keys(fresh)
+	if err != nil {
+		return err
+	}
+	if s.sealer, err = newSealer(k); err != nil {
+		return err
+	}
+	if err := s.checkKey(ctx); err != nil {
+		return err
+	}
+	return s.sealWebhooks(ctx)
+}
+
+// fresh reports whether the database is new: it has no record of a key.
+func (s *Store) fresh(ctx context.Context) (fresh bool, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM encryption_keys)`).Scan(&fresh)
+	if err != nil {
+		return false, fmt.Errorf("look for encryption keys: %w", err)
+	}
+	return fresh, nil
+}
+
+// checkKey records the sealing key's id, and compares all recorded ids with the
+// given keys, so that a missing key fails at the start and not at the first user.
+// A new sealing key is accepted only beside the recorded ones.
+func (s *Store) checkKey(ctx context.Context) error {
+	return s.Update(ctx, "", func(tx *Tx) error {
+		if s.dialect.alone != "" {
+			if _, err := tx.exec(s.dialect.alone); err != nil {
+				return fmt.Errorf("check encryption key: %w", err)
+			}
+		}
+		ids, err := collect(tx, scanValue[string], `SELECT key_id FROM encryption_keys`)
+		if err != nil {
+			return fmt.Errorf("check encryption key: %w", err)
+		}
+		for _, id := range ids {
+			if _, ok := s.sealer.aead[id]; !ok {
+				return fmt.Errorf("%w: key %s is missing", ErrWrongKey, id)
+			}
+		}
+		_, err = tx.exec(`INSERT INTO encryption_keys (key_id, created_at) VALUES (?, ?) ON CONFLICT (key_id) DO NOTHING`,
+			s.sealer.id, time.Now().UnixMilli())
+		if err != nil {
+			return fmt.Errorf("check encryption key: %w", err)
+		}
+		return nil
+	})
+}
