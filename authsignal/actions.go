@@ -12,7 +12,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// The shapes of the Server API. See each one's fields for units and meaning.
+// The types of the Server API. Their fields state units and meaning.
 type (
 	// TrackResponse is what Track returns.
 	TrackResponse = api.TrackResponse
@@ -22,7 +22,7 @@ type (
 	Action = api.Action
 	// ListedAction is an item of what QueryActions returns.
 	ListedAction = api.ListedAction
-	// State is where an action stands.
+	// State is the state of an action.
 	State = api.State
 	// VerificationMethod names a way to prove an identity.
 	VerificationMethod = api.VerificationMethod
@@ -98,13 +98,13 @@ type TrackRequest struct {
 	// Action names what the user does, such as signIn: 1 to 64 letters,
 	// digits, dashes and underscores.
 	Action string
-	// Attributes are optional. Without an idempotency key Track makes one,
-	// so that it can be retried without tracking twice.
+	// Attributes are optional. Without an idempotency key Track creates one,
+	// so that a retry does not track the action twice.
 	Attributes Attributes
 }
 
-// Track records that a user does something and returns the state that the
-// rules decide, and a token for the browser SDK.
+// Track records an action of a user. It returns the state that the rules decide,
+// and a token for the browser SDK.
 func (c *Client) Track(ctx context.Context, r TrackRequest) (TrackResponse, error) {
 	var out TrackResponse
 	if err := need("track", "UserID", r.UserID, "Action", r.Action); err != nil {
@@ -120,11 +120,11 @@ func (c *Client) Track(ctx context.Context, r TrackRequest) (TrackResponse, erro
 	return out, err
 }
 
-// A ValidateRequest is what ValidateChallenge takes. Give all fields: a token
-// alone shows only that some user completed some action lately.
+// A ValidateRequest is what ValidateChallenge takes. Set all fields: a token alone
+// proves only that some user completed some action recently.
 type ValidateRequest struct {
-	// Token is the one that the page brought back; the track token of the same
-	// action serves too, for when the page lost its answer.
+	// Token is the token that the page sent back. If the page lost it, the token
+	// of Track for the same action can be used too.
 	Token string
 	// UserID and Action are those that were tracked. The API refuses a token
 	// of another user or action; if empty, they are not compared.
@@ -140,11 +140,11 @@ type ValidateRequest struct {
 // action than ValidateRequest.IdempotencyKey names. Inspect it with errors.Is.
 var ErrOtherAction = errors.New("the token belongs to another instance of the action: its idempotency key differs from the tracked one")
 
-// ValidateChallenge returns whether the action behind a token was completed.
+// ValidateChallenge reports whether the action of a token was completed.
 //
-// A token that the API refuses is no error: IsValid is false and Error says
-// why. A token of another instance of the action is ErrOtherAction with an
-// empty response. In both cases the user is to sign in again.
+// A token that the API refuses is not an error: IsValid is false and Error is the
+// reason. A token of another instance of the action is ErrOtherAction with an
+// empty response. In both cases the user has to sign in again.
 func (c *Client) ValidateChallenge(ctx context.Context, r ValidateRequest) (ValidateResponse, error) {
 	const name = "validate challenge"
 	var out ValidateResponse
@@ -179,8 +179,8 @@ func (c *Client) Action(ctx context.Context, userID, action, idempotencyKey stri
 	return out, err
 }
 
-// UpdateAction moves an action to a state: from any one to any other. It is
-// not retried: what happened to the action meanwhile would be undone.
+// UpdateAction sets the state of an action, from any state to any other. It is
+// not retried: a retry would undo changes of the action in the meantime.
 func (c *Client) UpdateAction(ctx context.Context, userID, action, idempotencyKey string, state State) (Action, error) {
 	var out Action
 	if err := need("update action", "userID", userID, "action", action, "idempotencyKey", idempotencyKey, "state", string(state)); err != nil {
@@ -193,19 +193,19 @@ func (c *Client) UpdateAction(ctx context.Context, userID, action, idempotencyKe
 	return out, err
 }
 
-// An ActionFilter says which actions QueryActions lists; what is zero does not
-// count.
+// An ActionFilter selects the actions that QueryActions lists. Zero fields are
+// ignored.
 type ActionFilter struct {
-	// FromDate leaves out older actions; those older than 30 days always
-	// are.
+	// FromDate excludes older actions. Actions older than 30 days are always
+	// excluded.
 	FromDate time.Time
-	// Actions are names of actions: 100 at most.
+	// Actions are names of actions, at most 100.
 	Actions []string
 	State   State
 }
 
-// QueryActions lists the newest actions of a user, the newest first: those of
-// the last 30 days, 500 at most.
+// QueryActions lists the actions of a user in the last 30 days, newest first and
+// at most 500.
 func (c *Client) QueryActions(ctx context.Context, userID string, f ActionFilter) ([]ListedAction, error) {
 	if err := need("query actions", "userID", userID); err != nil {
 		return nil, err

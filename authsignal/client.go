@@ -1,6 +1,6 @@
 // Package authsignal is the Go server SDK for the Authsignal API: a backend
-// tracks an action, gives the token to its page, and validates the token that
-// the page brings back.
+// tracks an action, passes the token to its page, and validates the token that
+// the page sends back.
 //
 //	client := authsignal.New(os.Getenv("AUTHSIGNAL_SECRET"), "http://127.0.0.1:4000/v1")
 //	action, err := client.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: "signIn"})
@@ -10,11 +10,11 @@
 //	})
 //	if err == nil && result.IsValid { /* let the user in */ }
 //
-// Only ValidateChallenge decides whether a challenge was passed; what the
-// browser reports is for the screen. Keep action.IdempotencyKey in the user's
-// session: without it, a token of an earlier sign-in is as good as one of this.
+// Only ValidateChallenge decides whether a challenge was passed; the result in the
+// browser is for display only. Keep action.IdempotencyKey in the user's session:
+// without it, a token of an earlier sign-in would complete this one.
 //
-// The package belongs on a server: it holds the API secret key, which must
+// Use the package on a server only: a Client has the API secret key, which must
 // never reach a page or a mobile app.
 package authsignal
 
@@ -36,20 +36,21 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// DefaultTimeout bounds a call with all its retries, unless Client.Timeout or
-// the context is shorter.
+// DefaultTimeout limits a call with all its retries, unless Client.Timeout is set.
+// A context that ends earlier ends the call.
 const DefaultTimeout = 10 * time.Second
 
 const (
-	// maxAnswer is how much of an answer is read, in bytes.
+	// maxAnswer is the maximum number of bytes that is read of an answer.
 	maxAnswer = 8 << 20
-	// maxRetries is how often a call that is safe to repeat is repeated.
+	// maxRetries is the maximum number of retries of a call that is safe to
+	// repeat.
 	maxRetries = 2
 	// firstPause is the pause before the first retry; it doubles.
 	firstPause = 100 * time.Millisecond
 )
 
-// An Error is an error answer of the API: inspect it with errors.As.
+// An Error is an error of the API. Inspect it with errors.As.
 //
 //	var e *authsignal.Error
 //	if errors.As(err, &e) && e.Code == "unauthorized" { ... }
@@ -58,17 +59,17 @@ type Error = api.Error
 // A Client calls the Server API of one tenant. Its methods may be called from
 // several goroutines; its fields must be set before the first call.
 type Client struct {
-	// HTTPClient sends the requests; nil means one of our own.
+	// HTTPClient sends the requests. If nil, it is a client without redirects.
 	HTTPClient *http.Client
-	// Timeout bounds a call with all its retries; 0 means DefaultTimeout.
+	// Timeout limits a call with all its retries. 0 means DefaultTimeout.
 	Timeout time.Duration
 
 	secret, base string
 }
 
 var defaultHTTPClient = &http.Client{
-	// A redirect would send the secret elsewhere or turn a POST into a GET;
-	// it is reported instead.
+	// A redirect could send the secret to another server or turn a POST into a
+	// GET. It is an error instead.
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
@@ -80,11 +81,11 @@ func New(secret, apiURL string) *Client {
 
 // A call is one request of the Server API.
 type call struct {
-	name         string // for error texts: "track"
+	name         string // for error texts, such as "track"
 	method, path string
 	body         any
-	// repeatable says that sending it twice does no more than sending it
-	// once, so that it may be retried when the answer is lost.
+	// repeatable reports whether sending it twice has the same effect as once,
+	// so that it may be retried if the answer is lost.
 	repeatable bool
 }
 
@@ -126,8 +127,8 @@ func (c *Client) do(ctx context.Context, r call, out any) error {
 	}
 }
 
-// transient reports whether another try may succeed: no answer came, or the
-// server failed. A refusal (4xx, 429 included) stays one.
+// transient reports whether a retry may succeed: there was no answer, or the
+// server failed. A refusal (4xx, including 429) is final.
 func transient(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
@@ -152,7 +153,8 @@ func (c *Client) send(ctx context.Context, r call, body []byte, out any) error {
 	}
 	res, err := httpClient.Do(req)
 	if err != nil {
-		// Its text has the whole URL, in which there may be a token or an e-mail address.
+		// Its text contains the whole URL, which may contain a token or an e-mail
+		// address.
 		var withURL *url.Error
 		if errors.As(err, &withURL) {
 			err = withURL.Err
@@ -176,8 +178,8 @@ func (c *Client) send(ctx context.Context, r call, body []byte, out any) error {
 	return nil
 }
 
-// errorAnswer reads an error body. A proxy may answer with something else,
-// which is named by its type and never quoted.
+// errorAnswer returns the error in an answer. The body may be that of a proxy,
+// which is described by its content type and never quoted.
 func errorAnswer(res *http.Response, answer []byte) error {
 	var body api.ErrorBody
 	if json.Unmarshal(answer, &body) == nil && (body.ErrorCode != "" || body.Error != "") {
@@ -211,7 +213,7 @@ func path(segments ...string) string {
 	return b.String()
 }
 
-// query is the query part of a path: nothing when there are no parameters.
+// query returns the query part of a URL, or "" if there are no parameters.
 func query(q url.Values) string {
 	if len(q) == 0 {
 		return ""
@@ -219,7 +221,8 @@ func query(q url.Values) string {
 	return "?" + q.Encode()
 }
 
-// need reports an empty required argument before anything is sent.
+// need returns an error for the first required argument that is empty. args are
+// alternating names and values.
 func need(call string, args ...string) error {
 	for i := 0; i < len(args); i += 2 {
 		if args[i+1] == "" {
@@ -229,5 +232,5 @@ func need(call string, args ...string) error {
 	return nil
 }
 
-// newKey makes the idempotency key that lets a lost track be sent again.
+// newKey returns a new idempotency key, which makes Track safe to repeat.
 func newKey() string { return uuid.NewString() }

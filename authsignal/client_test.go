@@ -18,7 +18,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/daemon"
 )
 
-// server starts the true API server.
+// server starts the API server.
 func server(t *testing.T) *daemon.Server {
 	t.Helper()
 	s, err := daemon.Start(t.Context(), config.Config{
@@ -35,13 +35,13 @@ func server(t *testing.T) *daemon.Server {
 	return s
 }
 
-func TestMainJob(t *testing.T) {
+func TestEnrollAndValidate(t *testing.T) {
 	t.Parallel()
 	s := server(t)
 	c := authsignal.New(s.APISecretKey, s.BaseURL+"/")
 	ctx := t.Context()
 
-	// A user id with everything that a URL could trip over.
+	// A user id with all characters that need care in a URL.
 	const user = "jane doe/ä?#%25&+@x"
 	u, err := c.User(ctx, user)
 	if err != nil || u.IsEnrolled {
@@ -123,8 +123,8 @@ func TestValidateComparesTheIdempotencyKey(t *testing.T) {
 	}
 }
 
-// The API knows no idempotency key in this request, and an answer without one
-// is of another action.
+// The API has no idempotency key in this request. An answer without one belongs to
+// another action.
 func TestValidateSendsNoIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{`{"isValid":true,"state":"CHALLENGE_SUCCEEDED"}`, `{"isValid":true,"error":"Token is invalid."}`, `{}`} {
@@ -364,8 +364,8 @@ func scripted(t *testing.T, h http.HandlerFunc) *authsignal.Client {
 	return authsignal.New("sk", s.URL+"/v1")
 }
 
-// A lost answer or a server fault is retried where a second request does no
-// more than the first; a refusal never is.
+// A call is retried after a lost answer or a server fault if a second request has
+// no further effect. It is never retried after a refusal.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	type call struct {
@@ -466,7 +466,7 @@ func TestTrackRetriesWithOneKey(t *testing.T) {
 	}
 }
 
-func TestAnswersThatAreNotTheAPIs(t *testing.T) {
+func TestAnswersOfOtherServers(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		h    http.HandlerFunc
@@ -524,7 +524,7 @@ func TestWithoutASecretKeyNothingIsSent(t *testing.T) {
 	}
 }
 
-// What is asked for stands in the URL, and not in an error.
+// Query parameters are part of the URL, which must not be in an error.
 func TestErrorsQuoteNoQuery(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.NotFoundHandler())

@@ -19,7 +19,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/daemon"
 )
 
-// demoServer starts the true API server for the examples.
+// demoServer starts the API server for the examples.
 func demoServer() (*daemon.Server, func()) {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -37,7 +37,8 @@ func demoServer() (*daemon.Server, func()) {
 	}
 }
 
-// Track an action, hand the token to the page, and validate what comes back.
+// Track an action, pass the token to the page, and validate the token that comes
+// back.
 func Example() {
 	server, stop := demoServer()
 	defer stop()
@@ -51,7 +52,7 @@ func Example() {
 	fmt.Println(action.State, "enrolled:", action.IsEnrolled)
 
 	// The page calls setToken(action.Token) and totp.enroll or totp.verify,
-	// and brings a token back. The session has kept the idempotency key.
+	// and sends a token back. The session has kept the idempotency key.
 	result, err := client.ValidateChallenge(ctx, authsignal.ValidateRequest{
 		Token: action.Token, UserID: "u1", Action: "signIn", IdempotencyKey: action.IdempotencyKey,
 	})
@@ -100,7 +101,7 @@ func ExampleError() {
 	// Output: 401 unauthorized
 }
 
-// A user who comes from another system keeps the authenticator app.
+// A user from another system keeps the authenticator app.
 func ExampleClient_EnrollVerifiedAuthenticator() {
 	server, stop := demoServer()
 	defer stop()
@@ -122,7 +123,7 @@ func ExampleClient_EnrollVerifiedAuthenticator() {
 	// Output: CHALLENGE_REQUIRED
 }
 
-// What a user did lately, and a verdict of your own on it.
+// List a user's recent actions, and review one of them.
 func ExampleClient_QueryActions() {
 	server, stop := demoServer()
 	defer stop()
@@ -150,7 +151,7 @@ func ExampleClient_QueryActions() {
 	// Output: withdraw order-1 REVIEW_REQUIRED
 }
 
-// Change what is known of a user, find the user by it, and delete the user.
+// Change the attributes of a user, find the user by them, and delete the user.
 func ExampleClient_QueryUsers() {
 	server, stop := demoServer()
 	defer stop()
@@ -179,7 +180,7 @@ func ExampleClient_QueryUsers() {
 	// Output: u1 Jane
 }
 
-// A receiver of webhooks verifies the raw body before it looks at it.
+// A receiver of webhooks verifies the raw body before it uses it.
 func ExampleClient_VerifyWebhook() {
 	client := authsignal.New("test-secret-key-123", "http://127.0.0.1:4000/v1")
 	receiver := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -188,7 +189,7 @@ func ExampleClient_VerifyWebhook() {
 			http.Error(w, "unreadable", http.StatusBadRequest)
 			return
 		}
-		// The signature of the example was made long ago; in a program give
+		// The signature of the example is old; in a program pass
 		// authsignal.DefaultWebhookTolerance.
 		event, err := client.VerifyWebhook(payload, r.Header.Get(authsignal.WebhookSignatureHeader), 0)
 		if err != nil {

@@ -54,8 +54,8 @@ type EnrollVerifiedRequest struct {
 	IsDefault bool
 }
 
-// User returns a user. A user who does not exist is returned too: not
-// enrolled, and without attributes.
+// User returns a user. For a user who does not exist it returns one who is not
+// enrolled and has no attributes, and no error.
 func (c *Client) User(ctx context.Context, userID string) (User, error) {
 	var out User
 	if err := need("user", "userID", userID); err != nil {
@@ -65,12 +65,12 @@ func (c *Client) User(ctx context.Context, userID string) (User, error) {
 	return out, err
 }
 
-// UpdateUser changes the attributes that are not nil, and makes the user if
-// there is none. An empty text clears an attribute:
+// UpdateUser changes the attributes that are not nil, and creates the user if
+// there is none. An empty string clears an attribute:
 //
 //	client.UpdateUser(ctx, "u1", authsignal.UserAttributes{Email: new("jane@example.com"), Username: new("")})
 //
-// It is not retried: a later change would be undone.
+// It is not retried: a retry would undo changes in the meantime.
 func (c *Client) UpdateUser(ctx context.Context, userID string, attributes UserAttributes) (UpdatedUser, error) {
 	var out UpdatedUser
 	if err := need("update user", "userID", userID); err != nil {
@@ -84,13 +84,13 @@ func (c *Client) UpdateUser(ctx context.Context, userID string, attributes UserA
 
 // DeleteUser removes a user with all authenticators, and voids all tokens of
 // the user. The history of actions stays; DeleteUserAndActions removes that
-// too. It is not retried: a user that is created meanwhile under the same id
-// would be deleted as well.
+// too. It is not retried: a user that is created in the meantime with the
+// same id would be deleted as well.
 func (c *Client) DeleteUser(ctx context.Context, userID string) error {
 	return c.deleteUser(ctx, "delete user", userID, "")
 }
 
-// DeleteUserAndActions is DeleteUser with the history of actions.
+// DeleteUserAndActions is like DeleteUser but also removes the history of actions.
 func (c *Client) DeleteUserAndActions(ctx context.Context, userID string) error {
 	return c.deleteUser(ctx, "delete user and actions", userID, "?actions=true")
 }
@@ -103,12 +103,12 @@ func (c *Client) deleteUser(ctx context.Context, name, userID, query string) err
 	return c.do(ctx, call{name: name, method: http.MethodDelete, path: path("users", userID) + query}, &out)
 }
 
-// EndTokens voids all client tokens of a user, those of completed challenges
-// included; authenticators stay. Call it when the user's sessions are ended,
+// EndTokens voids all client tokens of a user, including those of completed
+// challenges. Authenticators stay. Call it when you end the user's sessions, such
 // as after a change of the password. A user who does not exist is an *Error
 // with Code "not_found".
 //
-// It is retried: a token that is issued between two tries ends as well.
+// It is retried, so a token that is issued between two tries is voided as well.
 func (c *Client) EndTokens(ctx context.Context, userID string) error {
 	if err := need("end tokens", "userID", userID); err != nil {
 		return err
@@ -117,19 +117,19 @@ func (c *Client) EndTokens(ctx context.Context, userID string) error {
 	return c.do(ctx, call{name: "end tokens", method: http.MethodDelete, path: path("users", userID, "tokens"), repeatable: true}, &out)
 }
 
-// A UserFilter says which users QueryUsers lists: those of whom all that is
-// not empty holds exactly. One of the first four is required.
+// A UserFilter selects the users that QueryUsers lists: those who match all fields
+// that are not empty exactly. One of the first four fields is required.
 type UserFilter struct {
 	Email, PhoneNumber, Username string
-	// Token stands for the user of a client token.
+	// Token selects the user of a client token.
 	Token string
-	// Limit is how many users to list: 1 to 100, 20 unless given.
+	// Limit is the maximum number of users, 1 to 100. 0 means 20.
 	Limit int
-	// After is the LastEvaluatedUserID of the page before.
+	// After is the LastEvaluatedUserID of the previous page.
 	After string
 }
 
-// QueryUsers lists users, sorted by their ids, page by page.
+// QueryUsers lists users page by page, sorted by their ids.
 func (c *Client) QueryUsers(ctx context.Context, f UserFilter) (QueryUsersResponse, error) {
 	q := url.Values{}
 	for key, value := range map[string]string{
@@ -147,13 +147,14 @@ func (c *Client) QueryUsers(ctx context.Context, f UserFilter) (QueryUsersRespon
 	return out, err
 }
 
-// EnrollVerifiedAuthenticator gives a user, who is made if there is none, an
-// authenticator that the backend has verified: an authenticator app by its
-// otpauth:// URI, or a phone number or e-mail address, which counts as
-// enrolled and is for the backend to challenge.
+// EnrollVerifiedAuthenticator adds an authenticator that the backend has verified
+// to a user, whom it creates if there is none: an authenticator app by its
+// otpauth:// URI, or a phone number or e-mail address, which counts as enrolled
+// and which only the backend can challenge.
 //
-// It is not retried: the authenticator may have been deleted meanwhile. Calling
-// it again is safe: what is enrolled already is returned and not doubled.
+// It is not retried: the authenticator may have been deleted in the meantime. It is
+// safe to call again: an authenticator that is enrolled already is returned, and
+// not added a second time.
 func (c *Client) EnrollVerifiedAuthenticator(ctx context.Context, userID string, r EnrollVerifiedRequest) (UserAuthenticator, error) {
 	var out api.EnrollVerifiedResponse
 	if err := need("enroll verified authenticator", "userID", userID, "VerificationMethod", string(r.VerificationMethod)); err != nil {
@@ -178,8 +179,8 @@ func (c *Client) Authenticators(ctx context.Context, userID string) ([]UserAuthe
 }
 
 // DeleteAuthenticator removes an authenticator of a user and voids all client
-// tokens of the user, as EndTokens does. It is not retried: a
-// second deletion would report not_found for what the first one did.
+// tokens of the user, as EndTokens does. It is not retried: after a
+// deletion whose answer was lost, a retry would return not_found.
 func (c *Client) DeleteAuthenticator(ctx context.Context, userID, authenticatorID string) error {
 	if err := need("delete authenticator", "userID", userID, "authenticatorID", authenticatorID); err != nil {
 		return err

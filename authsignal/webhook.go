@@ -14,28 +14,27 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// WebhookSignatureHeader is the HTTP header of a webhook request that
-// VerifyWebhook takes.
+// WebhookSignatureHeader is the HTTP header of a webhook request with the
+// signature for VerifyWebhook.
 const WebhookSignatureHeader = api.HeaderSignature
 
-// DefaultWebhookTolerance is how old a webhook may be, unless there is a
-// reason for something else.
+// DefaultWebhookTolerance is the recommended maximum age of a webhook's signature.
 const DefaultWebhookTolerance = 5 * time.Minute
 
-// The errors of VerifyWebhook; compare with errors.Is. None of them quotes the
-// secret, a signature or the payload.
+// The errors of VerifyWebhook. Inspect them with errors.Is. None of them contains
+// the secret, a signature or the payload.
 var (
-	// ErrWebhookSignatureFormat: the header is missing or is no signature.
-	ErrWebhookSignatureFormat = errors.New("the signature header has not the form t=<unix seconds>,v2=<signature>")
-	// ErrWebhookSignatureMismatch: the payload was not signed with this
-	// secret, or it was changed after that. Verify the raw body, byte for byte
-	// as it came, and not what was decoded and encoded again.
+	// ErrWebhookSignatureFormat reports a header that is missing or malformed.
+	ErrWebhookSignatureFormat = errors.New("the signature header does not have the form t=<unix seconds>,v2=<signature>")
+	// ErrWebhookSignatureMismatch reports that the payload was not signed with
+	// this secret, or was changed afterwards. Verify the raw body, byte for byte,
+	// not a body that was decoded and encoded again.
 	ErrWebhookSignatureMismatch = errors.New("no signature matches the payload and the API secret key")
-	// ErrWebhookTooOld: the signature is good but older than the tolerance:
-	// the webhook was held up or sent again by a stranger, or a clock is
-	// wrong.
+	// ErrWebhookTooOld reports a valid signature that is older than the
+	// tolerance: the webhook was delayed or replayed, or a clock is wrong.
 	ErrWebhookTooOld = errors.New("the signature is older than the tolerance")
-	// ErrWebhookPayload: what was signed is not an event of version 1.
+	// ErrWebhookPayload reports a signed payload that is not an event of version
+	// 1.
 	ErrWebhookPayload = errors.New("the payload is not an event of version 1")
 )
 
@@ -48,15 +47,15 @@ const (
 
 // The data of events. Fields that an event leaves out are zero.
 type (
-	// AuthenticatorCreated tells that a user completed an enrollment.
+	// AuthenticatorCreated reports that a user completed an enrollment.
 	AuthenticatorCreated = api.AuthenticatorCreated
-	// AuthenticatorDeleted tells that an authenticator was removed.
+	// AuthenticatorDeleted reports that an authenticator was removed.
 	AuthenticatorDeleted = api.AuthenticatorDeleted
 	// ActionVerify asks whether an action may become CHALLENGE_SUCCEEDED: the
-	// code was right, and the server waits up to 5 seconds. A status of 200 to
-	// 299 says yes; anything else leaves the action as it is. It is a question
-	// and no proof: the action may be asked about again, and only
-	// ValidateChallenge tells that it succeeded.
+	// code was right, and the server waits up to 5 seconds for the answer. A
+	// status of 200 to 299 consents; any other leaves the action unchanged. The
+	// event does not prove success, and an action may have several: only
+	// ValidateChallenge reports whether it succeeded.
 	ActionVerify = api.ActionVerify
 )
 
@@ -65,27 +64,26 @@ type Event struct {
 	// Type is one of the Event constants, or one that this package does not
 	// know.
 	Type string
-	// ID names the event. An event may arrive more than once, and then has the
-	// same ID.
+	// ID identifies the event. An event may arrive more than once, with the same
+	// ID.
 	ID string
-	// Source is the URL of the service that made the event.
+	// Source is the URL of the service that sent the event.
 	Source string
-	// Time is when it happened. Events may arrive in another order.
+	// Time is the time of the event. Events may arrive in another order.
 	Time     time.Time
 	TenantID string
 	// Data is an AuthenticatorCreated, an AuthenticatorDeleted or an
-	// ActionVerify, as Type says; of an unknown type it is a json.RawMessage.
+	// ActionVerify, according to Type; for an unknown type it is a json.RawMessage.
 	Data any
 }
 
 // VerifyWebhook checks that a webhook comes from the server that shares the
 // client's API secret key, and decodes it. The payload is the raw request body,
-// the signature the value of its WebhookSignatureHeader. It sends nothing.
+// the signature the value of its WebhookSignatureHeader. It sends no request.
 //
 // A signature older than the tolerance is refused, so that a recorded webhook
-// cannot be sent again later; 0 and less allow any age. Within the tolerance
-// the same event may arrive again: where that matters, remember Event.ID for
-// as long.
+// cannot be replayed later; 0 or less allows any age. Within the tolerance the same
+// event may arrive again: if that matters, keep Event.ID for that time.
 func (c *Client) VerifyWebhook(payload []byte, signature string, tolerance time.Duration) (Event, error) {
 	e, err := verifyWebhook(c.secret, payload, signature, tolerance, time.Now())
 	if err != nil {
@@ -95,7 +93,7 @@ func (c *Client) VerifyWebhook(payload []byte, signature string, tolerance time.
 }
 
 func verifyWebhook(secret string, payload []byte, signature string, tolerance time.Duration, now time.Time) (Event, error) {
-	// Anyone can sign with a key that is empty.
+	// Anyone can sign with an empty key.
 	if secret == "" {
 		return Event{}, errors.New("the client has no API secret key")
 	}
@@ -123,7 +121,7 @@ func verifyWebhook(secret string, payload []byte, signature string, tolerance ti
 }
 
 // parseSignature reads t=<unix seconds>,v2=<signature>[,v2=<signature>...].
-// Parts of other names are left to versions to come.
+// Parts with other names are ignored, for future versions.
 func parseSignature(header string) (at int64, signatures []string, err error) {
 	at = -1
 	for part := range strings.SplitSeq(header, ",") {
@@ -155,7 +153,7 @@ func parseEvent(payload []byte) (Event, error) {
 		Type     string          `json:"type"`
 		Data     json.RawMessage `json:"data"`
 	}
-	// The decoder's errors may quote what they read.
+	// The decoder's errors may quote the payload.
 	if json.Unmarshal(payload, &in) != nil || in.Version != api.EventVersion {
 		return Event{}, ErrWebhookPayload
 	}

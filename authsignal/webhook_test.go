@@ -24,7 +24,7 @@ const (
 
 var webhookNow = time.Unix(webhookTime, 0)
 
-// signWebhook signs as the contract says, in another way than the package.
+// signWebhook signs by the wire contract, with other code than the package.
 func signWebhook(secret string, at int64, payload string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	fmt.Fprintf(mac, "%d.%s", at, payload)
@@ -106,7 +106,7 @@ func TestVerifyWebhookDataIsTyped(t *testing.T) {
 	}
 }
 
-func TestVerifyWebhookSaysWhatIsWrong(t *testing.T) {
+func TestVerifyWebhookErrors(t *testing.T) {
 	t.Parallel()
 	p := envelope("x", "{}")
 	good := signWebhook(webhookSecret, webhookTime, p)
@@ -145,7 +145,7 @@ func TestVerifyWebhookSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// While a key is rotated there is a signature for each.
+// During a rotation of the key there is a signature by each.
 func TestVerifyWebhookTakesAnyOfTheSignatures(t *testing.T) {
 	t.Parallel()
 	p := envelope("x", "{}")
@@ -180,7 +180,7 @@ func TestVerifyWebhookTolerance(t *testing.T) {
 			t.Errorf("tolerance %v, age %v: got %v, want %v", tt.tolerance, tt.age, err, tt.want)
 		}
 	}
-	// An unsigned webhook is not told whether it is old.
+	// The error for an unsigned webhook does not report whether it is old.
 	if _, err := verifyWebhook(webhookSecret, []byte(p), "t=1,v2=x", time.Second, webhookNow); err != ErrWebhookSignatureMismatch {
 		t.Errorf("got %v", err)
 	}
@@ -211,8 +211,8 @@ func FuzzVerifyWebhook(f *testing.F) {
 		if err != nil && !reflect.DeepEqual(e, Event{}) {
 			t.Fatal("an error comes with an event")
 		}
-		// Under its true signature, only the payload can be wrong, and what
-		// is accepted is whole.
+		// With the right signature, only the payload can be invalid, and an
+		// accepted event is complete.
 		e, err = verifyWebhook(webhookSecret, payload, signed(string(payload)), 0, webhookNow)
 		switch {
 		case err == nil:
@@ -222,7 +222,7 @@ func FuzzVerifyWebhook(f *testing.F) {
 		case !errors.Is(err, ErrWebhookPayload):
 			t.Fatalf("got %v", err)
 		}
-		// One bit more or less, and it is not.
+		// With one bit changed, it is refused.
 		changed := append(kept, 0)
 		if _, err := verifyWebhook(webhookSecret, changed, signed(string(payload)), 0, webhookNow); err != ErrWebhookSignatureMismatch {
 			t.Fatalf("changed: got %v", err)

@@ -1,6 +1,6 @@
-// Package js carries the built browser SDK for Go programs that serve it to
-// pages, such as the demo, and the version of the release. It has no logic;
-// cmd/buildsdk fills its folder dist, which is never committed.
+// Package js embeds the built browser SDK for Go programs that serve it to pages,
+// such as the demo, and has the version of the release. It contains no other
+// logic; cmd/buildsdk writes its folder dist, which is never committed.
 package js
 
 import (
@@ -12,12 +12,12 @@ import (
 //go:embed all:dist
 var files embed.FS
 
-// ErrNotBuilt says that this program was built before the browser SDK was.
+// ErrNotBuilt reports that this program was built before the browser SDK was.
 var ErrNotBuilt = errors.New(`the browser SDK is not built: run "make wasm js"`)
 
-// Dist gives the built files: authsignal.wasm, authsignal.wasm.br,
+// Dist returns the built files: authsignal.wasm, authsignal.wasm.br,
 // authsignal.wasm.json, wasm_exec.js, index.js, index.min.js, inline.js and
-// react.js. It fails with ErrNotBuilt if the module or the wrapper is missing.
+// react.js. The error is ErrNotBuilt if the module or the wrapper is missing.
 func Dist() (fs.FS, error) {
 	return dist(files)
 }

@@ -6,7 +6,7 @@ import (
 	"testing/fstest"
 )
 
-func TestDistGivesTheBuiltFiles(t *testing.T) {
+func TestDistReturnsTheBuiltFiles(t *testing.T) {
 	dir, err := dist(fstest.MapFS{"dist/authsignal.wasm": {}, "dist/index.js": {Data: []byte("js")}})
 	if err != nil {
 		t.Fatal(err)
@@ -16,7 +16,7 @@ func TestDistGivesTheBuiltFiles(t *testing.T) {
 	}
 }
 
-func TestDistSaysWhatToRun(t *testing.T) {
+func TestDistErrorNamesTheRemedy(t *testing.T) {
 	for _, name := range []string{"dist/.placeholder", "dist/authsignal.wasm", "dist/index.js"} {
 		if _, err := dist(fstest.MapFS{name: {}}); err != ErrNotBuilt {
 			t.Errorf("only %s: %v, want %v", name, err, ErrNotBuilt)

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// The version of the npm package is that of the Go module and of the server
-// too: this file is the only place that has it.
+// The npm package, the Go module and the programs have the same version, that in
+// package.json.
 //
 //go:embed package.json
 var packageJSON []byte
@@ -23,18 +23,19 @@ var Version = sync.OnceValue(func() string {
 	return p.Version
 })
 
-// A Module says what the built authsignal.wasm was made by.
+// A Module describes the build of authsignal.wasm.
 type Module struct {
-	// Build names the build: the package's version, the compiler, and a hash of
+	// Build is the name of the build: the package's version, the compiler, and a hash of
 	// the module and its loader.
 	Build string `json:"build"`
-	// Compiler and CompilerVersion are such as "tinygo" and "0.41.0".
+	// Compiler and CompilerVersion are those of the compiler, such as "tinygo"
+	// and "0.41.0".
 	Compiler        string `json:"compiler"`
 	CompilerVersion string `json:"compilerVersion"`
 }
 
-// ReadModule reads the record of the built module, authsignal.wasm.json. It
-// fails with ErrNotBuilt as Dist does.
+// ReadModule reads the record of the built module, authsignal.wasm.json. The
+// error is ErrNotBuilt if the SDK is not built.
 func ReadModule() (Module, error) {
 	dir, err := Dist()
 	if err != nil {

@@ -17,7 +17,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// What must repeat the version repeats this one.
+// Files that repeat the version repeat this one.
 func TestTheVersionIsTheSameEverywhere(t *testing.T) {
 	read := func(name string) string {
 		t.Helper()

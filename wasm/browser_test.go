@@ -1,7 +1,8 @@
 //go:build !js
 
 // The tests of the browser module run in Chromium; their files end in
-// _js_test.go. This one starts what they talk to and runs them.
+// _js_test.go. This file starts the servers that
+// they call, and runs them.
 package main
 
 import (
@@ -25,18 +26,18 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/daemon"
 )
 
-// TestBrowser runs the module's tests in Chromium, against the true API server
-// and against one that plays every way to be broken.
+// TestBrowser runs the module's tests in Chromium, against the API server and
+// against a server that is broken in every way.
 func TestBrowser(t *testing.T) {
 	chromium := findChromium(t)
-	// What go test caches depends on the files that this process reads, and
-	// the sources of the module are read by another.
+	// The cache of go test depends on the files that this process reads, but
+	// another process reads the sources of the module.
 	sources(t)
 	server := startServer(t, 10*time.Minute)
-	hasty := startServer(t, time.Second)
-	peer := httptest.NewServer(newPeer(server, hasty))
+	shortLived := startServer(t, time.Second)
+	peer := httptest.NewServer(newPeer(server, shortLived))
 	t.Cleanup(peer.Close)
-	// The peer that never answers would hold up Close.
+	// The path that never answers would block Close.
 	t.Cleanup(peer.CloseClientConnections)
 
 	runner := filepath.Join(t.TempDir(), "wasmbrowsertest")
@@ -52,12 +53,12 @@ func TestBrowser(t *testing.T) {
 		"AUTHSIGNAL_TEST_PEER=" + peer.URL,
 		"AUTHSIGNAL_TEST_DOWN=" + closedPort(t),
 		"AUTHSIGNAL_TEST_API=" + server.BaseURL,
-		"AUTHSIGNAL_TEST_HASTY_API=" + hasty.BaseURL,
+		"AUTHSIGNAL_TEST_SHORT_LIVED_API=" + shortLived.BaseURL,
 	}, append(args, "./...")...)
 }
 
-// findChromium fails the test, rather than skipping it, when there is no
-// browser: a module that was never run is not tested.
+// findChromium returns the path of the browser. It fails the test, rather than
+// skipping it, if there is none: the module would not be tested.
 func findChromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
@@ -69,9 +70,9 @@ func findChromium(t *testing.T) string {
 	return ""
 }
 
-// goCommand runs the go command in wasm/. Of the environment it passes on what
-// Go and Chromium need and no more: wasm_exec.js gives all of it to the test
-// program, which has room for about 8 kB.
+// goCommand runs the go command in wasm/. Of the environment it passes on only
+// what Go and Chromium need: wasm_exec.js gives all of it to the test program,
+// which has room for about 8 kB.
 func goCommand(t *testing.T, env []string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", args...)
@@ -85,7 +86,7 @@ func goCommand(t *testing.T, env []string, args ...string) {
 		}
 	}
 	cmd.Env = append(cmd.Env, env...)
-	// On a time-out the browser must end too.
+	// After a time-out the browser must end too.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	output, err := cmd.CombinedOutput()
@@ -97,7 +98,7 @@ func goCommand(t *testing.T, env []string, args ...string) {
 	}
 }
 
-// startServer starts the API server whose tokens live for ttl.
+// startServer starts an API server whose tokens are valid for ttl.
 func startServer(t *testing.T, ttl time.Duration) *daemon.Server {
 	t.Helper()
 	s, err := daemon.Start(t.Context(), config.Config{
@@ -119,7 +120,7 @@ func startServer(t *testing.T, ttl time.Duration) *daemon.Server {
 	return s
 }
 
-// closedPort is the base URL of a server that is down.
+// closedPort returns the base URL of a server that is down.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -130,11 +131,28 @@ func closedPort(t *testing.T) string {
 	return "http://" + l.Addr().String() + "/v1"
 }
 
-// newPeer is what the tests in the browser talk to beside the API server. With
-// the base URL of one of its paths it is a broken server; and it is the backend
-// of an application, since the Server API is not for browsers.
-func newPeer(server, hasty *daemon.Server) http.Handler {
+// newPeer returns the server that the tests in the browser call beside the API
+// server: broken API servers, each under a path of its own, and the backend of an
+// application. The tokens of shortLived expire soon.
+func newPeer(server, shortLived *daemon.Server) http.Handler {
 	mux := http.NewServeMux()
+	addBrokenServers(mux)
+	addBackend(mux, server, shortLived)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Allow-Headers", "authorization, content-type")
+		w.Header().Set("Content-Type", "application/json")
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// addBrokenServers adds API servers with unusual answers. /echo/client/ returns
+// the request.
+func addBrokenServers(mux *http.ServeMux) {
 	answer := func(path string, status int, body string) {
 		mux.HandleFunc("POST "+path+"/client/", func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(status)
@@ -195,8 +213,11 @@ func newPeer(server, hasty *daemon.Server) http.Handler {
 			"contentType": r.Header.Get("Content-Type"), "cookie": r.Header.Get("Cookie"), "body": string(body),
 		})
 	})
+}
 
-	// The backend: a token for a user, and what validate says of one.
+// addBackend adds the backend of an application, since the Server API is not for
+// browsers: /track returns a token for a user, /validate validates one.
+func addBackend(mux *http.ServeMux, server, shortLived *daemon.Server) {
 	backend := func(s *daemon.Server) *authsignal.Client { return authsignal.New(s.APISecretKey, s.BaseURL) }
 	reply := func(w http.ResponseWriter, v any, err error) {
 		if err != nil {
@@ -207,8 +228,8 @@ func newPeer(server, hasty *daemon.Server) http.Handler {
 	}
 	mux.HandleFunc("POST /track", func(w http.ResponseWriter, r *http.Request) {
 		s := server
-		if r.FormValue("hasty") != "" {
-			s = hasty
+		if r.FormValue("shortLived") != "" {
+			s = shortLived
 		}
 		answer, err := backend(s).Track(r.Context(), authsignal.TrackRequest{UserID: r.FormValue("user"), Action: "signIn"})
 		reply(w, answer, err)
@@ -216,16 +237,5 @@ func newPeer(server, hasty *daemon.Server) http.Handler {
 	mux.HandleFunc("POST /validate", func(w http.ResponseWriter, r *http.Request) {
 		answer, err := backend(server).ValidateChallenge(r.Context(), authsignal.ValidateRequest{Token: r.FormValue("token")})
 		reply(w, answer, err)
-	})
-
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Access-Control-Allow-Origin", "*")
-		w.Header().Set("Access-Control-Allow-Headers", "authorization, content-type")
-		w.Header().Set("Content-Type", "application/json")
-		if r.Method == http.MethodOptions {
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		mux.ServeHTTP(w, r)
 	})
 }

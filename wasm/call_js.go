@@ -19,29 +19,35 @@ const (
 	maxTimeout     = 1<<31 - 1
 )
 
-// maxBody is the longest answer that is taken, in bytes as the Content-Length
-// header says them, or in UTF-16 code units where it does not. Answers of the
-// API have less than a thousandth of it.
+// maxBody is the maximum length of an answer: in bytes according to its
+// Content-Length header, or in UTF-16 code units without one. The API's answers
+// are less than a thousandth of it.
 const maxBody = 1 << 20
 
-// maxCode is the length beyond which nothing is a code, with whatever spaces it
-// was pasted, in UTF-16 code units. It is not copied then.
+// maxCode is the maximum length of a code with the spaces that it was pasted with,
+// in UTF-16 code units. A longer text is malformed and is not copied.
 const maxCode = 1000
 
-// A call of the API that is under way is an object of JavaScript, since Go
-// keeps nothing between two events. Its keys:
+// A call is a call of the API in progress. It is a JavaScript object, since Go
+// keeps no JavaScript value between two events. Its keys:
 //
 //	config           of the instance
-//	verifies         whether it is verify; otherwise it is enroll
+//	verifies         whether it is verify (isVerify) or enroll (isEnroll)
 //	resolve, reject  settle its promise
-//	over             whether it is settled
+//	over             whether its promise is settled
 //	controller       aborts its request
 //	timer            its time-out
-//	listener         what its signals call
-//	signal           the caller's, or undefined
+//	listener         the abort listener of its signals
+//	signal           the caller's, or null
 type call struct{ js.Value }
 
-// handlers are the functions that carry a call on, one for each event.
+// The values of the key verifies of a call.
+const (
+	isEnroll = false
+	isVerify = true
+)
+
+// handlers are the functions that continue a call, one for each event.
 type handlers struct{ answered, read, failed, late, aborted js.Value }
 
 func newHandlers() handlers {
@@ -54,9 +60,9 @@ func newHandlers() handlers {
 	return h
 }
 
-// enroll is instance.totp.enroll({signal, timeout}). A third argument stands
-// for the token that is kept: the one of the moment when the page made the
-// call, where the module was not there yet.
+// enroll is instance.totp.enroll({signal, timeout}). A third argument
+// replaces the token that is kept: it is the token at the time of a call that
+// the page made before the module was loaded.
 func (h handlers) enroll(p bridge.Promise, args []js.Value) {
 	config, options, token := args[0], args[1], args[2]
 	if err := errDisposed(config); err != nil {
@@ -70,7 +76,7 @@ func (h handlers) enroll(p bridge.Promise, args []js.Value) {
 		p.Reject(bridge.TypeError(text("enroll")))
 		return
 	}
-	c := newCall(p, config, false)
+	c := newCall(p, config, isEnroll)
 	h.begin(c, options, func() (*client.Request, client.Result) {
 		return clientOf(config).Enroll(tokenFor(config, token))
 	})
@@ -99,7 +105,7 @@ func (h handlers) verify(p bridge.Promise, args []js.Value) {
 			code = v.String()
 		}
 	}
-	c := newCall(p, config, true)
+	c := newCall(p, config, isVerify)
 	h.begin(c, options, func() (*client.Request, client.Result) {
 		return clientOf(config).Verify(tokenFor(config, token), code)
 	})
@@ -120,8 +126,8 @@ func newCall(p bridge.Promise, config js.Value, verifies bool) call {
 
 func (c call) promise() bridge.Promise { return bridge.PromiseOf(c.Get("resolve"), c.Get("reject")) }
 
-// begin reads the options signal and timeout, starts the call's clock and sends
-// its request, if there is one to send.
+// begin reads the options signal and timeout, starts the call's time-out and
+// sends its request, if there is one.
 func (h handlers) begin(c call, options js.Value, request func() (*client.Request, client.Result)) {
 	var r optionReader
 	timeout, signal := r.get(options, "timeout"), r.get(options, "signal")
@@ -131,7 +137,7 @@ func (h handlers) begin(c call, options js.Value, request func() (*client.Reques
 		if bridge.KindOf(timeout) == bridge.Number {
 			ms = timeout.Float()
 		}
-		if !(ms > 0 && ms <= maxTimeout) { // so written, it is true of NaN
+		if !(ms > 0 && ms <= maxTimeout) { // written like this, it is true for NaN
 			r.refuse(bridge.TypeError("timeout must be a number of milliseconds above 0 and up to " + strconv.Itoa(maxTimeout)))
 		}
 	}
@@ -163,15 +169,15 @@ func (h handlers) begin(c call, options js.Value, request func() (*client.Reques
 	case err != nil:
 		c.close()
 		c.promise().Reject(err)
-	case c.Get("over").Bool(): // the signal has called its listener already
+	case c.Get("over").Bool(): // the signal has already called the listener
 	default:
 		h.send(c, *q)
 	}
 }
 
 // readSignal reports whether the caller's signal is aborted. It returns a
-// TypeError if signal is not an AbortSignal, which it knows by what it can do:
-// a signal of another frame is no instance of this one's AbortSignal.
+// TypeError if signal is not an AbortSignal. It looks at the members of signal,
+// since one of another frame is not an instance of this frame's AbortSignal.
 func readSignal(signal js.Value) (aborted bool, err *bridge.Exception) {
 	if bridge.IsObject(signal) {
 		var r optionReader
@@ -187,23 +193,23 @@ func readSignal(signal js.Value) (aborted bool, err *bridge.Exception) {
 	return false, bridge.TypeError("signal must be an AbortSignal")
 }
 
-// send hands the request to the page's fetch.
+// send passes the request to the page's fetch.
 //
 // There is no credentials option: a token authenticates, cookies do not. A
-// redirect is an error, for it would hand token and code to another address.
+// redirect is an error: it would send the token and the code to another address.
 func (h handlers) send(c call, q client.Request) {
 	body := js.Undefined()
 	if q.Body != "" {
 		body = js.ValueOf(q.Body)
 	}
-	// A plain object: with a bad value in it fetch rejects, while Headers.append
-	// throws.
+	// A plain object: fetch rejects if a value in it is invalid, while
+	// Headers.append throws.
 	headers := bridge.NewObject("Content-Type,Authorization", "application/json", "Bearer "+q.Token)
 	init := bridge.NewObject("method,headers,body,redirect,signal", "POST", headers, body, "error", c.Get("controller").Get("signal"))
 	fetch, err := bridge.Get(js.Global(), "fetch")
 	answer := js.Undefined()
 	if err == nil {
-		// Called without a this: the global object may be a stand-in.
+		// Called without a this, since the global object may be a stand-in.
 		answer, err = bridge.Call(fetch, js.Undefined(), q.URL, init)
 	}
 	if err != nil {
@@ -213,8 +219,9 @@ func (h handlers) send(c call, q client.Request) {
 	bridge.Then(answer, bridge.Bind(h.answered, c.Value), bridge.Bind(h.failed, c.Value))
 }
 
-// readAnswer reads the head of an answer and asks for its body. The page may
-// have put its own fetch in place: what it answers is read with care.
+// readAnswer reads the status and the headers of an answer and requests its
+// body. The page may have replaced fetch, so any property of the answer may be
+// missing, of another type or throw.
 func (h handlers) readAnswer(c call, answer js.Value) {
 	var r optionReader
 	status, headers := r.get(answer, "status"), r.get(answer, "headers")
@@ -236,7 +243,8 @@ func (h handlers) readAnswer(c call, answer js.Value) {
 	bridge.Then(text, bridge.Bind(h.read, c.Value, head), bridge.Bind(h.failed, c.Value))
 }
 
-// header returns a header of an answer, null if it is not given.
+// header returns a header of an answer, or null if the answer has none of that
+// name.
 func header(headers js.Value, name string) js.Value {
 	v, err := bridge.CallMethod(headers, "get", name)
 	if err != nil || bridge.KindOf(v) != bridge.String {
@@ -246,7 +254,7 @@ func header(headers js.Value, name string) js.Value {
 }
 
 // retryAfter reads the header Retry-After, in seconds or as a date (RFC 9110,
-// section 10.2.3); the result is in seconds from now.
+// section 10.2.3). The result is in seconds from now.
 func retryAfter(headers js.Value) float64 {
 	v := header(headers, "retry-after")
 	if v.IsNull() {
@@ -259,7 +267,8 @@ func retryAfter(headers js.Value) float64 {
 	return seconds
 }
 
-// finishWith judges a whole answer: its head, and the text of its body.
+// finishWith finishes a call with a whole answer: its head, and the text of its
+// body.
 func (c call) finishWith(head, text js.Value) {
 	a := client.Answer{Status: head.Get("status").Float(), RetryAfter: head.Get("retryAfter").Float()}
 	body := parse(text)
@@ -274,12 +283,12 @@ func (c call) finishWith(head, text js.Value) {
 	c.finish(a, body)
 }
 
-// lengthOf returns the length of a string, in UTF-16 code units. It asks an
-// object, for syscall/js asks no primitive for its length.
+// lengthOf returns the length of a string, in UTF-16 code units. It reads that of an
+// object, since syscall/js cannot read the length of a primitive.
 func lengthOf(text js.Value) int { return page.object.Invoke(text).Get("length").Int() }
 
-// parse returns the JSON object in a text, undefined if there is anything else
-// in it.
+// parse returns the JSON object in a text, or undefined if it contains anything
+// else.
 func parse(text js.Value) js.Value {
 	if bridge.KindOf(text) != bridge.String || lengthOf(text) > maxBody {
 		return js.Undefined()
@@ -291,7 +300,8 @@ func parse(text js.Value) js.Value {
 	return v
 }
 
-// textOf returns a string of an answer's body, "" for anything else.
+// textOf returns the value of a key of an answer's body, or "" if it is not a
+// string.
 func textOf(body js.Value, key string) string {
 	if v := bridge.Own(body, key); bridge.KindOf(v) == bridge.String {
 		return v.String()
@@ -299,7 +309,7 @@ func textOf(body js.Value, key string) string {
 	return ""
 }
 
-// fail ends a call that has got no answer, and its request.
+// fail finishes a call without an answer, and aborts its request.
 func (c call) fail(code string) {
 	if !c.Get("over").Bool() {
 		c.finish(client.Answer{Failure: code}, js.Undefined())
@@ -316,13 +326,13 @@ func (c call) finish(a client.Answer, body js.Value) {
 	c.settle(clientOf(c.Get("config")).Result(a), body)
 }
 
-// close stops the clock of a call and leaves its signals.
+// close stops the time-out of a call and removes the listeners of its signals.
 func (c call) close() {
 	c.Set("over", true)
 	page.clearTimeout.Invoke(c.Get("timer"))
 	if listener := c.Get("listener"); !listener.IsNull() {
 		bridge.CallMethod(c.Get("config").Get("end").Get("signal"), "removeEventListener", "abort", listener)
-		// A signal that outlives the call must not hold on to the listener.
+		// A signal that outlives the call must not keep the listener.
 		if signal := c.Get("signal"); !signal.IsNull() {
 			bridge.CallMethod(signal, "removeEventListener", "abort", listener)
 		}
@@ -341,7 +351,7 @@ func (c call) settle(r client.Result, body js.Value) {
 		}
 	}
 	if r.Log != "" {
-		// A console that a page replaced and that throws is its own affair.
+		// If the page replaced the console, an error that it throws is ignored.
 		if console, err := bridge.Get(js.Global(), "console"); err == nil {
 			bridge.CallMethod(console, "error", r.Log)
 		}
@@ -352,7 +362,7 @@ func (c call) settle(r client.Result, body js.Value) {
 	c.promise().Resolve(c.result(r, body))
 }
 
-// result shapes what a call resolves to.
+// result returns the value that a call resolves to.
 func (c call) result(r client.Result, body js.Value) js.Value {
 	var result js.Value
 	switch r.Kind {
@@ -384,9 +394,9 @@ func (c call) result(r client.Result, body js.Value) js.Value {
 	return result
 }
 
-// withQRCode adds to the server's object the picture of uri and what uri says.
-// A uri that is too long for a QR code has none: the user can still type the
-// secret.
+// withQRCode adds to the server's object the QR code of its uri and the
+// parameters of uri. If uri is too long for a QR code, there is none: the user
+// can still type the secret.
 func withQRCode(data js.Value) js.Value {
 	if uri := textOf(data, "uri"); uri != "" {
 		describe(data, uri)
@@ -397,9 +407,9 @@ func withQRCode(data js.Value) js.Value {
 	return data
 }
 
-// verified shapes the answer to verify as the official SDK does: the access
-// token becomes data's last key, token. The owner's sample reads it from the
-// result itself, so it is there too, where a comparison by keys does not see it.
+// verified returns the result of verify in the shape of the official SDK: the
+// access token becomes data's last key, token. Some pages read it from the
+// result itself, so it is there too, as a property that is not enumerable.
 func verified(data js.Value) js.Value {
 	result := bridge.NewObject("data", data)
 	if token := bridge.Own(data, "accessToken"); bridge.KindOf(token) == bridge.String {

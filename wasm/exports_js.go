@@ -10,9 +10,8 @@ import (
 )
 
 // newClass makes the class Authsignal. The methods of an instance are the same
-// few functions for all, bound to the instance's configuration: they work
-// without a this, and an instance that the page drops leaves nothing behind in
-// Go.
+// functions for all instances, bound to the instance's configuration. So they
+// work without a this, and Go keeps nothing of an instance that the page drops.
 func newClass(calls handlers) js.Value {
 	setToken := bridge.Throwing(2, setToken)
 	enroll := bridge.Promising(3, calls.enroll)
@@ -28,8 +27,8 @@ func newClass(calls handlers) js.Value {
 	})
 }
 
-// An option reader reads properties of an object that the page gave, up to the
-// first that cannot be read or is refused.
+// An optionReader reads properties of an object that the page passed. After the
+// first error it reads no more; err is that error.
 type optionReader struct{ err *bridge.Exception }
 
 func (r *optionReader) get(from js.Value, key string) js.Value {
@@ -48,17 +47,17 @@ func (r *optionReader) refuse(err *bridge.Exception) {
 }
 
 // readConfig reads and checks the constructor's options; see readOptions in
-// guard.js. The result is a JavaScript object of our own.
+// guard.js. The result is a JavaScript object that the page does not have.
 func readConfig(options js.Value) (js.Value, *bridge.Exception) {
 	config, err := bridge.Call(bridge.Guard("readOptions"), js.Undefined(), options)
 	if err == nil {
-		// Its abort is the end of the instance, and of all calls under way.
+		// Aborting it ends the instance and all its calls in progress.
 		bridge.Define(config, "end", page.abortController.New())
 	}
 	return config, err
 }
 
-// text returns what a misuse is told.
+// text returns the message of an error of use, by its name in guard.js.
 func text(name string) string { return bridge.Guard("texts").Get(name).String() }
 
 // clientOf returns the client of an instance.
@@ -71,13 +70,14 @@ func tokenOf(config js.Value) string {
 	return bridge.Guard("tokens").Call("get", config.Get("tenantId"), config.Get("baseUrl")).String()
 }
 
-// keepToken keeps a token for an instance, and for those of the same tenant and
-// API; an empty one is forgotten.
+// keepToken keeps a token for all instances of the same tenant and API. An empty
+// token removes the one that is kept.
 func keepToken(config js.Value, token any) {
 	bridge.Guard("tokens").Call("set", config.Get("tenantId"), config.Get("baseUrl"), token)
 }
 
-// errDisposed returns the error of a call of an instance after dispose, or nil.
+// errDisposed returns the error of a call after dispose, or nil if the instance
+// is not disposed.
 func errDisposed(config js.Value) *bridge.Exception {
 	if config.Get("end").Get("signal").Get("aborted").Bool() {
 		return bridge.Error(text("disposed"))

@@ -30,7 +30,7 @@ var misuseJSON string
 type vector struct{ Call, Want string }
 
 // misuse reads the vectors that hold for the module and for the wrapper: A is
-// the class, and what rejects is called on an instance's totp.
+// the class; the vectors that reject are called on an instance's totp.
 func misuse(t *testing.T) (all struct{ Throws, Rejects []vector }) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(misuseJSON), &all); err != nil {
@@ -41,7 +41,7 @@ func misuse(t *testing.T) (all struct{ Throws, Rejects []vector }) {
 
 func TestConstructorThrows(t *testing.T) {
 	for _, test := range append(misuse(t).Throws,
-		// The wrapper is a true class, and each browser words this its own way.
+		// The wrapper is a class, and this message differs between browsers.
 		vector{`A({tenantId: "t"})`, "TypeError: Class constructors cannot be invoked without 'new'"}) {
 		got := eval(`const A = globalThis.authsignal.Authsignal; try { ` + test.Call + `; return "nothing" } catch (e) { return e }`)
 		if s := show(got); s != test.Want {
@@ -202,7 +202,7 @@ func TestWrongArguments(t *testing.T) {
 	}
 }
 
-func TestCodesThatAreNone(t *testing.T) {
+func TestMalformedCodes(t *testing.T) {
 	count := requests(t)
 	a := withToken(t, trueAPI)
 	for _, code := range []string{`"12345"`, `"123456789"`, `""`, `"abcdef"`, `"1".repeat(1 << 24)`, `"123456" + " ".repeat(1000)`, `12345`, `1e30`, `NaN`, `null`, `undefined`, `true`, `7n`, `{}`, `Symbol()`} {
@@ -236,8 +236,8 @@ func TestErrorValuesAreRaw(t *testing.T) {
 func TestVerifyResult(t *testing.T) {
 	a := withToken(t, peer+"/unknown")
 	got := resolved(t, verifyCode(a, "123456"))
-	// Keys of the server that the SDK does not know stay; token takes the place
-	// of the one that the server sent, and is the last where it sent none.
+	// Keys of the server that the SDK does not know stay. token replaces the
+	// one that the server sent, and is the last key if it sent none.
 	checkShow(t, got, `{"data":{"token":"new","isVerified":true,"later":{"a":[1,null]}}}`)
 	if token := got.Get("token").String(); token != "new" {
 		t.Errorf("got response.token %q, want new", token)
@@ -253,13 +253,13 @@ func TestEnrollWithoutQRCode(t *testing.T) {
 	}
 }
 
-// A uri that is too long for the default level has a picture at a lower one.
-func TestEnrollWithALongAccount(t *testing.T) {
+// A uri that is too long for the default level gets a QR code of a lower one.
+func TestEnrollWithLongAccount(t *testing.T) {
 	got := resolved(t, enrollWith(withToken(t, peer+"/long-account")))
 	checkShow(t, eval(`return [a.data.uri.length, String(a.data.qrCode).slice(0, 19)]`, got), `[2500,"data:image/svg+xml,"]`)
 }
 
-// Browsers without what is younger than the module's minimum.
+// Browsers without features that are newer than the module's minimum.
 func TestOlderBrowser(t *testing.T) {
 	replace(t, js.Global().Get("Object"), "hasOwn", js.Undefined())
 	signal := js.Global().Get("AbortSignal")
@@ -272,7 +272,7 @@ func TestOlderBrowser(t *testing.T) {
 	checkShow(t, got, "TypeError: token must be a string")
 }
 
-func TestTokenOfTheMoment(t *testing.T) {
+func TestTokenAtTheTimeOfTheCall(t *testing.T) {
 	a := newInstance(t, peer+"/echo")
 	both := eval(`a.setToken("a"); const one = a.totp.enroll(); a.setToken("b"); return Promise.all([one, a.totp.enroll()])`, a)
 	got := eval(`return a.map(r => r.data.authorization)`, resolved(t, both))
@@ -325,8 +325,8 @@ func TestOnTokenExpiredThatThrows(t *testing.T) {
 	}
 }
 
-// The callback may call the SDK again, which re-enters Go.
-func TestOnTokenExpiredThatCalls(t *testing.T) {
+// The callback may call the SDK, which re-enters Go.
+func TestOnTokenExpiredThatCallsTheSDK(t *testing.T) {
 	holder := object()
 	a := withToken(t, peer+"/expired", "onTokenExpired",
 		eval(`return () => { a.sdk.setToken("fresh"); a.again = a.sdk.totp.verify({code: "1"}) }`, holder))
@@ -345,8 +345,8 @@ func TestEnableLogging(t *testing.T) {
 	}
 }
 
-// authenticator is an authenticator app: the code of secret, steps of 30 s from
-// now.
+// authenticator returns the code that an authenticator app shows for secret,
+// steps of 30 s from now.
 func authenticator(t *testing.T, secret js.Value, steps int) string {
 	t.Helper()
 	code, err := totp.GenerateCode(secret.String(), time.Now().Add(time.Duration(steps)*30*time.Second))
@@ -356,8 +356,9 @@ func authenticator(t *testing.T, secret js.Value, steps int) string {
 	return code
 }
 
-// enrolled enrolls a user. It uses up the code of now; that of the next step is
-// inside the server's drift already, and stays so if the clock moves on.
+// enrolled enrolls a user and returns the secret. It spends the code of the
+// current step; that of the next step is within the server's drift already, and
+// stays so when the next step begins.
 func enrolled(t *testing.T, a js.Value) (secret js.Value) {
 	t.Helper()
 	a.Call("setToken", track(t, t.Name()))
@@ -428,8 +429,8 @@ func TestReplayedCode(t *testing.T) {
 
 func TestExpiredToken(t *testing.T) {
 	calls := js.Global().Get("Array").New()
-	a := newInstance(t, hastyAPI, "onTokenExpired", eval(`return () => { a.push(1) }`, calls))
-	a.Call("setToken", post(t, "/track", "user", t.Name(), "hasty", "1").Get("token"))
+	a := newInstance(t, shortLivedAPI, "onTokenExpired", eval(`return () => { a.push(1) }`, calls))
+	a.Call("setToken", post(t, "/track", "user", t.Name(), "shortLived", "1").Get("token"))
 	var got js.Value
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
 		if got = resolved(t, enrollWith(a)); !got.Get("errorCode").IsUndefined() {
@@ -516,7 +517,7 @@ func TestQRColors(t *testing.T) {
 	checkShow(t, got, `["87",["#ffffff","0.502"],["#123",null]]`)
 }
 
-// The matrix and the SVG are of one symbol.
+// The matrix and the SVG show the same symbol.
 func TestMatrix(t *testing.T) {
 	got := resolved(t, eval(`
 		const {matrix, toSVG} = globalThis.authsignal.qr
@@ -562,8 +563,8 @@ func TestDescribe(t *testing.T) {
 	checkShow(t, data.Get("issuer"), `"the server's"`)
 }
 
-// What older browsers make of the path, where they do not know a scheme.
-func TestDescribeInAnOlderBrowser(t *testing.T) {
+// The path as older browsers parse it, for schemes that they do not know.
+func TestDescribeInOlderBrowser(t *testing.T) {
 	replace(t, js.Global(), "URL", eval(`return class extends URL { get pathname() { return "//" + this.host + super.pathname } }`))
 	data := object()
 	describe(data, "otpauth://totp/Acme:jane?secret=A")
@@ -603,11 +604,11 @@ func TestDispose(t *testing.T) {
 	checkShow(t, resolved(t, enrollWith(other)).Get("errorCode"), `"token_not_set"`)
 }
 
-// TestNothingIsLeftBehind uses the module as a page that stays open for long
-// does, and counts what it holds before and after.
-func TestNothingIsLeftBehind(t *testing.T) {
+// TestNoLeak uses the module as a page that stays open for long does, and counts
+// the values and functions that it holds before and after.
+func TestNoLeak(t *testing.T) {
 	console(t)
-	// The Go instance is only to be had from within.
+	// Only a callback gets the Go instance.
 	proto := js.Global().Get("Go").Get("prototype")
 	replace(t, proto, "_makeFuncWrapper", eval(`return function (id) { globalThis.goInstance = this; return a.call(this, id) }`, proto.Get("_makeFuncWrapper")))
 	round := func(i int) {
@@ -627,8 +628,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		resolved(t, eval(`return globalThis.authsignal.qr.matrix(a)`, "text "+n))
 		a.Call("dispose")
 	}
-	// held counts the JavaScript values that Go refers to. A value goes when
-	// the collector has found it unused and its finalizer has run.
+	// held counts the JavaScript values that Go refers to. A value is
+	// released when the collector has found it unused and its finalizer has run.
 	held := func() int {
 		least := 1 << 30
 		for range 20 {
@@ -645,7 +646,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	for i := range 100 {
 		round(i)
 	}
-	// A few values come and go with the browser's own doings.
+	// The browser itself adds and releases a few values.
 	if got := held(); got > values+10 {
 		t.Errorf("got %d values after 100 rounds, want about %d as before", got, values)
 	}

@@ -15,13 +15,13 @@
 //	authsignal.qr.matrix(text, options)     -> Promise<{size, bits}>
 //
 // The options of qr are {errorCorrectionLevel, margin, scale, width, color:
-// {dark, light}, title}. What is all DOM is not here but in the wrapper
-// (js/src): launch, the cookie with the anonymous ID, canvases.
+// {dark, light}, title}. Features of the DOM are in the wrapper (js/src) instead:
+// launch, the cookie with the anonymous ID, canvases.
 //
-// This package converts between JavaScript and Go; what the SDK does is decided
-// in internal/client and internal/qr. Nothing in it waits: no goroutine, no
-// channel, no recover. So Go and TinyGo compile the same sources, and a call
-// pays for no scheduler.
+// This package converts between JavaScript and Go; the logic of the SDK is
+// in internal/client and internal/qr. It never blocks and uses no goroutine, no
+// channel and no recover. So Go and TinyGo compile the same sources, and the
+// module needs no scheduler.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
 )
 
-// publish sets globalThis.authsignal, where the loader has put its guard.
+// publish replaces globalThis.authsignal, which is the loader's guard until then.
 func publish() {
 	if !bridge.Init(js.Global().Get("authsignal")) {
 		js.Global().Get("console").Call("error", "authsignal.wasm: start it with the wasm_exec.js of the same package, not with the compiler's own")

@@ -31,12 +31,12 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// The base URLs of what TestBrowser started.
+// The base URLs of the servers that TestBrowser started.
 var (
-	peer     = os.Getenv("AUTHSIGNAL_TEST_PEER")
-	downAPI  = os.Getenv("AUTHSIGNAL_TEST_DOWN")
-	trueAPI  = os.Getenv("AUTHSIGNAL_TEST_API")
-	hastyAPI = os.Getenv("AUTHSIGNAL_TEST_HASTY_API")
+	peer          = os.Getenv("AUTHSIGNAL_TEST_PEER")
+	downAPI       = os.Getenv("AUTHSIGNAL_TEST_DOWN")
+	trueAPI       = os.Getenv("AUTHSIGNAL_TEST_API")
+	shortLivedAPI = os.Getenv("AUTHSIGNAL_TEST_SHORT_LIVED_API")
 )
 
 // eval runs JavaScript with its arguments as a, b and c, as a page would.
@@ -44,7 +44,7 @@ func eval(body string, args ...any) js.Value {
 	return js.Global().Get("Function").New("a", "b", "c", body).Invoke(args...)
 }
 
-// object makes a JavaScript object from keys and values in turn.
+// object creates a JavaScript object from alternating keys and values.
 func object(keysAndValues ...any) js.Value {
 	o := js.Global().Get("Object").New()
 	for i := 0; i < len(keysAndValues); i += 2 {
@@ -53,7 +53,7 @@ func object(keysAndValues ...any) js.Value {
 	return o
 }
 
-// settle waits for a promise. ok is false when it was rejected.
+// settle waits for a promise. ok reports whether it was fulfilled.
 func settle(t *testing.T, p js.Value) (v js.Value, ok bool) {
 	t.Helper()
 	done := make(chan js.Value, 1)
@@ -95,13 +95,13 @@ func rejected(t *testing.T, p js.Value) js.Value {
 	return v
 }
 
-// show is JSON, with undefined and errors written out.
+// show returns v as JSON, with undefined and errors written out.
 func show(v js.Value) string {
 	return eval(`return a instanceof Error ? a.name + ": " + a.message
 		: String(JSON.stringify(a, (k, v) => v === undefined ? "<undefined>" : v))`, v).String()
 }
 
-// newInstance makes an instance of a tenant that no other test shares.
+// newInstance creates an instance of a tenant that no other test uses.
 func newInstance(t *testing.T, baseURL string, more ...any) js.Value {
 	t.Helper()
 	options := object(append([]any{"tenantId", t.Name(), "baseUrl", baseURL}, more...)...)
@@ -130,7 +130,7 @@ func replace(t *testing.T, of js.Value, key string, v any) {
 	t.Cleanup(func() { of.Set(key, old) })
 }
 
-// console collects what is printed to console.error until the test ends.
+// console collects the output of console.error until the test ends.
 func console(t *testing.T) (lines func() string) {
 	t.Helper()
 	all := js.Global().Get("Array").New()
@@ -146,7 +146,7 @@ func requests(t *testing.T) (count func() int) {
 	return all.Length
 }
 
-// post asks the peer's backend something.
+// post calls the backend of the peer.
 func post(t *testing.T, path string, form ...string) js.Value {
 	t.Helper()
 	query := js.Global().Get("URLSearchParams").New()
@@ -157,7 +157,7 @@ func post(t *testing.T, path string, form ...string) js.Value {
 		if (!r.ok) throw new Error(await r.text()); return r.json() })`, peer+path, query))
 }
 
-// track tracks an action of a user on the true server and returns the token.
+// track tracks an action of a user on the API server and returns the token.
 func track(t *testing.T, user string) string {
 	t.Helper()
 	return post(t, "/track", "user", user).Get("token").String()

@@ -4,8 +4,9 @@ package main
 
 import "syscall/js"
 
-// page holds what the page may replace later: it is fetched once, before it
-// can. The page's fetch and console are those of the moment, and not here.
+// page holds globals that the page may replace later; they are read once, at
+// the start. fetch and console are not among them: they are read at each use, so
+// that a replacement counts.
 var page struct {
 	abortController, number, object, string, url js.Value
 	setTimeout, clearTimeout, now, parseDate     js.Value
@@ -15,8 +16,8 @@ var page struct {
 	toUpperCase js.Value
 }
 
-// lookUpPage fills page. It is called, not made an initializer, for the sake of
-// TinyGo; see bridge.Init.
+// lookUpPage fills page. It is not an initializer because of TinyGo; see
+// bridge.Init.
 func lookUpPage() {
 	global := js.Global()
 	page.abortController, page.url = global.Get("AbortController"), global.Get("URL")

@@ -25,8 +25,8 @@ func toDataURL(p bridge.Promise, args []js.Value) {
 	})
 }
 
-// matrix is qr.matrix(text, options), for whoever draws: its options are those
-// of toSVG, so that all are checked, of which errorCorrectionLevel counts.
+// matrix is qr.matrix(text, options), for pages that draw the symbol themselves.
+// It takes and checks the options of toSVG, but uses only errorCorrectionLevel.
 func matrix(p bridge.Promise, args []js.Value) {
 	draw(p, args, func(text string, o qr.Options) (js.Value, error) {
 		m, err := qr.Encode(text, o.Level)
@@ -105,7 +105,8 @@ func readQROptions(options js.Value) (qr.Options, *bridge.Exception) {
 	return o, r.err
 }
 
-// whole reads a whole number from least to most, unless it is not given.
+// whole reads a whole number from least to most. It leaves *to unchanged if the
+// option is undefined or null.
 func (r *optionReader) whole(to *int, from js.Value, key string, least, most float64, wrong error) {
 	v := r.get(from, key)
 	if bridge.IsNullish(v) {
@@ -120,7 +121,8 @@ func (r *optionReader) whole(to *int, from js.Value, key string, least, most flo
 	r.refuse(bridge.TypeError(wrong.Error()))
 }
 
-// text reads a string, unless it is not given.
+// text reads a string. It leaves *to unchanged if the option is undefined or
+// null.
 func (r *optionReader) text(to *string, from js.Value, key string, wrong string) {
 	v := r.get(from, key)
 	if bridge.IsNullish(v) {

@@ -4,5 +4,5 @@ package main
 
 func main() {
 	publish()
-	select {} // lives as long as the page
+	select {} // runs as long as the page
 }

@@ -4,8 +4,8 @@ package main
 
 import "unsafe" // also for go:linkname
 
-// TinyGo builds the module as a library (buildmode c-shared), whose start runs
-// the inits and returns: there is no main to keep alive.
+// TinyGo builds the module as a library (buildmode c-shared): it runs the
+// init functions and returns, and does not call main.
 func init() { publish() }
 
 func main() {}
@@ -15,8 +15,8 @@ func main() {}
 //go:linkname handleEvent syscall/js.handleEvent
 func handleEvent() bool
 
-// resume is where JavaScript enters Go. TinyGo's runtime has it only together
-// with a scheduler, and this module has none.
+// resume is the export by which JavaScript calls Go. TinyGo's runtime has it only
+// together with a scheduler, and this module has none.
 //
 //go:wasmexport resume
 func resume() { handleEvent() }
@@ -24,8 +24,8 @@ func resume() { handleEvent() }
 //go:wasmimport wasi_snapshot_preview1 random_get
 func randomGet(p unsafe.Pointer, n uint32) uint32
 
-// arc4random is the one function of a C library that TinyGo's runtime needs,
-// for the seeds of its maps.
+// arc4random is the only function of a C library that TinyGo's runtime needs, for
+// the seeds of its maps.
 //
 //export arc4random
 func arc4random() (n uint32) {

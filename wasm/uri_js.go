@@ -9,17 +9,17 @@ import (
 	"github.com/authsignal-wasm/sdk/wasm/internal/bridge"
 )
 
-// describe sets on data what an otpauth:// URI says, as an authenticator app
-// shows it: issuer, account, digits, period (seconds) and algorithm. Its form is
-// Google Authenticator's "Key URI Format": what is left out has the default
-// that is given there. A key that the server has sent stays as it is, and what
-// cannot be read is left out.
+// describe sets on data the parts of an otpauth:// URI, as an authenticator app
+// shows them: issuer, account, digits, period (seconds) and algorithm. The format
+// and its defaults are those of Google Authenticator's "Key URI Format". Keys
+// that the server sent keep their values, and parts that cannot be read are left
+// out.
 func describe(data js.Value, uri string) {
 	url, err := bridge.New(page.url, uri)
 	if err != nil {
 		return
 	}
-	// URL may be a stand-in of the page's, with parts that throw or are missing.
+	// The page may have replaced URL: its properties may throw or be missing.
 	var r optionReader
 	protocol, pathname, parameters := r.get(url, "protocol"), r.get(url, "pathname"), r.get(url, "searchParams")
 	if r.err != nil || bridge.KindOf(protocol) != bridge.String || protocol.String() != "otpauth:" || bridge.KindOf(pathname) != bridge.String {
@@ -37,9 +37,9 @@ func describe(data js.Value, uri string) {
 		return missing
 	}
 
-	// Where the browser splits off the host, the path is "/label"; where it
-	// does not, which is what Chrome before 130 and Firefox before 132 do with
-	// schemes that they do not know, it is "//totp/label".
+	// The path is "/label" if the browser splits off the host, and
+	// "//totp/label" if it does not: Chrome before 130 and Firefox before 132 do
+	// not split it off for unknown schemes.
 	path := pathname.String()
 	if after, ok := strings.CutPrefix(path, "//"); ok {
 		_, path, _ = strings.Cut(after, "/")
@@ -62,9 +62,10 @@ func describe(data js.Value, uri string) {
 	}
 }
 
-// splitLabel splits a label, "issuer:account" or "account", after the issuer
-// that the URI's parameter names, otherwise at the first colon: an issuer and an
-// account may have colons too. The parameter counts for more than the label.
+// splitLabel splits a label, "issuer:account" or "account". It splits after known,
+// the issuer in the URI's parameter, if the label begins with it, otherwise at the
+// first colon: both an issuer and an account may contain colons. If known is not
+// empty, it is the issuer, whatever the label says.
 func splitLabel(label, known string) (issuer, account string) {
 	account, ok := strings.CutPrefix(label, known+":")
 	if known == "" || !ok {

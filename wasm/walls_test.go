@@ -31,7 +31,7 @@ type source struct {
 // inTree reports whether the file is under dir.
 func (s source) inTree(dir string) bool { return strings.HasPrefix(s.path, dir+"/") }
 
-// sources reads the repository's Go files.
+// sources returns the repository's Go files.
 func sources(t *testing.T) []source {
 	t.Helper()
 	const root = ".."
@@ -89,8 +89,8 @@ func TestJavaScriptStaysInWasm(t *testing.T) {
 	}
 }
 
-// TestFunctionsAreMadeOnce keeps js.FuncOf in one room, whose functions live as
-// long as the module: a function for each call would grow the module's table.
+// TestFunctionsAreMadeOnce allows js.FuncOf in one room only, whose functions
+// live as long as the module: a function for each call would grow its table.
 func TestFunctionsAreMadeOnce(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.inTree("wasm") && !s.inTree("wasm/internal/bridge") && !strings.HasSuffix(s.path, "_test.go") &&
@@ -117,8 +117,8 @@ func TestJSFilesCarryTheirBuildTag(t *testing.T) {
 	}
 }
 
-// rooms are all rooms of the repository, each with those that it may import. A
-// file of tests may import more: the programs that it plays against each other.
+// rooms lists all rooms of the repository, each with those that it may import. A
+// test file may import more: the programs that it runs against each other.
 var rooms = map[string][]string{
 	"internal/api":              {},
 	"internal/qr":               {},
@@ -146,12 +146,12 @@ var rooms = map[string][]string{
 	"cmd/buildsdk":              {},
 	"cmd/benchserver":           {"internal/api", "internal/store", "internal/totp"},
 	"demo":                      {"authsignal", "internal/assets", "internal/config", "internal/daemon", "internal/qr", "js"},
-	// What tests share, and tests alone.
+	// Shared by tests, and for tests only.
 	"internal/attacks":         {},
 	"docs":                     {},
 	"internal/logtest":         {},
 	"internal/store/storetest": {"internal/store/migrations"},
-	// Stand-ins for the standard library's, in the browser module alone.
+	// Stand-ins for the standard library's, in the browser module only.
 	"cmd/buildsdk/std/image/png": {},
 	"cmd/buildsdk/std/log":       {},
 }
@@ -187,7 +187,7 @@ func TestRooms(t *testing.T) {
 	}
 }
 
-// reach is all that a room may import, by others too.
+// reach returns all rooms that a room may import, directly or through others.
 func reach(room string) (all []string) {
 	for _, i := range rooms[room] {
 		all = append(append(all, i), reach(i)...)
@@ -195,7 +195,7 @@ func reach(room string) (all []string) {
 	return all
 }
 
-// TestDecisionsKnowNoHTTP: what may happen is decided without a request.
+// TestDecisionsKnowNoHTTP: internal/mfa decides without the HTTP request.
 func TestDecisionsKnowNoHTTP(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.inTree("internal/mfa") && slices.Contains(s.imports, "net/http") {
@@ -204,8 +204,8 @@ func TestDecisionsKnowNoHTTP(t *testing.T) {
 	}
 }
 
-// TestRightsAreDecidedInOneRoom: what a right depends on is looked at in
-// internal/mfa alone, and the others ask it.
+// TestRightsAreDecidedInOneRoom: only internal/mfa decides about rights, and the
+// other rooms call it.
 func TestRightsAreDecidedInOneRoom(t *testing.T) {
 	for _, s := range sources(t) {
 		if strings.HasSuffix(s.path, "_test.go") || !s.inTree("internal/server") && !s.inTree("internal/prebuilt") &&
@@ -223,9 +223,9 @@ func TestRightsAreDecidedInOneRoom(t *testing.T) {
 	}
 }
 
-// excused are uses of those words that decide about no right.
+// excused lists uses of those words that do not decide about a right.
 var excused = map[string]bool{
-	// What the settings offer, and the forms that set limits.
+	// The choices that the settings offer, and the forms that set limits.
 	"internal/prebuilt/prebuilt.go AllowMultiple":         true,
 	"internal/prebuilt/prebuilt.go MaxAuthenticators":     true,
 	"internal/portal/authenticators.go AllowMultiple":     true,
@@ -233,8 +233,8 @@ var excused = map[string]bool{
 	"internal/portal/authenticators.go MaxFailures":       true,
 }
 
-// TestWordsOfTheWireHaveNoCodec: the browser module links internal/api, save
-// the files that are not for it.
+// TestWordsOfTheWireHaveNoCodec: the browser module links internal/api, except
+// the files with the tag !js, so the others import nothing.
 func TestWordsOfTheWireHaveNoCodec(t *testing.T) {
 	for _, s := range sources(t) {
 		if !s.inTree("internal/api") || strings.HasSuffix(s.path, "_test.go") {
@@ -248,8 +248,8 @@ func TestWordsOfTheWireHaveNoCodec(t *testing.T) {
 	}
 }
 
-// TestNoImageEncoder: the picture is an SVG. go-qrcode links image/png, but
-// none of our code in the module calls an encoder.
+// TestNoImageEncoder: the picture is an SVG. go-qrcode links image/png, but no
+// code of this repository in the module calls an encoder.
 func TestNoImageEncoder(t *testing.T) {
 	for _, s := range sources(t) {
 		if !(s.inTree("wasm") || s.inTree("internal/qr") || s.inTree("internal/client")) || strings.HasSuffix(s.path, "_test.go") {
@@ -268,7 +268,8 @@ func TestNoImageEncoder(t *testing.T) {
 	}
 }
 
-// TestModuleLinksNothingHeavy: what JavaScript has, the module does not bring.
+// TestModuleLinksNothingHeavy: the module contains no code for what JavaScript
+// provides.
 // Each of these costs 40 kB to 1.3 MB after compression.
 func TestModuleLinksNothingHeavy(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", ".")

@@ -13,15 +13,15 @@ import (
 
 const codeUsage = "usage: authsignal-server code SECRET-OR-URI [-step N]"
 
-// code is an authenticator app for the terminal: it prints the code of a base32
-// secret or otpauth:// URI, of the current step or of one that is N later.
-// A dash reads the secret from standard input, so that it stays out of the
-// process list and the shell's history.
+// code prints the code of a base32 secret or otpauth:// URI, as an authenticator
+// app shows it: of the current step, or N steps later. If the argument is a dash,
+// the secret is read from standard input, so that it appears neither in the
+// process list nor in the shell's history.
 func code(args []string, now time.Time, stdin io.Reader, stdout io.Writer) error {
 	f := flag.NewFlagSet("code", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	step := f.Int64("step", 0, "")
-	// The flag may stand before or after the secret.
+	// The flag may come before or after the secret.
 	var secret string
 	for rest := args; ; {
 		if err := f.Parse(rest); err != nil {

@@ -19,12 +19,12 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
-// address is host:port of a server.
+// address returns the host:port of a server.
 func (p *process) address() string {
 	return strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/v1")
 }
 
-// memory is the resident memory of a process in bytes.
+// memory returns the resident memory of a process in bytes.
 func (p *process) memory() int64 {
 	p.t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
@@ -73,7 +73,7 @@ func TestABodyOfAGibibyteIsRefusedInLittleMemory(t *testing.T) {
 	}
 	req.ContentLength = 1 << 30
 	req.SetBasicAuth(apiSecretKey, "")
-	// The server may answer and hang up before all is sent.
+	// The server may answer and close the connection before all is sent.
 	if res, err := http.DefaultTransport.RoundTrip(req); err == nil {
 		if res.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("got status %d", res.StatusCode)
@@ -83,7 +83,7 @@ func TestABodyOfAGibibyteIsRefusedInLittleMemory(t *testing.T) {
 	if grown := p.memory() - before; grown > 64<<20 {
 		t.Errorf("memory grew by %d MiB", grown>>20)
 	}
-	p.track("u1", "k") // it serves on
+	p.track("u1", "k") // it still serves
 }
 
 func TestASlowClientIsCutOff(t *testing.T) {
@@ -126,13 +126,13 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	if !p.verify(p.track("u1", "k").Token, codeAt(secret, 1)) {
 		t.Error("the code was refused")
 	}
-	// The race detector takes most of it.
+	// Most of it is the race detector's.
 	if m := p.memory(); m > 1<<30 {
 		t.Errorf("the server takes %d MiB", m>>20)
 	}
 }
 
-// status is the answer to a verification, whatever it is.
+// status returns the status of the answer to a verification.
 func (p *process) status(token, code string) int {
 	p.t.Helper()
 	res, err := p.send("/client/verify/totp", token, `{"verificationCode":"`+code+`"}`)
@@ -147,7 +147,7 @@ func (p *process) status(token, code string) int {
 	return res.StatusCode
 }
 
-// ready is the answer of /readyz.
+// ready returns the status of /readyz.
 func (p *process) ready() int {
 	p.t.Helper()
 	res, err := http.Get(strings.TrimSuffix(p.url, "/v1") + "/readyz")
@@ -158,12 +158,12 @@ func (p *process) ready() int {
 	return res.StatusCode
 }
 
-// The database goes and comes back: answers are 5xx meanwhile, no attempt is
-// spent, and nobody has to restart the server.
-func TestTheDatabaseGoesAndComesBack(t *testing.T) {
+// While the database is down, answers are 5xx and no attempt is spent. When it is
+// back, the server works without a restart.
+func TestTheDatabaseStopsAndRestarts(t *testing.T) {
 	t.Parallel()
 	if !storetest.Postgres() {
-		return // SQLite is in the process
+		return // SQLite runs in the process
 	}
 	database := storetest.Database(t)
 	p := start(t, database)
@@ -193,8 +193,8 @@ func TestTheDatabaseGoesAndComesBack(t *testing.T) {
 	}
 }
 
-// The disk is full: what cannot be written is a 5xx and spends nothing; when
-// there is room again, all goes on.
+// While the disk is full, calls that write are answered with 5xx and spend no
+// attempt. When there is space again, they work.
 func TestAFullDiskUnderSQLite(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "a.db")

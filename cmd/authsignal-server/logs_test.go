@@ -19,12 +19,12 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// The logs of a full run hold no secret, no code and no token. Codes have
-// eight digits here, so that none is found in a time or a duration by chance.
+// The logs of a full run contain no secret, no code and no token. Codes have
+// eight digits here, so that none appears in a time or a duration by chance.
 func TestTheLogsOfAFullRun(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	var forbidden []string // all that must not be found
+	var forbidden []string // must not be in the log
 	never := func(s string) string {
 		mu.Lock()
 		defer mu.Unlock()
@@ -57,7 +57,7 @@ tenants:
 	p := startCommand(t, cmd)
 	p.client = authsignal.New(apiSecret, p.url)
 
-	// send sends a request as it is and gives the answer's text.
+	// send sends a request and returns the text of the answer.
 	send := func(method, path, user, bearer, body string) string {
 		t.Helper()
 		req, err := http.NewRequest(method, p.url+path, strings.NewReader(body))
@@ -158,7 +158,7 @@ tenants:
 		if bytes.Contains(logs, []byte(s)) {
 			t.Errorf("the logs hold %q", s)
 		}
-		// Nor the end of it, which of a token is the signature.
+		// Nor its end, which is the signature of a token.
 		if i := len(s) - 20; i > 0 && bytes.Contains(logs, []byte(s[i:])) {
 			t.Errorf("the logs hold the end of %q", s)
 		}

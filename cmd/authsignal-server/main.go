@@ -1,8 +1,9 @@
-// Command authsignal-server answers the Authsignal API for authenticator-app
-// (TOTP) MFA. See authsignal-server -help, and docs/operate.md.
+// Command authsignal-server serves the Authsignal API for authenticator-app (TOTP)
+// MFA. See authsignal-server -help, and docs/operate.md.
 //
-// It prints its base URL on standard output when it is ready, then where the
-// portal is and, once, its first password; and JSON logs on standard error. SIGINT and SIGTERM stop it gracefully.
+// When it is ready, it prints its base URL on standard output, then the address of
+// the portal and, once, the portal's first password. It writes JSON logs to
+// standard error. SIGINT and SIGTERM stop it gracefully.
 package main
 
 import (
@@ -23,7 +24,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// grace is how long a stop waits for requests under way.
+// grace is the time that a stop waits for requests in progress.
 const grace = 20 * time.Second
 
 func main() {
@@ -81,7 +82,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		}
 		return err
 	}
-	return fmt.Errorf("%q is no command; see authsignal-server -help", strings.Join(c.Command, " "))
+	return fmt.Errorf("%q is not a command; see authsignal-server -help", strings.Join(c.Command, " "))
 }
 
 func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error {

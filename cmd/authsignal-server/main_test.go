@@ -23,8 +23,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// TestMain lets the test binary be the server: the processes that the tests
-// start are this program, built as it is, with main as its entry.
+// TestMain makes the test binary the server: the processes that the tests start
+// are this program, with main as its entry.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_RUN_MAIN") != "" {
 		main()
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// apiSecretKey is that of the servers that the tests start.
+// apiSecretKey is the key of the servers that the tests start.
 const apiSecretKey = "test-secret-key-of-32-characters-1"
 
 // A process is a running server.
@@ -81,17 +81,18 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// send calls the client API as a page does; the error is that no answer came.
+// send calls the client API as a page does. The error reports that there was no
+// answer.
 func (p *process) send(path, token, body string) (*http.Response, error) {
 	req, err := http.NewRequest("POST", p.url+path, strings.NewReader(body))
 	if err != nil {
-		panic(err) // the path is the test's own
+		panic(err) // the path is a constant of the test
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	return http.DefaultClient.Do(req)
 }
 
-// post expects an answer of success.
+// post is send, but fails the test unless the answer is a success.
 func (p *process) post(path, token, body string) map[string]any {
 	p.t.Helper()
 	res, err := p.send(path, token, body)
@@ -122,7 +123,7 @@ func (p *process) verify(token, code string) bool {
 	return p.post("/client/verify/totp", token, `{"verificationCode":"`+code+`"}`)["isVerified"].(bool)
 }
 
-// oathtool is an authenticator of another maker.
+// oathtool returns the code of another implementation of TOTP.
 func oathtool(t *testing.T, secret string, at time.Time) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "oathtool", "--totp", "--base32", "--now", at.UTC().Format("2006-01-02 15:04:05 UTC"), "-")
@@ -142,8 +143,8 @@ func TestReadyLine(t *testing.T) {
 	}
 }
 
-// What was acknowledged survives a kill -9 right after the answer: the
-// enrollment, the accepted step, the action.
+// Acknowledged changes survive a kill -9 right after the answer: the enrollment,
+// the accepted step and the action.
 func TestAcceptedStepsSurviveAKill(t *testing.T) {
 	t.Parallel()
 	db := storetest.Database(t)
@@ -190,7 +191,7 @@ func kill(t *testing.T, p *process) {
 	p.cmd.Wait()
 }
 
-func TestStopAnswersWhatIsUnderWay(t *testing.T) {
+func TestStopAnswersRequestsInProgress(t *testing.T) {
 	t.Parallel()
 	p := start(t, storetest.Database(t))
 	address := strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/v1")
@@ -199,8 +200,8 @@ func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	// A request whose body is still to come when the stop begins. The server
-	// has taken it up when it asks for the body.
+	// A request whose body arrives after the stop begins. The server has
+	// accepted the request when it asks for the body.
 	fmt.Fprintf(conn, "POST /v1/validate HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\nContent-Length: 13\r\nExpect: 100-continue\r\n\r\n",
 		base64.StdEncoding.EncodeToString([]byte(apiSecretKey+":")))
 	r := bufio.NewReader(conn)
@@ -232,7 +233,7 @@ func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// fails runs a server that should not start and gives what it says.
+// fails runs a server that must not start and returns its standard error.
 func fails(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -247,16 +248,16 @@ func fails(t *testing.T, cmd *exec.Cmd) string {
 	select {
 	case err := <-done:
 		if err == nil {
-			t.Error("it ended well")
+			t.Error("the server ended without an error")
 		}
 	case <-ctx.Done():
 		cmd.Process.Kill()
-		t.Error("it runs on")
+		t.Error("the server started")
 	}
 	return stderr.String()
 }
 
-func TestStartErrorsSayWhatIsWrong(t *testing.T) {
+func TestStartErrorsNameTheCause(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db := filepath.Join(dir, "a.db")
@@ -290,11 +291,11 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestBackupAndRotateKeyOfTheTrueBinary(t *testing.T) {
+func TestBackupAndRotateKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db, copied := filepath.Join(dir, "a.db"), filepath.Join(dir, "copy.db")
-	without := func(cmd *exec.Cmd) *exec.Cmd { // the key is the file's
+	without := func(cmd *exec.Cmd) *exec.Cmd { // with the key in the key file
 		cmd.Env = append(cmd.Env, "AUTHSIGNAL_ENCRYPTION_KEY=")
 		return cmd
 	}
@@ -328,7 +329,7 @@ func TestBackupAndRotateKeyOfTheTrueBinary(t *testing.T) {
 	if !p.verify(p.track("u1", "k2").Token, codeAt(secret, 1)) {
 		t.Error("after the rotation the next code is refused")
 	}
-	// The copy opens with the keys of its time.
+	// The copy opens with the keys at the time of the backup.
 	if err := os.WriteFile(copied+".keys.json", before, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -336,13 +337,13 @@ func TestBackupAndRotateKeyOfTheTrueBinary(t *testing.T) {
 	if u, err := p.client.User(t.Context(), "u1"); err != nil || !u.IsEnrolled {
 		t.Errorf("the copy: got %+v, %v", u, err)
 	}
-	if got := fails(t, command(t, "serve")); !strings.Contains(got, `"serve" is no command`) {
+	if got := fails(t, command(t, "serve")); !strings.Contains(got, `"serve" is not a command`) {
 		t.Errorf("got %s", got)
 	}
 }
 
-// A restart that lacks a setting must not forget who has enrolled: everybody
-// would be let in without a code.
+// A restart without a setting must not lose the enrollments: all users would sign
+// in without a code.
 func TestARestartWithLessConfigurationKeepsTheUsers(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "a.db")

@@ -14,7 +14,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
-// A portalProcess is a server and what it printed when it was ready.
+// A portalProcess is a server and its output when it was ready.
 type portalProcess struct {
 	cmd      *exec.Cmd
 	log      *strings.Builder
@@ -23,7 +23,7 @@ type portalProcess struct {
 	rest     chan string
 }
 
-// startPortal starts a server without a public URL and reads so many lines of
+// startPortal starts a server without a public URL and reads a number of lines of
 // its output.
 func startPortal(t *testing.T, lines int, db string, args ...string) *portalProcess {
 	t.Helper()
@@ -52,7 +52,7 @@ func startPortal(t *testing.T, lines int, db string, args ...string) *portalProc
 			p.password = password
 		}
 	}
-	// What else is printed before it is stopped.
+	// The rest of the output until the stop.
 	p.rest = make(chan string, 1)
 	go func() {
 		var rest strings.Builder
@@ -86,8 +86,8 @@ func (p *portalProcess) stop(t *testing.T) {
 	}
 }
 
-// The first start shows a password, once and not in the log; one that is lost
-// is replaced.
+// The first start prints a password, once and not in the log. The command
+// portal-password replaces a lost one.
 func TestThePortalsPassword(t *testing.T) {
 	t.Parallel()
 	db := storetest.Empty(t)
@@ -131,8 +131,8 @@ func TestThePortalDoesNotStartOverPlainHTTP(t *testing.T) {
 	}
 }
 
-// At an address that others reach, and under a name of its own, there is no
-// portal unless it is asked for.
+// At an address that other machines reach, and with a public URL, the portal is
+// off unless it is turned on.
 func TestThePortalIsOffInPublic(t *testing.T) {
 	t.Parallel()
 	status := func(base string) int {
@@ -154,7 +154,7 @@ func TestThePortalIsOffInPublic(t *testing.T) {
 	if got := status(strings.TrimSuffix(named.url, "/v1")); got != http.StatusNotFound {
 		t.Errorf("under another name: got %d", got)
 	}
-	// Its log is whole when it has ended.
+	// Its log is complete when it has ended.
 	if err := named.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

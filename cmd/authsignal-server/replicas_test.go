@@ -43,7 +43,7 @@ func newFleet(t *testing.T) *fleet {
 	return f
 }
 
-// next is the process whose turn it is.
+// next returns the process whose turn it is.
 func (f *fleet) next() *process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -58,7 +58,8 @@ func (f *fleet) killAndReplace(i int) {
 	f.processes[i] = start(f.t, f.database, "-rate-limit", "0")
 }
 
-// try is post where the server may be killed; ok is false when no answer came.
+// try is post for a server that may be killed. ok reports whether there was an
+// answer of success.
 func (p *process) try(path, token, body string) (v map[string]any, ok bool) {
 	res, err := p.send(path, token, body)
 	if err != nil {
@@ -164,28 +165,48 @@ func TestConcurrentFirstTracksMakeOneAction(t *testing.T) {
 	}
 }
 
-// An acknowledgement is what a client was told; it must be in the database
-// whatever became of the process that said it.
+// An acknowledgement is a change that a client received a success for. It must be
+// in the database, even if the process was killed after the answer.
 type acknowledgement struct {
 	user, key, token, code string
 	enrolled               bool
 }
 
-// Processes are killed in mid-load, again and again. What no client was told
-// may be lost; what one was told may not.
+// enroll tracks an action of a new user and enrolls an authenticator. ok reports
+// whether the action was acknowledged.
+func (f *fleet) enroll(ctx context.Context, user string) (a acknowledgement, ok bool) {
+	a = acknowledgement{user: user, key: "k"}
+	tr, err := f.next().client.Track(ctx, authsignal.TrackRequest{
+		UserID: a.user, Action: "signIn", Attributes: authsignal.Attributes{IdempotencyKey: a.key},
+	})
+	if err != nil {
+		return a, false
+	}
+	a.token = tr.Token
+	if v, ok := f.next().try("/client/user-authenticators/totp", tr.Token, ""); ok {
+		code := codeAt(v["secret"].(string), 0)
+		if v, ok := f.next().try("/client/verify/totp", tr.Token, `{"verificationCode":"`+code+`"}`); ok && v["isVerified"] == true {
+			a.enrolled, a.code = true, code
+		}
+	}
+	return a, true
+}
+
+// Processes are killed repeatedly under load. Changes that were not acknowledged
+// may be lost, acknowledged ones must not be.
 func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	const workers, perKill = 8, 25
 	kills := 4
-	if s := os.Getenv("AUTHSIGNAL_TEST_KILLS"); s != "" { // make test-all asks for more
+	if s := os.Getenv("AUTHSIGNAL_TEST_KILLS"); s != "" { // make test-all sets more
 		var err error
 		if kills, err = strconv.Atoi(s); err != nil {
 			t.Fatal("AUTHSIGNAL_TEST_KILLS must be a number")
 		}
 	}
 	var mu sync.Mutex
-	var told []acknowledgement
+	var acknowledged []acknowledgement
 	enough := make(chan struct{})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -193,23 +214,13 @@ func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
 	for w := range workers {
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				a := acknowledgement{user: fmt.Sprintf("u%d-%d", w, i), key: "k"}
-				tr, err := f.next().client.Track(ctx, authsignal.TrackRequest{
-					UserID: a.user, Action: "signIn", Attributes: authsignal.Attributes{IdempotencyKey: a.key},
-				})
-				if err != nil {
+				a, ok := f.enroll(ctx, fmt.Sprintf("u%d-%d", w, i))
+				if !ok {
 					continue
 				}
-				a.token = tr.Token
-				if v, ok := f.next().try("/client/user-authenticators/totp", tr.Token, ""); ok {
-					code := codeAt(v["secret"].(string), 0)
-					if v, ok := f.next().try("/client/verify/totp", tr.Token, `{"verificationCode":"`+code+`"}`); ok && v["isVerified"] == true {
-						a.enrolled, a.code = true, code
-					}
-				}
 				mu.Lock()
-				told = append(told, a)
-				n := len(told)
+				acknowledged = append(acknowledged, a)
+				n := len(acknowledged)
 				mu.Unlock()
 				if n%perKill == 0 {
 					select {
@@ -224,7 +235,7 @@ func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
 		select {
 		case <-enough:
 		case <-time.After(2 * time.Minute):
-			t.Fatal("no load: nothing more was acknowledged for two minutes")
+			t.Fatal("no load: no change was acknowledged for two minutes")
 		}
 	}
 	for i := range kills {
@@ -237,7 +248,7 @@ func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
 
 	var enrolled, lost int
 	p := f.processes[0]
-	for _, a := range told {
+	for _, a := range acknowledged {
 		state, err := p.client.Action(t.Context(), a.user, "signIn", a.key)
 		if err != nil {
 			t.Errorf("%s: the action is lost: %v", a.user, err)
@@ -257,8 +268,8 @@ func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
 			t.Errorf("%s: the code was accepted twice", a.user)
 		}
 	}
-	t.Logf("%d actions and %d enrollments were acknowledged over %d kills, %d lost", len(told), enrolled, kills, lost)
+	t.Logf("%d actions and %d enrollments were acknowledged over %d kills, %d lost", len(acknowledged), enrolled, kills, lost)
 	if enrolled < perKill {
-		t.Errorf("only %d enrollments: the load was too light to tell", enrolled)
+		t.Errorf("only %d enrollments: the load was too light for a result", enrolled)
 	}
 }

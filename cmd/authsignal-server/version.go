@@ -11,9 +11,9 @@ import (
 	"github.com/authsignal-wasm/sdk/js"
 )
 
-// version prints what this program was made of, a line each; compiler and module
-// are those of the browser module. It reads no flags and no environment, so that
-// it also answers where the server does not start.
+// version prints the versions of this program and its parts, a line each; compiler
+// and module are those of the browser module. It reads no flags and no environment,
+// so that it works even if the server does not start.
 func version(args []string, stdout io.Writer) error {
 	if len(args) > 0 {
 		return errors.New("usage: authsignal-server version")
@@ -33,8 +33,8 @@ func version(args []string, stdout io.Writer) error {
 }
 
 // commit returns the commit that a program was built from, with "-dirty" if the
-// files were not those of the commit. It is "unknown" where go build ran outside
-// of a clone of the repository, or with -buildvcs=false.
+// files differed from the commit. It returns "unknown" if go build ran outside of a
+// clone of the repository or with -buildvcs=false.
 func commit(info *debug.BuildInfo) string {
 	if info == nil {
 		return "unknown"

@@ -30,7 +30,7 @@ $`
 	}
 }
 
-func TestVersionTakesNothing(t *testing.T) {
+func TestVersionTakesNoArguments(t *testing.T) {
 	t.Parallel()
 	var stdout strings.Builder
 	if err := version([]string{"-db", "x"}, &stdout); err == nil || !strings.Contains(err.Error(), "usage") || stdout.Len() > 0 {

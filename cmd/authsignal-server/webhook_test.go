@@ -15,8 +15,8 @@ import (
 	"github.com/authsignal-wasm/sdk/authsignal"
 )
 
-// backend takes webhooks: it verifies them, hands them on, and answers with a
-// status.
+// backend receives webhooks: it verifies them, calls answer, and answers with the
+// status that answer returns.
 func backend(t *testing.T, answer func(authsignal.Event) int) string {
 	t.Helper()
 	client := authsignal.New(apiSecretKey, "")
@@ -63,8 +63,8 @@ func TestWebhooksArrive(t *testing.T) {
 	}
 }
 
-// A kill -9 between the two transactions of a verification: the code is used
-// up, the action has not moved, and the next code moves it.
+// After a kill -9 between the two transactions of a verification the code is
+// spent, the action has its old state, and the next code completes it.
 func TestAKillWhileTheWebhookIsAskedFailsClosed(t *testing.T) {
 	t.Parallel()
 	asked, killed := make(chan struct{}), make(chan struct{})
@@ -83,8 +83,8 @@ func TestAKillWhileTheWebhookIsAskedFailsClosed(t *testing.T) {
 	p := start(t, db, "-webhook-url", url)
 	first := p.track("u1", "k1").Token
 	secret := p.post("/client/user-authenticators/totp", first, "")["secret"].(string)
-	// The three steps that the server takes are spent one by one. The oldest
-	// may go out of reach just now; the one after it does not.
+	// The three steps that the server accepts are spent one by one. The oldest
+	// may leave the drift at this moment; the one after it does not.
 	now := time.Now()
 	if !p.verify(first, oathtool(t, secret, now.Add(-30*time.Second))) {
 		now = time.Now()
@@ -124,8 +124,8 @@ func TestAKillWhileTheWebhookIsAskedFailsClosed(t *testing.T) {
 	}
 }
 
-// What the start does to the configuration is in the audit log, and what is
-// done to the server as a whole.
+// The audit log contains the changes of the configuration at the start, and those
+// of the server as a whole.
 func TestTheStartAndTheKeysAreAudited(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "a.db")

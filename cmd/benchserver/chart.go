@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// draw makes a bar chart of the rates: a group a store and number of
-// connections, a bar each for bare commits, tracks and verifications.
+// draw returns an SVG bar chart of the rates: a group for each store and number of
+// connections, with a bar each for bare commits, tracks and verifications.
 func draw(results []result) []byte {
 	const (
 		left, top, height = 60, 40, 240
@@ -51,7 +51,8 @@ func draw(results []result) []byte {
 		width, top+height+40, width, b.String())
 }
 
-// ordered groups results by store and number of connections.
+// ordered returns results in the order of stores, numbers of connections and
+// kinds.
 func ordered(results []result) []result {
 	var out []result
 	for _, store := range []string{"SQLite", "PostgreSQL"} {

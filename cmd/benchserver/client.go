@@ -11,10 +11,10 @@ import (
 	"strconv"
 )
 
-// A client is one keep-alive connection to the server. It shares the machine
-// with what it measures, so it does no more than it must: requests are bytes
-// that were put together beforehand, and of an answer it reads the status, the
-// length and the body.
+// A client is one keep-alive connection to the server. It runs on the same machine
+// as the server, so it does as little as possible: requests are bytes that were
+// composed beforehand, and of an answer it reads only the status, the length and
+// the body.
 type client struct {
 	conn net.Conn
 	r    *bufio.Reader
@@ -29,7 +29,7 @@ func dial(address string) (*client, error) {
 	return &client{conn: conn, r: bufio.NewReader(conn)}, nil
 }
 
-// request puts a POST of JSON together.
+// request composes a POST of JSON.
 func request(host, path, authorization, body string) []byte {
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 		path, host, authorization, len(body), body)
@@ -39,8 +39,8 @@ func basic(secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(secret+":"))
 }
 
-// do sends a request and gives the body of its answer, which is good until the
-// next call. Anything but a 200 is an error.
+// do sends a request and returns the body of its answer, which is valid until the
+// next call. A status other than 200 is an error.
 func (c *client) do(request []byte) ([]byte, error) {
 	if _, err := c.conn.Write(request); err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (c *client) do(request []byte) ([]byte, error) {
 		}
 	}
 	if length < 0 {
-		return nil, errors.New("an answer without a length")
+		return nil, errors.New("the answer has no Content-Length")
 	}
 	if cap(c.body) < length {
 		c.body = make([]byte, length)
@@ -82,8 +82,8 @@ func (c *client) do(request []byte) ([]byte, error) {
 	return c.body, nil
 }
 
-// text is the value of a key of a JSON object whose value is a text without
-// escapes, such as a token.
+// text returns the value of a key of a JSON object, or "" if there is none. The
+// value must be a string without escapes, such as a token.
 func text(object []byte, key string) string {
 	_, rest, found := bytes.Cut(object, []byte(`"`+key+`":"`))
 	if !found {

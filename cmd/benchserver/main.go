@@ -1,15 +1,15 @@
-// Command benchserver measures the API server: tracks and verifications a
-// second at 1, 8 and 64 connections, with the times that requests took, beside
-// the bare rate of one-row commits that the same database reaches in the same
-// run; and how the time of a verification grows with the number of users. It
-// prints a table and writes an SVG chart.
+// Command benchserver measures the API server: tracks and verifications per second
+// at 1, 8 and 64 connections, with the durations of requests, compared with the
+// rate of bare one-row commits of the same database in the same run; and the growth
+// of a verification's duration with the number of users. It prints a table and
+// writes an SVG chart.
 //
 //	go run ./cmd/benchserver [-seconds N] [-users N] [-o chart.svg]
 //	go run ./cmd/benchserver -neighbours
 //
-// It builds and starts the true binary on a SQLite file, and on PostgreSQL when
-// AUTHSIGNAL_TEST_POSTGRES has the URL of one (.ci/with-postgres). All traffic
-// stays on the loopback; every loop is bounded in time and number.
+// It builds and starts the server on a SQLite file, and on PostgreSQL if
+// AUTHSIGNAL_TEST_POSTGRES is the URL of one (.ci/with-postgres). All traffic stays
+// on the loopback; every loop is limited in time and number.
 package main
 
 import (
@@ -44,7 +44,7 @@ import (
 const (
 	tenant    = "bench"
 	apiSecret = "bench-secret-key-of-32-characters-1"
-	// userSecret is every user's, which makes codes cheap to know.
+	// userSecret is the secret of all users, so that one code per step is enough.
 	userSecret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 )
 
@@ -56,29 +56,39 @@ var (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	var o options
 	seconds := flag.Float64("seconds", 3, "length of a measurement")
-	users := flag.Int("users", 1_000_000, "users of the large database")
-	chart := flag.String("o", "bench-server.svg", "write the chart here")
-	beside := flag.Bool("neighbours", false, "measure what the rules of a tenant cost another one, and nothing else")
+	flag.IntVar(&o.users, "users", 1_000_000, "users of the large database")
+	flag.StringVar(&o.chart, "o", "bench-server.svg", "write the chart to this `file`")
+	flag.BoolVar(&o.neighbours, "neighbours", false, "measure only the effect of a tenant's rules on another tenant")
 	flag.Parse()
-	if err := run(ctx, time.Duration(*seconds*float64(time.Second)), *users, *chart, *beside); err != nil {
+	o.length = time.Duration(*seconds * float64(time.Second))
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "benchserver:", err)
 		os.Exit(1)
 	}
+}
+
+// options are the values of the flags.
+type options struct {
+	length     time.Duration // of a measurement
+	users      int
+	chart      string
+	neighbours bool
 }
 
 // A result is a line of the table.
 type result struct {
 	store, what   string
 	connections   int
-	rate          float64 // a second
+	rate          float64 // per second
 	p50, p95, p99 time.Duration
-	memory        int64         // bytes, of the server; 0 where there is none
-	cpu           time.Duration // a request, of the server's process
+	memory        int64         // of the server in bytes; 0 for bare commits
+	cpu           time.Duration // of the server's process, per request
 	count         int
 }
 
-func run(ctx context.Context, length time.Duration, users int, chart string, beside bool) error {
+func run(ctx context.Context, o options) error {
 	dir, err := os.MkdirTemp("", "benchserver")
 	if err != nil {
 		return err
@@ -91,14 +101,14 @@ func run(ctx context.Context, length time.Duration, users int, chart string, bes
 	var results []result
 	var growth []string
 	for _, name := range []string{"SQLite", "PostgreSQL"} {
-		b := &bench{ctx: ctx, name: name, binary: binary, dir: dir, length: length}
+		b := &bench{ctx: ctx, name: name, binary: binary, dir: dir, length: o.length}
 		if name == "PostgreSQL" {
 			if b.postgres = os.Getenv("AUTHSIGNAL_TEST_POSTGRES"); b.postgres == "" {
 				fmt.Println("AUTHSIGNAL_TEST_POSTGRES is not set: SQLite only")
 				continue
 			}
 		}
-		if beside {
+		if o.neighbours {
 			text, err := b.neighbours()
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -106,13 +116,13 @@ func run(ctx context.Context, length time.Duration, users int, chart string, bes
 			fmt.Println(text)
 			continue
 		}
-		got, grown, err := b.all(users)
+		got, grown, err := b.all(o.users)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		results, growth = append(results, got...), append(growth, grown)
 	}
-	if beside {
+	if o.neighbours {
 		return nil
 	}
 	fmt.Printf("\n%-11s %-8s %5s %10s %9s %9s %9s %9s %9s\n", "store", "what", "conns", "a second", "p50 ms", "p95 ms", "p99 ms", "CPU µs", "MiB")
@@ -124,7 +134,7 @@ func run(ctx context.Context, length time.Duration, users int, chart string, bes
 	for _, g := range growth {
 		fmt.Println(g)
 	}
-	return os.WriteFile(chart, draw(results), 0o644)
+	return os.WriteFile(o.chart, draw(results), 0o644)
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -137,7 +147,7 @@ type bench struct {
 }
 
 func (b *bench) all(users int) ([]result, string, error) {
-	// Each is verified once. A level that has come to its end is over.
+	// Each user is verified once: a level ends when it has used all of its users.
 	perLevel := int(4000 * b.length.Seconds())
 	database, drop, err := b.database()
 	if err != nil {
@@ -178,9 +188,10 @@ func (b *bench) all(users int) ([]result, string, error) {
 	return results, grown, err
 }
 
-// growth tells how the time of a verification grows: the same thousand users,
-// three steps of each, are verified among a thousand and among many, in turns
-// of a hundred, so that what else the machine does meets both.
+// growth measures how the duration of a verification grows with the number of
+// users: the same thousand users, three steps of each, are verified among a thousand
+// and among many. They take turns of a hundred, so that other load on the machine
+// affects both.
 func (b *bench) growth(users int) (string, error) {
 	const small, turn = 1000, 100
 	var servers [2]*server
@@ -193,7 +204,8 @@ func (b *bench) growth(users int) (string, error) {
 		defer s.stop()
 		servers[i] = s
 	}
-	// The steps before, at and after this one are all good until it ends.
+	// The codes of the previous, this and the next step are all accepted until
+	// this step ends.
 	period := int64(totp.DefaultParameters.Period)
 	if left := period - time.Now().Unix()%period; left < period/2 {
 		time.Sleep(time.Duration(left) * time.Second)
@@ -205,7 +217,7 @@ func (b *bench) growth(users int) (string, error) {
 		for first := 0; first < small; first += turn {
 			var pair [2]time.Duration
 			for k := range servers {
-				i := (k + first/turn) % 2 // who is first takes turns, too
+				i := (k + first/turn) % 2 // the two also take turns at being first
 				some := between(first, first+turn)
 				for j := range some {
 					some[j] *= []int{1, users / small}[i]
@@ -229,7 +241,7 @@ func median[T cmp.Ordered](list []T) T {
 	return list[len(list)/2]
 }
 
-// among starts a server with so many users.
+// among starts a server with n users.
 func (b *bench) among(n int) (s *server, drop func(), err error) {
 	database, drop, err := b.database()
 	if err != nil {
@@ -255,9 +267,9 @@ func (b *bench) among(n int) (s *server, drop func(), err error) {
 	return s, drop, nil
 }
 
-// settle does what autovacuum does within a minute of a new database's first
-// rows. Until then PostgreSQL knows nothing of its tables, and finds an action
-// by reading all of the tenant's.
+// settle does what autovacuum does within a minute of a new database's first rows.
+// Until then PostgreSQL has no statistics of its tables, and finds an action by
+// reading all of the tenant's.
 func (b *bench) settle(s *server, database string) error {
 	if b.postgres == "" {
 		return nil
@@ -274,7 +286,7 @@ func (b *bench) settle(s *server, database string) error {
 	return err
 }
 
-// between lists the numbers from a to before b.
+// between returns the numbers from a up to, but not including, b.
 func between(a, b int) []int {
 	list := make([]int, b-a)
 	for i := range list {
@@ -283,7 +295,8 @@ func between(a, b int) []int {
 	return list
 }
 
-// database makes an empty one.
+// database creates an empty database and returns its URL or path, and a function
+// that drops it.
 func (b *bench) database() (string, func(), error) {
 	if b.postgres == "" {
 		dir, err := os.MkdirTemp(b.dir, "db")
@@ -308,8 +321,7 @@ func (b *bench) database() (string, func(), error) {
 	}, nil
 }
 
-// commits measures bare one-row commits, with the settings that the server
-// uses.
+// commits measures bare one-row commits, with the settings of the server.
 func (b *bench) commits(database string) ([]result, error) {
 	driver, dsn := "pgx", database
 	var one sync.Mutex // SQLite has one writer
@@ -347,7 +359,7 @@ func (b *bench) commits(database string) ([]result, error) {
 	return results, err
 }
 
-// A server is a running binary.
+// A server is a running server.
 type server struct {
 	ctx     context.Context
 	cmd     *exec.Cmd
@@ -367,7 +379,7 @@ func (b *bench) start(database string) (*server, error) {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return nil, fmt.Errorf("the server does not start: %w", errors.Join(err, cmd.Wait()))
+		return nil, fmt.Errorf("the server did not start: %w", errors.Join(err, cmd.Wait()))
 	}
 	base, err := url.Parse(strings.TrimSpace(line))
 	if err != nil {
@@ -381,7 +393,7 @@ func (s *server) stop() {
 	s.cmd.Wait()
 }
 
-// memory is the resident memory of the server in bytes.
+// memory returns the resident memory of the server in bytes.
 func (s *server) memory() int64 {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	for line := range strings.Lines(string(b)) {
@@ -393,10 +405,10 @@ func (s *server) memory() int64 {
 	return 0
 }
 
-// cpu is the time that the server's process has computed for.
+// cpu returns the CPU time of the server's process.
 func (s *server) cpu() time.Duration {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
-	_, rest, _ := strings.Cut(string(b), ") ") // the name may hold spaces
+	_, rest, _ := strings.Cut(string(b), ") ") // the name may contain spaces
 	fields := strings.Fields(rest)
 	var ticks int64
 	for i := 11; i <= 12 && i < len(fields); i++ { // utime and stime (proc(5))
@@ -406,7 +418,7 @@ func (s *server) cpu() time.Duration {
 	return time.Duration(ticks) * time.Second / 100
 }
 
-// measure is the measurement of requests over a number of connections.
+// measure measures requests over conns connections.
 func (s *server) measure(conns int, length time.Duration, count int64, do func(c *client, k int64) error) (result, error) {
 	clients := make(chan *client, conns)
 	for range conns {
@@ -429,7 +441,7 @@ func (s *server) measure(conns int, length time.Duration, count int64, do func(c
 	return m.result, m.err
 }
 
-// tracks measures how actions of users are tracked.
+// tracks measures tracks of actions.
 func (s *server) tracks(users, conns int, length time.Duration) (result, error) {
 	return s.measure(conns, length, math.MaxInt64, func(c *client, k int64) error {
 		_, err := c.do(s.trackRequest(int(k) % users))
@@ -441,13 +453,13 @@ func (s *server) trackRequest(user int) []byte {
 	return request(s.address, "/v1/users/"+userID(user)+"/actions/signIn", basic(apiSecret), "{}")
 }
 
-// verifications tracks an action of each of some users, and then measures how
-// their codes of a step are accepted, each once.
+// verifications tracks an action of each user, and then measures one verification
+// of each, with the code of the step at that time.
 func (s *server) verifications(users []int, step func() int64, conns int, length time.Duration) (result, error) {
-	requests := make([]string, len(users)) // all but the code
+	authorizations := make([]string, len(users))
 	_, err := s.measure(8, time.Hour, int64(len(users)), func(c *client, k int64) error {
 		answer, err := c.do(s.trackRequest(users[k]))
-		requests[k] = "Bearer " + text(answer, "token")
+		authorizations[k] = "Bearer " + text(answer, "token")
 		return err
 	})
 	if err != nil {
@@ -465,7 +477,7 @@ func (s *server) verifications(users []int, step func() int64, conns int, length
 			last = &stepCode{now, text}
 			code.Store(last)
 		}
-		answer, err := c.do(request(s.address, "/v1"+api.PathClientVerifyTOTP, requests[k], `{"verificationCode":"`+last.code+`"}`))
+		answer, err := c.do(request(s.address, "/v1"+api.PathClientVerifyTOTP, authorizations[k], `{"verificationCode":"`+last.code+`"}`))
 		if err != nil {
 			return err
 		}
@@ -484,7 +496,7 @@ type stepCode struct {
 
 func currentStep() int64 { return totp.DefaultParameters.Step(time.Now()) }
 
-// A measurement is a result and the first error of it.
+// A measurement is a result, and an error of one of its requests.
 type measurement struct {
 	result
 	err error
@@ -494,9 +506,9 @@ func measure(ctx context.Context, conns int, length time.Duration, count int64, 
 	return measureEach(ctx, conns, length, count, func() func(int64) error { return do })
 }
 
-// measureEach calls, from several goroutines that each have one of their own,
-// a function for a length of time, at most count times, each time with the next
-// number.
+// measureEach calls functions from conns goroutines for a length of time, at most
+// count times in all. own returns the function of a goroutine. k is the number of
+// the call, from 0.
 func measureEach(ctx context.Context, conns int, length time.Duration, count int64, own func() func(k int64) error) measurement {
 	var next atomic.Int64
 	var mu sync.Mutex

@@ -13,27 +13,27 @@ import (
 	"time"
 )
 
-// What a tenant's rules cost the others: the tracks of one tenant, at a steady
-// pace, alone, beside a tenant that tracks as fast as it can without rules, and
-// beside the same one with the costliest rules.
+// The effect of a tenant's rules on other tenants: the tracks of one tenant are
+// measured at a steady pace, alone, beside a tenant that tracks as fast as it can
+// without rules, and beside the same one with the costliest rules.
 
 const (
 	managementKey = "bench-management-key-of-32-characters"
-	// pace is how many tracks a second the measured tenant sends, over pacers
-	// connections.
+	// pace is the number of tracks per second of the measured tenant, over
+	// pacers connections.
 	pace   = 100
 	pacers = 4
-	// neighbours is how many connections the other tenant has.
+	// neighbours is the number of connections of the other tenant.
 	neighbours = 4
 	turns      = 5
 )
 
-// costliest is a condition that spends the budget of a decision, on a user agent
-// of the greatest length.
+// costliest is a condition that spends the whole budget of a decision on a user
+// agent of the maximum length.
 const costliest = `userAgent.split("").exists(a, userAgent.split("").exists(b, a + b == "~~"))`
 
-// neighbours measures them in turns, so that what else the machine does meets
-// all three, and reports the medians.
+// neighbours measures the three cases in turns, so that other load on the machine
+// affects all of them, and returns a text with the medians.
 func (b *bench) neighbours() (string, error) {
 	database, drop, err := b.database()
 	if err != nil {
@@ -58,7 +58,7 @@ func (b *bench) neighbours() (string, error) {
 	for turn := range turns {
 		for k := range names {
 			k := (k + turn) % len(names)
-			own, other, err := s.besides(secret, []string{"", "plain", "costly"}[k], b.length)
+			own, other, err := s.tracksBeside(secret, []string{"", "plain", "costly"}[k], b.length)
 			if err != nil {
 				return "", err
 			}
@@ -75,12 +75,12 @@ func (b *bench) neighbours() (string, error) {
 	return out.String(), nil
 }
 
-// times is how much greater the median of a is than that of b.
+// times returns the ratio of the median of a to that of b.
 func times(a, b []time.Duration) float64 { return float64(median(a)) / float64(median(b)) }
 
-// besides measures the tenant's tracks while the other one tracks an action, if
-// it is to.
-func (s *server) besides(secret, action string, length time.Duration) (own, other result, err error) {
+// tracksBeside measures the tenant's tracks while the other tenant tracks action,
+// or nothing if action is "".
+func (s *server) tracksBeside(secret, action string, length time.Duration) (own, other result, err error) {
 	var failed error
 	done := make(chan struct{})
 	if action == "" {
@@ -102,8 +102,8 @@ func (s *server) besides(secret, action string, length time.Duration) (own, othe
 	return own, other, cmp.Or(err, failed)
 }
 
-// paced measures tracks that begin at ticks, each from its own, so that one that
-// waits for a connection is not measured as if it had begun later.
+// paced measures tracks that begin at ticks. The duration of a track begins at its
+// tick, so that it includes the wait for a connection.
 func (s *server) paced(ticks <-chan time.Time, length time.Duration) (result, error) {
 	clients := make(chan *client, pacers)
 	for range pacers {
@@ -135,7 +135,7 @@ func (s *server) paced(ticks <-chan time.Time, length time.Duration) (result, er
 	return result{p50: took[len(took)/2], p99: took[len(took)*99/100], count: len(took)}, failed
 }
 
-// neighbour makes the other tenant, with an action of each kind, and returns its
+// neighbour creates the other tenant, with an action with rules, and returns its
 // API secret key.
 func (s *server) neighbour() (secret string, err error) {
 	var rules []map[string]string
@@ -169,7 +169,7 @@ func (s *server) neighbour() (secret string, err error) {
 		answer, err := io.ReadAll(res.Body)
 		res.Body.Close()
 		if err != nil || res.StatusCode != http.StatusOK {
-			return "", fmt.Errorf("make the other tenant: status %d, %w", res.StatusCode, err)
+			return "", fmt.Errorf("create the other tenant: status %d, %w", res.StatusCode, err)
 		}
 		if call.path == "/secrets" {
 			if err := json.Unmarshal(answer, &made); err != nil {

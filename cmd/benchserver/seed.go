@@ -16,16 +16,16 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// seed enrolls n users, u0 to u(n-1), past the server and the store: rows as
-// they write them, with secrets sealed as they seal them (or else the server
-// could not open them), but in bulk, with COPY on PostgreSQL and without
-// syncing on SQLite. A million take a minute or two.
+// seed enrolls n users, u0 to u(n-1), without the server and the store. It writes
+// the same rows, with secrets sealed in the same way (otherwise the server could not
+// open them), but in bulk: with COPY on PostgreSQL and without syncing on SQLite. A
+// million users take a minute or two.
 func (b *bench) seed(database string, n int) error {
 	st, err := store.Open(b.ctx, database, func(bool) ([][]byte, error) { return [][]byte{encryptionKey}, nil })
 	if err != nil {
 		return err
 	}
-	if err := st.Close(); err != nil { // it has made the tables, and recorded the key
+	if err := st.Close(); err != nil { // Open has created the tables and recorded the key
 		return err
 	}
 	s, err := newSeeder(n)
@@ -44,7 +44,7 @@ var (
 		"algorithm", "digits", "period", "created_at", "verified_at"}
 )
 
-// A seeder makes the rows of users and authenticators.
+// A seeder creates the rows of users and authenticators.
 type seeder struct {
 	n     int
 	now   int64
@@ -99,7 +99,7 @@ func (s *seeder) postgres(ctx context.Context, database string) error {
 			return fmt.Errorf("seed %s: %w", t.name, err)
 		}
 	}
-	// What autovacuum would do in time.
+	// As autovacuum would later.
 	if _, err := conn.Exec(ctx, `VACUUM (ANALYZE) users, authenticators`); err != nil {
 		return err
 	}

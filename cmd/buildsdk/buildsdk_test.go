@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// The most bytes that the compressed module may have by each compiler, and the
-// compressed wrapper with the loader in it. Sizes are exact for one compiler and
-// one compressor.
+// The maximum sizes in bytes of the compressed module by each compiler, and of the
+// compressed wrapper with its loader. Sizes are exact for one compiler and one
+// compressor.
 var maxModuleBytes = map[string]int{"tinygo": 40_000, "go": 560_000}
 
 const maxWrapperBytes = 9_000
@@ -29,8 +29,8 @@ func find(t *testing.T, name string) (toolchain, compiler) {
 	return tc, c
 }
 
-// A budget that is held on an old build holds nothing: js/dist must be what the
-// sources give, and the one that is shipped is TinyGo's.
+// The sizes of an old build prove nothing: js/dist must match the sources, and be
+// built by TinyGo, as the released package is.
 func TestModuleIsFresh(t *testing.T) {
 	tc, _ := find(t, "tinygo")
 	rec, err := checkModule(t.Context(), tc, filepath.Join(tc.root, "js", "dist"))
@@ -96,7 +96,7 @@ func TestModuleHasTheSameHashInAnotherFolder(t *testing.T) {
 	}
 }
 
-// Both halves of a build have its record, and no other's.
+// The module and the loader of a build contain its name, and no other's.
 func TestRecord(t *testing.T) {
 	tc, c := find(t, "")
 	dir := filepath.Join(tc.root, "js", "dist")
@@ -109,7 +109,7 @@ func TestRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(rec.Build, "authsignal-wasm/"+version+" "+c.String()+" build/") {
-		t.Errorf("the build is called %q", rec.Build)
+		t.Errorf("got build %q", rec.Build)
 	}
 	for _, name := range []string{"authsignal.wasm", "wasm_exec.js", "index.js", "index.min.js", "inline.js"} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
@@ -138,9 +138,9 @@ func TestAddExport(t *testing.T) {
 func TestFindCompiler(t *testing.T) {
 	tc, _ := find(t, "go")
 	if _, err := findCompiler(t.Context(), tc, "gcc"); err == nil {
-		t.Error("gcc is taken for a compiler of the module")
+		t.Error("got no error for the compiler gcc")
 	}
-	// Where TinyGo is not installed.
+	// If TinyGo is not installed.
 	tc.root = t.TempDir()
 	if _, err := findCompiler(t.Context(), tc, "tinygo"); err != errNoTinyGo {
 		t.Errorf("TinyGo: error %v, want %v", err, errNoTinyGo)
@@ -150,7 +150,7 @@ func TestFindCompiler(t *testing.T) {
 	}
 }
 
-// copyModule copies what ./wasm is built from to a new folder.
+// copyModule copies the sources of ./wasm to a new folder.
 func copyModule(t *testing.T, root string) string {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-deps", "-f", "{{if and .Module .Module.Main}}{{.Dir}}{{end}}", "./wasm")
@@ -211,7 +211,7 @@ func TestOldWrapperIsRefused(t *testing.T) {
 	}
 }
 
-// What the package carries by others, it carries with their licences.
+// The package contains the licences of the code by others in it.
 func TestPackageHasTheLicences(t *testing.T) {
 	tc, err := findToolchain(t.Context())
 	if err != nil {

@@ -13,25 +13,25 @@ import (
 	"strings"
 )
 
-// A compiler builds the module; its loader starts it, and no other compiler's.
+// A compiler builds the module. Only its own loader starts that module.
 type compiler struct {
 	name    string // "go" or "tinygo"
 	version string // such as "1.26.8"
-	// wasmExec is the file that starts modules of this compiler, and only of
-	// this one: the two are always shipped together.
+	// wasmExec is the path of the loader, which starts modules of this compiler
+	// only: the two are always shipped together.
 	wasmExec string
 	tc       toolchain
 }
 
 func (c compiler) String() string { return c.name + "/" + c.version }
 
-// tinygo is where make tinygo installs TinyGo, below the folder of go.mod.
+// tinygo is the folder in which make tinygo installs TinyGo, below that of go.mod.
 const tinygo = "bin/tinygo"
 
-// errNoTinyGo says how to get TinyGo.
+// errNoTinyGo reports that TinyGo is not installed.
 var errNoTinyGo = errors.New(`TinyGo is not installed here: run "make tinygo"`)
 
-// findCompiler finds the compiler of that name; "" is TinyGo if it is
+// findCompiler returns the compiler of a name. "" means TinyGo if it is
 // installed, otherwise Go.
 func findCompiler(ctx context.Context, tc toolchain, name string) (compiler, error) {
 	program := filepath.Join(tc.root, tinygo, "bin", "tinygo")
@@ -72,7 +72,8 @@ func findCompiler(ctx context.Context, tc toolchain, name string) (compiler, err
 }
 
 // compile builds a package of the module in root, such as "./wasm", and returns
-// its bytes. The same sources and compiler give the same bytes, wherever root is.
+// its bytes. The same sources and compiler result in the same bytes, wherever
+// root is.
 func (c compiler) compile(ctx context.Context, root, pkg string) ([]byte, error) {
 	tmp, err := os.MkdirTemp("", "buildsdk")
 	if err != nil {
@@ -100,12 +101,12 @@ func (c compiler) compile(ctx context.Context, root, pkg string) ([]byte, error)
 	return os.ReadFile(file)
 }
 
-// std holds stand-ins for packages of the standard library, below the folder of
+// std contains stand-ins for packages of the standard library, below the folder of
 // go.mod; see docs/tinygo.md. TinyGo has them in its root.
 const std = "cmd/buildsdk/std"
 
-// writeOverlay writes what has Go take the packages of std in the place of its
-// own.
+// writeOverlay writes the file for -overlay that replaces packages of the standard
+// library with those of std.
 func (c compiler) writeOverlay(file string) error {
 	from := filepath.Join(c.tc.root, filepath.FromSlash(std))
 	replace := map[string]string{}
@@ -142,15 +143,15 @@ func (c compiler) goBuild(ctx context.Context, file, pkg, overlay string) []*exe
 		"-overlay="+overlay,
 		"-buildvcs=false", // the commit would change the hash
 		"-ldflags=-s -w",
-		// Without inlining the module is 6 % smaller; where QR codes are
-		// made, inlining is worth its bytes.
+		// Without inlining the module is 6 % smaller. The QR encoder keeps it for
+		// its speed.
 		"-gcflags=all=-l",
 		"-gcflags=github.com/skip2/go-qrcode/...=",
 		"-o", file, pkg)
-	// A GOFLAGS that is not empty overrides both the caller's and go env's.
+	// If not empty, GOFLAGS overrides the caller's and that of go env.
 	cmd.Env = append(environ("GOWASM", "GOEXPERIMENT"), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=-trimpath",
 		// Go 1.26's new collector is for many cores and large heaps; without
-		// it the module is 1.7 % smaller. A later Go refuses the name.
+		// it the module is 1.7 % smaller. Later versions of Go reject the name.
 		"GOEXPERIMENT=nogreenteagc")
 	return []*exec.Cmd{cmd}
 }
@@ -161,18 +162,18 @@ func (c compiler) tinyGoBuild(ctx context.Context, file, pkg string) []*exec.Cmd
 		"-target", filepath.Join(c.tc.root, "cmd", "buildsdk", "tinygo.json"),
 		"-opt=z",
 		"-no-debug",
-		"-panic=trap", // nobody reads the text of a panic
+		"-panic=trap", // without the texts of panics
 		"-o", file, pkg)
-	// These would override what belongs to the installed compiler.
+	// These would override the settings of the installed compiler.
 	build.Env = append(environ("TINYGOROOT", "WASMOPT", "GOWASM", "GOEXPERIMENT", "GOOS", "GOARCH"),
 		"GOTOOLCHAIN="+c.tc.version, "GOFLAGS=-trimpath")
-	// TinyGo leaves the names of functions in.
+	// TinyGo does not remove the names of functions.
 	strip := exec.CommandContext(ctx, filepath.Join(bin, "wasm-opt"),
 		"-Oz", "--strip-debug", "--strip-producers", "--strip-target-features", file, "-o", file)
 	return []*exec.Cmd{build, strip}
 }
 
-// environ is os.Environ without some variables.
+// environ returns os.Environ without some variables.
 func environ(without ...string) []string {
 	return slices.DeleteFunc(os.Environ(), func(s string) bool {
 		name, _, _ := strings.Cut(s, "=")

@@ -1,29 +1,29 @@
-// Command buildsdk builds what a web page loads: the Go module compiled to
-// WebAssembly, and the TypeScript wrapper around it. It needs the Go toolchain
-// and nothing else; esbuild and brotli are Go libraries here. With TinyGo, which
-// make tinygo installs, the module has a fourteenth of the size.
+// Command buildsdk builds the browser SDK: the Go module compiled to WebAssembly,
+// and the TypeScript wrapper around it. It needs only the Go toolchain; esbuild
+// and brotli are Go libraries. With TinyGo, which make tinygo installs, the module
+// has a fourteenth of the size.
 //
 //	go run ./cmd/buildsdk [-o dir] [-compiler go|tinygo] [-check] [module] [wrapper]
 //
-// Without a name it builds both, into js/dist:
+// Without arguments it builds both, into js/dist:
 //
 //	authsignal.wasm       the browser module
-//	authsignal.wasm.br    the same, compressed by brotli at its best
-//	authsignal.wasm.json  its hash, its sizes and its compiler
+//	authsignal.wasm.br    the same, compressed by brotli at the best level
+//	authsignal.wasm.json  its hash, sizes and compiler
 //	wasm_exec.js          the loader of the same build, for pages without the wrapper
 //	index.js              the wrapper as an ES module
 //	index.min.js          the wrapper for a script tag, as the global "authsignal"
 //	inline.js             the wrapper with the module inside
 //	react.js              components for React, on top of index.js
 //	global.js             sets the global "authsignal", on top of index.js
-//	react-inline.js       the same two on top of inline.js
-//	global-inline.js
+//	react-inline.js       react.js on top of inline.js
+//	global-inline.js      global.js on top of inline.js
 //
-// With -standin it builds another package in the place of the module, for tests
-// of the wrapper, into the file of -o.
+// With -standin it builds another package in place of the module, for tests of the
+// wrapper, into the file of -o.
 //
-// With -check it writes nothing and fails if what lies in dir is not what the
-// sources give.
+// With -check it writes nothing, and fails if the files in dir differ from a new
+// build.
 package main
 
 import (
@@ -57,8 +57,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	out := flags.String("o", "", "write to this `dir` (default js/dist of this module)")
 	name := flags.String("compiler", "", "compile the module with `name`: go or tinygo (default tinygo if it is installed)")
-	standIn := flags.String("standin", "", "build this `package` in the place of the module of js/dist, into the file of -o")
-	check := flags.Bool("check", false, "write nothing; fail if what is built is missing or stale")
+	standIn := flags.String("standin", "", "build this `package` in place of the module of js/dist, into the file of -o")
+	check := flags.Bool("check", false, "write nothing; fail if the built files are missing or stale")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "usage: go run ./cmd/buildsdk [-o dir] [-compiler go|tinygo] [-check] [module] [wrapper]")
 		flags.PrintDefaults()
@@ -130,15 +130,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// A toolchain is the go command that builds, and the module that it builds.
+// A toolchain is a go command and the Go module that it builds.
 type toolchain struct {
 	version string // such as "go1.26.8"
 	goroot  string
 	root    string // the folder of go.mod
 }
 
-// findToolchain asks the go command in the current directory, so that the
-// toolchain line of go.mod counts.
+// findToolchain runs go env in the current directory, so that the toolchain line
+// of go.mod applies.
 func findToolchain(ctx context.Context) (toolchain, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOVERSION", "GOROOT", "GOMOD").Output()
 	if err != nil {
@@ -146,18 +146,18 @@ func findToolchain(ctx context.Context) (toolchain, error) {
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if len(lines) != 3 || filepath.Base(lines[2]) != "go.mod" {
-		return toolchain{}, errors.New("run it inside the module's folder")
+		return toolchain{}, errors.New("run buildsdk inside the folder of go.mod")
 	}
 	return toolchain{version: lines[0], goroot: lines[1], root: filepath.Dir(lines[2])}, nil
 }
 
-// writeFile writes a file whole or not at all, and leaves one alone that has
-// these bytes already, so that what embeds it is not built anew.
+// writeFile writes a file atomically. It does not touch a file that has these
+// bytes already, so that packages that embed it are not rebuilt.
 func writeFile(name string, data []byte) error {
 	if old, err := os.ReadFile(name); err == nil && string(old) == string(data) {
 		return nil
 	}
-	// Beside the folder, not in it: Go embeds all that the folder holds.
+	// Beside the folder, not in it: Go embeds all files of the folder.
 	f, err := os.CreateTemp(filepath.Dir(filepath.Dir(name)), ".buildsdk-*")
 	if err != nil {
 		return err

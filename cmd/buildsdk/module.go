@@ -17,14 +17,15 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// A record describes a built module; it lies beside it as authsignal.wasm.json.
+// A record describes a built module. It is the file authsignal.wasm.json beside
+// the module.
 type record struct {
 	// SHA256 is the hash of authsignal.wasm in hexadecimal.
 	SHA256 string `json:"sha256"`
 	// Build names the build, in the module, in wasm_exec.js and in the wrapper.
 	Build string `json:"build"`
-	// Compiler and CompilerVersion are what built the module, such as "tinygo"
-	// and "0.41.0".
+	// Compiler and CompilerVersion are those of the compiler that built the
+	// module, such as "tinygo" and "0.41.0".
 	Compiler        string `json:"compiler"`
 	CompilerVersion string `json:"compilerVersion"`
 	// Raw, Gzip and Brotli are sizes in bytes, compressed at the best level.
@@ -33,10 +34,10 @@ type record struct {
 	Brotli int `json:"brotli"`
 }
 
-// errStale says what to do about a module that is missing or old.
+// errStale reports that built files are missing or do not match the sources.
 var errStale = errors.New(`the built browser SDK is missing or stale: run "make wasm js"`)
 
-// compileModule builds the module with its record: the name of its build.
+// compileModule builds the module, with the name of its build as an export.
 func compileModule(ctx context.Context, c compiler, root string) (wasm []byte, build string, err error) {
 	wasm, err = c.compile(ctx, root, "./wasm")
 	if err != nil {
@@ -74,7 +75,7 @@ func buildModule(ctx context.Context, c compiler, dir string, w io.Writer) error
 		if err != nil {
 			return err
 		}
-		// The record comes last: it vouches for the others.
+		// The record comes last: readModule checks the others against it.
 		if err := errors.Join(
 			writeFile(filepath.Join(dir, "authsignal.wasm"), wasm),
 			writeFile(filepath.Join(dir, "authsignal.wasm.br"), br),
@@ -88,8 +89,9 @@ func buildModule(ctx context.Context, c compiler, dir string, w io.Writer) error
 	return nil
 }
 
-// buildStandIn builds a package in the place of the module into a file. It has
-// the compiler and the record of the module in js/dist, whose loader takes it.
+// buildStandIn builds a package in place of the module, into a file. The compiler
+// and the name of the build are those of the module in js/dist, so that its loader
+// accepts the file.
 func buildStandIn(ctx context.Context, tc toolchain, pkg, file string) error {
 	rec, err := readModule(filepath.Join(tc.root, "js", "dist"))
 	if err != nil {
@@ -110,7 +112,7 @@ func buildStandIn(ctx context.Context, tc toolchain, pkg, file string) error {
 }
 
 // compressBrotli compresses at the best quality, with the largest window that
-// browsers take.
+// browsers support.
 func compressBrotli(data []byte) []byte {
 	var buf bytes.Buffer
 	w := brotli.NewWriterOptions(&buf, brotli.WriterOptions{Quality: brotli.BestCompression, LGWin: 24})
@@ -131,8 +133,8 @@ func compressGzip(data []byte) []byte {
 	return buf.Bytes()
 }
 
-// readModule reads the record in dir and holds the files beside it to it. All
-// that is wrong with them is errStale.
+// readModule reads the record in dir and checks the files beside it against it.
+// The error is errStale if one is missing or does not match.
 func readModule(dir string) (record, error) {
 	var rec record
 	text, err := os.ReadFile(filepath.Join(dir, "authsignal.wasm.json"))

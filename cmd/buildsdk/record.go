@@ -12,10 +12,10 @@ import (
 	"path/filepath"
 )
 
-// buildOf names a build of the package in a module and in its loader, by which
-// a loader refuses every module but its own: the package's version, the
-// compiler, and a hash of both halves, which changes when either does. The
-// first part is what checkRecord in js/src/loader.ts knows a record by.
+// buildOf returns the name of a build: the package's version, the compiler, and a
+// hash of the module and its loader. Both contain it, so that a loader refuses
+// every other module. checkRecord in js/src/loader.ts recognizes a name by its
+// first part.
 func buildOf(c compiler, wasm []byte) (string, error) {
 	sum := sha256.New()
 	sum.Write(wasm)
@@ -54,14 +54,15 @@ func packageVersion(tc toolchain) (string, error) {
 	return p.Version, nil
 }
 
-// sections of a module (WebAssembly 2.0 specification, 5.5.2).
+// exportSection is the id of a module's section of exports (WebAssembly 2.0
+// specification, 5.5.2).
 const exportSection = 7
 
 var errNoExports = errors.New("the module has no section of exports")
 
-// addExport gives a module one more export, its memory, under a name: what a
-// loader can read of a module and of an instance alike. A custom section can
-// be read of a module only.
+// addExport adds an export of the module's memory under a name. A loader can read
+// the names of exports from a module and from an instance, but custom sections
+// from a module only.
 func addExport(wasm []byte, name string) ([]byte, error) {
 	const header = 8 // magic and version
 	if len(wasm) < header {

@@ -48,31 +48,50 @@ func checkWrapper(ctx context.Context, tc toolchain, dir string) error {
 	return nil
 }
 
-// bundleWrapper bundles js/src into files of dir that it does not write. The
-// module must lie there: the loader is that of its compiler, and one of the
-// bundles has it inside.
+// bundleWrapper returns the bundles of js/src as files of dir, without writing
+// them. The module must be in dir: the bundles contain the loader of its compiler,
+// and inline.js contains the module.
 func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputFile, error) {
-	rec, err := readModule(dir)
+	base, err := commonOptions(ctx, tc, dir)
 	if err != nil {
 		return nil, err
+	}
+	var files []api.OutputFile
+	for _, options := range append(mainBundles(base, dir), addOnBundles(base, dir)...) {
+		bundled, err := bundle(options)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, bundled...)
+	}
+	return files, nil
+}
+
+// commonOptions returns the options that all bundles share. Their plugins provide
+// the loader, the guard and the module in dir.
+func commonOptions(ctx context.Context, tc toolchain, dir string) (api.BuildOptions, error) {
+	var none api.BuildOptions
+	rec, err := readModule(dir)
+	if err != nil {
+		return none, err
 	}
 	c, err := findCompiler(ctx, tc, rec.Compiler)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	wasmExec, err := wasmExecSource(c)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	guard, err := os.ReadFile(filepath.Join(tc.root, "wasm", "internal", "bridge", "guard.js"))
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	wasm, err := os.ReadFile(filepath.Join(dir, "authsignal.wasm"))
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	base := api.BuildOptions{
+	return api.BuildOptions{
 		AbsWorkingDir: filepath.Join(tc.root, "js"),
 		Bundle:        true,
 		Target:        api.ES2021, // Chrome 85, Firefox 79, Safari 14: older than the module needs
@@ -91,7 +110,17 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 		MinifyWhitespace:  true,
 		MinifyIdentifiers: true,
 		MinifySyntax:      true,
-	}
+	}, nil
+}
+
+// mainBundles returns the bundles that each contain the wrapper or the loader:
+// wasm_exec.js, index.js, index.min.js and inline.js.
+func mainBundles(base api.BuildOptions, dir string) []api.BuildOptions {
+	raw := base
+	raw.EntryPoints = []string{"src/raw.ts"}
+	raw.Format = api.FormatIIFE
+	raw.Outfile = filepath.Join(dir, "wasm_exec.js")
+	raw.Sourcemap = api.SourceMapNone
 
 	module := base
 	module.EntryPoints = []string{"src/index.ts"}
@@ -100,33 +129,32 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 	script := base
 	script.EntryPoints = []string{"src/tag.ts"}
 	script.Format = api.FormatIIFE
-	script.IgnoreAnnotations = true // package.json says that index.ts has no side effects, save for its entry
+	script.IgnoreAnnotations = true // package.json declares index.ts free of side effects, but its entry has one
 	script.Outfile = filepath.Join(dir, "index.min.js")
-	// A classic script has no import.meta; script.ts notes its URL instead.
+	// A classic script has no import.meta; script.ts records its URL instead.
 	script.Inject = []string{"src/script.ts"}
 	script.Define = map[string]string{"import.meta.url": "scriptURL"}
 
 	inline := base
 	inline.EntryPoints = []string{"src/inline.ts"}
 	inline.Outfile = filepath.Join(dir, "inline.js")
-	inline.Sourcemap = api.SourceMapNone // it would have the module inside again
+	inline.Sourcemap = api.SourceMapNone // it would contain the module a second time
 
-	raw := base
-	raw.EntryPoints = []string{"src/raw.ts"}
-	raw.Format = api.FormatIIFE
-	raw.Outfile = filepath.Join(dir, "wasm_exec.js")
-	raw.Sourcemap = api.SourceMapNone
+	return []api.BuildOptions{raw, module, script, inline}
+}
 
-	builds := []api.BuildOptions{raw, module, script, inline}
-	// Their Authsignal is the one of the main entry, not a second copy. Where
-	// package.json gives the inline entry for the main one, it is that one's.
+// addOnBundles returns the bundles that import the main entry, index.js, instead
+// of containing a second copy of the wrapper. Each exists a second time for pages
+// on which package.json replaces the main entry by the inline one.
+func addOnBundles(base api.BuildOptions, dir string) []api.BuildOptions {
+	var builds []api.BuildOptions
 	for _, main := range []struct{ entry, suffix string }{{"./index.js", ""}, {"./inline.js", "-inline"}} {
 		react := base
 		react.EntryPoints = []string{"src/react.tsx"}
 		react.Outfile = filepath.Join(dir, "react"+main.suffix+".js")
 		react.JSX = api.JSXAutomatic
 		react.Plugins = []api.Plugin{externalPlugin(`^\./index\.js$`, main.entry), externalPlugin(`^(react|react/jsx-runtime)$`, "")}
-		// To frameworks that render on a server these are components of the page.
+		// Frameworks that render on a server must leave these to the page.
 		react.Banner = map[string]string{"js": `"use client";`}
 
 		global := base
@@ -137,32 +165,31 @@ func bundleWrapper(ctx context.Context, tc toolchain, dir string) ([]api.OutputF
 
 		builds = append(builds, react, global)
 	}
-
-	var files []api.OutputFile
-	for _, options := range builds {
-		result := api.Build(options)
-		var errs []error
-		for _, kind := range []struct {
-			kind     api.MessageKind
-			messages []api.Message
-		}{{api.ErrorMessage, result.Errors}, {api.WarningMessage, result.Warnings}} {
-			for _, text := range api.FormatMessages(kind.messages, api.FormatMessagesOptions{Kind: kind.kind}) {
-				errs = append(errs, errors.New(text))
-			}
-		}
-		if len(errs) > 0 {
-			return nil, fmt.Errorf("bundling %s: %w", filepath.Base(options.Outfile), errors.Join(errs...))
-		}
-		files = append(files, result.OutputFiles...)
-	}
-	return files, nil
+	return builds
 }
 
-// wasmExecSource is the source of "wasm_exec": the compiler's file inside a
-// function whose names hide the page's globals from it, and Node's from
-// bundlers. What the file publishes (Go, fs, process, path) then lands on the
-// object that the loader passes in, and so does all that the Go program takes
-// for global.
+// bundle runs one build. A warning is an error.
+func bundle(options api.BuildOptions) ([]api.OutputFile, error) {
+	result := api.Build(options)
+	var errs []error
+	for _, kind := range []struct {
+		kind     api.MessageKind
+		messages []api.Message
+	}{{api.ErrorMessage, result.Errors}, {api.WarningMessage, result.Warnings}} {
+		for _, text := range api.FormatMessages(kind.messages, api.FormatMessagesOptions{Kind: kind.kind}) {
+			errs = append(errs, errors.New(text))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("bundling %s: %w", filepath.Base(options.Outfile), errors.Join(errs...))
+	}
+	return result.OutputFiles, nil
+}
+
+// wasmExecSource returns the source of "wasm_exec": the compiler's file inside a
+// function whose names hide the page's globals from it, and Node's from bundlers.
+// The globals that the file sets (Go, fs, process, path) are then properties of
+// the object that the loader passes in, and so are those of the Go program.
 func wasmExecSource(c compiler) (string, error) {
 	text, err := os.ReadFile(c.wasmExec)
 	if err != nil {
@@ -170,8 +197,9 @@ func wasmExecSource(c compiler) (string, error) {
 	}
 	loader := string(text)
 	if c.name == "tinygo" {
-		// What this program never calls, stand-ins for what every browser has,
-		// the ways of a program that ends by itself, and a command line for Node.
+		// Replaced are functions that this program never calls, polyfills for what
+		// every browser has, code for programs that end by themselves, and a
+		// command line for Node.
 		for _, part := range []struct{ from, to, instead string }{
 			{"	// Map multiple JavaScript environments", "	// End of polyfills for common API.", ""},
 			{"	var logLine = [];", "	global.Go = class", ""},
@@ -180,8 +208,8 @@ func wasmExecSource(c compiler) (string, error) {
 			{"			this.exited = false;", "			if (this._inst.exports._start)", ""},
 			{"					// https://github.com/WebAssembly/WASI/", "					random_get: ", ""},
 			{"					// func sleepTicks(", "					// func finalizeRef(", ""},
-			// What a value holds is freed after each event, all at once: forgetter
-			// in js/src/loader.ts.
+			// The references of values are freed after each event, all at once, by
+			// forgetter in js/src/loader.ts.
 			{"					\"syscall/js.finalizeRef\": (v_ref) => {", "					// func stringVal(", "\"syscall/js.finalizeRef\": () => {},\n"},
 			{"					// func valueInstanceOf(", "					// copyBytesToJS(", ""},
 			{"			// Go 1.20 uses 'env'", "		}\n\n		async run(", ""},
@@ -195,28 +223,26 @@ func wasmExecSource(c compiler) (string, error) {
 		}
 	}
 	return "/*! wasm_exec.js: Copyright 2018 The Go Authors, BSD-3-Clause */\n" +
-		// What a page may have put something else in the place of, by the time
-		// of a call.
+		// The page may have replaced these by the time of a call.
 		"import { Map, Reflect, String, Uint8Array } from 'guard';\n" +
 		"export function load(globalThis) {\n" +
 		"const global = globalThis;\n" +
-		// The one global that Go's file reads by its bare name.
+		// The only global that Go's file reads by its bare name.
 		"const fs = { writeSync: (fd, data) => globalThis.fs.writeSync(fd, data) };\n" +
 		loader + "\nreturn globalThis.Go;\n}\n", nil
 }
 
-// replace puts something in the place of what stands from a beginning up to an
-// end.
+// replace replaces the part of text that begins with from and ends before to.
 func replace(text, from, to, instead string) (string, error) {
 	before, rest, ok := strings.Cut(text, from)
 	_, after, ok2 := strings.Cut(rest, to)
 	if !ok || !ok2 {
-		return "", fmt.Errorf("wasm_exec.js has no part from %q to %q: it is of another version", from, to)
+		return "", fmt.Errorf("wasm_exec.js has no part from %q to %q: it is of another version of the compiler", from, to)
 	}
 	return before + instead + to + after, nil
 }
 
-// sourcePlugin serves the import of a name that is no file.
+// sourcePlugin resolves the import of a name to a source that is not a file.
 func sourcePlugin(name, source string) api.Plugin {
 	return api.Plugin{
 		Name: name,
@@ -231,8 +257,8 @@ func sourcePlugin(name, source string) api.Plugin {
 	}
 }
 
-// externalPlugin leaves the imports that filter matches to be resolved later,
-// as the import of path, or as they are written if path is "".
+// externalPlugin keeps the imports that filter matches as imports: of path, or
+// unchanged if path is "".
 func externalPlugin(filter, path string) api.Plugin {
 	return api.Plugin{
 		Name: "external",

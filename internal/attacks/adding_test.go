@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// scopes are what a backend may ask for when it tracks.
+// scopes are those that a backend may request in a track.
 var scopes = []string{"", "add:authenticators", "remove:authenticators add:authenticators", allScopes}
 
 func TestAddingNeedsTheChallenge(t *testing.T) {
@@ -19,7 +19,7 @@ func TestAddingNeedsTheChallenge(t *testing.T) {
 		if tr.state != "CHALLENGE_REQUIRED" {
 			t.Fatalf("scope %q: got %s", scope, tr.state)
 		}
-		// Several tries, and a code of an app of the attacker's own.
+		// Several tries, and a code of the attacker's own app.
 		for range 2 {
 			tr.enroll().refused(http.StatusForbidden, "unauthorized")
 		}
@@ -31,7 +31,8 @@ func TestAddingNeedsTheChallenge(t *testing.T) {
 		}
 	}
 
-	// With a right code of the first the user adds a second, and either signs in.
+	// With a right code of the first app the user adds a second. Both can be used
+	// to sign in.
 	user := s.enrolledUser()
 	p := user.signsIn()
 	added := p.begins()
@@ -41,7 +42,7 @@ func TestAddingNeedsTheChallenge(t *testing.T) {
 	user.has(user.authenticator, id)
 	user.track("signIn", "").verify(added.code()).verified(s)
 
-	// A backend that allows an action gives the right by itself.
+	// A backend that allows an action thereby gives the right.
 	s.rules("trusted", "ALLOW").ok()
 	allowed := s.enrolledUser()
 	allowed.track("trusted", "").enroll().refused(http.StatusForbidden, "unauthorized")
@@ -52,7 +53,7 @@ func TestAddingNeedsTheChallenge(t *testing.T) {
 	}
 }
 
-// A success is that of one action and one idempotency key.
+// A success counts for one action and one idempotency key only.
 func TestTheChallengeOfAnotherActionDoesNotCount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -77,14 +78,14 @@ func TestTheChallengeOfAnotherActionDoesNotCount(t *testing.T) {
 	second.remove(victim.authenticator).refused(http.StatusForbidden, "unauthorized")
 	victim.has(victim.authenticator)
 
-	// The token that was earned may, and so may one that the backend gives the
-	// scope to after the success.
+	// The token of the success may, and so may one to which the backend gives the
+	// scope after the success.
 	full.begins()
 	again := victim.track("signIn", marshal(map[string]string{"scope": "add:authenticators", "idempotencyKey": mine.key}))
 	again.verify(again.begins().code()).verified(s)
 }
 
-// The address that opens the pre-built UI stands in histories and logs.
+// The URL of the pre-built UI appears in histories and logs.
 func TestTheURLOfAnEnrolledUserOnlyReads(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -107,7 +108,7 @@ func TestTheURLOfAnEnrolledUserOnlyReads(t *testing.T) {
 	leaked.exchange(allScopes).denied()
 	victim.has(victim.authenticator)
 
-	// The page behind the url can still be answered with a code.
+	// The page at the url still accepts a code.
 	honest := s.enrolledUser()
 	next := honest.track("signIn", with(allScopes))
 	if u, err = url.Parse(next.url); err != nil {
@@ -125,10 +126,10 @@ func TestAPendingEnrollmentEndsWhenTheUserEnrolls(t *testing.T) {
 		tr := victim.track("signIn", with(scope))
 		evil := tr.begins()
 		second := victim.track("other", with(scope))
-		second.verify(evil.code()).denied() // it is of the other action
+		second.verify(evil.code()).denied() // it belongs to the other action
 		alsoEvil := second.begins()
 
-		// The victim enrolls by another action.
+		// The victim enrolls with another action.
 		mine := victim.track("enroll", "")
 		victim.phone = mine.begins()
 		mine.verify(victim.code()).verified(s)
@@ -143,7 +144,7 @@ func TestAPendingEnrollmentEndsWhenTheUserEnrolls(t *testing.T) {
 		victim.signsIn()
 	}
 
-	// The same by an import of the backend.
+	// The same with an import by the backend.
 	victim := s.newUser()
 	tr := victim.track("signIn", with(allScopes))
 	evil := tr.begins()
@@ -191,8 +192,7 @@ func TestOneOfTwoFirstEnrollmentsWins(t *testing.T) {
 	}
 }
 
-// An ALLOW that was given because there was no factor does not count once there
-// is one.
+// An ALLOW because the user had no factor no longer counts when there is one.
 func TestAnAllowedNewcomerMayNotAddLater(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -226,7 +226,8 @@ func TestRemovingNeedsTheChallenge(t *testing.T) {
 		victim.has(victim.authenticator)
 	}
 
-	// With the code, the page removes and goes on with the token of the answer.
+	// With the code, the page removes it and continues with the token of the
+	// answer.
 	user := s.enrolledUser()
 	_, second := user.imports()
 	p := user.signsIn()
@@ -269,7 +270,7 @@ func TestRefusedActionsTakeNoEnrollment(t *testing.T) {
 		tr.is(state)
 		victim.has(victim.authenticator)
 
-		// A new action of the newcomer enrolls.
+		// The newcomer enrolls with a new action.
 		honest := newcomer.track("enroll", "")
 		newcomer.phone = honest.begins()
 		honest.verify(newcomer.code()).verified(s)
@@ -340,13 +341,13 @@ func TestTrackingAgainResetsNothing(t *testing.T) {
 		next.remove(victim.authenticator).refused(http.StatusForbidden, "unauthorized")
 		next.is(state)
 	}
-	// Removing the factor by the backend and enrolling anew resets nothing.
+	// A removal by the backend and a new enrollment reset nothing.
 	tr := victim.track("signIn", "").becomes("BLOCK")
 	s.backend("DELETE", "/users/"+victim.id+"/authenticators/"+victim.authenticator, "").ok()
 	next := again(tr, allScopes)
 	next.enroll().refused(http.StatusBadRequest, "invalid_request")
 	next.is("BLOCK")
-	// A success stays one.
+	// A success stays a success.
 	user := s.enrolledUser()
 	done := user.track("signIn", "")
 	done.verify(user.code()).verified(s)
@@ -355,7 +356,7 @@ func TestTrackingAgainResetsNothing(t *testing.T) {
 	}
 }
 
-// An action remembers the user that it was of, not only the id.
+// An action belongs to a user, not to the user's id.
 func TestAnActionOfAnEarlierUserNeverValidates(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -367,7 +368,7 @@ func TestAnActionOfAnEarlierUserNeverValidates(t *testing.T) {
 
 	tr.isVoid()
 	full.isVoid()
-	// A newcomer of the same id.
+	// A newcomer with the same id.
 	newcomer := u.track("signIn", `{"idempotencyKey":"k"}`)
 	if newcomer.state != "ALLOW" {
 		t.Errorf("a newcomer, the key of an earlier user: got %s, want ALLOW", newcomer.state)

@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// The page about security names every test of this package, and each that it
-// names exists.
+// The page about security names all tests of this package, and no others.
 func TestTheThreatsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/security.md")
 	if err != nil {
@@ -55,7 +54,7 @@ func TestTheThreatsAreDocumented(t *testing.T) {
 	}
 	for _, m := range titles {
 		if !strings.Contains(string(script), m[1]) {
-			t.Errorf("the page names %q, which is no test in a browser", m[1])
+			t.Errorf("the page names %q, which is not a test in a browser", m[1])
 		}
 	}
 }

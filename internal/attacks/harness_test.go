@@ -21,8 +21,8 @@ import (
 	"testing"
 	"time"
 
-	// What the program is made of: the Go command keeps a result of these tests
-	// no longer than the packages stay the same.
+	// The packages of the program, so that the Go command does not use a cached
+	// result of these tests after a change of them.
 	_ "github.com/authsignal-wasm/sdk/internal/daemon"
 	"github.com/authsignal-wasm/sdk/internal/logtest"
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
@@ -37,12 +37,12 @@ const (
 	allScopes = "read:authenticators add:authenticators update:authenticators remove:authenticators"
 )
 
-// programs is where the built server is.
+// programs is the folder of the built server.
 var programs string
 
-// TestMain makes a folder for the server, which the first test that starts one
-// builds, with the flags that AUTHSIGNAL_TEST_GOFLAGS gives: then it is made of
-// what the tests are compiled from.
+// TestMain creates a folder for the server. The first test that starts a server
+// builds it, with the flags in AUTHSIGNAL_TEST_GOFLAGS, so that it is built from the
+// sources of the tests.
 func TestMain(m *testing.M) {
 	var err error
 	if programs, err = os.MkdirTemp("", "authsignal-attacks-"); err != nil {
@@ -57,7 +57,7 @@ var program = sync.OnceValues(func() (string, error) { return build(programs) })
 
 func build(dir string) (string, error) {
 	const source = "../../cmd/authsignal-server"
-	// The Go command notes which files a test reads.
+	// The cache of the Go command depends on the files that a test reads.
 	files, err := filepath.Glob(source + "/*.go")
 	if err != nil {
 		return "", err
@@ -91,8 +91,8 @@ type service struct {
 	users  int
 }
 
-// command is the program with the environment of a server. Variables that are
-// given replace those.
+// command returns the program with the environment of a server. variables override
+// it.
 func command(t *testing.T, args []string, variables ...string) *exec.Cmd {
 	t.Helper()
 	path, err := program()
@@ -121,7 +121,7 @@ func startOn(t *testing.T, database string, flags []string, variables ...string)
 	flags = append([]string{"-addr", "127.0.0.1:0", "-dev", "-rate-limit", "0", "-db", database}, flags...)
 	s := run(t, command(t, flags, variables...))
 	s.database = database
-	// Wide enough for a test that takes several codes of one authenticator.
+	// A drift that is enough for tests with several codes of one authenticator.
 	s.settings(`{"drift":2}`)
 	return s
 }
@@ -176,7 +176,7 @@ func (s *service) stop() {
 	}
 }
 
-// fails runs a command that must end with an error and returns what it says.
+// fails runs a command that must end with an error and returns its output.
 func fails(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	var output bytes.Buffer
@@ -188,9 +188,9 @@ func fails(t *testing.T, cmd *exec.Cmd) string {
 	err := cmd.Wait()
 	switch {
 	case !late.Stop():
-		t.Errorf("%v: it has started, want an error", cmd.Args[1:])
+		t.Errorf("%v: the server started, want an error", cmd.Args[1:])
 	case err == nil:
-		t.Errorf("%v: it has ended without an error", cmd.Args[1:])
+		t.Errorf("%v: the program ended without an error", cmd.Args[1:])
 	}
 	return output.String()
 }
@@ -215,7 +215,7 @@ func (s *service) do(method, path, authorization, body string, header ...string)
 	return r
 }
 
-// send is do for other goroutines than the test's own.
+// send is do for goroutines other than that of the test.
 func (s *service) send(method, path, authorization, body string, header ...string) (response, error) {
 	req, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
 	if err != nil {
@@ -270,7 +270,7 @@ func (r response) refused(status int, code string) response {
 	return r
 }
 
-// says checks that the description of an error names something.
+// says checks that the description of an error contains words.
 func (r response) says(words ...string) response {
 	r.t.Helper()
 	description, _ := r.object["errorDescription"].(string)
@@ -291,7 +291,7 @@ func (r response) verified(s *service) page {
 	return s.page(r.object["accessToken"].(string))
 }
 
-// denied checks that nothing was given: no accepted code, no token, no secret.
+// denied checks that the answer contains no accepted code, no token and no secret.
 func (r response) denied() response {
 	r.t.Helper()
 	if r.status >= 500 || r.object["isVerified"] == true || r.object["accessToken"] != nil || r.object["secret"] != nil {
@@ -314,14 +314,14 @@ func (s *service) operator(method, path, body string) response {
 	return s.do(method, "/v1/management"+path, basic(managementKey), body)
 }
 
-// settings changes some of the settings of the tenant's authenticator app.
+// settings changes settings of the tenant's authenticator app.
 func (s *service) settings(authenticator string) {
 	s.t.Helper()
 	s.operator("PUT", "/tenants/t1", `{"authenticator":`+authenticator+`}`).ok()
 }
 
-// rules sets the outcome and the rules of an action: conditions and outcomes in
-// turn.
+// rules sets the outcome and the rules of an action: alternating conditions and
+// outcomes.
 func (s *service) rules(action, outcome string, rules ...string) response {
 	s.t.Helper()
 	type rule struct {
@@ -342,12 +342,12 @@ func (s *service) rules(action, outcome string, rules ...string) response {
 func marshal(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // the values are the tests' own
+		panic(err) // the values are constants of the tests
 	}
 	return string(b)
 }
 
-// A page holds a client token, honestly or not.
+// A page is a page with a client token, the user's or an attacker's.
 type page struct {
 	s     *service
 	token string
@@ -377,19 +377,20 @@ func (p page) remove(id string) response {
 	return p.call("DELETE", "user-authenticators/"+id, "")
 }
 
-// exchange asks for the same token with these scopes.
+// exchange exchanges the token for one with the given scopes.
 func (p page) exchange(scope string) response {
 	p.s.t.Helper()
 	return p.call("POST", "token", marshal(map[string]string{"scope": scope}))
 }
 
-// begins enrolls and returns the authenticator app that scanned the answer.
+// begins starts an enrollment and returns the authenticator app that scanned the
+// answer.
 func (p page) begins() *phone {
 	p.s.t.Helper()
 	return newPhone(p.s.t, p.enroll().ok().object["secret"].(string))
 }
 
-// claims decodes the payload of the token.
+// claims returns the decoded payload of the token.
 func (p page) claims() map[string]any {
 	p.s.t.Helper()
 	return decode(p.s.t, strings.Split(p.token, ".")[1])
@@ -407,16 +408,16 @@ func decode(t *testing.T, part string) (v map[string]any) {
 	return v
 }
 
-// scope is that of the token.
+// scope returns the scope of the token.
 func (p page) scope() string { p.s.t.Helper(); return fmt.Sprint(p.claims()["scope"]) }
 
-// validate asks as the backend does.
+// validate validates the token as the backend does.
 func (p page) validate() response {
 	p.s.t.Helper()
 	return p.s.backend("POST", "/validate", marshal(map[string]string{"token": p.token})).ok()
 }
 
-// isVoid checks that the token counts nowhere.
+// isVoid checks that no call accepts the token.
 func (p page) isVoid() {
 	p.s.t.Helper()
 	p.list().refused(http.StatusUnauthorized, "unauthorized")
@@ -431,8 +432,8 @@ func (p page) isVoid() {
 	}
 }
 
-// A phone is an authenticator app. It gives each code once: after that of a
-// step comes that of the next, which the tenant's drift of two steps admits.
+// A phone is an authenticator app. It returns each code once: after that of a step
+// comes that of the next, which is within the tenant's drift of two steps.
 type phone struct {
 	t      *testing.T
 	secret string
@@ -442,8 +443,8 @@ type phone struct {
 
 func newPhone(t *testing.T, secret string) *phone { return &phone{t: t, secret: secret} }
 
-// code is a code that is accepted: the earliest that was not given yet, one step
-// before now or later.
+// code returns a code that is accepted: the earliest that was not returned yet, from
+// the step before the current one.
 func (p *phone) code() string {
 	p.t.Helper()
 	now := totp.DefaultParameters.Step(time.Now())
@@ -454,7 +455,7 @@ func (p *phone) code() string {
 	return p.at(p.last)
 }
 
-// again is the newest code.
+// again returns the last code again.
 func (p *phone) again() string { p.t.Helper(); return p.at(p.last) }
 
 func (p *phone) at(step int64) string {
@@ -466,7 +467,7 @@ func (p *phone) at(step int64) string {
 	return code
 }
 
-// wrong is a code of no step that is near.
+// wrong returns a code of no near step.
 func (p *phone) wrong() string {
 	p.t.Helper()
 	near := map[string]bool{}
@@ -481,12 +482,12 @@ func (p *phone) wrong() string {
 	}
 }
 
-// A user is one of the tenant t1. An enrolled one has a phone.
+// A user is a user of the tenant t1. An enrolled one has a phone.
 type user struct {
 	s  *service
 	id string
 	*phone
-	// authenticator is the id of the phone's.
+	// authenticator is the id of the phone's authenticator.
 	authenticator string
 }
 
@@ -495,7 +496,7 @@ func (s *service) newUser() *user {
 	return &user{s: s, id: fmt.Sprint("user-", s.users)}
 }
 
-// enrolledUser is a user with an authenticator app, of which no code is used.
+// enrolledUser creates a user with an authenticator app, of which no code is spent.
 func (s *service) enrolledUser() *user {
 	s.t.Helper()
 	u := s.newUser()
@@ -503,7 +504,7 @@ func (s *service) enrolledUser() *user {
 	return u
 }
 
-// imports adds a verified authenticator app, as the backend may.
+// imports adds a verified authenticator app by the backend.
 func (u *user) imports() (*phone, string) {
 	u.s.t.Helper()
 	p := newPhone(u.s.t, newSecret())
@@ -521,7 +522,7 @@ func newSecret() string {
 	return secret
 }
 
-// A tracked is an action that was tracked.
+// A tracked is a tracked action.
 type tracked struct {
 	page
 	u           *user
@@ -530,7 +531,7 @@ type tracked struct {
 	url         string
 }
 
-// track tracks an action with attributes, JSON of an object or empty.
+// track tracks an action. attributes is a JSON object or empty.
 func (u *user) track(action, attributes string) tracked {
 	u.s.t.Helper()
 	r := u.s.backend("POST", "/users/"+u.id+"/actions/"+action, attributes).ok().object
@@ -540,10 +541,10 @@ func (u *user) track(action, attributes string) tracked {
 	}
 }
 
-// with are the attributes of a scope.
+// with returns attributes with a scope.
 func with(scope string) string { return marshal(map[string]string{"scope": scope}) }
 
-// becomes moves the action, as a backend may.
+// becomes updates the state of the action by the backend.
 func (t tracked) becomes(state string) tracked {
 	t.s.t.Helper()
 	t.s.backend("PATCH", "/users/"+t.u.id+"/actions/"+t.action+"/"+t.key, marshal(map[string]string{"state": state})).ok()
@@ -551,7 +552,7 @@ func (t tracked) becomes(state string) tracked {
 	return t
 }
 
-// is checks where the action stands, and what the backend learns of the token.
+// is checks the state of the action, and that validate returns it for the token.
 func (t tracked) is(state string) {
 	t.s.t.Helper()
 	got := t.s.backend("GET", "/users/"+t.u.id+"/actions/"+t.action+"/"+t.key, "").ok().object["state"]
@@ -564,8 +565,8 @@ func (t tracked) is(state string) {
 	}
 }
 
-// authenticators are the ids of the user's verified ones, as the backend sees
-// them.
+// authenticators returns the ids of the user's verified authenticators, by the
+// Server API.
 func (u *user) authenticators() (ids []string) {
 	u.s.t.Helper()
 	for _, a := range u.s.backend("GET", "/users/"+u.id+"/authenticators", "").ok().list {
@@ -585,8 +586,8 @@ func (u *user) has(ids ...string) {
 	}
 }
 
-// signsIn is the honest flow: an action that asks for a code, the right one, and
-// the backend's question. It returns the page with all rights.
+// signsIn is the flow without an attack: an action that requires a code, the right
+// code, and validate. It returns the page with all rights.
 func (u *user) signsIn() page {
 	u.s.t.Helper()
 	tr := u.track("honest", "")
@@ -621,13 +622,13 @@ func eventually(t *testing.T, what string, f func() bool) {
 	deadline := time.Now().Add(20 * time.Second)
 	for !f() {
 		if time.Now().After(deadline) {
-			t.Fatalf("it did not come to pass: %s", what)
+			t.Fatalf("timed out waiting until %s", what)
 		}
 		time.Sleep(20 * time.Millisecond) // between polls
 	}
 }
 
-// A desk is a browser that is signed in to the portal.
+// A desk is a browser with a session of the portal.
 type desk struct {
 	s      *service
 	client *http.Client
@@ -645,7 +646,7 @@ func (s *service) signIn() *desk {
 	return d
 }
 
-// post sends a form: names and values in turn.
+// post sends a form of alternating names and values.
 func (d *desk) post(path string, fields ...string) response {
 	d.s.t.Helper()
 	form := url.Values{}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// raw sends bytes over a connection and reads the answer. It waits ten seconds
-// at most.
+// raw sends bytes over a connection and reads the answer. It waits at most ten
+// seconds.
 func (s *service) raw(request string) (response, time.Duration) {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -39,7 +39,7 @@ func (s *service) raw(request string) (response, time.Duration) {
 		s.t.Fatalf("%q: %v", line, err)
 	}
 	r := response{t: s.t, what: line, status: res.StatusCode, header: res.Header, text: string(b)}
-	_ = json.Unmarshal(b, &r.object) // what is no JSON has no keys
+	_ = json.Unmarshal(b, &r.object) // a body that is not JSON has no keys
 	return r, time.Since(began)
 }
 
@@ -83,7 +83,7 @@ func TestABodyThatNeverEndsIsAnswered(t *testing.T) {
 		t.Errorf("verify: got %d %s after %v, want a refusal", r.status, r.text, took)
 	}
 	tr.is("CHALLENGE_REQUIRED")
-	// A body in two parts, the second a moment later, is whole.
+	// A body in two parts, the second a moment later, is complete.
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestABodyThatNeverEndsIsAnswered(t *testing.T) {
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	// The server has the first part, and waits, when it asks for the body.
+	// When the server asks for the body, it has the first part and waits.
 	fmt.Fprintf(conn, "POST /v1/validate HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 13\r\nExpect: 100-continue\r\n\r\n", basic(secretKey))
 	reader := bufio.NewReader(conn)
 	if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
@@ -110,9 +110,8 @@ func TestABodyThatNeverEndsIsAnswered(t *testing.T) {
 	tr.verify(u.code()).verified(s)
 }
 
-// However a path is written, what answers it has asked for the right key: that
-// of a backend opens nothing of the management API, nor a token anything of
-// either.
+// Every spelling of a path requires the key of its API: the management API does not
+// accept the key of a backend, and neither API accepts a token.
 func TestEveryPathAsksForItsOwnKey(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -177,7 +176,7 @@ func TestPathsThatAreNotHereAreNamed(t *testing.T) {
 		if r.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: got Content-Type %q", r.what, r.header.Get("Content-Type"))
 		}
-		// They are named to backends only.
+		// Only backends get their names.
 		s.do(method, path, "", "").refused(http.StatusUnauthorized, "unauthorized")
 	}
 	s.backend("POST", "/users/authenticators", `{"username":"batch"}`).refused(http.StatusNotFound, "not_found")
@@ -186,7 +185,7 @@ func TestPathsThatAreNotHereAreNamed(t *testing.T) {
 			t.Errorf("%s: got %v, want no user", filter, got)
 		}
 	}
-	// A user of any other name is made by the same call.
+	// The same call creates a user of any other name.
 	s.backend("POST", "/users/jane", `{"email":"batch@example.com"}`).ok()
 	if got := s.backend("GET", "/users?email=batch@example.com", "").ok().object["users"].([]any); len(got) != 1 {
 		t.Errorf("got %v, want jane", got)
@@ -204,7 +203,7 @@ func TestUsersCarryTheirID(t *testing.T) {
 	}
 }
 
-// Not all requests are read to their end before they are answered.
+// Some requests are answered before they are read to the end.
 func TestABodyThatIsNotReadIsAnswered(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -54,7 +54,8 @@ func TestShortKeysDoNotStart(t *testing.T) {
 			t.Errorf("a short key in the file of keys: got %s", got)
 		}
 	}
-	// 32 characters are enough, and a key that the server makes has as many.
+	// 32 characters are enough, and keys that the server creates have at least as
+	// many.
 	exact := "0123456789abcdef0123456789abcdef"
 	s = run(t, command(t, []string{"-addr", "127.0.0.1:0", "-dev", "-db", storetest.Empty(t)}, "AUTHSIGNAL_API_SECRET_KEY="+exact, "AUTHSIGNAL_MANAGEMENT_KEY="+exact))
 	s.do("POST", "/v1/users/u/actions/signIn", basic(exact), "").ok()
@@ -65,7 +66,7 @@ func TestShortKeysDoNotStart(t *testing.T) {
 	s.do("GET", "/v1/users/u", basic(made), "").ok()
 }
 
-// free is an address of this machine that no program listens at.
+// free returns an address of this machine at which no program listens.
 func free(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -107,15 +108,15 @@ func TestGuessingKeysIsLimited(t *testing.T) {
 		if n := refused[tt.realm]; n < 1 || n > 20 {
 			t.Fatalf("%s: %d guesses were answered before the limit", tt.realm, n)
 		}
-		// Over the limit nothing is compared: the right key is no different. An
-		// attempt may have become free meanwhile, which another guess takes.
+		// Over the limit no key is compared: the right key is refused too. An attempt
+		// may have become free in the meantime; another guess takes it.
 		r := from(attacker, tt.path, tt.key)
 		for n := 0; n < 3 && r.status != http.StatusTooManyRequests; n++ {
 			from(attacker, tt.path, "wrong-key-of-more-than-32-characters")
 			r = from(attacker, tt.path, tt.key)
 		}
 		r.refused(http.StatusTooManyRequests, "too_many_requests")
-		// The backend at another address goes on, with any number of requests.
+		// A backend at another address is not limited.
 		for range 50 {
 			from(backend, tt.path, tt.key).ok()
 		}
@@ -170,7 +171,7 @@ func TestCrossSiteCallsAreRefused(t *testing.T) {
 		{"Origin", "https://evil.test"},
 		{"Origin", "https://evil.test", "Content-Type", "text/plain"},
 		{"Origin", "null", "Content-Type", "text/plain"},
-		// An allowed page may call the client API, and no other.
+		// A page of an allowed origin may call the client API only.
 		{"Origin", "https://app.test", "Sec-Fetch-Site", "cross-site"},
 		{"Origin", "https://app.test", "Content-Type", "text/plain"},
 	}
@@ -201,7 +202,7 @@ func TestCrossSiteCallsAreRefused(t *testing.T) {
 	if got := s.backend("GET", "/users/"+u.id, "").ok().object["email"]; got != nil {
 		t.Errorf("the user's e-mail: got %v", got)
 	}
-	// Backends send none of these headers, or say that no page has asked.
+	// Backends send none of these headers, or the value of a request without a page.
 	for _, header := range [][]string{{}, {"Sec-Fetch-Site", "none"}, {"Content-Type", "application/json; charset=utf-8"}} {
 		s.do("POST", "/v1/users/"+u.id+"/actions/signIn", basic(secretKey), "{}", header...).ok()
 	}
@@ -214,7 +215,8 @@ func TestCrossSiteCallsAreRefused(t *testing.T) {
 	}
 }
 
-// What is refused before a key is looked at counts too, or it fills the log.
+// Requests that are refused before a key is compared count too. Otherwise they
+// would fill the log.
 func TestCrossSiteFloodsAreLimited(t *testing.T) {
 	t.Parallel()
 	s := start(t, "-rate-limit", "1")
@@ -230,8 +232,8 @@ func TestCrossSiteFloodsAreLimited(t *testing.T) {
 	}
 }
 
-// A page's files are not limited, since a browser asks for many at once, and so
-// must not write a line each.
+// The files of pages are not limited, since a browser requests many at once, so
+// they must not write a line of the log each.
 func TestFloodsOfFilesDoNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	s := start(t, "-rate-limit", "1")

@@ -21,8 +21,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// signingKeys are the signing keys of a world's server, in the place of the
-// daemon's: a new one signs at once, and none retires by itself.
+// signingKeys are the signing keys of a world's server, instead of the daemon's: a
+// new one signs at once, and none retires by itself.
 type signingKeys struct {
 	mu   sync.Mutex
 	keys []token.Key // the first one signs
@@ -67,7 +67,7 @@ func (k *signingKeys) Withdraw(_ context.Context, id string) error {
 	return nil
 }
 
-// signer is the key that signs.
+// signer returns the key that signs.
 func (w *world) signer() *modelSigner {
 	id := w.keys.list()[0].ID
 	if w.signers[id] == nil {
@@ -109,8 +109,8 @@ func (w *world) changeSigningKeys() (string, error) {
 	return "signing key withdrawn", nil
 }
 
-// A receiver is where the webhooks of a world's tenants go. Each question waits
-// for the world's answer.
+// A receiver receives the webhooks of a world's tenants. Each waits for the status
+// with which the world answers it.
 type receiver struct {
 	server    *httptest.Server
 	questions chan question
@@ -139,30 +139,30 @@ func newReceiver() *receiver {
 	return v
 }
 
-// What a webhook has answered.
+// The answers of a webhook.
 const (
 	consentGiven   = "consent given"
 	consentRefused = "consent refused"
 )
 
-// asked verifies a code for a tenant with a webhook. If it is to be asked, it
-// refuses, or consents, or something else is done before it consents. asked
-// returns what it answered, "" if it was not to be asked, and what the answer to
-// the page may then be.
-func (w *world) asked(k *modelToken, body string, v modelVerdict) (r response, consent string, answers []string, err error) {
+// verifyWithWebhook verifies a code of a tenant with a webhook. If the model expects
+// a call of the webhook, the webhook refuses or consents, sometimes after another
+// step. consent is its answer, or "" if it was not called, and answers are the
+// possible answers to the page.
+func (w *world) verifyWithWebhook(k *modelToken, body string, v modelVerdict) (r response, consent string, answers []string, err error) {
 	answer := make(chan response)
 	go func() { answer <- w.page(k, "POST", "verify/totp", body) }()
 	select {
 	case r = <-answer:
 		if v.consent != nil {
-			err = disagree(r, "the webhook is asked")
+			err = disagree(r, "a call of the webhook")
 		}
 		return r, "", v.refusals, err
 	case q := <-w.hook.questions:
 		status := http.StatusOK
 		switch {
 		case v.consent == nil:
-			err = fmt.Errorf("the webhook was asked: %s", q.body)
+			err = fmt.Errorf("unexpected call of the webhook: %s", q.body)
 		case w.rng.IntN(3) == 0:
 			consent, answers = consentRefused, []string{invalidRequest}
 			status = pick(w, []int{300, 302, 400, 403, 500})
@@ -173,8 +173,8 @@ func (w *world) asked(k *modelToken, body string, v modelVerdict) (r response, c
 		if err == nil {
 			err = v.consent.check(q, w.clock())
 		}
-		if err == nil && !w.asking && w.rng.IntN(2) == 0 {
-			w.note("while the webhook is asked:")
+		if err == nil && !w.inWebhook && w.rng.IntN(2) == 0 {
+			w.note("while the webhook is called:")
 			err = w.meanwhile(k)
 		}
 		w.note("the webhook answers %d", status)
@@ -190,10 +190,10 @@ func (w *world) asked(k *modelToken, body string, v modelVerdict) (r response, c
 	return r, consent, answers, err
 }
 
-// meanwhile makes a step while a webhook is asked, often one on the same action.
+// meanwhile makes a step during a call of a webhook, often on the same action.
 func (w *world) meanwhile(k *modelToken) error {
-	w.asking = true
-	defer func() { w.asking = false }()
+	w.inWebhook = true
+	defer func() { w.inWebhook = false }()
 	if w.rng.IntN(2) == 0 {
 		_, err := w.step()
 		return err
@@ -208,8 +208,8 @@ func (w *world) meanwhile(k *modelToken) error {
 	return err
 }
 
-// check compares what the webhook is asked, and its signatures: one of each API
-// secret key in force.
+// check compares the event of a webhook, and its signatures: one by each API secret
+// key in force.
 func (c *modelConsent) check(q question, now time.Time) error {
 	var event struct {
 		Type, TenantID string
@@ -221,7 +221,7 @@ func (c *modelConsent) check(q question, now time.Time) error {
 	k := c.token
 	if d := event.Data; event.Type != "action.verify" || event.TenantID != k.tenant.id || d.UserID != k.user.id ||
 		d.Action != k.action.code || d.IdempotencyKey != k.action.key || d.State != challengeSucceeded {
-		return fmt.Errorf("the webhook was asked: %s, want action.verify of %s", q.body, k)
+		return fmt.Errorf("the webhook: got %s, want action.verify of %s", q.body, k)
 	}
 	at := strconv.FormatInt(now.Unix(), 10)
 	var want []string
@@ -240,8 +240,8 @@ func (c *modelConsent) check(q question, now time.Time) error {
 	return nil
 }
 
-// makeKey makes an API secret key. Those before it stay in force for an overlap
-// at most.
+// makeKey creates an API secret key. The previous ones stay in force for at most
+// overlap.
 func (w *world) makeKey(t *modelTenant, overlap int) error {
 	r := w.operator(t, "POST", "/secrets", fmt.Sprintf(`{"overlapSeconds":%d}`, overlap))
 	if r.status != 200 {
@@ -254,7 +254,7 @@ func (w *world) makeKey(t *modelTenant, overlap int) error {
 	return nil
 }
 
-// changeKeys makes or revokes an API secret key, and compares the list of them.
+// changeKeys creates or revokes an API secret key, and compares the list of keys.
 func (w *world) changeKeys() (string, error) {
 	t := w.anyTenant()
 	if w.rng.IntN(2) == 0 {
@@ -278,7 +278,7 @@ func (w *world) changeKeys() (string, error) {
 	if r.status != 200 {
 		return "", disagree(r, 200)
 	}
-	// Otherwise time would leave the tenant without a key.
+	// Otherwise the tenant would be without a key after some time.
 	if !slices.ContainsFunc(t.keys, func(k *modelKey) bool { return k.ends.IsZero() }) {
 		if err := w.makeKey(t, 0); err != nil {
 			return "", err
@@ -293,7 +293,7 @@ func (w *world) compareKeys(t *modelTenant) error {
 	for _, item := range r.list {
 		k := item.(map[string]any)
 		if k["apiSecretKey"] != nil {
-			return fmt.Errorf("the list of the API secret keys of %s holds a key", t.id)
+			return fmt.Errorf("the list of the API secret keys of %s contains a key", t.id)
 		}
 		ends, _ := k["expiresAt"].(string)
 		got = append(got, fmt.Sprint(k["secretId"], " ", ends))
@@ -313,7 +313,7 @@ func (w *world) compareKeys(t *modelTenant) error {
 	return nil
 }
 
-// wrongKey makes a call without the right to it, which changes nothing.
+// wrongKey makes a call with a wrong key or token, which changes nothing.
 func (w *world) wrongKey() (string, error) {
 	k := w.anyToken()
 	t, u, name := k.tenant, k.user, k.action
@@ -367,7 +367,7 @@ func (w *world) wrongKey() (string, error) {
 	return what, w.compare(t, u, name)
 }
 
-// read makes the calls that only read with a token.
+// read makes the calls of the client API that only read.
 func (w *world) read() (string, error) {
 	k := w.anyToken()
 	w.note("read %s", k)
@@ -383,7 +383,7 @@ func (w *world) read() (string, error) {
 	if err := k.user.compareAuthenticators(list); err != nil {
 		return "", err
 	}
-	// What the user can be challenged with here.
+	// The methods by which the user can be challenged here.
 	var apps []string
 	if len(k.user.apps()) > 0 {
 		apps = []string{"AUTHENTICATOR_APP"}
@@ -401,8 +401,7 @@ func (w *world) read() (string, error) {
 	return "read: 200", nil
 }
 
-// updateUser changes attributes of a user: what is left out stays, and null and
-// "" clear.
+// updateUser changes attributes of a user: those left out stay, null and "" clear.
 func (w *world) updateUser() (string, error) {
 	t := w.anyTenant()
 	u := w.anyUser(t)
@@ -500,8 +499,8 @@ func (w *world) listActions() (string, error) {
 	return "list actions", nil
 }
 
-// sets sets an action and reads it back.
-func (w *world) sets(t *modelTenant, code string, settings modelSettings) error {
+// setAction saves the settings of an action and reads them.
+func (w *world) setAction(t *modelTenant, code string, settings modelSettings) error {
 	type rule struct {
 		RuleID    string `json:"ruleId"`
 		Name      string `json:"name"`
@@ -575,7 +574,7 @@ func (w *world) configure() (string, error) {
 			})
 		}
 		w.note("set %s %s: %+v", t.id, code, settings)
-		return "configure", w.sets(t, code, settings)
+		return "configure", w.setAction(t, code, settings)
 	}
 	w.note("settings of %s: active %v, multiple %v, at most %d, webhook %v", t.id, t.active, t.allowMultiple, t.max, t.webhook)
 	hook := ""
@@ -603,7 +602,7 @@ func (w *world) compareTenant(t *modelTenant, hook string) error {
 	return nil
 }
 
-// audit asks for an audit log. What is in it is not the model's.
+// audit reads an audit log. The model does not cover its contents.
 func (w *world) audit() (string, error) {
 	path := pick(w, []string{"/tenants/" + w.anyTenant().id + "/audit?limit=5", "/tenants/" + w.anyTenant().id + "/audit?userId=user-0&limit=5", "/audit?limit=5"})
 	w.note("audit %s", path)
@@ -613,7 +612,8 @@ func (w *world) audit() (string, error) {
 	return "audit", nil
 }
 
-// malformed makes a call with an input that is refused, which changes nothing.
+// malformed makes a call with an invalid input, which is refused and changes
+// nothing.
 func (w *world) malformed() (string, error) {
 	k := w.anyToken()
 	t, u, name := k.tenant, k.user, k.action

@@ -25,29 +25,29 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// A world is a server with a clock of its own, two tenants with a few users
-// each, and the model of them. The worlds of a test share a database and run at
-// the same time: what is written together is committed together.
+// A world is a server with a clock of its own, two tenants with a few users each,
+// and the model of them. The worlds of a test share a database and run at the same
+// time, so that their writes share commits.
 type world struct {
 	name    string
 	rng     *rand.Rand
 	handler http.Handler
 	tenants []*modelTenant
 	tokens  []*modelToken
-	// secrets are those that were removed or never completed.
+	// secrets are those of removed and of never completed authenticators.
 	secrets []string
 	steps   []string // the last ones
 	keys    *signingKeys
 	signers map[string]*modelSigner
 	hook    *receiver
-	// asking reports that a webhook is being asked for consent.
-	asking bool
+	// inWebhook reports whether a webhook is being called.
+	inWebhook bool
 
 	mu  sync.Mutex
 	now time.Time
 }
 
-// number reads a number from the environment.
+// number returns a number from the environment, or otherwise if it is not set.
 func number(t *testing.T, name string, otherwise int) int {
 	t.Helper()
 	text := os.Getenv(name)
@@ -61,8 +61,8 @@ func number(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-// TestTheServerAgreesWithTheModel makes AUTHSIGNAL_TEST_STEPS random calls, 3,000
-// unless it says otherwise, and compares each answer with the model's.
+// TestTheServerAgreesWithTheModel makes AUTHSIGNAL_TEST_STEPS random calls, by
+// default 3,000, and compares each answer with the model's.
 // AUTHSIGNAL_TEST_SEED repeats a run.
 func TestTheServerAgreesWithTheModel(t *testing.T) {
 	t.Parallel()
@@ -94,7 +94,7 @@ func TestTheServerAgreesWithTheModel(t *testing.T) {
 	for _, what := range sorted(total) {
 		t.Logf("%6d %s", total[what], what)
 	}
-	// A model that agrees because nothing happens would show nothing.
+	// The agreement proves nothing unless all kinds of results occur.
 	if steps >= 20_000 && !t.Failed() {
 		for _, what := range []string{
 			"enroll: 200", "enroll: 200, replaced", "enroll: " + invalidRequest, "enroll: " + invalidConfiguration, "enroll: " + forbidden,
@@ -149,18 +149,17 @@ func (w *world) clock() time.Time {
 	return w.now
 }
 
-// actionCodes are the actions of a tenant, with the outcome that each begins
-// with.
+// actionCodes are the actions of a tenant with their first default outcomes.
 var actionCodes = map[string]string{"signIn": "CHALLENGE", "pay": "CHALLENGE", "read": "ALLOW"}
 
-// setUp makes the tenants.
+// setUp creates the tenants.
 func (w *world) setUp() error {
 	for i := range 2 {
 		t := &modelTenant{
 			id: fmt.Sprint(w.name, "-tenant-", i), active: true, allowMultiple: true, max: 4,
 			settings: map[string]modelSettings{}, users: map[string]*modelUser{},
 		}
-		// Each tenant has users of the same ids.
+		// The users of both tenants have the same ids.
 		for n := range 3 {
 			id := fmt.Sprint("user-", n)
 			t.users[id] = &modelUser{id: id, actions: map[actionName]*modelAction{}}
@@ -176,7 +175,7 @@ func (w *world) setUp() error {
 			return err
 		}
 		for _, code := range sorted(actionCodes) {
-			if err := w.sets(t, code, modelSettings{outcome: actionCodes[code]}); err != nil {
+			if err := w.setAction(t, code, modelSettings{outcome: actionCodes[code]}); err != nil {
 				return err
 			}
 		}
@@ -184,7 +183,7 @@ func (w *world) setUp() error {
 	return nil
 }
 
-// managed changes something by the management API.
+// managed makes a change by the management API.
 func (w *world) managed(t *modelTenant, method, path, body string) error {
 	if r := w.operator(t, method, path, body); r.status != 200 {
 		return disagree(r, 200)
@@ -197,7 +196,7 @@ func (w *world) operator(t *modelTenant, method, path, body string) response {
 	return w.call(method, "/v1/management/tenants/"+t.id+path, basic(managementKey), body)
 }
 
-// call asks the server.
+// call calls the server.
 func (w *world) call(method, path, authorization, body string) (r response) {
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
 	req.Header.Set("Authorization", authorization)
@@ -223,7 +222,7 @@ func (w *world) page(k *modelToken, method, path, body string) response {
 	return w.call(method, "/v1/client/"+path, "Bearer "+k.text, body)
 }
 
-// note remembers what a step does.
+// note records a line about a step.
 func (w *world) note(format string, args ...any) {
 	w.steps = append(w.steps, w.clock().UTC().Format("01-02 15:04:05 ")+fmt.Sprintf(format, args...))
 	if len(w.steps) > 30 {
@@ -231,7 +230,7 @@ func (w *world) note(format string, args ...any) {
 	}
 }
 
-// run makes steps until one disagrees, and counts what they came to.
+// run makes steps until one disagrees, and counts their results.
 func (w *world) run(steps int) (reached map[string]int, err error) {
 	reached = map[string]int{}
 	if err := w.setUp(); err != nil {
@@ -269,7 +268,7 @@ func (w *world) anyScopes() scopeSet {
 	return scopeSet(w.rng.IntN(int(everyScope) + 1))
 }
 
-// anyToken is one that was issued, more often a late one.
+// anyToken returns an issued token, more often a recent one.
 func (w *world) anyToken() *modelToken {
 	n := len(w.tokens)
 	if n > 6 && w.rng.IntN(3) > 0 {
@@ -278,8 +277,9 @@ func (w *world) anyToken() *modelToken {
 	return pick(w, w.tokens)
 }
 
-// aPendingToken is one whose action has begun an enrollment, if there is any.
-func (w *world) aPendingToken() *modelToken {
+// anyPendingToken returns a token whose action has a pending enrollment, if there is
+// one.
+func (w *world) anyPendingToken() *modelToken {
 	var of []*modelToken
 	for _, k := range w.tokens {
 		if k.subject() != nil && k.user.pending(k.action) != nil {
@@ -292,7 +292,7 @@ func (w *world) aPendingToken() *modelToken {
 	return pick(w, of)
 }
 
-// keep adds a token, and forgets an early one if there are many.
+// keep adds a token, and drops an early one if there are many.
 func (w *world) keep(k *modelToken) {
 	if w.tokens = append(w.tokens, k); len(w.tokens) > 60 {
 		i := w.rng.IntN(30)
@@ -310,8 +310,8 @@ func (w *world) step() (what string, err error) {
 	if len(w.tokens) == 0 {
 		n = 0
 	}
-	if w.asking {
-		n %= 885 // what one user and a backend do
+	if w.inWebhook {
+		n %= 885 // the calls of a user and a backend
 	}
 	switch {
 	case n < 150:
@@ -329,7 +329,7 @@ func (w *world) step() (what string, err error) {
 	case n < 705:
 		return w.validate()
 	case n < 735:
-		return w.look()
+		return w.compareAny()
 	case n < 780:
 		return w.patch()
 	case n < 815:
@@ -394,11 +394,11 @@ func (w *world) track() (what string, err error) {
 	if err != nil {
 		return "", err
 	}
-	// The url's token has no other scopes than the token, and only reads while
-	// a code is asked for.
+	// The url's token has no scopes that the token lacks, and only reads while a
+	// code is required.
 	leaked := *k
 	leaked.text = link.Query().Get("token")
-	leaked.scopes = a.addressed(u, scopes)
+	leaked.scopes = a.urlScopes(u, scopes)
 	for _, k := range []*modelToken{k, &leaked} {
 		if err := k.check(); err != nil {
 			return "", err
@@ -419,7 +419,7 @@ func (w *world) track() (what string, err error) {
 	return "track: " + a.state, nil
 }
 
-// anyTrack is what a track says of the device and the action.
+// anyTrack returns random attributes of a track.
 func (w *world) anyTrack() (in modelTrack) {
 	in.x = w.rng.IntN(3)
 	if n := w.rng.IntN(4); n > 0 {
@@ -433,20 +433,20 @@ func (w *world) anyTrack() (in modelTrack) {
 
 func (w *world) anyEmail() string { return fmt.Sprintf("mail-%d@example.com", w.rng.IntN(3)) }
 
-// sameTexts compares a list of an answer; one that is left out is empty.
+// sameTexts compares a list of an answer. A list that is left out is empty.
 func sameTexts(got any, want []string) bool {
 	list, _ := got.([]any)
 	return slices.EqualFunc(list, want, func(got any, want string) bool { return got == want })
 }
 
-// issued is a token that the server issues now.
+// issued returns the model of a token that the server issued now.
 func (w *world) issued(k modelToken, text any) *modelToken {
 	k.text, _ = text.(string)
 	k.signer = w.signer()
 	return &k
 }
 
-// tokenClaims are the claims that the model knows of.
+// tokenClaims are the claims that the model checks.
 type tokenClaims struct {
 	KeyID   string `json:"kid"` // in the header
 	Subject string `json:"sub"`
@@ -476,7 +476,7 @@ func (k *modelToken) claims() (c tokenClaims, err error) {
 	return c, nil
 }
 
-// scopes are those of the claims; an unknown one counts as all.
+// scopes returns the scopes of the claims. An unknown one counts as all.
 func (c tokenClaims) scopes() (set scopeSet) {
 	for _, name := range strings.Fields(c.Scope) {
 		i := slices.Index(scopeNames, name)
@@ -502,7 +502,7 @@ func (k *modelToken) check() error {
 	return nil
 }
 
-// answered is the status of an answer, and the code of an error.
+// answered returns the status of an answer, with the code of an error.
 func answered(r response) string {
 	if r.status == 200 {
 		return "200"
@@ -510,7 +510,7 @@ func answered(r response) string {
 	return fmt.Sprint(r.status, " ", r.object["errorCode"])
 }
 
-// outcome compares an answer with the refusals that the model expects: any of
+// outcome compares an answer with the refusals of the model. It must be one of
 // them, or a success if there are none.
 func outcome(what string, r response, refusals []string) (string, error) {
 	if len(refusals) == 0 {
@@ -556,8 +556,9 @@ func (k *modelToken) String() string {
 	return fmt.Sprintf("%s %s %s (%s, %d apps, scope %q)", k.tenant.id, k.user.id, k.action, state, len(k.user.apps()), k.scopes)
 }
 
-// anyCode is a code for a token: of the user's apps, of what is pending, of
-// another user's or a removed one, or none at all.
+// anyCode returns a code for a token: of an app of the user, of a pending
+// enrollment, of another user's or a removed authenticator, or a malformed one. of
+// describes it.
 func (w *world) anyCode(k *modelToken) (code, of string) {
 	step := w.clock().Unix()/30 + int64(w.rng.IntN(3)) - 1
 	if w.rng.IntN(8) == 0 {
@@ -602,7 +603,7 @@ func (w *world) anyCode(k *modelToken) (code, of string) {
 func (w *world) verify() (string, error) {
 	k := w.anyToken()
 	if w.rng.IntN(3) == 0 {
-		k = w.aPendingToken()
+		k = w.anyPendingToken()
 	}
 	code, of := w.anyCode(k)
 	w.note("verify %s with %s", k, of)
@@ -621,7 +622,7 @@ func (w *world) verify() (string, error) {
 	consent, refusals := "", v.refusals
 	if k.tenant.webhook {
 		var err error
-		if r, consent, refusals, err = w.asked(k, body, v); err != nil {
+		if r, consent, refusals, err = w.verifyWithWebhook(k, body, v); err != nil {
 			return "", err
 		}
 	} else {
@@ -665,7 +666,7 @@ func (w *world) verify() (string, error) {
 	return "verify: accepted, a factor", nil
 }
 
-// anyID is the id of an authenticator, of the user's as a rule.
+// anyID returns the id of an authenticator, usually of the user.
 func (w *world) anyID(u *modelUser) string {
 	if w.rng.IntN(5) == 0 {
 		u = w.anyUser(w.anyTenant())
@@ -688,16 +689,16 @@ func (w *world) remove() (string, error) {
 	if err != nil || r.status != 200 {
 		return what, err
 	}
-	w.gone(k.user, id)
-	k.user.actions[k.action].epoch = k.user.epoch // the user's own doing
+	w.removed(k.user, id)
+	k.user.actions[k.action].epoch = k.user.epoch // by the user
 	next := w.issued(*k, r.object["accessToken"])
 	next.epoch = k.user.epoch
 	w.keep(next)
 	return what, next.check()
 }
 
-// gone removes a verified authenticator from the model.
-func (w *world) gone(u *modelUser, id string) {
+// removed removes a verified authenticator from the model.
+func (w *world) removed(u *modelUser, id string) {
 	a := u.find(id)
 	if a.secret != "" {
 		w.secrets = append(w.secrets, a.secret)
@@ -734,7 +735,7 @@ func (w *world) exchange() (string, error) {
 	return what, less.check()
 }
 
-// validate asks as the backend of a tenant, not always of the token's.
+// validate validates a token as the backend of a tenant, sometimes of another one.
 func (w *world) validate() (string, error) {
 	k := w.anyToken()
 	t := k.tenant
@@ -757,15 +758,15 @@ func (w *world) validate() (string, error) {
 	return fmt.Sprint("validate: ", valid), nil
 }
 
-// look compares what the backend sees of a user and an action.
-func (w *world) look() (string, error) {
+// compareAny compares a random user and action with the model.
+func (w *world) compareAny() (string, error) {
 	t := w.anyTenant()
 	u, name := w.anyUser(t), w.anyAction()
 	w.note("look at %s %s %s", t.id, u.id, name)
 	return "look", w.compare(t, u, name)
 }
 
-// compare compares what the backend sees of a user and an action.
+// compare compares a user and an action, by the Server API, with the model.
 func (w *world) compare(t *modelTenant, u *modelUser, name actionName) error {
 	if err := w.compareUser(t, u); err != nil {
 		return err
@@ -785,7 +786,7 @@ func (w *world) compareUser(t *modelTenant, u *modelUser) error {
 	return u.compareAuthenticators(w.backend(t, "GET", "/users/"+u.id+"/authenticators", ""))
 }
 
-// texts is a list of an answer, sorted.
+// texts returns a list of an answer, sorted.
 func texts(v any) (list []string) {
 	items, _ := v.([]any)
 	for _, item := range items {
@@ -795,8 +796,8 @@ func texts(v any) (list []string) {
 	return list
 }
 
-// compareAuthenticators compares a list of authenticators: the verified ones, of
-// which one is the default.
+// compareAuthenticators compares a list of the verified authenticators, one of which
+// is the default.
 func (u *modelUser) compareAuthenticators(r response) error {
 	var got, want []string
 	for _, item := range r.list {
@@ -831,9 +832,9 @@ func (w *world) compareAction(t *modelTenant, u *modelUser, name actionName) err
 	if r.status != 200 || r.object["state"] != a.state || !sameTexts(r.object["ruleIds"], a.rules) {
 		return disagree(r, fmt.Sprintf("%s, rules %q", a.state, a.rules))
 	}
-	// The one that all the rest is for.
+	// The main invariant.
 	if a.state == challengeSucceeded && !a.proved {
-		return fmt.Errorf("%s %s %s is CHALLENGE_SUCCEEDED without a code of the user and without the backend's word", t.id, u.id, name)
+		return fmt.Errorf("%s %s %s is CHALLENGE_SUCCEEDED without a code of the user and without an update by the backend", t.id, u.id, name)
 	}
 	return nil
 }
@@ -863,7 +864,7 @@ func (w *world) patch() (string, error) {
 		pick(w, append([]string{challengeRequired, challengeRequired, allow, allow, reviewSucceeded, reviewSucceeded}, allStates...)))
 }
 
-// move moves an action by the word of the backend.
+// move updates the state of an action by the backend.
 func (w *world) move(t *modelTenant, u *modelUser, name actionName, state string) (string, error) {
 	a := u.actions[name]
 	w.note("patch %s %s %s to %s", t.id, u.id, name, state)
@@ -879,8 +880,7 @@ func (w *world) move(t *modelTenant, u *modelUser, name actionName, state string
 	return what, err
 }
 
-// imports adds a verified factor: a new app, one that is there, or another
-// method.
+// imports adds a verified factor: a new app, an existing one, or another method.
 func (w *world) imports() (string, error) {
 	t := w.anyTenant()
 	u := w.anyUser(t)
@@ -926,13 +926,13 @@ func (w *world) imports() (string, error) {
 	case again:
 		return "import: again", nil
 	case known != nil:
-		u.drop(known) // the pending one of the same secret
+		u.drop(known) // the pending one with the same secret
 	}
 	u.authenticators = append(u.authenticators, &modelAuthenticator{id: id, secret: secret, verified: true, created: w.clock(), lastStep: -1})
 	return what, nil
 }
 
-// codeSecret is a new secret in base32.
+// codeSecret returns a new secret in base32.
 func codeSecret(rng *rand.Rand) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	b := make([]byte, 32)
@@ -951,7 +951,7 @@ func (w *world) deleteAuthenticator() (string, error) {
 	if a := u.find(id); a == nil || !a.verified {
 		return outcome("delete authenticator", r, []string{notFound})
 	}
-	w.gone(u, id)
+	w.removed(u, id)
 	return outcome("delete authenticator", r, nil)
 }
 
@@ -1000,7 +1000,7 @@ func (w *world) unlock() (string, error) {
 	return outcome("unlock", r, nil)
 }
 
-// wait moves the clock on: by a code's life, a window's, a token's, a day.
+// wait advances the clock: by the life of a code, a window or a token, or by a day.
 func (w *world) wait() (string, error) {
 	by := time.Duration(1+w.rng.IntN(40)) * time.Second
 	switch n := w.rng.IntN(40); {

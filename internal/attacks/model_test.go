@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// The model says what a tenant's keys, settings, users, actions, authenticators
-// and tokens become of a call, and how it is answered. It is written from the
-// wire contract and the documentation and shares nothing with the server. Of the texts
-// it has two attributes of a user, of the rules four conditions, and one kind of
-// authenticator app: SHA1, six digits, 30 seconds and a drift of one step.
+// The model predicts the effect of a call on a tenant's keys, settings, users,
+// actions, authenticators and tokens, and its answer. It is written from the wire
+// contract and the documentation and shares no code with the server. It covers two
+// attributes of a user, four conditions of rules, and one kind of authenticator app:
+// SHA1, six digits, 30 seconds and a drift of one step.
 
 // The states of an action (wire contract, section 9).
 const (
@@ -57,7 +57,7 @@ func (s scopeSet) String() string {
 	return strings.Join(names, " ")
 }
 
-// Limits of codes that the model's tenants are given, low enough to be reached.
+// The limits of the model's tenants, low enough to be reached.
 const (
 	modelMaxFailures = 3
 	modelWindow      = 300 * time.Second
@@ -86,7 +86,7 @@ type modelTenant struct {
 	active        bool
 	allowMultiple bool
 	max           int
-	// webhook reports that an action.verify webhook is set.
+	// webhook reports whether an action.verify webhook is set.
 	webhook bool
 	// settings are those that are set, by action.
 	settings map[string]modelSettings
@@ -96,20 +96,20 @@ type modelTenant struct {
 // A modelKey is an API secret key.
 type modelKey struct {
 	id, text string
-	// ends is when it goes out of force; the zero time is never.
+	// ends is when it stops being in force. The zero time means never.
 	ends time.Time
 }
 
 func (k *modelKey) inForce(now time.Time) bool { return k.ends.IsZero() || now.Before(k.ends) }
 
-// end takes a key out of force at a moment, unless that is sooner already.
+// end sets the end of a key, unless it ends earlier.
 func (k *modelKey) end(at time.Time) {
 	if k.inForce(at) {
 		k.ends = at
 	}
 }
 
-// inForce are the keys that the Server API takes, and that sign webhooks.
+// inForce returns the keys that the Server API accepts and that sign webhooks.
 func (t *modelTenant) inForce(now time.Time) (list []*modelKey) {
 	for _, k := range t.keys {
 		if k.inForce(now) {
@@ -119,7 +119,7 @@ func (t *modelTenant) inForce(now time.Time) (list []*modelKey) {
 	return list
 }
 
-// modelSettings are those of an action.
+// modelSettings are the settings of an action.
 type modelSettings struct {
 	outcome string
 	rules   []modelRule
@@ -135,8 +135,8 @@ const (
 	ifMore      = "custom.x > 1"
 )
 
-// A modelTrack is what a track says of the device and the action. A device of
-// "" and an x of 0 are left out.
+// A modelTrack contains the attributes of a track. A device of "" and an x of 0 are
+// left out.
 type modelTrack struct {
 	device, email string
 	x             int
@@ -157,12 +157,12 @@ func (r modelRule) holds(u *modelUser, in modelTrack) (matches, fails bool) {
 	panic("a condition that the model does not have")
 }
 
-// strictness are the outcomes, the strictest one last.
+// strictness lists the outcomes, the strictest one last.
 var strictness = []string{"ALLOW", "CHALLENGE", "REVIEW", "BLOCK"}
 
-// decide is the outcome of a new action: the first rule that matches decides,
-// and one that fails can only make it stricter. listed are the rules that match,
-// and those that fail and are not of ALLOW.
+// decide returns the outcome of a new action: the first rule that matches decides,
+// and one that fails can only make it stricter. listed are the rules that match, and
+// those that fail and whose outcome is not ALLOW.
 func (t *modelTenant) decide(u *modelUser, code string, in modelTrack) (outcome string, listed []string) {
 	settings, set := t.settings[code]
 	if !set {
@@ -200,14 +200,14 @@ type modelUser struct {
 	authenticators     []*modelAuthenticator
 	actions            map[actionName]*modelAction
 	email, displayName string
-	// prefers is the verification method that the user prefers.
+	// prefers is the user's preferred verification method.
 	prefers string
 }
 
 type modelAuthenticator struct {
-	id, secret string // without a secret it is an SMS factor, which is not challenged here
+	id, secret string // without a secret it is an SMS factor, which the server cannot challenge
 	verified   bool
-	began      actionName // of one that is pending
+	began      actionName // of a pending one
 	created    time.Time
 	lastStep   int64
 	inARow     int
@@ -220,19 +220,21 @@ type actionName struct{ code, key string }
 type modelAction struct {
 	state       string
 	incarnation int // of the user
-	// epoch is that of the user's tokens when the action came to its state.
+	// epoch is that of the user's tokens when the action got its state.
 	epoch int
-	// changes is how often it came to a state.
+	// changes is the number of changes of its state.
 	changes int
 	created time.Time
-	device  string   // that it was tracked from
-	rules   []string // that it was decided by
-	// newcomer: it is ALLOW only because the user was not enrolled.
+	device  string   // from which it was tracked
+	rules   []string // that decided it
+	// newcomer reports whether it is ALLOW only because the user was not
+	// enrolled.
 	newcomer bool
-	// proved: a right code of the user was given, or the user had no factor to
-	// give one of, or the backend has said so. word: the backend has let the user
-	// pass. Both are what the invariant asks for, and decide nothing.
-	proved, word bool
+	// proved reports whether there was a right code of the user, or the user had
+	// no factor for one, or the backend updated the action so. allowedByBackend
+	// reports whether the backend let the user pass. The invariant requires one of
+	// them; they decide nothing else.
+	proved, allowedByBackend bool
 }
 
 type modelToken struct {
@@ -261,7 +263,7 @@ func (u *modelUser) verified() (list []*modelAuthenticator) {
 	return list
 }
 
-// apps are the verified authenticator apps.
+// apps returns the verified authenticator apps.
 func (u *modelUser) apps() (list []*modelAuthenticator) {
 	for _, a := range u.verified() {
 		if a.secret != "" {
@@ -278,7 +280,7 @@ func (a *modelAuthenticator) method() string {
 	return "AUTHENTICATOR_APP"
 }
 
-// methods are those of the verified authenticators, sorted.
+// methods returns the methods of the verified authenticators, sorted.
 func (u *modelUser) methods() (list []string) {
 	for _, a := range u.verified() {
 		list = append(list, a.method())
@@ -287,8 +289,8 @@ func (u *modelUser) methods() (list []string) {
 	return slices.Compact(list)
 }
 
-// defaultMethod is the method of the default authenticator, "" without one: that
-// which the user prefers, or else an app.
+// defaultMethod returns the method of the default authenticator, or "" if there is
+// none: the method that the user prefers, otherwise an app.
 func (u *modelUser) defaultMethod() string {
 	methods := u.methods()
 	switch {
@@ -303,8 +305,8 @@ func (u *modelUser) defaultMethod() string {
 	return methods[0] // there is one other method in the model
 }
 
-// knows reports whether an action that was tracked from a device is a success of
-// the user now. One that was, and has been moved since, does not count.
+// knows reports whether an action that was tracked from a device is a success of the
+// user now. A former success whose state was changed does not count.
 func (u *modelUser) knows(device string) bool {
 	for _, a := range u.actions {
 		if device != "" && a.device == device && a.incarnation == u.incarnation && a.state == challengeSucceeded {
@@ -314,7 +316,7 @@ func (u *modelUser) knows(device string) bool {
 	return false
 }
 
-// pending is the authenticator that an action has begun, nil if there is none.
+// pending returns the pending authenticator of an action, or nil.
 func (u *modelUser) pending(name actionName) *modelAuthenticator {
 	for _, a := range u.authenticators {
 		if !a.verified && a.began == name {
@@ -333,7 +335,7 @@ func (u *modelUser) find(id string) *modelAuthenticator {
 	return nil
 }
 
-// ensure makes the user if there is none.
+// ensure creates the user if there is none.
 func (u *modelUser) ensure() {
 	if !u.exists {
 		u.exists = true
@@ -347,7 +349,7 @@ func (u *modelUser) drop(a *modelAuthenticator) {
 	u.authenticators = slices.DeleteFunc(u.authenticators, func(b *modelAuthenticator) bool { return a == b })
 }
 
-// delete removes the user and, if so said, the actions.
+// delete removes the user and, if actions is true, the actions.
 func (u *modelUser) delete(actions bool) {
 	u.exists, u.authenticators, u.email, u.displayName, u.prefers = false, nil, "", "", ""
 	if actions {
@@ -355,9 +357,9 @@ func (u *modelUser) delete(actions bool) {
 	}
 }
 
-// track returns the action after a track, nil if the tenant takes none: the
-// stored one if the idempotency key is known to this user and nothing that its
-// state rested on has ended.
+// track returns the action after a track, or nil if the tenant accepts none. It is
+// the stored one if the user has one with the idempotency key and the tokens and
+// factors on which its state is based have not ended.
 func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now time.Time) *modelAction {
 	if !t.active {
 		return nil
@@ -367,7 +369,7 @@ func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now ti
 		known = nil
 	}
 	a := &modelAction{created: now, device: in.device}
-	outcome := "CHALLENGE" // if what the state rested on has ended
+	outcome := "CHALLENGE" // if the stored state is no longer valid
 	if known == nil {
 		outcome, a.rules = t.decide(u, name.code, in)
 	} else {
@@ -383,7 +385,7 @@ func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now ti
 	a.incarnation, a.epoch = u.incarnation, u.epoch
 	switch outcome {
 	case "ALLOW":
-		a.state, a.word = allow, true
+		a.state, a.allowedByBackend = allow, true
 	case "BLOCK":
 		a.state = block
 	case "REVIEW":
@@ -397,18 +399,18 @@ func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now ti
 	return a
 }
 
-// patch moves an action by the word of the backend.
+// patch updates the state of an action by the backend.
 func (a *modelAction) patch(state string, epoch int) {
 	a.state, a.newcomer, a.epoch = state, false, epoch
 	a.changes++
 	a.proved = state == challengeSucceeded
-	a.word = a.proved || state == allow || state == reviewSucceeded
+	a.allowedByBackend = a.proved || state == allow || state == reviewSucceeded
 }
 
-// bearer returns the refusal of a token by the client API, "" if it counts.
+// bearer returns the refusal of a token by the client API, or "" if it is valid.
 func (k *modelToken) bearer(now time.Time) string {
 	switch {
-	case k.signer.withdrawn: // then its claims, such as the expiry, count for nothing
+	case k.signer.withdrawn: // its claims, such as the expiry, are not checked
 		return unauthorized
 	case !now.Before(k.expires):
 		return expiredToken
@@ -418,7 +420,7 @@ func (k *modelToken) bearer(now time.Time) string {
 	return ""
 }
 
-// subject is the action of a token, nil if the token is void.
+// subject returns the action of a token, or nil if the token is void.
 func (k *modelToken) subject() *modelAction {
 	a := k.user.actions[k.action]
 	if !k.user.exists || k.user.incarnation != k.incarnation || k.user.epoch != k.epoch || a == nil || a.incarnation != k.incarnation {
@@ -429,9 +431,9 @@ func (k *modelToken) subject() *modelAction {
 
 func (k *modelToken) has(s scopeSet) bool { return k.scopes&s == s }
 
-// asksNothing reports whether an action asks nothing more of a user: it may
-// then be added to and removed from.
-func (a *modelAction) asksNothing(u *modelUser) bool {
+// isPassed reports whether an action requires nothing more of a user, so that
+// authenticators may be added and removed.
+func (a *modelAction) isPassed(u *modelUser) bool {
 	switch a.state {
 	case challengeSucceeded, reviewSucceeded:
 		return true
@@ -441,17 +443,17 @@ func (a *modelAction) asksNothing(u *modelUser) bool {
 	return false
 }
 
-// addressed are the scopes of the token in the url of a tracked action: beside
-// the read scope, those that give a right as things stand.
-func (a *modelAction) addressed(u *modelUser, scopes scopeSet) scopeSet {
-	takesEnrollment := a.asksNothing(u) || a.state == allow || a.state == challengeRequired
-	if len(u.verified()) > 0 && (a.asksNothing(u) || len(u.apps()) == 0 && takesEnrollment) {
+// urlScopes returns the scopes of the token in the url of a tracked action: the read
+// scope, and those that give a right in its present state.
+func (a *modelAction) urlScopes(u *modelUser, scopes scopeSet) scopeSet {
+	takesEnrollment := a.isPassed(u) || a.state == allow || a.state == challengeRequired
+	if len(u.verified()) > 0 && (a.isPassed(u) || len(u.apps()) == 0 && takesEnrollment) {
 		return scopes
 	}
 	return scopeRead
 }
 
-// mayNotAdd are all refusals of an addition; none if it may be.
+// mayNotAdd returns all refusals of an addition, or none if it is allowed.
 func (k *modelToken) mayNotAdd() (refusals []string) {
 	u, a := k.user, k.subject()
 	if !k.tenant.active {
@@ -465,16 +467,16 @@ func (k *modelToken) mayNotAdd() (refusals []string) {
 	if n > 0 && !k.tenant.allowMultiple || n >= k.tenant.max {
 		refusals = append(refusals, invalidRequest)
 	}
-	if n > 0 && !k.has(scopeAdd) || len(u.apps()) > 0 && !a.asksNothing(u) {
+	if n > 0 && !k.has(scopeAdd) || len(u.apps()) > 0 && !a.isPassed(u) {
 		refusals = append(refusals, forbidden)
 	}
 	return refusals
 }
 
-// mayNotRemove is the same of a removal.
+// mayNotRemove returns those of a removal.
 func (k *modelToken) mayNotRemove(id string) (refusals []string) {
 	u, a := k.user, k.subject()
-	if !k.has(scopeRemove) || !a.asksNothing(u) {
+	if !k.has(scopeRemove) || !a.isPassed(u) {
 		refusals = append(refusals, forbidden)
 	}
 	if b := u.find(id); b == nil || !b.verified {
@@ -483,8 +485,8 @@ func (k *modelToken) mayNotRemove(id string) (refusals []string) {
 	return refusals
 }
 
-// begin makes a pending authenticator, in the place of an earlier one of the
-// action and of those that are too old.
+// begin adds a pending authenticator. It replaces an earlier one of the action and
+// those that are too old.
 func (k *modelToken) begin(id, secret string, now time.Time) {
 	u := k.user
 	u.authenticators = slices.DeleteFunc(u.authenticators, func(a *modelAuthenticator) bool {
@@ -493,17 +495,19 @@ func (k *modelToken) begin(id, secret string, now time.Time) {
 	u.authenticators = append(u.authenticators, &modelAuthenticator{id: id, secret: secret, began: k.action, created: now, lastStep: -1})
 }
 
-// A modelVerdict is what a verification comes to.
+// A modelVerdict is the result of a verification.
 type modelVerdict struct {
-	// refusals are those that the answer may be; none for an answer of 200.
+	// refusals are the possible answers, none for an answer of 200.
 	refusals []string
 	accepted *modelAuthenticator
 	reason   string
-	// consent is what the webhook is asked for, nil if it is not asked.
+	// consent is the consent that the webhook is asked for, nil if it is not
+	// called.
 	consent *modelConsent
 }
 
-// A modelConsent is an action whose code was right, and which has not moved yet.
+// A modelConsent is an action whose code was right and whose state has not changed
+// yet.
 type modelConsent struct {
 	token   *modelToken
 	action  *modelAction
@@ -511,14 +515,15 @@ type modelConsent struct {
 	changes int
 }
 
-// complete moves the action after the webhook's consent, if it is as it was, and
-// returns the answers that there may be. "200" among others: the contract does
-// not say whether a word of the backend that changes nothing counts.
+// complete completes the action after the webhook's consent, if its state has not
+// changed, and returns the possible answers. There may be others beside "200": the
+// contract does not define whether an update by the backend to the same state
+// counts.
 func (c *modelConsent) complete() (answers []string) {
 	switch a := c.token.subject(); {
 	case a == nil:
 		return []string{unauthorized}
-	case a.state == challengeSucceeded: // by another code, or the backend's word
+	case a.state == challengeSucceeded: // by another code, or by the backend
 		return []string{"200"}
 	case a != c.action || a.state != c.state:
 		return []string{invalidRequest}
@@ -531,13 +536,13 @@ func (c *modelConsent) complete() (answers []string) {
 
 func (c *modelConsent) succeed() { c.action.succeed(c.token.user) }
 
-// succeed moves an action for which a right code was given.
+// succeed completes an action after a right code.
 func (a *modelAction) succeed(u *modelUser) {
 	a.state, a.epoch, a.proved = challengeSucceeded, u.epoch, true
 	a.changes++
 }
 
-// verify judges a code, and changes what it changes.
+// verify returns the result of a code, and applies its effects.
 func (k *modelToken) verify(code string, now time.Time) (v modelVerdict, violation string) {
 	u, action := k.user, k.subject()
 	var candidates []*modelAuthenticator
@@ -556,7 +561,7 @@ func (k *modelToken) verify(code string, now time.Time) (v modelVerdict, violati
 	}
 	if len(candidates) == 0 {
 		v.refusals = []string{invalidRequest}
-		if pending != nil { // it may also say why it is not completed
+		if pending != nil { // the answer may also be the reason why it is not completed
 			v.refusals = append(v.refusals, refusals...)
 		}
 		return v, ""
@@ -588,12 +593,12 @@ func (k *modelToken) verify(code string, now time.Time) (v modelVerdict, violati
 	return v, ""
 }
 
-// accept spends a step and moves the action, unless the webhook has to consent
+// accept spends a step and completes the action, unless the webhook has to consent
 // first.
 func (k *modelToken) accept(a *modelAuthenticator, step int64) (v modelVerdict, violation string) {
 	u, action := k.user, k.subject()
-	// Without an app there was nothing that the user could have been asked for.
-	if !a.verified && len(u.apps()) > 0 && !action.proved && !action.word {
+	// A user without an app could not be challenged.
+	if !a.verified && len(u.apps()) > 0 && !action.proved && !action.allowedByBackend {
 		return v, "an authenticator was added for an enrolled user without a code and without the backend's word"
 	}
 	v.accepted = a
@@ -624,8 +629,8 @@ func (a *modelAuthenticator) blocked(now time.Time) bool {
 	return n >= modelMaxFailures
 }
 
-// match is the step that a code is of: the earliest in reach that is not spent,
-// or else any in reach, or -1.
+// match returns the step of a code: the earliest within the drift that is not spent,
+// otherwise any within the drift, or -1.
 func (a *modelAuthenticator) match(code string, now time.Time) int64 {
 	found := int64(-1)
 	at := now.Unix() / 30
@@ -641,12 +646,12 @@ func (a *modelAuthenticator) match(code string, now time.Time) int64 {
 	return found
 }
 
-// codeOf is the code of a step (RFC 4226, section 5.3, with SHA-1 and six
+// codeOf returns the code of a step (RFC 4226, section 5.3, with SHA-1 and six
 // digits).
 func codeOf(secret string, step int64) string {
 	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret)
 	if err != nil {
-		panic(err) // it is the server's or the test's own
+		panic(err) // the secret comes from the server or the test
 	}
 	mac := hmac.New(sha1.New, key)
 	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(step)))
@@ -655,5 +660,5 @@ func codeOf(secret string, step int64) string {
 	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[at:])&0x7fffffff%1_000_000)
 }
 
-// sorted are the keys of a map in an order that is always the same.
+// sorted returns the keys of a map in ascending order.
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

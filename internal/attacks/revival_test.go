@@ -14,8 +14,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
-// A backend that sends newcomers to an enrollment reads ALLOW of an enrolled
-// user as the rules' own word.
+// A backend that sends newcomers to an enrollment takes an ALLOW of an enrolled user
+// for the outcome of the rules.
 func TestANewcomerTrackedAgainIsChallenged(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -34,7 +34,7 @@ func TestANewcomerTrackedAgainIsChallenged(t *testing.T) {
 	again.verify(victim.code()).verified(s)
 	again.is("CHALLENGE_SUCCEEDED")
 
-	// A backend's own word stands.
+	// An update by the backend stays.
 	other := s.newUser()
 	let := other.track("signIn", "").becomes("ALLOW")
 	other.phone, other.authenticator = other.imports()
@@ -70,7 +70,7 @@ func TestASuccessEndsWithItsTokens(t *testing.T) {
 		again.remove(u.authenticator).refused(http.StatusForbidden, "unauthorized")
 	}
 
-	// The page that removes one of two goes on, and so does its action.
+	// The page that removes one of two can continue, and so does its action.
 	u := s.enrolledUser()
 	_, second := u.imports()
 	tr := u.track("settings", "")
@@ -81,7 +81,7 @@ func TestASuccessEndsWithItsTokens(t *testing.T) {
 	}
 }
 
-// The webhook is asked about the state that it saw.
+// The consent of a webhook is for the state in its event.
 func TestAConsentDoesNotOutliveAnUpdate(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -108,7 +108,7 @@ func TestAConsentDoesNotOutliveAnUpdate(t *testing.T) {
 	}()
 	<-asked
 	tr.becomes("CHALLENGE_FAILED")
-	tr.becomes("CHALLENGE_REQUIRED") // the backend asks anew
+	tr.becomes("CHALLENGE_REQUIRED") // the backend requires a new challenge
 	answer <- true
 	(<-verified).denied()
 	tr.is("CHALLENGE_REQUIRED")
@@ -130,7 +130,7 @@ func TestADeviceOfAnEarlierUserIsNew(t *testing.T) {
 	}
 }
 
-// A client that goes away while its code is judged has guessed all the same.
+// A guess counts even if the client disconnects before the answer.
 func TestAnAbandonedGuessCounts(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -139,7 +139,7 @@ func TestAnAbandonedGuessCounts(t *testing.T) {
 	tr := u.track("signIn", "")
 	driver, dsn, lock := "sqlite", "file:"+s.database, `BEGIN IMMEDIATE`
 	if storetest.Postgres() {
-		// The guess has been judged when its line of the audit log is written.
+		// The guess has been compared when its line of the audit log is written.
 		driver, dsn, lock = "pgx", s.database, `BEGIN; LOCK TABLE audit IN EXCLUSIVE MODE`
 	}
 	db, err := sql.Open(driver, dsn)
@@ -168,7 +168,7 @@ func TestAnAbandonedGuessCounts(t *testing.T) {
 			return err == nil && waits
 		})
 	} else {
-		time.Sleep(300 * time.Millisecond) // SQLite does not tell what waits
+		time.Sleep(300 * time.Millisecond) // SQLite does not show waiting connections
 	}
 	conn.Close()
 	time.Sleep(300 * time.Millisecond) // the server notices

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// attributes are what a backend forwards of an end user's device.
+// attributes are those of an end user's device, as a backend passes them on.
 type attributes map[string]any
 
 func (u *user) tracks(action string, a attributes) tracked {
@@ -19,13 +19,13 @@ func (u *user) tracks(action string, a attributes) tracked {
 }
 
 const (
-	// badNetwork holds badAddress; goodAddress is outside it.
+	// badNetwork contains badAddress, but not goodAddress.
 	badNetwork  = `cidr("198.51.100.0/24").containsIP(ip)`
 	badAddress  = "198.51.100.9"
 	goodAddress = "203.0.113.7"
 )
 
-// long is a text of so many two-byte characters.
+// long returns a text of n two-byte characters.
 func long(n int) string { return strings.Repeat("é", n) }
 
 func TestAFailingRuleHidesNoStricterOne(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAFailingRuleHidesNoStricterOne(t *testing.T) {
 		}
 	}
 
-	// Without the attack the rules do what they say.
+	// Without the attack the rules work.
 	s.rules("signIn", "ALLOW", `userAgent.contains("Headless")`, "CHALLENGE", badNetwork, "BLOCK").ok()
 	for _, tt := range []struct {
 		agent, address, want string
@@ -99,8 +99,8 @@ func TestAFailingRuleNeverAllows(t *testing.T) {
 	}
 }
 
-// What the end user's device says is cut or ignored, and neither a reason to
-// refuse the track nor a way past a rule.
+// Attributes of the end user's device are cut or ignored. They neither cause a
+// refusal of the track nor bypass a rule.
 func TestDeviceTextsAreNeverRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -118,14 +118,14 @@ func TestDeviceTextsAreNeverRefused(t *testing.T) {
 			t.Errorf("address %q: got %s, want ALLOW", address, got)
 		}
 	}
-	// One that is no address fails the rule about networks, which therefore
-	// holds.
+	// A text that is not an address makes the rule about networks fail, so that it
+	// counts as matched.
 	for _, address := range []string{"", "unknown", "198.51.100", "0xC6336409", long(5_000)} {
 		if got := s.newUser().tracks("signIn", attributes{"ipAddress": address}).state; got != "BLOCK" {
 			t.Errorf("address %.20q: got %s, want BLOCK", address, got)
 		}
 	}
-	// They are cut on a character's border before they are kept.
+	// They are cut between characters before they are stored.
 	u := s.newUser()
 	u.tracks("plain", attributes{
 		"userAgent": "a" + long(5_000), "deviceId": long(5_000), "locale": "d" + long(5_000), "ipAddress": badAddress + ":1",
@@ -143,7 +143,7 @@ func TestDeviceTextsAreNeverRefused(t *testing.T) {
 	}
 }
 
-// memory is the resident memory of the server, and its highest so far, in MiB.
+// memory returns the resident memory of the server, and its maximum so far, in MiB.
 func (s *service) memory() (now, highest int) {
 	s.t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
@@ -161,7 +161,7 @@ func (s *service) memory() (now, highest int) {
 	return read("VmRSS"), read("VmHWM")
 }
 
-// bombs are conditions whose results grow with each step.
+// bombs returns conditions whose results grow with each step.
 func bombs() map[string]string {
 	doubled := strings.Repeat(".map(a, a + a)", 5)
 	return map[string]string{
@@ -188,7 +188,7 @@ func TestRuleBombsAreBounded(t *testing.T) {
 	before, _ := s.memory()
 	n := 0
 	for name, condition := range bombs() {
-		// Fifty of them, the most that an action may have.
+		// Fifty of them, the maximum for an action.
 		n++
 		action := fmt.Sprint("action-", n)
 		var rules []string
@@ -210,7 +210,7 @@ func TestRuleBombsAreBounded(t *testing.T) {
 			}
 			done <- r
 		}()
-		// Another tenant is answered meanwhile.
+		// Another tenant gets answers in the meantime.
 		for i := range 5 {
 			s.do("POST", fmt.Sprintf("/v1/users/u%d/actions/signIn", i), basic(other), "").ok()
 		}
@@ -221,7 +221,7 @@ func TestRuleBombsAreBounded(t *testing.T) {
 		if got.status != http.StatusOK || got.object["state"] != "BLOCK" && got.object["state"] != "ALLOW" {
 			t.Errorf("%s: got %d %s", name, got.status, got.text)
 		}
-		// What was too costly to evaluate counts as matched.
+		// A rule that was too costly to evaluate counts as matched.
 		if strings.Contains(s.log.String(), `"action":"`+action+`"`) && got.object["state"] != "BLOCK" {
 			t.Errorf("%s: a rule that failed let the action through: %s", name, got.text)
 		}
@@ -275,14 +275,14 @@ func TestRulesThatCannotWorkAreNotSaved(t *testing.T) {
 			t.Errorf("%s: got %d %s, want 400", name, r.status, r.text)
 		}
 	}
-	// It says where.
+	// The error names the position.
 	s.rules("signIn", "ALLOW", `action.createdAt.getHours("Europe/Berlim") < 6`, "BLOCK").says("line 1")
-	// Nothing was kept of them.
+	// None of them was saved.
 	if got := s.newUser().track("signIn", "").state; got != "ALLOW" {
 		t.Errorf("an action without rules: got %s", got)
 	}
 
-	// A zone is known without the host's files.
+	// Time zones do not depend on the host's files.
 	s.rules("night", "ALLOW", `action.createdAt.getHours("Europe/Berlin") >= 0 && action.createdAt.getHours("Asia/Kolkata") >= 0`, "REVIEW").ok()
 	r := s.backend("POST", "/users/"+s.newUser().id+"/actions/night", "").ok()
 	if r.object["state"] != "REVIEW_REQUIRED" || strings.Contains(s.log.String(), "could not be evaluated") {
@@ -290,7 +290,7 @@ func TestRulesThatCannotWorkAreNotSaved(t *testing.T) {
 	}
 }
 
-// Each is saved and then works, or is refused when it is saved, with the remedy.
+// Each condition is either saved and works, or is refused with the remedy.
 func TestNumbersOfRulesAreDoubles(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -338,7 +338,7 @@ func TestCustomLists(t *testing.T) {
 		{[]any{"user"}, "ALLOW"},
 		{[]any{}, "ALLOW"},
 		{[]any{1, 2.5, true, "admin"}, "REVIEW_REQUIRED"},
-		{"admin", "REVIEW_REQUIRED"}, // no list: the rule fails, and so it holds
+		{"admin", "REVIEW_REQUIRED"}, // not a list: the rule fails, and so counts as matched
 	} {
 		u := s.newUser()
 		if got := u.tracks("signIn", attributes{"custom": attributes{"roles": tt.roles}}).state; got != tt.want {
@@ -349,7 +349,7 @@ func TestCustomLists(t *testing.T) {
 			t.Errorf("roles %v of the user: got %s, want %s", tt.roles, got, tt.want)
 		}
 	}
-	// As the official Keycloak provider sends them, and given back as they came.
+	// As the official Keycloak provider sends them. They are returned unchanged.
 	u := s.newUser()
 	tr := u.track("keycloak", `{"custom":{"groups":["/staff","/ops"],"roles":["admin"],"levels":[1,2.5],"flags":[true,false]}}`)
 	got := s.backend("GET", "/users/"+u.id+"/actions/keycloak/"+tr.key, "").ok().object["output"].(map[string]any)["custom"]

@@ -81,7 +81,7 @@ func TestHTTPSIsKept(t *testing.T) {
 func TestFilesAreTightened(t *testing.T) {
 	t.Parallel()
 	if storetest.Postgres() {
-		return // it has no files here
+		return // PostgreSQL has no files here
 	}
 	db := filepath.Join(t.TempDir(), "a.db")
 	without := []string{"AUTHSIGNAL_ENCRYPTION_KEY=", "AUTHSIGNAL_API_SECRET_KEY=", "AUTHSIGNAL_TENANT_ID="}
@@ -120,7 +120,7 @@ func TestFilesAreTightened(t *testing.T) {
 	s.operator("GET", "/tenants", "").ok()
 }
 
-// rows are the values of a column of the database.
+// rows returns the values of a column of the database.
 func rows(t *testing.T, database, query string) (values [][]byte) {
 	t.Helper()
 	driver, dsn := "sqlite", "file:"+database+"?_pragma=busy_timeout(5000)"
@@ -150,7 +150,7 @@ func rows(t *testing.T, database, query string) (values [][]byte) {
 	return values
 }
 
-// raw is all that the files of a SQLite database hold, but for its file of keys.
+// raw returns the contents of the files of a SQLite database, except its key file.
 func raw(t *testing.T, db string) (all []byte) {
 	t.Helper()
 	for _, suffix := range []string{"", "-wal", "-journal"} {
@@ -166,10 +166,10 @@ func raw(t *testing.T, db string) (all []byte) {
 func TestDeletedSecretsAreGone(t *testing.T) {
 	t.Parallel()
 	if storetest.Postgres() {
-		return // its files are not the server's
+		return // its files do not belong to the server
 	}
 	db := filepath.Join(t.TempDir(), "a.db")
-	// The encryption key is that of the file of keys, which rotate-key changes.
+	// The encryption key is that of the key file, which rotate-key changes.
 	start := func() *service {
 		t.Helper()
 		return startOn(t, db, nil, "AUTHSIGNAL_ENCRYPTION_KEY=")
@@ -204,7 +204,7 @@ func TestDeletedSecretsAreGone(t *testing.T) {
 		t.Errorf("after the deletion the file holds %d of %d secrets", n, len(secrets))
 	}
 
-	// What the old key opens is gone after a rotation, too.
+	// Secrets that were sealed with the old key are also gone after a rotation.
 	old := rows(t, db, `SELECT secret FROM authenticators UNION ALL SELECT secret FROM api_secrets UNION ALL SELECT secret FROM signing_keys`)
 	if len(old) < 3 || left(old) != len(old) {
 		t.Fatalf("got %d sealed secrets, of which the file holds %d", len(old), left(old))

@@ -65,14 +65,14 @@ func TestTokensEndWithTheirAuthenticator(t *testing.T) {
 				p.isVoid()
 			}
 			other.list().ok()
-			// A new track gives a token that counts, and the app still works.
+			// A new track returns a valid token, and the app still works.
 			u.signsIn()
 		})
 	}
 	s.backend("DELETE", "/users/unknown/tokens", "").refused(http.StatusNotFound, "not_found")
 	s.operator("DELETE", "/tenants/t1/users/unknown/tokens", "").refused(http.StatusNotFound, "not_found")
 	s.operator("DELETE", "/tenants/unknown/users/u/tokens", "").refused(http.StatusNotFound, "not_found")
-	// A page cannot end anything.
+	// A page cannot end tokens.
 	u := s.enrolledUser()
 	p := u.track("signIn", "")
 	s.do("DELETE", "/v1/users/"+u.id+"/tokens", "Bearer "+p.token, "").refused(http.StatusUnauthorized, "unauthorized")
@@ -89,10 +89,10 @@ func TestTokensEndWithTheirUser(t *testing.T) {
 		s.backend("DELETE", "/users/"+u.id+query, "").ok()
 		tr.isVoid()
 		full.isVoid()
-		u.phone, u.authenticator = u.imports() // of the same id
+		u.phone, u.authenticator = u.imports() // with the same id
 		tr.isVoid()
 		full.isVoid()
-		// Nor does the same action of the new user bring them back.
+		// The same action of the new user does not make them valid again.
 		u.track("signIn", marshal(map[string]string{"idempotencyKey": tr.key})).is("CHALLENGE_REQUIRED")
 		tr.isVoid()
 		u.has(u.authenticator)
@@ -126,7 +126,7 @@ func TestExpiredTokensDoNothing(t *testing.T) {
 	u.track("signIn", "").verify(u.code()).verified(s)
 }
 
-// sign writes a token with a header and a payload.
+// sign returns a token with a header and a payload.
 func sign(header, payload string, h func() hash.Hash, key []byte) string {
 	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
 	if h == nil {
@@ -220,7 +220,7 @@ func TestATokenIsNeverWidened(t *testing.T) {
 	tr.call("POST", "token", "{}").refused(http.StatusBadRequest, "invalid_request")
 	tr.call("POST", "token", `{"scope":["read:authenticators"]}`).refused(http.StatusBadRequest, "invalid_request")
 
-	// Fewer are given, for no longer, and not taken back.
+	// It may have fewer scopes, and expires no later. The first token stays valid.
 	less := s.page(full.exchange("read:authenticators").ok().object["accessToken"].(string))
 	if got := less.scope(); got != "read:authenticators" {
 		t.Errorf("got scope %q, want read:authenticators", got)
@@ -238,7 +238,7 @@ func TestATokenIsNeverWidened(t *testing.T) {
 	if less.validate().object["isValid"] != true {
 		t.Error("the token of fewer scopes does not validate")
 	}
-	// No state is reached by it.
+	// It changes no state.
 	narrow := s.page(tr.exchange("read:authenticators").ok().object["accessToken"].(string))
 	narrow.enroll().refused(http.StatusForbidden, "unauthorized")
 	tr.is("CHALLENGE_REQUIRED")
@@ -266,7 +266,7 @@ func TestTokensOfAnotherTenantAreRefused(t *testing.T) {
 	}
 	victim := s.enrolledUser()
 	mine := victim.track("signIn", `{"idempotencyKey":"k"}`)
-	// The same user, action and key of another tenant, which says yes to all.
+	// The same user, action and key of another tenant, which allows everything.
 	foreign := s.page(other("POST", "/users/"+victim.id+"/actions/signIn", `{"idempotencyKey":"k","scope":"`+allScopes+`"}`).ok().object["token"].(string))
 	other("PATCH", "/users/"+victim.id+"/actions/signIn/k", `{"state":"CHALLENGE_SUCCEEDED"}`).ok()
 
@@ -329,7 +329,7 @@ func TestTheAudienceIsAString(t *testing.T) {
 	}
 }
 
-// older makes all signing keys an hour older than they are.
+// older makes all signing keys one hour older.
 func older(t *testing.T, database string) {
 	t.Helper()
 	storetest.Exec(t, database, `UPDATE signing_keys
@@ -355,10 +355,10 @@ func TestSigningKeysEnd(t *testing.T) {
 			t.Errorf("got %v, want keyId, createdAt, signsFrom and at most verifiesUntil", k)
 		}
 	}
-	full.list().ok() // its key verifies on
+	full.list().ok() // its key still verifies
 	s.stop()
 
-	// An hour later the second key has signed for longer than a token's life.
+	// An hour later the second key has signed for longer than a token is valid.
 	older(t, database)
 	s = startOn(t, database, nil)
 	u.s, full.s, first.s = s, s, s
@@ -374,7 +374,7 @@ func TestSigningKeysEnd(t *testing.T) {
 		t.Error("the retired key signs")
 	}
 
-	// A key that has leaked is withdrawn at once, and another one signs.
+	// A leaked key is withdrawn at once, and another one signs.
 	s.operator("DELETE", "/signing-keys/"+kid(now), "").ok()
 	now.list().refused(http.StatusUnauthorized, "unauthorized")
 	if now.validate().object["isValid"] != false {
@@ -417,7 +417,7 @@ func TestACodeCountsOnce(t *testing.T) {
 			t.Errorf("one code at once: accepted %d times, want 1", count)
 		}
 		pages[0].verify(code).denied()
-		victim.signsIn() // with the next
+		victim.signsIn() // with the next code
 	}
 }
 
@@ -443,7 +443,7 @@ func TestGuessingCodesIsLimited(t *testing.T) {
 	if strings.Contains(s.log.String(), victim.again()) {
 		t.Error("the log holds a code")
 	}
-	// Another user is not held up, and an operator lifts it.
+	// Another user is not blocked, and an operator can unblock the user.
 	s.enrolledUser().signsIn()
 	s.operator("POST", "/tenants/t1/users/"+victim.id+"/authenticators/"+victim.authenticator+"/unlock", "").ok()
 	victim.signsIn()
@@ -469,7 +469,7 @@ func TestAuthenticatorsAreCounted(t *testing.T) {
 	if got := len(u.authenticators()); got != 10 {
 		t.Errorf("got %d authenticators, want 10", got)
 	}
-	// What is there already is answered again, at the limit too.
+	// An authenticator that exists already is returned, even at the limit.
 	r := s.backend("POST", "/users/"+u.id+"/authenticators", marshal(map[string]string{
 		"verificationMethod": "AUTHENTICATOR_APP", "otpUri": "otpauth://totp/Acme:u?secret=" + u.secret,
 	})).ok()
@@ -506,8 +506,8 @@ func TestImportedPeriodsAreBounded(t *testing.T) {
 	for _, period := range []int{3600, 301, 9, 1, 0, -30} {
 		imports(s.newUser(), newSecret(), period).refused(http.StatusBadRequest, "invalid_request").says("period")
 	}
-	// The drift is the tenant's in seconds: of a long period the step before
-	// does not count, of a short one the third does.
+	// The tenant's drift is in seconds: the previous step of a long period is not
+	// accepted, the third of a short one is.
 	at := func(u *user, period, offset int64) response {
 		return u.track("signIn", "").verify(u.at(time.Now().Unix()/period + offset))
 	}
@@ -515,7 +515,7 @@ func TestImportedPeriodsAreBounded(t *testing.T) {
 	long.phone = newPhone(t, newSecret())
 	imports(long, long.secret, 300).ok()
 	for time.Now().Unix()%300 > 290 {
-		time.Sleep(time.Second) // the step must not end in mid-test
+		time.Sleep(time.Second) // the step must not end during the test
 	}
 	at(long, 300, -1).denied()
 	at(long, 300, 1).denied()

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// While a webhook is asked whether an action may succeed, no transaction is
-// open. What changes meanwhile counts.
+// No transaction is open while the server waits for the webhook's consent. Changes
+// in the meantime count.
 func TestALateConsentMovesNothing(t *testing.T) {
 	t.Parallel()
 	asked, consent := make(chan bool), make(chan bool)
@@ -23,7 +23,8 @@ func TestALateConsentMovesNothing(t *testing.T) {
 	}))
 	t.Cleanup(hook.Close)
 	s := start(t, "-webhook-url", hook.URL)
-	// verify changes something after the webhook was asked and before it answers.
+	// verify verifies a code, with a change after the webhook was called and before it
+	// answers.
 	verify := func(tr tracked, code string, change func()) response {
 		t.Helper()
 		answer := make(chan response)
@@ -39,7 +40,7 @@ func TestALateConsentMovesNothing(t *testing.T) {
 			change()
 			consent <- true
 		case r := <-answer:
-			t.Fatalf("the webhook was not asked: %d %s", r.status, r.text)
+			t.Fatalf("the webhook was not called: %d %s", r.status, r.text)
 		}
 		return <-answer
 	}

@@ -1,9 +1,9 @@
-// Package client is the logic of the browser SDK in plain Go, without input or
-// output: what a call asks the API, and what an answer means. It waits for
-// nothing, so it needs no goroutine, channel, clock or context. It knows
+// Package client contains the logic of the browser SDK in plain Go, without input
+// or output: the requests of its calls, and the results of the answers. It never
+// blocks, so it needs no goroutine, channel, clock or context. It depends on
 // neither JavaScript nor HTTP; only the browser module and the tests use it.
 //
-// Its source is the public Authsignal client API and the behaviour of
+// It follows the public Authsignal client API and the behaviour of
 // @authsignal/browser.
 package client
 
@@ -13,13 +13,13 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// A Client makes the requests of one tenant's calls and judges their answers.
+// A Client creates the requests of calls and interprets their answers.
 type Client struct {
 	// BaseURL is the API's URL with its version and without a slash at its
 	// end, such as "https://api.authsignal.com/v1".
 	BaseURL string
-	// Logging makes results hold a line for the console about every error that
-	// the API answers.
+	// Logging reports whether results have a line for the console about every
+	// error of the API.
 	Logging bool
 }
 
@@ -32,76 +32,75 @@ type Request struct {
 	Body string
 }
 
-// An Answer is what came of a Request.
+// An Answer is the answer to a Request, or the reason why there is none.
 type Answer struct {
 	// Failure says why no whole answer arrived: CodeNetworkError, CodeTimeout
 	// or CodeAborted of package api. It is "" if one did.
 	Failure string
-	// Status is the HTTP status, a float64 because a page's own fetch may say
-	// any number.
+	// Status is the HTTP status. It is a float64 because a page may replace
+	// fetch, whose status may be any number.
 	Status float64
 	// IsObject reports whether the body is a JSON object. The fields below are
 	// read from it.
 	IsObject bool
-	// HasError reports whether it has the key "error", whatever its value.
+	// HasError reports whether the body has the key "error", whatever its value.
 	HasError bool
-	// Error, ErrorCode and ErrorDescription are those of the body, "" where
-	// they are no strings.
+	// Error, ErrorCode and ErrorDescription are those of the body, or "" if
+	// they are not strings.
 	Error, ErrorCode, ErrorDescription string
-	// AccessToken is the new token of a code that was accepted, or "".
+	// AccessToken is the new token after an accepted code, or "".
 	AccessToken string
-	// RetryAfter is the wait in seconds that the body names, otherwise that of
-	// the header; 0 if neither does.
+	// RetryAfter is the wait in seconds in the body, otherwise in the header, or
+	// 0 if there is none.
 	RetryAfter float64
 }
 
-// A Kind tells what a call results in.
+// A Kind is a kind of result.
 type Kind int
 
 const (
 	// Data is the body of the answer.
 	Data Kind = iota
-	// Refusal is the error in the body of the answer, whose values are handed
-	// on as they came.
+	// Refusal is the error in the body of the answer, whose values are passed on
+	// unchanged.
 	Refusal
-	// Failure is an error that was found here: Result.Err.
+	// Failure is an error of this package: Result.Err.
 	Failure
-	// NotACode is a code that cannot be one. No request is made, so that a
-	// slip of the finger spends no attempt: the code is not verified, for the
-	// reason CODE_INVALID_OR_EXPIRED.
+	// NotACode is a malformed code. No request is made, so that a typing error
+	// spends no attempt: the code is not verified, for the reason
+	// CODE_INVALID_OR_EXPIRED.
 	NotACode
 )
 
-// A Result is what a call results in, and what else is to be done then.
+// A Result is the result of a call, and what the caller has to do beside it.
 type Result struct {
 	Kind Kind
 	// Err is the error of a Failure.
 	Err *api.Error
-	// RetryAfter is how long to wait after too many requests, in whole seconds
-	// from 1 up; 0 if the answer does not say.
+	// RetryAfter is the wait after too many requests, in whole seconds from 1
+	// up, or 0 if it is unknown.
 	RetryAfter float64
-	// Token takes the place of the token that is kept, unless it is "".
+	// Token replaces the token that is kept, unless it is "".
 	Token string
-	// TokenExpired reports whether onTokenExpired is called, before the call
-	// settles. If it throws, the call rejects with that.
+	// TokenExpired reports whether to call onTokenExpired, before the call
+	// settles. If it throws, the call rejects with its exception.
 	TokenExpired bool
 	// Log is a line for the console, or "".
 	Log string
 }
 
 // Enroll starts the enrollment of an authenticator app. If it returns no
-// request, there is none to make, and the result is final.
+// request, the result is final.
 func (c Client) Enroll(token string) (*Request, Result) {
 	return c.request(token, api.PathClientEnrollTOTP, "")
 }
 
 // Verify checks a code of the user's authenticator app: the one that completes
-// an enrollment, or one asked for later. The code is cleaned first; what is
-// then not 6 to 8 digits is NotACode. After a timeout or a network_error the
-// code may have been accepted and spent.
+// an enrollment, or a later one. The code is cleaned first (see cleanCode); if it
+// then does not have 6 to 8 digits, the result is NotACode. After a timeout or a
+// network_error the code may have been accepted and spent.
 //
-// That a code is verified here is for the screen: only the backend's validate
-// decides.
+// The result is for display only: the backend's validate decides.
 func (c Client) Verify(token, code string) (*Request, Result) {
 	digits := cleanCode(code)
 	r, result := c.request(token, api.PathClientVerifyTOTP, `{"verificationCode":"`+digits+`"}`)
@@ -111,7 +110,7 @@ func (c Client) Verify(token, code string) (*Request, Result) {
 	return r, result
 }
 
-// request makes a request unless its token cannot be sent.
+// request creates a request, or returns a Failure if the token cannot be sent.
 func (c Client) request(token, path, body string) (*Request, Result) {
 	if token == "" {
 		err := &api.Error{Code: api.CodeTokenNotSet, Description: descriptionTokenNotSet}
@@ -126,8 +125,8 @@ func (c Client) request(token, path, body string) (*Request, Result) {
 	return &Request{URL: c.BaseURL + path, Token: token, Body: body}, Result{}
 }
 
-// Result judges an answer: the server's object, a refusal of the API, whatever
-// its HTTP status, or a failure.
+// Result returns the result of an answer: the server's object, a refusal of the
+// API, whatever its HTTP status, or a failure.
 func (c Client) Result(a Answer) Result {
 	switch {
 	case a.Failure != "":
@@ -138,7 +137,7 @@ func (c Client) Result(a Answer) Result {
 		r := c.failure(api.CodeTooManyRequests)
 		r.RetryAfter = wait(a)
 		return r
-	case !a.IsObject || !(a.Status >= 200 && a.Status < 300): // so written, it is false of NaN
+	case !a.IsObject || !(a.Status >= 200 && a.Status < 300): // written like this, it is false for NaN
 		return c.failure(api.CodeInvalidResponse)
 	}
 	return Result{Kind: Data, Token: a.AccessToken}
@@ -166,9 +165,10 @@ func (c Client) refusal(a Answer) Result {
 	return r
 }
 
-// wait returns the wait that an answer names in whole seconds, or 0.
+// wait returns the wait of an answer, rounded up to whole seconds, or 0 if it is
+// unknown.
 func wait(a Answer) float64 {
-	if a.RetryAfter > 0 && a.RetryAfter < math.MaxInt32 { // so written, it is false of NaN
+	if a.RetryAfter > 0 && a.RetryAfter < math.MaxInt32 { // written like this, it is false for NaN
 		return math.Ceil(a.RetryAfter)
 	}
 	return 0

@@ -12,8 +12,8 @@ import (
 
 var testClient = Client{BaseURL: "https://api.example.com/v1"}
 
-// answer reads an Answer from a body as the browser module does; anything but
-// an object counts as none.
+// answer reads an Answer from a body as the browser module does; a body that is
+// not an object counts as none.
 func answer(status int, body string) Answer {
 	a := Answer{Status: float64(status)}
 	var object map[string]any
@@ -96,7 +96,7 @@ func TestTokenNotSet(t *testing.T) {
 	}
 }
 
-func TestTokenThatNoHeaderCarries(t *testing.T) {
+func TestTokenThatNoHeaderCanHold(t *testing.T) {
 	t.Parallel()
 	for _, token := range []string{"a\nb", "a\r\nX: y", "a\x00", "a\tb", "a\x7fb", "a\u0085b", "a\u2028b", "ключ", "😀"} {
 		r, got := testClient.Enroll(token)
@@ -126,7 +126,7 @@ func TestErrorKeyMakesARefusal(t *testing.T) {
 	}
 }
 
-func TestAnswersThatAreNotOfTheAPI(t *testing.T) {
+func TestAnswersOfOtherServers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		status int
@@ -149,8 +149,8 @@ func TestAnswersThatAreNotOfTheAPI(t *testing.T) {
 	}
 }
 
-// A page's own fetch may say any number.
-func TestStatusesOutsideOfSuccess(t *testing.T) {
+// A fetch that the page replaced may return any number.
+func TestStatusesOtherThanSuccess(t *testing.T) {
 	t.Parallel()
 	for _, status := range []float64{math.NaN(), 0, -200, 199.5, 300, 304, 1e300, math.Inf(1), math.Inf(-1)} {
 		got := testClient.Result(Answer{Status: status, IsObject: true, AccessToken: "new"})

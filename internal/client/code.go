@@ -5,15 +5,17 @@ import (
 	"unicode"
 )
 
-// Codes have 6 or 8 digits; 7 is left to the server, which knows.
+// Codes have 6 or 8 digits, depending on the server's settings. Those of 7 are
+// left to the server.
 const (
 	minDigits = 6
 	maxDigits = 8
 )
 
-// cleanCode gives the digits of a code as people type and paste it: without
+// cleanCode returns the digits of a code as people type and paste it: without
 // spaces, dashes and invisible marks, and with the decimal digits of every
-// script turned into ASCII. It is "" for what is then not 6 to 8 digits.
+// script converted to ASCII. It returns "" if the result does not have 6 to 8
+// digits.
 func cleanCode(code string) string {
 	var b strings.Builder
 	for _, r := range code {
@@ -38,16 +40,16 @@ func cleanCode(code string) string {
 	return b.String()
 }
 
-// isFiller reports whether r is a space, a dash (the minus sign U+2212 is none to
-// Unicode) or an invisible mark, such as the ones that copying from a phone
-// puts around a number.
+// isFiller reports whether r is a space, a dash (or the minus sign U+2212, which
+// is not among Unicode's dashes) or an invisible mark, such as those that phones
+// add around a copied number.
 func isFiller(r rune) bool {
 	return unicode.IsSpace(r) || unicode.In(r, unicode.Pd, unicode.Cf) || r == '\u2212'
 }
 
-// decimal gives the ASCII digit for a decimal digit of any script. The
-// characters of category Nd come in runs from zero to nine, and Unicode
-// promises to keep it so (section 4.6 of the standard).
+// decimal returns the ASCII digit for a decimal digit of any script. The
+// characters of category Nd come in runs from zero to nine, which Unicode
+// guarantees (section 4.6 of the standard).
 func decimal(r rune) (byte, bool) {
 	for _, t := range unicode.Nd.R16 {
 		if rune(t.Lo) <= r && r <= rune(t.Hi) {

@@ -43,8 +43,8 @@ func TestCleanCode(t *testing.T) {
 	}
 }
 
-// TestDecimalRuns holds what decimal builds on: that the ranges of category Nd
-// are whole runs from zero to nine.
+// TestDecimalRuns checks what decimal relies on: the ranges of category Nd are
+// whole runs from zero to nine.
 func TestDecimalRuns(t *testing.T) {
 	t.Parallel()
 	for _, r := range unicode.Nd.R16 {

@@ -6,14 +6,15 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// descriptionTokenNotSet is the official SDK's text; suites compare it.
+// descriptionTokenNotSet is the official SDK's text, which tests of pages may
+// compare.
 const descriptionTokenNotSet = "A token has not been set. Call 'setToken' first."
 
 const descriptionToken = "The token holds a character that an HTTP header cannot carry, such as a line break. " +
 	"Pass the token of your backend to 'setToken' unchanged."
 
-// error makes an error of the SDK. Its description is a fixed sentence that
-// says what to do; it may name the server, never a token, code or secret.
+// error creates an error of the SDK. Its description is a fixed text with the
+// remedy. It may contain the origin of the server, never a token, code or secret.
 func (c Client) error(code string) *api.Error {
 	at := origin(c.BaseURL)
 	var description string
@@ -34,8 +35,8 @@ func (c Client) error(code string) *api.Error {
 	return &api.Error{Code: code, Description: description}
 }
 
-// origin returns the scheme, host and port of a base URL: a path, a query or a
-// password in it does not belong in a message.
+// origin returns the scheme, host and port of a base URL, for messages: a path, a
+// query and a password are left out.
 func origin(baseURL string) string {
 	scheme, rest, ok := strings.Cut(baseURL, "://")
 	if !ok {

@@ -1,4 +1,4 @@
-// Package logtest keeps a program's log for its tests.
+// Package logtest captures the log of a program for tests.
 package logtest
 
 import (
@@ -7,7 +7,7 @@ import (
 )
 
 // A Buffer is a log that may be read while it is written. The zero Buffer is
-// empty and ready.
+// empty and ready to use.
 type Buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -20,7 +20,7 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	return b.b.Write(p)
 }
 
-// String is the log so far.
+// String returns the log so far.
 func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,7 +1,7 @@
-// Package origin tells web origins apart (RFC 6454): scheme, host and port, as
-// a browser writes them in the header Origin. Lists of them say which pages may
-// call the client API and, if they are of http or https, show the pre-built UI
-// in a frame and be returned to.
+// Package origin parses and classifies web origins (RFC 6454): scheme, host and
+// port, as a browser sends them in the header Origin. The origins of a tenant are
+// those whose pages may call the client API and, if they are of http or https,
+// show the pre-built UI in a frame and be returned to.
 package origin
 
 import (
@@ -13,15 +13,15 @@ import (
 	"strings"
 )
 
-// hostCharacters are what a host and its port are made of, with an IPv6 address
-// in brackets. A browser reads some other characters differently from net/url.
+// hostCharacters are the characters of a host and its port, including those of an
+// IPv6 address in brackets. Browsers and net/url parse some others differently.
 const hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]"
 
-// A native scheme is one under which the webview of an app, or a browser for an
-// extension, serves pages.
+// A native describes a scheme under which the webview of an app, or a browser for
+// its extensions, serves pages.
 type native struct {
-	host   *regexp.Regexp // nil for any
-	remedy string         // of a host that does not match
+	host   *regexp.Regexp // nil allows any host
+	remedy string         // for a host that does not match
 }
 
 var natives = map[string]native{
@@ -40,12 +40,12 @@ var natives = map[string]native{
 var uuid = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 
 // Parse checks that o is an origin of http or https, of an app's webview or of a
-// browser extension, and writes it as browsers do: the scheme and, for http and
-// https, the host in lower case, and without the scheme's own port. An error
-// says how to write it.
+// browser extension, and returns it as browsers write it: the scheme and, for http
+// and https, the host in lower case, and without the scheme's default port. Errors
+// include the remedy.
 func Parse(o string) (string, error) {
 	u, err := url.Parse(o)
-	if strings.Contains(o, "@") { // a password may be before it
+	if strings.Contains(o, "@") { // there may be a password before it
 		return "", errors.New("an origin has no user name: write scheme, host and port alone, such as https://app.example.com")
 	}
 	if err == nil && u.Path == "" && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && !strings.HasSuffix(o, "#") {
@@ -63,7 +63,7 @@ func Parse(o string) (string, error) {
 	return "", fmt.Errorf("%q is not an origin such as https://app.example.com (scheme, host and port, no path): %s", o, remedy(o))
 }
 
-// remedy says how to write an origin that Parse refuses.
+// remedy returns the remedy for an origin that Parse refuses.
 func remedy(o string) string {
 	scheme, rest, found := strings.Cut(o, "://")
 	scheme = strings.ToLower(scheme)
@@ -83,8 +83,8 @@ func remedy(o string) string {
 	return "write the host as the browser's location.origin shows it, an international name in its xn-- form"
 }
 
-// Of gives the origin of an absolute http or https URL, and "" for all else. A
-// URL with a user name has none: what it shows is not where it leads.
+// Of returns the origin of an absolute http or https URL, otherwise "". It also
+// returns "" for a URL with a user name, which can look like another host.
 func Of(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -105,9 +105,9 @@ func of(u *url.URL) string {
 }
 
 // IsWeb reports whether an origin may show the pre-built UI in a frame and be
-// returned to: that of a page which a browser opens by its address. A browser
-// has no pages of an app's webview: the name tauri.localhost, which Tauri serves
-// under on Windows and Android, leads a browser to any program of the machine.
+// returned to: whether a browser can open its pages. Origins of an app's webview
+// are not among them: on Windows and Android Tauri serves under tauri.localhost,
+// and a browser that opens that name reaches any program of the machine.
 func IsWeb(o string) bool {
 	u, err := url.Parse(o)
 	return err == nil && of(u) != "" && !strings.EqualFold(u.Hostname(), "tauri.localhost")

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestParseWritesAnOriginAsBrowsersDo(t *testing.T) {
+func TestParse(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://app.example.com":      "https://app.example.com",
 		"HTTPS://App.Example.com:443":  "https://app.example.com",
@@ -33,7 +33,7 @@ func TestParseWritesAnOriginAsBrowsersDo(t *testing.T) {
 		"tauri://localhost":        "tauri://localhost",
 		"http://tauri.localhost":   "http://tauri.localhost",
 		"app://obsidian.md":        "app://obsidian.md",
-		"app://Bundle":             "app://Bundle", // no host of the internet: browsers keep its case
+		"app://Bundle":             "app://Bundle", // not a host of the internet: browsers keep its case
 		"app://.":                  "app://.",
 		"app://bundle:8080":        "app://bundle:8080",
 		"chrome-extension://" + id: "chrome-extension://" + id,
@@ -69,7 +69,7 @@ func TestParseWritesAnOriginAsBrowsersDo(t *testing.T) {
 	}
 }
 
-// id is that of an extension for Chromium.
+// id is the id of an extension for Chromium.
 const id = "abcdefghijklmnopabcdefghijklmnop"
 
 func TestParseErrorsNameTheRemedy(t *testing.T) {
@@ -114,7 +114,7 @@ func TestIsWeb(t *testing.T) {
 	}
 }
 
-func TestOfIsEmptyForWhatIsNoPage(t *testing.T) {
+func TestOf(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://App.example.com/back?x=1#y":   "https://app.example.com",
 		"http://localhost:3000/":               "http://localhost:3000",

@@ -1,11 +1,12 @@
-// Package qr makes the QR code of a text (ISO/IEC 18004) and draws it in SVG.
+// Package qr encodes a text as a QR code (ISO/IEC 18004) and draws it as SVG.
 //
-// The matrix comes from github.com/skip2/go-qrcode; the picture is drawn here,
-// so that it needs no image encoder, scans on a dark page and passes a strict
-// Content-Security-Policy. It runs in the browser module and anywhere else.
+// The matrix comes from github.com/skip2/go-qrcode. This package draws the
+// picture, so that it needs no image encoder, scans on a dark page and is allowed
+// by a strict Content-Security-Policy. It runs in the browser module and in
+// programs.
 //
 // The text is often a secret (an otpauth:// URI): neither an error nor the
-// title of the picture ever quotes it.
+// title of the picture contains it.
 package qr
 
 import (
@@ -29,11 +30,11 @@ const (
 	High                  // about 30 %
 )
 
-// QuietZone is the margin that the standard asks for, in modules
+// QuietZone is the margin that the standard requires, in modules
 // (ISO/IEC 18004, 5.3.8).
 const QuietZone = 4
 
-// DefaultTitle is read out by screen readers where no title is given.
+// DefaultTitle is the text for screen readers if Options.Title is empty.
 const DefaultTitle = "QR code for your authenticator app"
 
 // Limits of the numbers in Options.
@@ -43,11 +44,11 @@ const (
 	MaxWidth  = 100000 // CSS pixels
 )
 
-// defaultScale is the width of a module where neither it nor the picture's is
-// given, in CSS pixels: an otpauth:// URI comes out at about 200.
+// defaultScale is the width of a module in CSS pixels if neither Scale nor Width
+// is set. The picture of an otpauth:// URI is then about 200 pixels wide.
 const defaultScale = 4
 
-// MaxText is the length that no symbol can exceed, in bytes: version 40-L holds
+// MaxText is the maximum length of a text in bytes: version 40-L holds
 // 7,089 digits (ISO/IEC 18004, table 7). Longer texts are refused before the
 // encoder spends time on them.
 const MaxText = 7089
@@ -62,28 +63,29 @@ var (
 	ErrWidth   = errors.New("width must be a whole number of pixels from 1 to " + strconv.Itoa(MaxWidth))
 )
 
-// Options say how to draw. Start from Default; the zero value has no margin.
+// Options are the options of a picture. Start from Default: the zero value has no
+// margin.
 type Options struct {
 	// Level is the error correction level.
 	Level Level
 	// Margin is the width of the quiet zone in modules, 0 to MaxMargin. Less
-	// than QuietZone is for pictures that stand on white anyway.
+	// than QuietZone is for pictures on a white background.
 	Margin int
-	// Scale is the width of a module in CSS pixels, 1 to MaxScale; 0 is 4.
+	// Scale is the width of a module in CSS pixels, 1 to MaxScale. 0 means 4.
 	Scale int
 	// Width is the width and height of the picture in CSS pixels, 1 to
-	// MaxWidth; 0 is what Scale gives.
+	// MaxWidth; if 0, it follows from Scale.
 	Width int
-	// Dark and Light are the colors of the modules and of the ground, as
-	// "#rgb", "#rgba", "#rrggbb" or "#rrggbbaa"; "" is black and white. Many
-	// readers take no picture whose modules are lighter than its ground.
+	// Dark and Light are the colors of the modules and of the background, as
+	// "#rgb", "#rgba", "#rrggbb" or "#rrggbbaa"; "" means black and white. Many
+	// scanners do not read modules that are lighter than the background.
 	Dark, Light string
-	// Title is the picture's text for screen readers; "" is DefaultTitle. It
-	// must not hold the text.
+	// Title is the picture's text for screen readers; "" means DefaultTitle. It
+	// must not contain the encoded text.
 	Title string
 }
 
-// Default gives the options of a picture that scans everywhere.
+// Default returns the options of a picture that every scanner reads.
 func Default() Options {
 	return Options{Level: Medium, Margin: QuietZone}
 }
@@ -97,13 +99,13 @@ type Matrix struct {
 	Bits []byte
 }
 
-// Dark says whether the module in column x of row y is dark.
+// Dark reports whether the module in column x of row y is dark.
 func (m Matrix) Dark(x, y int) bool {
 	i := y*m.Size + x
 	return m.Bits[i/8]&(0x80>>(i%8)) != 0
 }
 
-// Encode gives the symbol of text. The error is ErrEmpty or ErrTooLong.
+// Encode returns the symbol of text. The error is ErrEmpty or ErrTooLong.
 func Encode(text string, l Level) (Matrix, error) {
 	if text == "" {
 		return Matrix{}, ErrEmpty
@@ -113,7 +115,7 @@ func Encode(text string, l Level) (Matrix, error) {
 	}
 	code, err := qrcode.New(text, recovery(l))
 	if err != nil {
-		return Matrix{}, ErrTooLong // the text is not empty: the library has no other error
+		return Matrix{}, ErrTooLong // the library has no other error for a text that is not empty
 	}
 	code.DisableBorder = true
 	rows := code.Bitmap()
@@ -145,8 +147,8 @@ func (o Options) Check() error {
 }
 
 // SVG draws text as one SVG element: a path of black modules on an opaque
-// white ground that includes the quiet zone. The same text and options give
-// the same bytes. The errors are the Err variables of this package.
+// white background that includes the quiet zone. The same text and options result
+// in the same bytes. The errors are the Err variables of this package.
 func SVG(text string, o Options) (string, error) {
 	if err := o.Check(); err != nil {
 		return "", err
@@ -180,7 +182,7 @@ func SVG(text string, o Options) (string, error) {
 		`<path` + fill(o.Dark) + ` d="` + path(matrix, o.Margin) + `"/></svg>`, nil
 }
 
-// isColor says whether s is "#" with 3, 4, 6 or 8 hexadecimal digits.
+// isColor reports whether s is "#" with 3, 4, 6 or 8 hexadecimal digits.
 func isColor(s string) bool {
 	switch len(s) {
 	case 4, 5, 7, 9:
@@ -195,7 +197,7 @@ func isColor(s string) bool {
 	return s[0] == '#'
 }
 
-// digit gives the value of a hexadecimal digit.
+// digit returns the value of a hexadecimal digit.
 func digit(c byte) (int, bool) {
 	switch {
 	case '0' <= c && c <= '9':
@@ -206,8 +208,8 @@ func digit(c byte) (int, bool) {
 	return 0, false
 }
 
-// fill gives the attributes of a color. SVG 1.1 knows no alpha in a color, and
-// some programs know no more than it.
+// fill returns the attributes of a color. The alpha is an attribute of its own,
+// since SVG 1.1 has none in a color and some programs support only that.
 func fill(color string) string {
 	rgb, alpha := color, 255
 	switch len(color) {
@@ -223,8 +225,8 @@ func fill(color string) string {
 	}
 	attributes := ` fill="` + rgb + `"`
 	if alpha < 255 {
-		// Thousandths, in whole numbers: formatting a float costs the browser
-		// module some kilobytes.
+		// In thousandths, without formatting a float, which adds some kilobytes to
+		// the browser module.
 		thousandths := strconv.Itoa(1000 + (alpha*1000+127)/255)
 		attributes += ` fill-opacity="0.` + thousandths[1:] + `"`
 	}
@@ -243,7 +245,7 @@ func Fit(text string, o Options) (string, error) {
 	return svg, err
 }
 
-// recovery gives the library's name of a level.
+// recovery returns the library's name of a level.
 func recovery(l Level) qrcode.RecoveryLevel {
 	switch l {
 	case Low:
@@ -281,8 +283,8 @@ func path(matrix Matrix, margin int) string {
 	return b.String()
 }
 
-// escape makes s safe as XML character data. What XML 1.0 cannot carry at all
-// (section 2.2: most control characters) becomes U+FFFD.
+// escape makes s safe as XML character data. Characters that XML 1.0 does
+// not allow (section 2.2: most control characters) become U+FFFD.
 func escape(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -302,10 +304,10 @@ func escape(s string) string {
 	return b.String()
 }
 
-// DataURL gives svg as a data: URL (RFC 2397) that is safe in an attribute, in
-// CSS and in srcset. Percent-encoding, not base64: the URL stays readable, and
-// decodeURIComponent gives the SVG back. All but RFC 3986's unreserved
-// characters and four harmless ones is encoded, so that no "#" ends it early.
+// DataURL returns svg as a data: URL (RFC 2397) that is safe in an attribute, in
+// CSS and in srcset. It is percent-encoded, not base64, so that the URL stays
+// readable and decodeURIComponent returns the SVG. All characters except RFC
+// 3986's unreserved ones and four harmless ones are encoded: a "#" would end it.
 func DataURL(svg string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder

@@ -16,7 +16,7 @@ import (
 
 const uri = "otpauth://totp/Acme:jane%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Acme&algorithm=SHA1&digits=6&period=30"
 
-// draw is SVG for texts that must have one.
+// draw returns the SVG of a text, and fails the test on an error.
 func draw(t *testing.T, text string, o Options) string {
 	t.Helper()
 	svg, err := SVG(text, o)
@@ -26,7 +26,7 @@ func draw(t *testing.T, text string, o Options) string {
 	return svg
 }
 
-// element is an SVG element with what is in it.
+// element is an SVG element with its children.
 type element struct {
 	XMLName  xml.Name
 	Attrs    []xml.Attr `xml:",any,attr"`
@@ -124,7 +124,7 @@ func TestStructure(t *testing.T) {
 	}
 }
 
-func TestNothingThatAPolicyBlocks(t *testing.T) {
+func TestSVGIsAllowedByAStrictPolicy(t *testing.T) {
 	t.Parallel()
 	svg := draw(t, uri, Default())
 	for _, bad := range []string{"style", "class", "script", "href", "on"} {
@@ -217,7 +217,7 @@ func TestTitle(t *testing.T) {
 	}
 }
 
-func TestTextIsNowhere(t *testing.T) {
+func TestSVGDoesNotContainTheText(t *testing.T) {
 	t.Parallel()
 	svg := draw(t, uri, Default())
 	for _, secret := range []string{"otpauth", "JBSWY3DP", "jane"} {
@@ -257,7 +257,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A long account at most costs error correction, unless no symbol can hold it.
+// A long account reduces the error correction, unless no symbol can hold it.
 func TestFit(t *testing.T) {
 	t.Parallel()
 	long := strings.Replace(uri, "jane", strings.Repeat("j", 2400), 1)

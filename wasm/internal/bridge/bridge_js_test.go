@@ -81,7 +81,7 @@ func TestPromisingFillsInArguments(t *testing.T) {
 	}
 }
 
-func TestEndRejectsWhatIsPending(t *testing.T) {
+func TestEndRejectsPendingCalls(t *testing.T) {
 	old := guard
 	defer Init(old)
 	Init(js.Global().Get("Function").New(strings.ReplaceAll(guardJS, "export ", "") + "; return makeGuard(makeTokens())").Invoke())
@@ -214,8 +214,8 @@ func TestOwn(t *testing.T) {
 	}
 }
 
-// What the page put on Object.prototype has no part in the objects made here,
-// nor in those of an answer.
+// Properties that the page added to Object.prototype appear neither in the objects
+// that the module creates nor in those of an answer.
 func TestObjectsUnderAPollutedPrototype(t *testing.T) {
 	eval(`for (const key of ["a", "value", "get"])
 		Object.defineProperty(Object.prototype, key, {__proto__: null, configurable: true, get() { throw key }, set() { throw key }})`)
