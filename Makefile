@@ -20,8 +20,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: wasm js ## build everything and start the API server and the demo app
-	$(say) "starting the demo (DEMO_ADDR sets its address; Ctrl-C stops it)"
+	$(say) "building the server and the demo"
 	@go build -o bin/demo ./demo
+	$(say) "starting the demo (DEMO_ADDR sets its address; Ctrl-C stops it)"
 	@exec bin/demo
 
 wasm: ## build the browser module; print its sizes and hash

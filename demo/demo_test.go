@@ -935,6 +935,11 @@ func TestOutsideAPIServer(t *testing.T) {
 		}
 		env[name] = old
 	}
+	env["DEMO_ADDR"] = strings.TrimPrefix(inside.url, "http://")
+	if _, err := start(t.Context(), getenv, sdk, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "DEMO_ADDR") {
+		t.Errorf("at an address that is taken: error %v, want one that names DEMO_ADDR", err)
+	}
+	env["DEMO_ADDR"] = "127.0.0.1:0"
 	env["AUTHSIGNAL_API_URL"] = "http://user:password@localhost/v1"
 	if _, err := start(t.Context(), getenv, sdk, slog.New(slog.DiscardHandler)); err == nil || strings.Contains(err.Error(), "password") {
 		t.Errorf("with a password in the URL: %v", err)

@@ -145,7 +145,7 @@ func start(ctx context.Context, getenv func(string) string, sdk fs.FS, log *slog
 	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; DEMO_ADDR names another address", err)
 	}
 	defer func() {
 		if err != nil {

@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +39,7 @@ var ran = map[[2]string]run{
 	{"docs/rules.md", "device.isNew && user.isEnrolled"}:                             {"docs/samples_test.go", "TestConditionsCompile"},
 	{"docs/operate.md", "tenants:"}:                                                  {"docs/samples_test.go", "TestTheFileIsRead"},
 	{"docs/operate.md", "make wasm js   # once: the server's pages use the browser"}: {"cmd/authsignal-server/main_test.go", "func command("},
+	{"docs/operate.md", "bin/authsignal-server -public-url"}:                         {"docs/samples_test.go", "TestTheCommandBehindAProxyIsTaken"},
 	{"docs/portal.md", "go build -o bin/demo ./demo"}:                                {"js/test/pages/journey.test.mjs", "AUTHSIGNAL_API_URL"},
 	{"docs/architecture.md", "demo/                    a Go backend"}:                {"docs/docs_test.go", "TestThePlanHasEveryRoom"},
 	{"docs/tinygo.md", "bin/tinygo/bin/tinygo build"}:                                {"docs/samples_test.go", "TestTheCompilersCommandsAreThose"},
@@ -53,6 +55,7 @@ var notRun = map[[2]string]string{
 	{"README.md", "backend"}:                               "the flow, drawn",
 	{"docs/prebuilt-ui.md", "// backend"}:                  "three ways to launch in one block, of which a page takes one; js/test/package/launch.test.mjs and prebuilt.test.mjs take each",
 	{"CONTRIBUTING.md", "make demo"}:                       "they are what CI runs; the demo serves until it is stopped",
+	{"docs/operate.md", "# Caddyfile"}:                     "Caddy is not installed for the tests; what it sends is tested in internal/server",
 	{"docs/setups.md", "Content-Security-Policy: default"}: "a header, which the tests of the set-ups send",
 }
 
@@ -193,6 +196,17 @@ func TestTheFileIsRead(t *testing.T) {
 	}
 	if len(f.Tenants) != 1 || len(f.Tenants[0].Actions) != 1 {
 		t.Errorf("got %+v", f)
+	}
+}
+
+func TestTheCommandBehindAProxyIsTaken(t *testing.T) {
+	words := strings.Fields(blocksOf(t, "docs/operate.md", "Behind a proxy", "")[0])
+	c, err := config.Parse(words[1:], func(string) string { return "" }, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.PublicURL != "https://mfa.example.com" || len(c.Origins) != 1 || len(c.TrustedProxies) != 1 {
+		t.Errorf("got %+v", c)
 	}
 }
 

@@ -21,7 +21,8 @@ func code(args []string, now time.Time, stdin io.Reader, stdout io.Writer) error
 	f := flag.NewFlagSet("code", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	step := f.Int64("step", 0, "")
-	// The flag may come before or after the secret.
+	// The flag may come before or after the secret, which pages and apps show
+	// in groups: pasted without quotes, it is several arguments.
 	var secret string
 	for rest := args; ; {
 		if err := f.Parse(rest); err != nil {
@@ -34,10 +35,7 @@ func code(args []string, now time.Time, stdin io.Reader, stdout io.Writer) error
 		if f.NArg() == 0 {
 			break
 		}
-		if secret != "" {
-			return errors.New(codeUsage)
-		}
-		secret, rest = f.Arg(0), f.Args()[1:]
+		secret, rest = secret+f.Arg(0), f.Args()[1:]
 	}
 	if secret == "-" {
 		b, err := io.ReadAll(io.LimitReader(stdin, 1<<16))

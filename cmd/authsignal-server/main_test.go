@@ -407,6 +407,7 @@ func TestCodeCommand(t *testing.T) {
 		{secret, "", oathtool(t, secret, now)},
 		{secret + " -step +1", "", oathtool(t, secret, now.Add(30*time.Second))},
 		{"-step -1 " + secret, "", of(totp.DefaultParameters, -1)},
+		{secret[:4] + " " + secret[4:8] + " " + secret[8:] + " -step 1", "", of(totp.DefaultParameters, 1)},
 		{"-step=1 " + uri, "", of(long, 1)},
 		{"-", strings.ToLower(secret) + "\n", of(totp.DefaultParameters, 0)},
 		{"- -step 1", uri + "\n", of(long, 1)},
@@ -419,7 +420,7 @@ func TestCodeCommand(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"":                                      "usage",
-		"a b":                                   "usage",
+		secret + " 1":                           "base32",
 		secret + " -step x":                     "usage",
 		"not-base32!":                           "base32",
 		"https://example.com/?secret=" + secret: "otpauth",

@@ -112,7 +112,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	}
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; -addr or AUTHSIGNAL_ADDR names another address", err)
 	}
 	listeners := []net.Listener{listener}
 	defer func() {
@@ -144,7 +144,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	var metrics net.Listener
 	if c.MetricsAddr != "" {
 		if metrics, err = net.Listen("tcp", c.MetricsAddr); err != nil {
-			return fmt.Errorf("metrics: %w", err)
+			return fmt.Errorf("metrics: %w; -metrics-addr or AUTHSIGNAL_METRICS_ADDR names another address", err)
 		}
 		listeners = append(listeners, metrics)
 	}

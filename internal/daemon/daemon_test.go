@@ -27,9 +27,14 @@ func TestAFailedStartCreatesNoPortalPassword(t *testing.T) {
 	defer taken.Close()
 	c := config.Config{DB: filepath.Join(t.TempDir(), "authsignal.db"), Addr: "127.0.0.1:0", Portal: config.PortalOn, MetricsAddr: taken.Addr().String()}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	if s, err := Start(t.Context(), c, log); err == nil || !strings.HasPrefix(err.Error(), "metrics: ") {
+	if s, err := Start(t.Context(), c, log); err == nil || !strings.HasPrefix(err.Error(), "metrics: ") || !strings.Contains(err.Error(), "; -metrics-addr ") {
 		t.Fatalf("got %v, %v", s, err)
 	}
+	c.Addr, c.MetricsAddr = taken.Addr().String(), ""
+	if s, err := Start(t.Context(), c, log); err == nil || !strings.Contains(err.Error(), "; -addr ") {
+		t.Fatalf("got %v, %v", s, err)
+	}
+	c.Addr = "127.0.0.1:0"
 	c.MetricsAddr = "127.0.0.1:0"
 	s, err := Start(t.Context(), c, log)
 	if err != nil {

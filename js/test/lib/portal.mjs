@@ -24,7 +24,7 @@ export async function activate(page, url, tenantId) {
 
 const rules = [
   { name: "large amounts", description: "A payment of more than 1000 needs a code.", condition: "has(custom.amount) && custom.amount > 1000", outcome: "CHALLENGE" },
-  { name: "from a data centre", description: "", condition: 'cidr("198.51.100.0/24").containsIP(ip)', outcome: "BLOCK" },
+  { name: "from a data centre", description: "", condition: 'isIP(ip) && cidr("198.51.100.0/24").containsIP(ip)', outcome: "BLOCK" },
 ];
 
 /** The id of a user that looks like "ada" where it is not escaped: it begins with a zero-width space and turns its end around. */
@@ -42,6 +42,9 @@ export async function fillPortal(server, page) {
     await page.select("#outcome", rule.outcome);
     await follow(page, "button[value=save]");
   }
+  await page.goto(`${url}/t/${server.tenantId}/actions/createPayment`);
+  await page.select("#outcome", "ALLOW");
+  await follow(page, "form:has(#outcome) button");
   await page.goto(`${url}/t/${server.tenantId}/keys`);
   await page.type("#origin-list", "https://app.example.com\nhttp://localhost:3000");
   await follow(page, "form[action$=origins] button");
