@@ -155,8 +155,7 @@ async function enroll() {
       $("secret").replaceChildren(...secret.match(/.{1,4}/g).flatMap((group) => [Object.assign(document.createElement("span"), { textContent: group }), " "]));
       if (replaced) {
         // The page was reloaded, or it is open twice.
-        $("replaced").textContent =
-          "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
+        $("replaced").textContent = "An earlier QR code for this account no longer works. If you scanned it, delete its entry in your app and use this one.";
       }
       $("enroll-ready").hidden = false;
       if (qrCode) await $("qr").decode();
@@ -239,9 +238,7 @@ async function refused(reason) {
     if (error.code === "not_signed_in") throw error;
   }
   if (last.justAccepted) {
-    return new PageError(
-      "That code was not accepted. Already used? Each code works only once: wait for the next one, at most 30 seconds. Mistyped? Enter it again.",
-    );
+    return new PageError("That code was not accepted. Already used? Each code works only once: wait for the next one, at most 30 seconds. Mistyped? Enter it again.");
   }
   if (session.step === "enroll") {
     return new PageError(
