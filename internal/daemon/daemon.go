@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/authsignal-wasm/sdk/internal/address"
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/config"
 	"github.com/authsignal-wasm/sdk/internal/manage"
@@ -203,7 +204,7 @@ func (s *Server) pages(c config.Config, publicURL string, tokens *token.Issuer) 
 	}
 	portalPages, portalFiles, err := portal.Pages(portal.Config{
 		Store: s.store, Log: s.log, Now: time.Now, PublicURL: publicURL, OnlyLocal: c.Portal == config.PortalAuto,
-		Address: func(r *http.Request) netip.Addr { return server.ClientAddress(r, c.TrustedProxies) },
+		Address: func(r *http.Request) netip.Addr { return address.Client(r, c.TrustedProxies) },
 	})
 	if err != nil {
 		return nil, nil, err

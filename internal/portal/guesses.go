@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/authsignal-wasm/sdk/internal/address"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -39,14 +40,7 @@ func (p *portal) sourceOf(tx *store.Tx, r *http.Request) (source, error) {
 			return source{name: "browser " + store.CookieHash(id)}, err
 		}
 	}
-	a := p.Address(r)
-	// A single IPv6 subscriber has a /64 at least (RFC 6177).
-	bits := 64
-	if a.Is4() {
-		bits = 32
-	}
-	prefix, _ := a.WithZone("").Prefix(bits)
-	return source{name: "address " + prefix.String(), unknown: true}, nil
+	return source{name: "address " + address.Subscriber(p.Address(r)).String(), unknown: true}, nil
 }
 
 // A verdict is the result of a sign-in with a password.

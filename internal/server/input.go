@@ -17,6 +17,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/authsignal-wasm/sdk/internal/address"
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
@@ -245,7 +246,7 @@ func cut(text string, bytes int) string {
 // one as IPv4. If the text is not an address, it returns "".
 func deviceAddress(text string) string {
 	first, _, _ := strings.Cut(text, ",")
-	a, err := parseAddress(strings.TrimSpace(first))
+	a, err := address.Parse(strings.TrimSpace(first))
 	if err != nil {
 		return ""
 	}

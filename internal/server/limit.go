@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/authsignal-wasm/sdk/internal/address"
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
@@ -56,20 +57,6 @@ const (
 // newLimiter returns a limiter. A rate of 0 per second means no limit.
 func newLimiter(perSecond float64, now func() time.Time) *limiter {
 	return &limiter{rate: rate.Limit(perSecond), now: now, current: map[netip.Prefix]*bucket{}, turned: now(), reportedFrom: now()}
-}
-
-// prefixOf returns the addresses that share a bucket with a.
-func prefixOf(a netip.Addr) netip.Prefix {
-	// A single IPv6 subscriber has a /64 at least (RFC 6177).
-	bits := 64
-	if a.Is4() {
-		bits = 32
-	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
 }
 
 // An excess describes an address that is over its limit. The zero value is one
@@ -176,7 +163,7 @@ func (s *server) overLimit(l *limiter, w http.ResponseWriter, r *http.Request) b
 
 // client returns the addresses whose limit a request counts against.
 func (s *server) client(r *http.Request) netip.Prefix {
-	return prefixOf(ClientAddress(r, s.TrustedProxies))
+	return address.Subscriber(address.Client(r, s.TrustedProxies))
 }
 
 // refuseLimited answers a request of an address that is over a limit.

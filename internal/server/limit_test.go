@@ -10,39 +10,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/authsignal-wasm/sdk/internal/address"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
-
-func TestClientAddress(t *testing.T) {
-	t.Parallel()
-	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-	for _, tt := range []struct{ peer, forwarded, want string }{
-		{"192.0.2.1:1234", "", "192.0.2.1"},
-		{"192.0.2.1:1234", "203.0.113.9", "192.0.2.1"}, // from an untrusted peer
-		{"10.0.0.1:1234", "203.0.113.9", "203.0.113.9"},
-		{"10.0.0.1:1234", "1.1.1.1, 203.0.113.9, 10.2.3.4", "203.0.113.9"},
-		{"10.0.0.1:1234", "203.0.113.9:5555", "203.0.113.9"},
-		{"10.0.0.1:1234", "[2001:db8::1]:5555", "2001:db8::1"},
-		{"[::1]:1234", "2001:db8::1", "2001:db8::1"},
-		{"10.0.0.1:1234", "nonsense", "10.0.0.1"},
-		{"10.0.0.1:1234", "", "10.0.0.1"},
-		{"[::ffff:10.0.0.1]:1234", "203.0.113.9", "203.0.113.9"},
-	} {
-		r := &http.Request{RemoteAddr: tt.peer, Header: http.Header{}}
-		if tt.forwarded != "" {
-			r.Header.Set("X-Forwarded-For", tt.forwarded)
-		}
-		if got := ClientAddress(r, trusted).String(); got != tt.want {
-			t.Errorf("%s with %q: got %s, want %s", tt.peer, tt.forwarded, got, tt.want)
-		}
-	}
-}
 
 func TestLimiter(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
 	l := newLimiter(2, func() time.Time { return now })
-	wait := func(a netip.Addr) time.Duration { return l.take(prefixOf(a)).wait }
+	wait := func(a netip.Addr) time.Duration { return l.take(address.Subscriber(a)).wait }
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for i := range 20 {
 		if d := wait(a); d != 0 {
@@ -96,7 +72,7 @@ func TestFewAddressesAreReported(t *testing.T) {
 		for range addresses {
 			a = a.Next()
 			for range 4 {
-				if l.take(prefixOf(a)).report {
+				if l.take(address.Subscriber(a)).report {
 					reports++
 				}
 			}

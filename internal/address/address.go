@@ -1,4 +1,5 @@
-package server
+// Package address tells the clients of the server apart by their IP addresses.
+package address
 
 import (
 	"net/http"
@@ -6,10 +7,10 @@ import (
 	"strings"
 )
 
-// ClientAddress returns the address of the client that sent a request. Behind
+// Client returns the address of the client that sent a request. Behind
 // trusted proxies it is the last address in X-Forwarded-For that is not a
 // trusted proxy: the client may have written those to its left.
-func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+func Client(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
@@ -17,7 +18,7 @@ func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	address := peer.Addr().Unmap()
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && trusts(trusted, address); i-- {
-		hop, err := parseAddress(strings.TrimSpace(hops[i]))
+		hop, err := Parse(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
@@ -26,14 +27,29 @@ func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	return address
 }
 
-// parseAddress parses an address, with a port or in brackets as some proxies
+// Parse parses an address, with a port or in brackets as some proxies
 // write it, and removes its zone.
-func parseAddress(s string) (netip.Addr, error) {
+func Parse(s string) (netip.Addr, error) {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().WithZone("").Unmap(), nil
 	}
 	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
 	return a.WithZone("").Unmap(), err
+}
+
+// Subscriber returns the addresses that one client may have: an IPv4 address, or
+// an IPv6 /64, which a single subscriber has at least (RFC 6177). Limits count
+// by it. It is the zero prefix for the zero address.
+func Subscriber(a netip.Addr) netip.Prefix {
+	bits := 64
+	if a.Is4() {
+		bits = 32
+	}
+	p, err := a.WithZone("").Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
 }
 
 func trusts(trusted []netip.Prefix, a netip.Addr) bool {
