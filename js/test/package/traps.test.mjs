@@ -196,7 +196,7 @@ everywhere({ site: () => site }, (run) => {
     );
     const crashed = /^Error: the module has crashed: start it anew; \w*Error$/;
     for (const text of [...got.settled, ...got.afterCrash]) assert.match(String(text), crashed);
-    assert.deepEqual([got.settled.length, got.later.length, got.published, got.svg], [2, 5, true, "<svg"]);
+    assert.deepEqual([got.settled.length, got.afterCrash.length, got.published, got.svg], [2, 5, true, "<svg"]);
     assert.match(got.starting, /Error$/);
   });
 });
