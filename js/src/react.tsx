@@ -172,15 +172,18 @@ function CodeForm({
   const unmounted = useUnmounted();
   const message = problem || refusal;
 
-  // A refusal, or a call under way, does not apply to another token or secret.
-  useEffect(
-    () => () => {
-      sending.current = undefined;
-      setBusy(false);
-      setRefusal("");
-    },
-    [authsignal, token, attempt],
-  );
+  // A refusal, or a call under way, does not apply to another token or secret. In
+  // the effect, not in its cleanup: StrictMode runs the cleanup after the first
+  // render, and by then the user may have submitted.
+  const subject = useRef<unknown[]>([authsignal, token, attempt]);
+  useEffect(() => {
+    const next = [authsignal, token, attempt];
+    if (subject.current.every((value, i) => value === next[i])) return;
+    subject.current = next;
+    sending.current = undefined;
+    setBusy(false);
+    setRefusal("");
+  }, [authsignal, token, attempt]);
 
   async function submit(event: FormEvent) {
     event.preventDefault();
