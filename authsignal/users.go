@@ -148,7 +148,7 @@ func (c *Client) QueryUsers(ctx context.Context, f UserFilter) (QueryUsersRespon
 }
 
 // EnrollVerifiedAuthenticator adds an authenticator that the backend has verified
-// to a user, whom it creates if there is none: an authenticator app by its
+// to a user, which it creates if it does not exist: an authenticator app by its
 // otpauth:// URI, or a phone number or e-mail address, which counts as enrolled
 // and which only the backend can challenge.
 //

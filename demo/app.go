@@ -108,7 +108,7 @@ func (a *app) json(endpoint func(http.ResponseWriter, *http.Request) (any, error
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
 		w.WriteHeader(status)
-		// The error is that of the connection: there is nobody to report it to.
+		// An error here is one of the connection, so it cannot be reported to the client.
 		_ = json.NewEncoder(w).Encode(out)
 	})
 }

@@ -103,7 +103,7 @@ func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Cache-Control", "no-cache")
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Length", strconv.Itoa(len(a.index)))
-		// The error is that of the connection: there is nobody to report it to.
+		// An error here is one of the connection, so it cannot be reported to the client.
 		_, _ = w.Write(a.index)
 	case strings.HasPrefix(r.URL.Path, "/assets/"):
 		a.files.ServeHTTP(w, r)

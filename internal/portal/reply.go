@@ -52,7 +52,7 @@ func (p *portal) write(w http.ResponseWriter, r *http.Request, a reply) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(a.status)
-	// The error is that of the connection: there is nobody to report it to.
+	// An error here is one of the connection, so it cannot be reported to the client.
 	_, _ = b.WriteTo(w)
 }
 

@@ -108,7 +108,7 @@ func (p *ui) asset(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/css; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "public, max-age=86400")
-	// The error is that of the connection: there is nobody to report it to.
+	// An error here is one of the connection, so it cannot be reported to the client.
 	_, _ = w.Write([]byte(accentStyle(m[1])))
 }
 
@@ -262,7 +262,7 @@ func (p *ui) send(w http.ResponseWriter, r *http.Request, s screen, status int) 
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// The error is that of the connection: there is nobody to report it to.
+	// An error here is one of the connection, so it cannot be reported to the client.
 	_, _ = w.Write(body.Bytes())
 }
 
