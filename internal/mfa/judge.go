@@ -34,6 +34,8 @@ func (s Subject) candidates() []store.Authenticator {
 type verdict struct {
 	accepted *store.Authenticator
 	reason   api.FailureReason
+	// refusal explains to operators why a code was refused that was compared.
+	refusal Refusal
 }
 
 // judge compares a code with each candidate that is not blocked, and uses up the
@@ -42,6 +44,7 @@ type verdict struct {
 // it proves knowledge of the secret, and neither does a malformed one.
 func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time.Time, settings api.AuthenticatorSettings) (verdict, error) {
 	var open, wrong []store.Authenticator
+	var compared []key
 	for _, a := range candidates {
 		block, err := BlockOf(tx, a, now, settings)
 		if err != nil {
@@ -64,6 +67,7 @@ func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time
 		if err != nil {
 			return verdict{}, err
 		}
+		compared = append(compared, key{a.Parameters, secret})
 		step, match, err := totp.Match(code, secret, a.Parameters, now, drift(a, settings), a.LastStep)
 		if err != nil {
 			return verdict{}, err
@@ -84,6 +88,11 @@ func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time
 			wrong = append(wrong, a)
 		}
 	}
+	refusal, err := explain(compared, code, now, replayed)
+	if err != nil {
+		return verdict{}, err
+	}
+	refused.refusal = refusal
 	if replayed {
 		return refused, nil
 	}

@@ -30,11 +30,13 @@ func Verify(tx *store.Tx, tokens *token.Issuer, s Subject, code string, now time
 		return api.VerifyTOTPResponse{}, nil, err
 	}
 	if v.accepted == nil {
-		kind := store.AuditCodeRefused
+		e := store.AuditEvent{At: now, Kind: store.AuditCodeRefused, ActionID: s.Action.ActionID}
 		if v.reason == api.MaxAttemptsExceeded {
-			kind = store.AuditCodeUnseen
+			e.Kind = store.AuditCodeUnseen
+		} else {
+			e.Detail = v.refusal.Detail()
 		}
-		err := tx.Audit(store.AuditEvent{At: now, Kind: kind, ActionID: s.Action.ActionID})
+		err := tx.Audit(e)
 		return api.VerifyTOTPResponse{FailureReason: v.reason}, nil, err
 	}
 	return s.complete(tx, tokens, *v.accepted, now)

@@ -3,6 +3,7 @@ package portal
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -37,6 +39,8 @@ type entry struct {
 	Kind  auditKind
 	// Rules are the rules that matched the action.
 	Rules []api.Rule
+	// Why explains a refused code, in words.
+	Why string
 	// Detail is the detail of the audit entry, as JSON.
 	Detail, Key, Method string
 
@@ -226,6 +230,9 @@ func (v *activityView) addEvents(tx *store.Tx, f store.BrowseFilter, after *stor
 			At: e.At, User: e.UserID, Action: e.Action, Kind: auditKind(e.Kind), Key: e.IdempotencyKey,
 			auditAt: &store.Position{At: e.At, ID: e.ID},
 		}
+		if e.Kind == store.AuditCodeRefused {
+			shown.Why = why(e.Detail)
+		}
 		if len(e.Detail) > 0 {
 			b, err := json.Marshal(e.Detail)
 			if err != nil {
@@ -236,4 +243,28 @@ func (v *activityView) addEvents(tx *store.Tx, f store.BrowseFilter, after *stor
 		v.Entries = append(v.Entries, shown)
 	}
 	return err
+}
+
+// why returns the reason for a refused code in words, from the detail of its
+// audit entry; empty if it has none, as in entries of earlier versions.
+func why(detail map[string]any) string {
+	reason, _ := detail["reason"].(string)
+	steps, _ := detail["steps"].(float64) // JSON
+	unit := "steps"
+	if steps == 1 {
+		unit = "step"
+	}
+	switch mfa.RefusalReason(reason) {
+	case mfa.RefusedMalformed:
+		return "Not a code: wrong length, or not only digits"
+	case mfa.RefusedReplayed:
+		return "The code was used before"
+	case mfa.RefusedLate:
+		return fmt.Sprintf("Late by %.0f %s: check the clock of the user's device", steps, unit)
+	case mfa.RefusedEarly:
+		return fmt.Sprintf("Early by %.0f %s: check the clock of the user's device", steps, unit)
+	case mfa.RefusedWrong:
+		return "Wrong code"
+	}
+	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -66,4 +67,34 @@ func TestActivityByPages(t *testing.T) {
 	}
 	b.wants(b.get("/t/t1/activity?after=!"), http.StatusBadRequest)
 	b.wants(b.get("/t/t1/activity?from=yesterday"), http.StatusBadRequest)
+}
+
+// The activity says why a code was refused; entries of earlier versions have no
+// reason.
+func TestActivitySaysWhyACodeWasRefused(t *testing.T) {
+	t.Parallel()
+	d := newFixture(t)
+	refusals := map[string]mfa.Refusal{
+		"Not a code: wrong length, or not only digits": {Reason: mfa.RefusedMalformed},
+		"The code was used before":                     {Reason: mfa.RefusedReplayed},
+		"Late by 1 step: check the clock":              {Reason: mfa.RefusedLate, Steps: 1},
+		"Early by 10 steps: check the clock":           {Reason: mfa.RefusedEarly, Steps: 10},
+		"Wrong code":                                   {Reason: mfa.RefusedWrong},
+	}
+	d.update(func(tx *store.Tx) error {
+		for _, r := range refusals {
+			err := tx.Audit(store.AuditEvent{At: d.clock(), Kind: store.AuditCodeRefused, ActionID: store.ActionID{UserID: "u1"}, Detail: r.Detail()})
+			if err != nil {
+				return err
+			}
+		}
+		return tx.Audit(store.AuditEvent{At: d.clock(), Kind: store.AuditCodeRefused, ActionID: store.ActionID{UserID: "u1"}})
+	})
+	b := d.operator()
+	text := b.wants(b.get("/t/t1/activity?user=u1"), http.StatusOK).text
+	for want := range refusals {
+		if strings.Count(text, "<span>"+want) != 1 {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
@@ -114,6 +115,57 @@ func TestVerifyWrongCodeLeavesTheAction(t *testing.T) {
 	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_REQUIRED" {
 		t.Errorf("state: got %s", got)
 	}
+}
+
+func TestTheAuditSaysWhyACodeWasRefused(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	secret := p.enrolled("u1")
+	tok := p.token("u1", "signIn", "")
+	far := p.code(secret, 11)
+	if nearby(p, secret, far) {
+		far = p.code(secret, 12)
+	}
+	for _, tt := range []struct {
+		code, want string
+	}{
+		{"", `{"reason":"malformed"}`},
+		{"12345", `{"reason":"malformed"}`},
+		{"１２３４５６", `{"reason":"malformed"}`},
+		{p.code(secret, 2), `{"reason":"early","steps":2}`},
+		{p.code(secret, 10), `{"reason":"early","steps":10}`},
+		{p.code(secret, -2), `{"reason":"late","steps":2}`},
+		{p.code(secret, -10), `{"reason":"late","steps":10}`},
+		{far, `{"reason":"wrong"}`},
+		{p.code(secret, 1), ""}, // accepted
+		{p.code(secret, 1), `{"reason":"replayed"}`},
+		{p.code(secret, 0), `{"reason":"replayed"}`},
+	} {
+		if tt.want == "" {
+			p.accepted(p.verify(tok, tt.code))
+			continue
+		}
+		p.refused(p.verify(tok, tt.code), "CODE_INVALID_OR_EXPIRED")
+		r := p.ok(p.manage("GET", "tenants/t1/audit?userId=u1", ""))
+		newest := r.list[0].(map[string]any)
+		if got, err := json.Marshal(newest["detail"]); err != nil || newest["kind"] != "code.refused" || string(got) != tt.want {
+			t.Errorf("%q: got %v, %s, %v, want %s", tt.code, newest["kind"], got, err, tt.want)
+		}
+		if tt.code != "" && strings.Contains(r.text, tt.code) {
+			t.Errorf("the audit log holds the code %s", tt.code)
+		}
+	}
+}
+
+// nearby reports whether a code belongs to a step that is searched to explain a
+// refusal.
+func nearby(p *peer, secret, code string) bool {
+	for offset := int64(-10); offset <= 10; offset++ {
+		if p.code(secret, offset) == code {
+			return true
+		}
+	}
+	return false
 }
 
 func TestACodeIsAcceptedOnce(t *testing.T) {

@@ -144,3 +144,28 @@ func Match(code, secret string, p Parameters, now time.Time, drift int, last int
 	}
 	return step, verdict, nil
 }
+
+// Offset returns how many steps a code is from now, negative if it is late, in a
+// search of reach steps either way; found is false if it belongs to none of them.
+// Of several steps it returns the nearest. It explains a refusal and accepts
+// nothing: it knows no spent steps. It does the same work whether and wherever
+// the code is found.
+func Offset(code, secret string, p Parameters, now time.Time, reach int) (steps int, found bool, err error) {
+	at := p.Step(now)
+	for n := reach; n >= 0; n-- { // the nearest last
+		for _, offset := range []int{n, -n} {
+			s := at + int64(offset)
+			if s < 0 {
+				continue // before 1970
+			}
+			want, err := Code(secret, s, p)
+			if err != nil {
+				return 0, false, err
+			}
+			if subtle.ConstantTimeCompare([]byte(code), []byte(want)) == 1 {
+				steps, found = offset, true
+			}
+		}
+	}
+	return steps, found, nil
+}

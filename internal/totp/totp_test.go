@@ -147,6 +147,27 @@ func TestMatchRefusesSpentSteps(t *testing.T) {
 	}
 }
 
+func TestOffsetNamesTheNearestStep(t *testing.T) {
+	p := DefaultParameters
+	now := time.Unix(1_700_000_000, 0)
+	for offset := -12; offset <= 12; offset++ {
+		code, err := Code(secret, p.Step(now)+int64(offset), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, found, err := Offset(code, secret, p, now, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := offset >= -10 && offset <= 10; found != want || found && got != offset {
+			t.Errorf("offset %+d: got %+d, %v", offset, got, found)
+		}
+	}
+	if got, found, err := Offset("755224", secret, p, time.Unix(0, 0), 10); err != nil || !found || got != 0 {
+		t.Errorf("at the epoch: got %+d, %v, %v", got, found, err)
+	}
+}
+
 func TestMatchNearTheEpoch(t *testing.T) {
 	code, err := Code(secret, 0, DefaultParameters)
 	if err != nil {
