@@ -23,6 +23,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/origin"
+	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
@@ -32,8 +33,7 @@ type Config struct {
 	Command []string
 	// Addr is the address to listen on, host:port; port 0 takes a free one.
 	Addr string
-	// DB is the path of the SQLite file, or the postgres:// URL of a
-	// database.
+	// DB is the name of the database; see store.ParseName.
 	DB string
 	// Origins are those of the pages that may call the client API and, if they
 	// are http or https, show the pre-built UI and be its redirect URL, exactly as
@@ -115,7 +115,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	f.SetOutput(io.Discard)
 	var origins string
 	f.StringVar(&c.Addr, "addr", or(getenv("AUTHSIGNAL_ADDR"), DefaultAddr), "`host:port` to listen on; port 0 takes a free one (AUTHSIGNAL_ADDR)")
-	f.StringVar(&c.DB, "db", or(getenv("AUTHSIGNAL_DB"), DefaultDB), "`path` of the SQLite file, or a postgres:// URL (AUTHSIGNAL_DB)")
+	f.StringVar(&c.DB, "db", or(getenv("AUTHSIGNAL_DB"), DefaultDB), "the database: the `path` of a SQLite file, file:PATH or sqlite:PATH, a postgres:// URL, or libpq's host=... dbname=... (AUTHSIGNAL_DB)")
 	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com; capacitor://localhost and other origins of app webviews and extensions may call the client API only (AUTHSIGNAL_ORIGINS)")
 	f.StringVar(&c.PublicURL, "public-url", getenv("AUTHSIGNAL_PUBLIC_URL"), "`URL` at which browsers reach the server, without /v1; by default http:// and the address (AUTHSIGNAL_PUBLIC_URL)")
 	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` "+tokenTTLRange+" (AUTHSIGNAL_TOKEN_TTL)")
@@ -203,6 +203,9 @@ func (c *Config) check(origins, ttl string) error {
 			return fmt.Errorf("-origins: %w", err)
 		}
 		c.Origins = append(c.Origins, o)
+	}
+	if _, err := store.ParseName(c.DB); err != nil {
+		return fmt.Errorf("-db: %w", err)
 	}
 	var err error
 	if c.TokenTTL, err = time.ParseDuration(ttl); err != nil || c.TokenTTL < time.Second || c.TokenTTL > maxTokenTTL {

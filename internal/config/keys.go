@@ -89,8 +89,8 @@ func decodeKey(s string) ([]byte, error) {
 	return key, nil
 }
 
-// KeysFile is the path of the file with the keys of a database.
-func KeysFile(db string) string { return db + ".keys.json" }
+// KeysFile is the path of the file with the keys of a SQLite database.
+func KeysFile(db string) string { return store.FilePath(db) + ".keys.json" }
 
 // LoadKeys completes the given keys from the file beside the database. If the
 // database is fresh, it generates keys that neither has and writes them to the

@@ -21,6 +21,7 @@ func tighten(db string, log *slog.Logger) {
 		return
 	}
 	keys := config.KeysFile(db)
+	db = store.FilePath(db)
 	// SQLite's other files are beside the target of a link.
 	if file, err := filepath.EvalSymlinks(db); err == nil {
 		db = file

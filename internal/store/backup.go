@@ -13,10 +13,15 @@ import (
 // Backup copies a snapshot of a SQLite database, which a server may be using, to
 // a new file with mode 0600. The secrets in it are sealed, and the keys are not
 // in it.
-func Backup(ctx context.Context, path, file string) (err error) {
-	if IsPostgres(path) {
+func Backup(ctx context.Context, database, file string) (err error) {
+	name, err := ParseName(database)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	if name.Postgres != "" {
 		return errors.New("backup is for SQLite; for PostgreSQL use pg_dump")
 	}
+	path := name.Path
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -26,24 +25,23 @@ var (
 	ErrNewer = migrations.ErrNewer
 )
 
-// IsPostgres reports whether the name of a database is a PostgreSQL URL; any other
-// is the path of a SQLite file.
-func IsPostgres(database string) bool {
-	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
-}
-
-// Open opens a database: the path of a SQLite file or a postgres:// URL. It
+// Open opens the database with a name that ParseName accepts. It
 // migrates the schema, and calls keys for the encryption keys while it holds a
 // SQLite file's lock, so that of two processes only one can make a new key. A key
 // may be new only if the database is fresh. Each has KeySize bytes; the first one
 // seals, the others only open what was sealed before a rotation.
 func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte, error)) (*Store, error) {
-	s := &Store{dialect: sqlite}
-	connect := s.connectSQLite
-	if IsPostgres(database) {
-		s.dialect, connect = postgres, func(url string) error { return s.connectPostgres(ctx, url) }
+	name, err := ParseName(database)
+	if err != nil {
+		return nil, err
 	}
-	err := connect(database)
+	s := &Store{dialect: sqlite}
+	if name.Postgres != "" {
+		s.dialect = postgres
+		err = s.connectPostgres(ctx, name.Postgres)
+	} else {
+		err = s.connectSQLite(name)
+	}
 	if err == nil {
 		err = s.prepare(ctx, keys)
 	}
@@ -60,12 +58,17 @@ const busyTimeout = "busy_timeout(5000)"
 // maxReaders is how many transactions read a SQLite file at once.
 const maxReaders = 6
 
-// connectSQLite creates the file with mode 0600 if it does not exist, and takes
-// the process lock (path + ".lock").
-func (s *Store) connectSQLite(path string) error {
-	path, err := filepath.Abs(path)
+// connectSQLite creates the file with mode 0600 if it may and it does not exist,
+// and takes the process lock (path + ".lock").
+func (s *Store) connectSQLite(name Name) error {
+	path, err := filepath.Abs(name.Path)
 	if err != nil {
 		return fmt.Errorf("database path: %w", err)
+	}
+	if name.MustExist {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("open database: %w", err)
+		}
 	}
 	// A file has one lock, whatever links lead to it.
 	if real, err := filepath.EvalSymlinks(path); err == nil {
@@ -111,7 +114,7 @@ func (s *Store) connectPostgres(ctx context.Context, url string) error {
 	db, err := sql.Open("pgx", url)
 	if err != nil {
 		// The driver's text may quote the password of the URL.
-		return errors.New("the database URL is not one of PostgreSQL: postgres://user:password@host:port/name")
+		return errors.New("the name of the database is not one of PostgreSQL: postgres://user:password@host:port/name or host=... user=... password=... dbname=...")
 	}
 	s.db = db
 	s.db.SetMaxOpenConns(16)
