@@ -77,7 +77,7 @@ func run(ctx context.Context, getenv func(string) string, stdout, stderr io.Writ
 	if err != nil {
 		return err
 	}
-	if err := d.tour(stdout, isTerminal(stdout)); err != nil {
+	if err := d.tour(stdout, kindOf(stdout)); err != nil {
 		return errors.Join(err, d.stop())
 	}
 	return d.wait(ctx)
@@ -164,7 +164,7 @@ func start(ctx context.Context, getenv func(string) string, sdk fs.FS, log *slog
 	origins := pageOrigins(host, at, ip, name)
 	d.url, d.network = origins[0], !ip.IsLoopback()
 	if d.tenant.apiURL == "" {
-		if d.api, err = startAPI(ctx, d.data, ip, port == "0", origins, log); err != nil {
+		if d.api, err = startAPI(ctx, d.data, ip, port, origins, log); err != nil {
 			return nil, err
 		}
 		defer func() {
@@ -194,14 +194,14 @@ func start(ctx context.Context, getenv func(string) string, sdk fs.FS, log *slog
 }
 
 // startAPI starts the API server at the address at which browsers open the demo,
-// on a port of its own.
-func startAPI(ctx context.Context, data string, ip net.IP, free bool, origins []string, log *slog.Logger) (*daemon.Server, error) {
+// on a port of its own, which is a free one if the demo's is "0".
+func startAPI(ctx context.Context, data string, ip net.IP, demoPort string, origins []string, log *slog.Logger) (*daemon.Server, error) {
 	// Only this user may read the database.
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, err
 	}
 	port := apiPort
-	if free {
+	if demoPort == "0" {
 		port = "0"
 	}
 	c := config.Config{

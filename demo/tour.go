@@ -15,14 +15,14 @@ import (
 // tour prints the address to open, as a QR code too where a phone can open it
 // and w is a terminal, and a line for each thing to try. The portal's first
 // password is the only secret in it: the QR code holds the address alone.
-func (d *demo) tour(w io.Writer, terminal bool) error {
+func (d *demo) tour(w io.Writer, kind outputKind) error {
 	var b strings.Builder
 	note := ""
 	if d.api == nil {
 		note = "; it must allow this origin"
 	}
 	fmt.Fprintf(&b, "Open %s (the API is at %s%s)\n", d.url, d.tenant.apiURL, note)
-	if d.network && terminal {
+	if d.network && kind == terminal {
 		code, err := terminalQR(d.url)
 		if err != nil {
 			return err
@@ -106,12 +106,20 @@ func terminalQR(text string) (string, error) {
 	return b.String(), nil
 }
 
-// isTerminal reports whether w is one; a QR code in a file or a log is of no use.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
+// outputKind is the kind of file that a text goes to: a QR code in a file or a log
+// is of no use.
+type outputKind int
+
+const (
+	plainFile outputKind = iota
+	terminal
+)
+
+func kindOf(w io.Writer) outputKind {
+	if f, ok := w.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return terminal
+		}
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return plainFile
 }

@@ -130,10 +130,10 @@ func TestTerminalQRHasItsQuietZone(t *testing.T) {
 	}
 }
 
-func tourOf(t *testing.T, d *demo, terminal bool) string {
+func tourOf(t *testing.T, d *demo, kind outputKind) string {
 	t.Helper()
 	var b strings.Builder
-	if err := d.tour(&b, terminal); err != nil {
+	if err := d.tour(&b, kind); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -141,11 +141,11 @@ func tourOf(t *testing.T, d *demo, terminal bool) string {
 
 func TestTour(t *testing.T) {
 	d, _ := startDemo(t)
-	first, _, _ := strings.Cut(tourOf(t, d, true), "\n")
+	first, _, _ := strings.Cut(tourOf(t, d, terminal), "\n")
 	if want := "Open " + d.url + " (the API is at " + d.tenant.apiURL + ")"; first != want {
 		t.Errorf("the first line is %q, want %q", first, want)
 	}
-	got := tourOf(t, d, true)
+	got := tourOf(t, d, terminal)
 	for _, thing := range []string{
 		"Enroll", "No phone?", "Sign in", "Payment", "Settings", "Pre-built UI", "Rules",
 		"Portal        " + d.api.PortalURL + " with the password " + d.api.PortalPassword + " (shown this once)\n",
@@ -160,14 +160,14 @@ func TestTour(t *testing.T) {
 	}
 
 	d.api.PortalPassword = ""
-	if got := tourOf(t, d, false); !strings.Contains(got, "-db "+filepath.Join(d.data, "authsignal.db")+" portal-password") {
+	if got := tourOf(t, d, plainFile); !strings.Contains(got, "-db "+filepath.Join(d.data, "authsignal.db")+" portal-password") {
 		t.Errorf("at a second start it does not say how to get a new password:\n%s", got)
 	}
 }
 
 func TestConditionsOfTheTourCanBeSaved(t *testing.T) {
 	d := &demo{url: "http://127.0.0.1:3000", api: &daemon.Server{PortalURL: "http://127.0.0.1:4000/portal"}}
-	conditions := regexp.MustCompile(`condition (.+?)(: now.*)?\n`).FindAllStringSubmatch(tourOf(t, d, false), -1)
+	conditions := regexp.MustCompile(`condition (.+?)(: now.*)?\n`).FindAllStringSubmatch(tourOf(t, d, plainFile), -1)
 	if len(conditions) != 2 {
 		t.Fatalf("got %q", conditions)
 	}
@@ -180,7 +180,7 @@ func TestConditionsOfTheTourCanBeSaved(t *testing.T) {
 
 func TestTourOfAnOutsideAPI(t *testing.T) {
 	d := &demo{url: "http://127.0.0.1:3000", tenant: tenant{"https://api.example.com/v1", "the-secret", "t"}}
-	got := tourOf(t, d, true)
+	got := tourOf(t, d, terminal)
 	if !strings.HasPrefix(got, "Open http://127.0.0.1:3000 (the API is at https://api.example.com/v1; it must allow this origin)\n") {
 		t.Errorf("got %s", got)
 	}
@@ -196,7 +196,7 @@ func TestTourInANetworkHasAQRCodeOfTheAddress(t *testing.T) {
 		tenant: tenant{"http://192.168.1.2:4000/v1", "the-secret", "t"},
 		api:    &daemon.Server{},
 	}
-	got := tourOf(t, d, true)
+	got := tourOf(t, d, terminal)
 	begin, end := strings.Index(got, "\x1b["), strings.LastIndex(got, "\x1b[0m\n")
 	if begin < 0 {
 		t.Fatalf("no QR code:\n%s", got)
@@ -212,7 +212,7 @@ func TestTourInANetworkHasAQRCodeOfTheAddress(t *testing.T) {
 	if strings.Contains(got, "the-secret") {
 		t.Error("the tour holds the API secret key")
 	}
-	if strings.Contains(tourOf(t, d, false), "\x1b") {
+	if strings.Contains(tourOf(t, d, plainFile), "\x1b") {
 		t.Error("what is no terminal gets a QR code")
 	}
 }

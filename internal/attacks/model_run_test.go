@@ -961,7 +961,10 @@ func (w *world) deleteUser() (string, error) {
 	actions := w.rng.IntN(2) == 0
 	w.note("delete user %s %s, actions %v", t.id, u.id, actions)
 	r := w.backend(t, "DELETE", fmt.Sprintf("/users/%s?actions=%v", u.id, actions), "")
-	u.delete(actions)
+	u.delete()
+	if actions {
+		clear(u.actions)
+	}
 	return outcome("delete user", r, nil)
 }
 

@@ -349,12 +349,9 @@ func (u *modelUser) drop(a *modelAuthenticator) {
 	u.authenticators = slices.DeleteFunc(u.authenticators, func(b *modelAuthenticator) bool { return a == b })
 }
 
-// delete removes the user and, if actions is true, the actions.
-func (u *modelUser) delete(actions bool) {
+// delete removes the user. The actions stay.
+func (u *modelUser) delete() {
 	u.exists, u.authenticators, u.email, u.displayName, u.prefers = false, nil, "", "", ""
-	if actions {
-		clear(u.actions)
-	}
 }
 
 // track returns the action after a track, or nil if the tenant accepts none. It is

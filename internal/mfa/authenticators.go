@@ -55,12 +55,19 @@ func account(u store.User) string {
 	return u.ID
 }
 
-// Import stores an authenticator that a backend has verified, with its secret
-// if it is an authenticator app. The user is created if it does not exist. An
+// An Imported authenticator is one that a backend has verified.
+type Imported struct {
+	store.Authenticator
+	Secret  string // of an authenticator app
+	Default bool   // it becomes the user's default
+}
+
+// Import stores an authenticator. The user is created if it does not exist. An
 // authenticator that is already enrolled is returned and not added again:
 // official SDKs retry a request whose response was lost, and of two
 // authenticators with the same secret, each would accept the same code.
-func Import(tx *store.Tx, t store.Tenant, a store.Authenticator, secret string, isDefault bool, now time.Time) (api.UserAuthenticator, error) {
+func Import(tx *store.Tx, t store.Tenant, in Imported, now time.Time) (api.UserAuthenticator, error) {
+	a := in.Authenticator
 	user, err := tx.EnsureUser(a.UserID, now)
 	if err != nil {
 		return api.UserAuthenticator{}, err
@@ -70,16 +77,16 @@ func Import(tx *store.Tx, t store.Tenant, a store.Authenticator, secret string, 
 	if err != nil {
 		return api.UserAuthenticator{}, err
 	}
-	known, err := enrolledAlready(tx, list, a, secret)
+	known, err := enrolledAlready(tx, list, a, in.Secret)
 	if err != nil {
 		return api.UserAuthenticator{}, err
 	}
 	if known != nil {
 		a = *known
-	} else if err := insertVerified(tx, t, FactorsOf(list), a, secret, now); err != nil {
+	} else if err := insertVerified(tx, t, FactorsOf(list), a, in.Secret, now); err != nil {
 		return api.UserAuthenticator{}, err
 	}
-	if isDefault {
+	if in.Default {
 		if err := tx.SetDefault(a); err != nil {
 			return api.UserAuthenticator{}, err
 		}
@@ -92,7 +99,7 @@ func Import(tx *store.Tx, t store.Tenant, a store.Authenticator, secret string, 
 	if err != nil {
 		return api.UserAuthenticator{}, err
 	}
-	out := Shown(a, f.Preferred(user.DefaultMethod).ID == a.ID)
+	out := Shown(a, f.Preferred(user.DefaultMethod))
 	out.UserID = a.UserID
 	return out, nil
 }
@@ -230,14 +237,15 @@ func enqueue(tx *store.Tx, t store.Tenant, eventType string, data any, now time.
 	return tx.Enqueue(e)
 }
 
-// Shown converts a verified authenticator to its form in the API.
-func Shown(a store.Authenticator, isDefault bool) api.UserAuthenticator {
+// Shown converts a verified authenticator to its form in the API. preferred is the
+// one of the user's factors that is used by default.
+func Shown(a, preferred store.Authenticator) api.UserAuthenticator {
 	out := api.UserAuthenticator{
 		UserAuthenticatorID: a.ID,
 		VerificationMethod:  a.Method,
 		CreatedAt:           api.Time{Time: a.CreatedAt},
 		VerifiedAt:          &api.Time{Time: a.VerifiedAt},
-		IsDefault:           isDefault,
+		IsDefault:           a.ID == preferred.ID,
 		Email:               a.Email,
 		PhoneNumber:         a.PhoneNumber,
 	}

@@ -15,12 +15,12 @@ import (
 
 var verifiedAt = time.Unix(1_700_000_000, 0)
 
-// subjectOf returns a subject with some factors, an action and scopes.
-func subjectOf(state api.State, newcomer bool, methods []api.VerificationMethod, scopes ...string) Subject {
+// subjectOf returns a subject with an action, some factors and scopes.
+func subjectOf(action store.Action, methods []api.VerificationMethod, scopes ...string) Subject {
 	settings := api.DefaultAuthenticatorSettings("Acme")
 	settings.Active = true
 	s := Subject{Tenant: store.Tenant{Authenticator: settings}, Claims: token.Claims{Scopes: append([]string{api.ScopeRead}, scopes...)}}
-	s.Action = store.Action{State: state, Newcomer: newcomer}
+	s.Action = action
 	for _, m := range methods {
 		s.Authenticators = append(s.Authenticators, store.Authenticator{Method: m, VerifiedAt: verifiedAt})
 	}
@@ -86,7 +86,7 @@ func TestRights(t *testing.T) {
 		{api.StateChallengeRequired, false, slices.Concat(sms, app), 403, 403, 403, 0},
 		{api.StateReviewRequired, false, sms, 400, 400, 403, 400},
 	} {
-		plain := subjectOf(tt.state, tt.newcomer, tt.methods)
+		plain := subjectOf(store.Action{State: tt.state, Newcomer: tt.newcomer}, tt.methods)
 		if got := status(t, plain.MayAdd()); got != tt.plain {
 			t.Errorf("%s %v %v, add: got %d, want %d", tt.state, tt.newcomer, tt.methods, got, tt.plain)
 		}
@@ -96,7 +96,7 @@ func TestRights(t *testing.T) {
 		if got := status(t, plain.MayAddVerified()); got != tt.after {
 			t.Errorf("%s %v %v, add after a code: got %d, want %d", tt.state, tt.newcomer, tt.methods, got, tt.after)
 		}
-		full := subjectOf(tt.state, tt.newcomer, tt.methods, api.ScopeAdd, api.ScopeRemove)
+		full := subjectOf(store.Action{State: tt.state, Newcomer: tt.newcomer}, tt.methods, api.ScopeAdd, api.ScopeRemove)
 		if got := status(t, full.MayAdd()); got != tt.add {
 			t.Errorf("%s %v %v, add with the scope: got %d, want %d", tt.state, tt.newcomer, tt.methods, got, tt.add)
 		}
@@ -116,7 +116,7 @@ func TestTheTenantsLimitsOfAuthenticators(t *testing.T) {
 		"one":        {func(a *api.AuthenticatorSettings) { a.AllowMultiple = false }, "allows one"},
 		"as many":    {func(a *api.AuthenticatorSettings) { a.MaxAuthenticators = 2 }, "(2)"},
 	} {
-		s := subjectOf(api.StateAllow, false, slices.Concat(app, sms), api.ScopeAdd)
+		s := subjectOf(store.Action{State: api.StateAllow}, slices.Concat(app, sms), api.ScopeAdd)
 		tt.change(&s.Tenant.Authenticator)
 		if err := s.MayAdd(); status(t, err) != 400 || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: got %v", name, err)
@@ -145,7 +145,7 @@ func TestAddressScopes(t *testing.T) {
 		{api.StateReviewRequired, false, sms, false},
 		{api.StateBlock, false, app, false},
 	} {
-		s := subjectOf(tt.state, tt.newcomer, tt.methods)
+		s := subjectOf(store.Action{State: tt.state, Newcomer: tt.newcomer}, tt.methods)
 		want := []string{api.ScopeRead}
 		if tt.kept {
 			want = all
@@ -175,7 +175,7 @@ func TestTrackedAgain(t *testing.T) {
 		{"a block", store.Action{State: api.StateBlock, Epoch: epoch - 1}, app, api.StateBlock, false},
 		{"a failure", store.Action{State: api.StateChallengeFailed, Epoch: epoch - 1}, app, api.StateChallengeFailed, false},
 	} {
-		f := subjectOf(tt.a.State, false, tt.methods).Factors()
+		f := subjectOf(store.Action{State: tt.a.State}, tt.methods).Factors()
 		tt.a.AuthenticatorID = "a"
 		got, changed := TrackedAgain(tt.a, store.User{Epoch: epoch}, f)
 		if got.State != tt.want || got.Newcomer != tt.newcomer {

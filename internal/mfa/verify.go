@@ -76,7 +76,7 @@ func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authentica
 		a.VerifiedAt, a.LastVerifiedAt = now, now
 		all := slices.Clone(s.Authenticators)
 		all[slices.IndexFunc(all, func(b store.Authenticator) bool { return b.ID == a.ID })] = a
-		shown := Shown(a, FactorsOf(all).Preferred(s.User.DefaultMethod).ID == a.ID)
+		shown := Shown(a, FactorsOf(all).Preferred(s.User.DefaultMethod))
 		out.UserAuthenticator = &shown
 		if err := created(tx, s.Tenant, a, now); err != nil {
 			return api.VerifyTOTPResponse{}, nil, err

@@ -46,7 +46,7 @@ func (s *server) listAuthenticators(r *http.Request) (any, error) {
 		f, err := mfa.ReadFactors(tx, userID)
 		preferred := f.Preferred(u.DefaultMethod)
 		for _, a := range f {
-			item := mfa.Shown(a, a.ID == preferred.ID)
+			item := mfa.Shown(a, preferred)
 			item.UserID = userID
 			out = append(out, item)
 		}
@@ -73,7 +73,7 @@ func (s *server) importAuthenticator(r *http.Request) (any, error) {
 	a.UserID = userID
 	var out api.EnrollVerifiedResponse
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		out.Authenticator, err = mfa.Import(tx, tenant(r), a, secret, in.IsDefault, s.Now())
+		out.Authenticator, err = mfa.Import(tx, tenant(r), mfa.Imported{Authenticator: a, Secret: secret, Default: in.IsDefault}, s.Now())
 		return err
 	})
 	if err != nil {

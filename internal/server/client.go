@@ -24,7 +24,7 @@ func (s *server) listClientUserAuthenticators(r *http.Request) (any, error) {
 	preferred := f.Preferred(subject.User.DefaultMethod)
 	out := []api.ClientUserAuthenticator{}
 	for _, a := range f {
-		shown := mfa.Shown(a, a.ID == preferred.ID)
+		shown := mfa.Shown(a, preferred)
 		kind := api.TypeOOB
 		if a.Method == api.AuthenticatorApp {
 			kind = api.TypeOTP

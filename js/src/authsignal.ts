@@ -74,37 +74,7 @@ export class Authsignal {
     const of = (this.of = [options.tenantId, options.baseUrl] as [string, string]);
     const { signal: ended } = this.end;
 
-    // The module's own instance; a fresh module needs a fresh one.
-    let inner: InstanceType<Exports["Authsignal"]> | undefined;
-    let innerOf: Module | undefined;
-    ended.addEventListener("abort", () => {
-      try {
-        inner?.dispose();
-      } catch {
-        // Its program has ended, and holds nothing any more.
-      }
-      inner = innerOf = undefined;
-    });
-    const call = async <R>({ signal, timeout }: CallOptions, f: (totp: ModuleTotp, limits: CallOptions, token: string) => Promise<R>): Promise<R> => {
-      const token = tokens.get(...of);
-      const start = performance.now();
-      try {
-        const module = await within(loadModule({ wasmUrl }), [signal, ended], timeout);
-        if (typeof fetch !== "function") throw new ModuleError(ErrorCode.network_error, "This environment has no fetch, which calls the API. Set it as a global.");
-        // The rest of it; the module refuses 0.
-        if (isTimeout(timeout)) timeout = Math.max(timeout - (performance.now() - start), 1);
-        if (ended.aborted) throw new ModuleError(ErrorCode.aborted, abortedText);
-        return await module.call((exports) => {
-          if (!inner || innerOf !== module) {
-            inner = new exports.Authsignal(options);
-            innerOf = module;
-          }
-          return f(inner.totp, { signal, timeout }, token);
-        });
-      } catch (error) {
-        return asResult<R>(error);
-      }
-    };
+    const call = caller(options, wasmUrl, ended);
     // The arguments are read here, before waiting for the module.
     this.totp = {
       enroll: async (options) => {
@@ -208,6 +178,41 @@ export class Authsignal {
 }
 
 refuseAbsent(Authsignal.prototype);
+
+/** Returns a function that makes a call of the module, with the token of its time, until `ended` is aborted. */
+function caller(options: ReturnType<typeof readOptions>, wasmUrl: string | URL | undefined, ended: AbortSignal) {
+  // The module's own instance; a fresh module needs a fresh one.
+  let inner: InstanceType<Exports["Authsignal"]> | undefined;
+  let innerOf: Module | undefined;
+  ended.addEventListener("abort", () => {
+    try {
+      inner?.dispose();
+    } catch {
+      // Its program has ended, and holds nothing any more.
+    }
+    inner = innerOf = undefined;
+  });
+  return async <R>({ signal, timeout }: CallOptions, f: (totp: ModuleTotp, limits: CallOptions, token: string) => Promise<R>): Promise<R> => {
+    const token = tokens.get(options.tenantId, options.baseUrl);
+    const start = performance.now();
+    try {
+      const module = await within(loadModule({ wasmUrl }), [signal, ended], timeout);
+      if (typeof fetch !== "function") throw new ModuleError(ErrorCode.network_error, "This environment has no fetch, which calls the API. Set it as a global.");
+      // The rest of it; the module refuses 0.
+      if (isTimeout(timeout)) timeout = Math.max(timeout - (performance.now() - start), 1);
+      if (ended.aborted) throw new ModuleError(ErrorCode.aborted, abortedText);
+      return await module.call((exports) => {
+        if (!inner || innerOf !== module) {
+          inner = new exports.Authsignal(options);
+          innerOf = module;
+        }
+        return f(inner.totp, { signal, timeout }, token);
+      });
+    } catch (error) {
+      return asResult<R>(error);
+    }
+  };
+}
 
 /** Returns the result of a call for which the module itself failed. */
 function asResult<R>(error: unknown): R {

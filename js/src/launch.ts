@@ -52,9 +52,8 @@ function listen(
 /** The dialog that is open. */
 let open: HTMLDialogElement | undefined;
 
-function popup(url: string, origin: string, { popupOptions, onError }: PopupLaunchOptions, signal: AbortSignal): Promise<TokenPayload> {
-  if (open?.isConnected) throw new Error("Multiple instances of Authsignal popup is not supported.");
-  const { width, height, isClosable = true } = popupOptions ?? {};
+/** Returns the dialog of a popup, with the other page in its frame; it is not shown yet. */
+function newDialog(url: string, { width, height, isClosable = true }: NonNullable<PopupLaunchOptions["popupOptions"]>) {
   const dialog = document.createElement("dialog");
   if (!dialog.showModal) throw new Error("this browser is too old for a popup (it has no dialog): use another mode");
   const frame = document.createElement("iframe");
@@ -91,7 +90,13 @@ function popup(url: string, origin: string, { popupOptions, onError }: PopupLaun
   // Chromium closes at a second Escape even if the first one's cancel was prevented.
   dialog.onkeydown = (event) => isClosable || event.key !== "Escape" || event.preventDefault();
   dialog.oncancel = (event) => isClosable || event.preventDefault();
+  return { dialog, frame };
+}
 
+function popup(url: string, origin: string, { popupOptions, onError }: PopupLaunchOptions, signal: AbortSignal): Promise<TokenPayload> {
+  if (open?.isConnected) throw new Error("Multiple instances of Authsignal popup is not supported.");
+  const { dialog, frame } = newDialog(url, popupOptions ?? {});
+  const height = popupOptions?.height;
   const { overflow } = document.body.style;
   return new Promise((resolve, reject) => {
     let token: string | undefined;
@@ -144,15 +149,17 @@ function ownWindow(url: string, origin: string, { windowOptions, onError }: Wind
   const opened = window.open(url, "_blank", `popup,width=${width},height=${height},left=${left},top=${top}`);
   if (!opened) throw new Error("the browser has blocked the window: call launch in the click's own turn, and allow a sandboxed frame popups");
   return new Promise((resolve, reject) => {
-    const end = (token?: string, cut?: boolean) => {
+    const cleanUp = () => {
       clearInterval(timer);
       stopListening();
       signal.removeEventListener("abort", abort);
       opened.close();
-      if (cut) reject(new Error(cutOff()));
-      else resolve({ token });
     };
-    const abort = () => end();
+    const close = (token?: string) => {
+      cleanUp();
+      resolve({ token });
+    };
+    const abort = () => close();
     let received = false;
     // The time when the empty document that every window begins with was
     // replaced, and whether the focus has gone from this page to the window.
@@ -175,9 +182,12 @@ function ownWindow(url: string, origin: string, { windowOptions, onError }: Wind
       // A window that is cut off is closed to this page as soon as its document
       // arrives, and no message of it is received. It keeps the focus, whereas a
       // window that the user closes returns it.
-      else end(undefined, !received && documentTime < 2000 && !(focusLeft && focused));
+      else if (!received && documentTime < 2000 && !(focusLeft && focused)) {
+        cleanUp();
+        reject(new Error(cutOff()));
+      } else close();
     }, 250);
-    const stopListening = listen(() => opened, origin, onError, { close: end, any: () => (received = true) });
+    const stopListening = listen(() => opened, origin, onError, { close, any: () => (received = true) });
     signal.addEventListener("abort", abort);
   });
 }
