@@ -11,20 +11,42 @@ import (
 // trusted proxies it is the last address in X-Forwarded-For that is not a
 // trusted proxy: the client may have written those to its left.
 func Client(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	address, _ := client(r, trusted)
+	return address
+}
+
+// Unnamed reports whether the client of a request looks like a proxy that is
+// missing in trusted: it has a private address, and X-Forwarded-For names a
+// client behind it that is not believed. All clients of such a proxy count as
+// one.
+func Unnamed(r *http.Request, trusted []netip.Prefix) bool {
+	address, behind := client(r, trusted)
+	return behind && (address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() || shared.Contains(address))
+}
+
+// shared is the address space of carriers' and clouds' inner networks (RFC 6598).
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+// client returns the address of the client, and whether X-Forwarded-For has a
+// further address behind it, which is not believed.
+func client(r *http.Request, trusted []netip.Prefix) (address netip.Addr, behind bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return netip.Addr{}
+		return netip.Addr{}, false
 	}
-	address := peer.Addr().Unmap()
+	address = peer.Addr().Unmap()
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && trusts(trusted, address); i-- {
+	for i := len(hops) - 1; i >= 0; i-- {
 		hop, err := Parse(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
+		if !trusts(trusted, address) {
+			return address, true
+		}
 		address = hop
 	}
-	return address
+	return address, false
 }
 
 // Parse parses an address, with a port or in brackets as some proxies

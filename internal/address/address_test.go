@@ -46,3 +46,33 @@ func TestSubscriber(t *testing.T) {
 		t.Errorf("no address: got %s", got)
 	}
 }
+
+func TestUnnamed(t *testing.T) {
+	t.Parallel()
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, tt := range []struct {
+		peer, forwarded string
+		want            bool
+	}{
+		{"192.168.0.1:1234", "203.0.113.9", true},
+		{"127.0.0.1:1234", "203.0.113.9", true},
+		{"[::1]:1234", "203.0.113.9", true},
+		{"[fd00::1]:1234", "203.0.113.9", true},
+		{"[::ffff:172.17.0.1]:1234", "203.0.113.9", true},
+		{"100.64.0.1:1234", "203.0.113.9", true},
+		{"10.0.0.1:1234", "203.0.113.9, 192.168.0.1", true}, // the second proxy of two
+		{"10.0.0.1:1234", "203.0.113.9", false},
+		{"10.0.0.1:1234", "192.168.0.1", false}, // a client in the same network
+		{"192.168.0.1:1234", "", false},
+		{"192.168.0.1:1234", "nonsense", false},
+		{"192.0.2.1:1234", "203.0.113.9", false}, // anybody may write it
+	} {
+		r := &http.Request{RemoteAddr: tt.peer, Header: http.Header{}}
+		if tt.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", tt.forwarded)
+		}
+		if got := Unnamed(r, trusted); got != tt.want {
+			t.Errorf("%s with %q: got %v, want %v", tt.peer, tt.forwarded, got, tt.want)
+		}
+	}
+}

@@ -130,7 +130,7 @@ func (s *server) listActions(r *http.Request) (any, error) {
 	if text := q.Get("fromDate"); text != "" {
 		from, err := isoDate(text)
 		if err != nil {
-			return nil, api.InvalidRequest("fromDate must be an ISO 8601 date, such as 2024-07-11T22:03:39.037Z.")
+			return nil, api.InvalidRequest("fromDate " + err.Error() + ".")
 		}
 		if from.After(f.Since) {
 			f.Since = from

@@ -13,7 +13,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -322,13 +321,4 @@ func checkState(state api.State) error {
 		names[i] = string(s)
 	}
 	return api.InvalidRequest("state must be one of " + strings.Join(names, ", ") + ".")
-}
-
-// isoDate parses a date, or a date and time with a time zone.
-func isoDate(s string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		t, err = time.Parse(time.DateOnly, s)
-	}
-	return t, err
 }

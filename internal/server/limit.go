@@ -166,12 +166,22 @@ func (s *server) client(r *http.Request) netip.Prefix {
 	return address.Subscriber(address.Client(r, s.TrustedProxies))
 }
 
+// tooMany returns the text of the warning for an address that is over a limit. If
+// it looks like a proxy whose clients all count as one, it names the remedy.
+func tooMany(r *http.Request, trusted []netip.Prefix) string {
+	const text = "too many requests from an address; refused requests are not logged"
+	if address.Unnamed(r, trusted) {
+		return text + "; the address is private and sends X-Forwarded-For: if it is your proxy, all its clients count as one until you name it in -trusted-proxies (AUTHSIGNAL_TRUSTED_PROXIES)"
+	}
+	return text
+}
+
 // refuseLimited answers a request of an address that is over a limit.
 func (s *server) refuseLimited(w http.ResponseWriter, r *http.Request, address netip.Prefix, e excess) {
 	s.metrics.limited.Inc()
 	skipLog(r)
 	if e.report {
-		s.Log.WarnContext(r.Context(), "too many requests from an address; refused requests are not logged", "address", address.String())
+		s.Log.WarnContext(r.Context(), tooMany(r, s.TrustedProxies), "address", address.String())
 		if c, err := s.Tokens.Parse(bearerToken(r)); err == nil {
 			s.audit(r.Context(), c.TenantID, store.AuditEvent{
 				At: s.Now(), Kind: store.AuditRequestsLimited, ActionID: mfa.ActionID(c), Detail: map[string]any{"address": address.String()},

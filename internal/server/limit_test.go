@@ -405,3 +405,34 @@ func TestMetricsCountOutcomesWithoutUsers(t *testing.T) {
 		t.Error("the metrics name a user")
 	}
 }
+
+// Without -trusted-proxies, all clients of a proxy count as one. The warning says
+// so, for wrong keys too, if there are signs of a proxy.
+func TestTheWarningNamesTheTrustedProxies(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name      string
+		trusted   []netip.Prefix
+		forwarded string
+		want      bool
+	}{
+		{"behind a proxy that is not named", nil, "203.0.113.9", true},
+		{"behind a named proxy", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, "203.0.113.9", false},
+		{"without a proxy", nil, "", false},
+	} {
+		for _, authorization := range []string{"", basic("wrong")} {
+			p := newPeer(t, func(c *Config) { c.RateLimit, c.TrustedProxies = 1, tt.trusted })
+			var header []string
+			if tt.forwarded != "" {
+				header = []string{"X-Forwarded-For", tt.forwarded}
+			}
+			for range 11 {
+				p.do("GET", "/v1/users/u1", authorization, "", header...)
+			}
+			log := p.log.String()
+			if !strings.Contains(log, "too many requests from an address") || strings.Contains(log, "-trusted-proxies (AUTHSIGNAL_TRUSTED_PROXIES)") != tt.want {
+				t.Errorf("%s, %q: got %s", tt.name, authorization, log)
+			}
+		}
+	}
+}

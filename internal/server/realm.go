@@ -19,6 +19,8 @@ const (
 const (
 	clientPrefix     = "/v1/client/"
 	managementPrefix = "/v1/management/"
+	// doubledPrefix is that of paths below a base URL that ends in /v1 twice.
+	doubledPrefix = "/v1/v1/"
 )
 
 // realmOf returns the realm of a path, whether or not it has a route:
@@ -26,6 +28,9 @@ const (
 // which paths exist.
 func realmOf(path string) realm {
 	switch path += "/"; { // /v1/client itself belongs to its realm
+	case strings.HasPrefix(path, doubledPrefix):
+		// A wrong base URL, for which unknownPath has a hint. It has no routes.
+		return open
 	case strings.HasPrefix(path, clientPrefix):
 		return clientRealm
 	case strings.HasPrefix(path, managementPrefix):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,12 +54,12 @@ func (s *server) handler() http.Handler {
 	// This is the batch endpoint of the hosted service. Without the route, it
 	// would update a user with the id "authenticators" (wire contract, section
 	// 11, row 30).
-	mux.Handle("POST /v1/users/authenticators", s.answer(unknownPath))
+	mux.Handle("POST /v1/users/authenticators", s.answer(s.unknownPath))
 	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
 		if allow := allowed(mux, r); len(allow) > 0 {
 			return nil, methodNotAllowed(r.Method, strings.Join(allow, ", "))
 		}
-		return unknownPath(r)
+		return s.unknownPath(r)
 	}))
 	// From the inside out. A request is logged first; then panics are recovered,
 	// the body is bounded, and the pages serve their paths. Paths of the API are
@@ -75,9 +76,15 @@ func (s *server) handler() http.Handler {
 }
 
 // unknownPath answers that a path, which may exist in the hosted service, is not
-// part of this server.
-func unknownPath(r *http.Request) (any, error) {
-	return nil, api.NotFound("The path " + cut(r.URL.EscapedPath(), maxShownPath) + " is not part of this server.")
+// part of this server. If the base URL of the caller lacks /v1 or has it twice,
+// the error has the right one.
+func (s *server) unknownPath(r *http.Request) (any, error) {
+	text := "The path " + cut(r.URL.EscapedPath(), maxShownPath) + " is not part of this server."
+	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if slices.Contains([]string{"users", "validate", "client", "management"}, first) || strings.HasPrefix(r.URL.Path+"/", doubledPrefix) {
+		text += " The base URL must end in /v1, once: " + s.PublicURL + "/v1."
+	}
+	return nil, api.NotFound(text)
 }
 
 // maxShownPath is the number of bytes of an unknown path in the error.

@@ -304,3 +304,43 @@ func TestBodyErrorsNameTheFieldAndQuoteNothing(t *testing.T) {
 	p.fails(p.api("POST", "/v1/users/u1/actions/sign%20in", "{}"), 400, "invalid_request")
 	p.fails(p.api("POST", "/v1/users/u1/actions/"+strings.Repeat("a", 65), "{}"), 400, "invalid_request")
 }
+
+// The error of a base URL without /v1, or with two, has the right one, for
+// backends and for pages.
+func TestAWrongBaseURLIsNamed(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	const hint = " The base URL must end in /v1, once: http://mfa.test/v1."
+	tok := p.token("u1", "signIn", "")
+	for _, tt := range []struct {
+		method, path, authorization string
+		want                        bool
+	}{
+		{"POST", "/users/u1/actions/signIn", basic(testSecret), true},
+		{"GET", "/users", "", true},
+		{"POST", "/validate", basic(testSecret), true},
+		{"POST", "//validate", basic(testSecret), true},
+		{"POST", "/client/verify/totp", "Bearer " + tok, true},
+		{"GET", "/management/tenants", "", true},
+		{"POST", "/v1/v1/users/u1/actions/signIn", basic(testSecret), true},
+		{"POST", "/v1/v1/client/verify/totp", "Bearer " + tok, true},
+		{"GET", "/v1/v1", "", true},
+		{"GET", "/usersandmore", "", false},
+		{"GET", "/favicon.ico", "", false},
+		{"GET", "/v1/nothing", basic(testSecret), false},
+		{"GET", "/v1/v11", basic(testSecret), false},
+	} {
+		var header []string
+		if strings.HasPrefix(tt.authorization, "Bearer") {
+			header = []string{"Origin", "https://app.test"}
+		}
+		r := p.do(tt.method, tt.path, tt.authorization, "{}", header...)
+		if header != nil && r.header.Get("Access-Control-Allow-Origin") == "" {
+			t.Errorf("%s: a page cannot read the error", tt.path)
+		}
+		p.fails(r, 404, "not_found")
+		if got := strings.HasSuffix(r.object["errorDescription"].(string), hint); got != tt.want {
+			t.Errorf("%s: got %s", tt.path, r.text)
+		}
+	}
+}
