@@ -63,6 +63,14 @@ const (
 	MaxAttemptsExceeded  FailureReason = "MAX_ATTEMPTS_EXCEEDED"
 )
 
+// A FailureDetail says why a right code was refused.
+type FailureDetail string
+
+// ServerClockWasAhead means that an earlier code was accepted while the clock of a
+// server was ahead: codes are refused until that time, or until an operator unlocks
+// the authenticator.
+const ServerClockWasAhead FailureDetail = "SERVER_CLOCK_WAS_AHEAD"
+
 // Scopes of a client token, sent as one space-separated string.
 const (
 	ScopeRead   = "read:authenticators"

@@ -28,6 +28,9 @@ type EnrollTOTPResponse struct {
 type VerifyTOTPResponse struct {
 	IsVerified    bool          `json:"isVerified"`
 	FailureReason FailureReason `json:"failureReason,omitempty"`
+	// FailureDetail says more about the refusal of a code that was right. It is our
+	// own addition.
+	FailureDetail FailureDetail `json:"failureDetail,omitempty"`
 	// AccessToken is a new token with all scopes; only when IsVerified.
 	AccessToken string `json:"accessToken,omitempty"`
 	// UserAuthenticator is present only when the code completed an enrollment.

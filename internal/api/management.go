@@ -16,7 +16,7 @@ type AuthenticatorSettings struct {
 	// Digits is 6 or 8, Period 30 or 60 seconds.
 	Digits int `json:"digits"`
 	Period int `json:"period"`
-	// Drift is how many steps a code may be early or late: 0 to 2.
+	// Drift is how many steps a code may be early or late: 0 to MaxDrift.
 	Drift int `json:"drift"`
 	// AllowMultiple allows a user more than one authenticator.
 	AllowMultiple bool `json:"allowMultiple"`
@@ -31,6 +31,9 @@ type AuthenticatorSettings struct {
 	// it: 1 to 100 (NIST SP 800-63B, section 5.2.2).
 	MaxFailuresInARow int `json:"maxFailuresInARow"`
 }
+
+// MaxDrift is the highest drift of a tenant.
+const MaxDrift = 2
 
 // DefaultMaxAuthenticators is the default of MaxAuthenticators.
 const DefaultMaxAuthenticators = 10
@@ -76,7 +79,7 @@ func (s AuthenticatorSettings) Validate(stored string) error {
 		return bad("digits must be 6 or 8.")
 	case s.Period != 30 && s.Period != 60:
 		return bad("period must be 30 or 60 seconds.")
-	case s.Drift < 0 || s.Drift > 2:
+	case s.Drift < 0 || s.Drift > MaxDrift:
 		return bad("drift must be 0 to 2 steps.")
 	case s.MaxAuthenticators < 1 || s.MaxAuthenticators > 50:
 		return bad("maxAuthenticators must be 1 to 50.")

@@ -8,27 +8,22 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// Unlock deletes the failures of an authenticator: only that ends the hard stop. It
-// voids the user's tokens, since another person may hold the one with which the
-// failures were made.
+// Unlock deletes the failures of an authenticator: only that ends the hard stop. If
+// the clock of a server was ahead when it accepted a code, codes are accepted again
+// from the next step on; see mfa.Unlock for the risk. It voids the user's tokens,
+// since another person may hold the one with which the failures were made.
 func Unlock(tx *store.Tx, userID, authenticatorID string, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return err
 	}
-	found, err := tx.Unlock(userID, authenticatorID)
-	if err == nil && !found {
-		err = mfa.ErrNoAuthenticator
-	}
+	ahead, err := mfa.Unlock(tx, userID, authenticatorID, now)
 	if err != nil {
 		return err
 	}
 	if _, _, err := tx.EndTokens(userID); err != nil {
 		return err
 	}
-	return tx.Audit(store.AuditEvent{
-		At: now, Kind: store.AuditAuthenticatorUnlock, ActionID: store.ActionID{UserID: userID},
-		Detail: map[string]any{"userAuthenticatorId": authenticatorID},
-	})
+	return tx.Audit(mfa.Unlocked(userID, authenticatorID, mfa.ByOperator, ahead, now))
 }
 
 // EndTokens voids all tokens of a user that have been issued; by is mfa.ByBackend or

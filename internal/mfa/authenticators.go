@@ -65,7 +65,9 @@ type Imported struct {
 // Import stores an authenticator. The user is created if it does not exist. An
 // authenticator that is already enrolled is returned and not added again:
 // official SDKs retry a request whose response was lost, and of two
-// authenticators with the same secret, each would accept the same code.
+// authenticators with the same secret, each would accept the same code. If its
+// newest accepted step is in the future, that is reset as Unlock does, and its
+// failures are kept.
 func Import(tx *store.Tx, t store.Tenant, in Imported, now time.Time) (api.UserAuthenticator, error) {
 	a := in.Authenticator
 	user, err := tx.EnsureUser(a.UserID, now)
@@ -83,6 +85,9 @@ func Import(tx *store.Tx, t store.Tenant, in Imported, now time.Time) (api.UserA
 	}
 	if known != nil {
 		a = *known
+		if err := resetKnown(tx, a, now); err != nil {
+			return api.UserAuthenticator{}, err
+		}
 	} else if err := insertVerified(tx, t, FactorsOf(list), a, in.Secret, now); err != nil {
 		return api.UserAuthenticator{}, err
 	}
@@ -102,6 +107,14 @@ func Import(tx *store.Tx, t store.Tenant, in Imported, now time.Time) (api.UserA
 	out := Shown(a, f.Preferred(user.DefaultMethod))
 	out.UserID = a.UserID
 	return out, nil
+}
+
+func resetKnown(tx *store.Tx, a store.Authenticator, now time.Time) error {
+	ahead, err := resetAhead(tx, a, now)
+	if err != nil || ahead == 0 {
+		return err
+	}
+	return tx.Audit(Unlocked(a.UserID, a.ID, ByBackend, ahead, now))
 }
 
 func insertVerified(tx *store.Tx, t store.Tenant, f Factors, a store.Authenticator, secret string, now time.Time) error {

@@ -58,7 +58,7 @@ func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time
 		return verdict{reason: api.MaxAttemptsExceeded}, nil
 	}
 	refused := verdict{reason: api.CodeInvalidOrExpired}
-	replayed := false
+	replayed, ahead := false, int64(0)
 	for _, a := range open {
 		if !wellFormed(code, a.Digits) {
 			continue
@@ -83,12 +83,12 @@ func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time
 			}
 			replayed = true
 		case totp.Replayed:
-			replayed = true
+			replayed, ahead = true, max(ahead, Ahead(a, now))
 		case totp.Mismatch:
 			wrong = append(wrong, a)
 		}
 	}
-	refusal, err := explain(compared, code, now, replayed)
+	refusal, err := explain(compared, code, now, replayed, ahead)
 	if err != nil {
 		return verdict{}, err
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // A RefusalReason is the reason for the refusal of a code, as the audit log names
-// it. The user who entered the code does not learn it.
+// it. The user who entered the code learns of RefusedAhead only.
 type RefusalReason string
 
 // The reasons.
@@ -17,6 +17,9 @@ const (
 	RefusedMalformed RefusalReason = "malformed"
 	// RefusedReplayed means that the code was right, but its step is spent.
 	RefusedReplayed RefusalReason = "replayed"
+	// RefusedAhead means that the code was right, but a code was accepted before
+	// while the clock of a server was ahead; see Ahead.
+	RefusedAhead RefusalReason = "ahead"
 	// RefusedLate and RefusedEarly mean that the code belongs to a step before or
 	// after the tenant's drift: the clock of the user's device or of this server
 	// is probably wrong.
@@ -29,8 +32,8 @@ const (
 // A Refusal explains why a code was refused. It never has the code.
 type Refusal struct {
 	Reason RefusalReason
-	// Steps is the distance from now of a late or an early code, in steps of its
-	// authenticator; 0 otherwise.
+	// Steps is the distance from now of a late or an early code, or how far ahead the
+	// clock was at least, in steps of the authenticator; 0 otherwise.
 	Steps int
 }
 
@@ -54,10 +57,12 @@ type key struct {
 	secret string
 }
 
-// explain returns why a code was refused that was compared with keys. It searches
+// explain returns why a code was refused that was compared with keys; replayed
+// reports whether it was right for one whose step is spent, and ahead is Ahead of
+// that one. It searches
 // the steps around now for every key, even if the reason is known, so that the
 // time of the response reveals nothing.
-func explain(compared []key, code string, now time.Time, replayed bool) (Refusal, error) {
+func explain(compared []key, code string, now time.Time, replayed bool, ahead int64) (Refusal, error) {
 	if len(compared) == 0 {
 		return Refusal{Reason: RefusedMalformed}, nil
 	}
@@ -75,6 +80,9 @@ func explain(compared []key, code string, now time.Time, replayed bool) (Refusal
 		} else {
 			refusal = Refusal{RefusedEarly, steps}
 		}
+	}
+	if ahead > 0 {
+		return Refusal{RefusedAhead, int(ahead)}, nil
 	}
 	if replayed {
 		return Refusal{Reason: RefusedReplayed}, nil

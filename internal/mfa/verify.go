@@ -37,7 +37,11 @@ func Verify(tx *store.Tx, tokens *token.Issuer, s Subject, code string, now time
 			e.Detail = v.refusal.Detail()
 		}
 		err := tx.Audit(e)
-		return api.VerifyTOTPResponse{FailureReason: v.reason}, nil, err
+		out := api.VerifyTOTPResponse{FailureReason: v.reason}
+		if v.refusal.Reason == RefusedAhead { // only for a right code
+			out.FailureDetail = api.ServerClockWasAhead
+		}
+		return out, nil, err
 	}
 	return s.complete(tx, tokens, *v.accepted, now)
 }

@@ -259,6 +259,8 @@ func why(detail map[string]any) string {
 		return "Not a code: wrong length, or not only digits"
 	case mfa.RefusedReplayed:
 		return "The code was used before"
+	case mfa.RefusedAhead:
+		return "Right, but a server's clock was ahead when an earlier code was accepted: unlock the authenticator"
 	case mfa.RefusedLate:
 		return fmt.Sprintf("Late by %.0f %s: check the clock of the user's device", steps, unit)
 	case mfa.RefusedEarly:

@@ -58,8 +58,9 @@ type authenticatorView struct {
 	store.Authenticator
 	// Stopped reports whether there were too many wrong codes in a row: an
 	// operator must unlock the authenticator. Waiting reports whether there were
-	// too many within the window, which moves on.
-	Stopped, Waiting bool
+	// too many within the window, which moves on. Ahead reports whether right codes
+	// are refused because a server's clock was ahead.
+	Stopped, Waiting, Ahead bool
 }
 
 func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
@@ -79,7 +80,7 @@ func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 			if err != nil {
 				return err
 			}
-			v.Authenticators = append(v.Authenticators, authenticatorView{a, block == mfa.Stopped, block == mfa.BlockedForNow})
+			v.Authenticators = append(v.Authenticators, authenticatorView{a, block == mfa.Stopped, block == mfa.BlockedForNow, mfa.Ahead(a, p.Now()) > 0})
 		}
 		v.Actions, err = tx.BrowseActions(store.BrowseFilter{UserID: id, Limit: 20})
 		return err
@@ -145,6 +146,9 @@ func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	case unlockAuthenticator:
 		title, v.Button = "Unlock the authenticator?", "Unlock"
 		v.Text = "The count of wrong codes is reset, and all tokens of the user are ended. Make sure that it was the user who entered the codes."
+		if slices.ContainsFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && mfa.Ahead(a, p.Now()) > 0 }) {
+			v.Text += " A code was accepted while the clock of a server was ahead, so that right codes are refused until that time. They are accepted again at once; a code that was accepted then can be used once more."
+		}
 	case endTokens:
 		title, v.Button = "End all tokens?", "End all tokens"
 		v.Text = "The user's tokens become invalid, including those of completed challenges. Sign-ins in progress must start again. Authenticators are kept, and sessions of your app are not ended."

@@ -62,3 +62,36 @@ func TestChangesOfAUser(t *testing.T) {
 		}
 	}
 }
+
+// An operator sees that a user is refused because a server's clock was ahead, and
+// what an unlock does about it.
+func TestAnAuthenticatorOfAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	d := newFixture(t)
+	d.update(func(tx *store.Tx) error {
+		if _, err := tx.EnsureUser("ada", d.clock()); err != nil {
+			return err
+		}
+		a := store.Authenticator{ID: "a1", UserID: "ada", Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters, CreatedAt: d.clock(), VerifiedAt: d.clock()}
+		if err := tx.InsertVerified(a, "SECRET"); err != nil {
+			return err
+		}
+		_, err := tx.AcceptStep(a, a.Step(d.clock().Add(time.Hour)), d.clock())
+		return err
+	})
+	b := d.operator()
+	const page, change = "/t/t1/users/user?id=ada", "/t/t1/users/change?do=unlock&id=ada&authenticator=a1"
+	if text := b.get(page).text; !strings.Contains(text, "clock was ahead") || !strings.Contains(text, "do=unlock") {
+		t.Errorf("got %s", text)
+	}
+	if text := b.get(change).text; !strings.Contains(text, "can be used once more") {
+		t.Errorf("got %s", text)
+	}
+	b.wants(b.post("/t/t1/users/change", "do", "unlock", "id", "ada", "authenticator", "a1"), http.StatusSeeOther)
+	if text := b.get(page).text; strings.Contains(text, "clock was ahead") {
+		t.Errorf("got %s", text)
+	}
+	if text := b.get(change).text; strings.Contains(text, "can be used once more") {
+		t.Errorf("got %s", text)
+	}
+}

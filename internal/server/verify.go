@@ -42,5 +42,9 @@ func (s *server) verifyTOTP(r *http.Request) (any, error) {
 		return nil, err
 	}
 	s.metrics.verified(out)
+	if out.FailureDetail == api.ServerClockWasAhead {
+		s.Log.WarnContext(r.Context(), "refused a right code: an earlier one was accepted while the clock of a server was ahead; "+
+			"the entry code.refused of the tenant's audit log names the user, and unlocking the authenticator helps", "tenant", tenant(r).ID)
+	}
 	return out, nil
 }

@@ -28,7 +28,8 @@ type Authenticator struct {
 	CreatedAt time.Time
 	// VerifiedAt is zero while the enrollment is pending.
 	VerifiedAt, LastVerifiedAt time.Time
-	// LastStep is the newest accepted step, -1 for none.
+	// LastStep is the newest accepted step, -1 for none. Only ResetStep makes it
+	// smaller.
 	LastStep int64
 	// Failures counts refused codes in a row.
 	Failures int
@@ -208,6 +209,18 @@ func (t *Tx) Unlock(userID, id string) (found bool, err error) {
 		return false, fmt.Errorf("unlock authenticator: %w", err)
 	}
 	return n == 1, nil
+}
+
+// ResetStep replaces the newest accepted step of an authenticator by an earlier
+// one, if it is still the one of a. Codes of the steps between them can be accepted
+// again, so it is only for steps in the future.
+func (t *Tx) ResetStep(a Authenticator, step int64) error {
+	_, err := t.exec(`UPDATE authenticators SET last_step = ? WHERE tenant_id = ? AND user_authenticator_id = ? AND last_step = ?`,
+		step, t.tenant, a.ID, a.LastStep)
+	if err != nil {
+		return fmt.Errorf("reset step: %w", err)
+	}
+	return nil
 }
 
 // FailuresSince counts the refused codes after a time.

@@ -191,6 +191,40 @@ func TestUnlock(t *testing.T) {
 	})
 }
 
+func TestResetStep(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	a := pending(t, s, "t", "u", "a", "SECRET")
+	update(t, s, "t", func(tx *Tx) error {
+		if _, err := tx.AcceptStep(a, 100, now); err != nil {
+			return err
+		}
+		steps := func() int64 {
+			list, err := tx.Authenticators("u")
+			if err != nil || len(list) != 1 {
+				t.Fatalf("got %d, %v", len(list), err)
+			}
+			a = list[0]
+			return a.LastStep
+		}
+		before := a // read before the step was accepted
+		steps()
+		if err := tx.ResetStep(before, 50); err != nil || steps() != 100 {
+			t.Errorf("after another code was accepted: got step %d, %v", a.LastStep, err)
+		}
+		if err := tx.ResetStep(a, 50); err != nil || steps() != 50 {
+			t.Errorf("got step %d, %v", a.LastStep, err)
+		}
+		if accepted, err := tx.AcceptStep(a, 50, now); err != nil || accepted {
+			t.Errorf("the step itself: accepted %v, %v", accepted, err)
+		}
+		if accepted, err := tx.AcceptStep(a, 51, now); err != nil || !accepted {
+			t.Errorf("the next step: accepted %v, %v", accepted, err)
+		}
+		return nil
+	})
+}
+
 func TestVerifiedAuthenticatorRoundTrip(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))

@@ -50,6 +50,8 @@ export type Texts = {
   wrongEnrollment: string;
   /** Too many wrong codes. */
   tooMany: string;
+  /** The code was right, but a server's clock was wrong: an operator must unlock the authenticator. */
+  clockWasAhead: string;
   /** Too many requests. */
   limited: string;
   /** The token is too old. */
@@ -84,6 +86,7 @@ export const defaultTexts: Texts = {
   wrong: "That code is wrong or no longer valid. Enter the one that the app shows now.",
   wrongEnrollment: "That code is wrong or no longer valid. Enter the one that the app shows now. If this page is open twice, only the newest QR code works.",
   tooMany: "Too many wrong codes. Wait a few minutes before you try again.",
+  clockWasAhead: "Your code is right, but the server cannot accept it, because its clock was wrong earlier. Ask for help: the authenticator must be unlocked.",
   limited: "Too many requests. Wait a minute, then try again.",
   expired: "This took too long. Start again.",
   invalid: "There is no valid sign-in. Start again.",
@@ -217,6 +220,7 @@ function CodeForm({
     if (!data) onError?.(response);
     if (!current) return;
     if (!data) setRefusal(textOf(response, texts));
+    else if (data.failureDetail === "SERVER_CLOCK_WAS_AHEAD") setRefusal(texts.clockWasAhead);
     else setRefusal(data.failureReason === "MAX_ATTEMPTS_EXCEEDED" ? texts.tooMany : attempt === undefined ? texts.wrong : texts.wrongEnrollment);
     field.current!.focus();
     field.current!.select();

@@ -173,6 +173,11 @@ export type VerifyResponse = {
   token?: string;
   /** Why a code was refused: `CODE_INVALID_OR_EXPIRED` or `MAX_ATTEMPTS_EXCEEDED`. */
   failureReason?: string;
+  /**
+   * `SERVER_CLOCK_WAS_AHEAD` if the code was right, but cannot be accepted until an operator
+   * unlocks the authenticator; otherwise absent.
+   */
+  failureDetail?: string;
   /** Only when the code completed an enrollment. */
   userAuthenticator?: Authenticator;
 };

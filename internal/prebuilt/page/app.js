@@ -200,6 +200,7 @@ for (const step of ["enroll", "challenge"]) {
     if (result.data?.failureReason === "MAX_ATTEMPTS_EXCEEDED") {
       return fail("attempts", () => show(step));
     }
+    if (result.data?.failureDetail === "SERVER_CLOCK_WAS_AHEAD") return showError(text("error.clock"));
     if (result.data) return showError(text(step === "enroll" ? "error.wrongEnrollment" : "error.wrong"));
     if (reportError(result)) return;
     switch (result.errorCode) {

@@ -530,6 +530,23 @@ test("a lost answer costs a new code, not the journey", async () => {
   );
 });
 
+test("a right code that a server refuses because its clock was ahead", async () => {
+  await visit(async (page) => {
+    const user = newUser();
+    const phone = await enrolled(api, user);
+    await page.goto((await track(user)).url);
+    await arrive(page, "challenge");
+    await page.setRequestInterception(true);
+    page.on("request", (request) => {
+      if (!request.url().endsWith("/verify/totp")) return request.continue();
+      const body = JSON.stringify({ isVerified: false, failureReason: "CODE_INVALID_OR_EXPIRED", failureDetail: "SERVER_CLOCK_WAS_AHEAD" });
+      request.respond({ status: 200, contentType: "application/json", body });
+    });
+    await enter(page, "challenge", phone.code());
+    await page.waitForFunction(() => document.querySelector("#challenge-error").textContent.startsWith("Your code is right, but the server"));
+  });
+});
+
 test("settings: enter a code, add one, remove one, and go back", async () => {
   await visit(async (page) => {
     const user = newUser();
