@@ -74,9 +74,10 @@ var defaultHTTPClient = &http.Client{
 }
 
 // New returns a client for the API secret key of a tenant. The API URL
-// includes the version, such as http://127.0.0.1:4000/v1.
+// includes the version, such as http://127.0.0.1:4000/v1. Space and line ends
+// around them, which a file may bring, do not count.
 func New(secret, apiURL string) *Client {
-	return &Client{secret: secret, base: strings.TrimRight(apiURL, "/")}
+	return &Client{secret: strings.TrimSpace(secret), base: strings.TrimRight(strings.TrimSpace(apiURL), "/")}
 }
 
 // A call is one request of the Server API.

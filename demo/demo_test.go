@@ -11,6 +11,8 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,6 +22,7 @@ import (
 	"github.com/authsignal-wasm/sdk/authsignal"
 	"github.com/authsignal-wasm/sdk/internal/api"
 	built "github.com/authsignal-wasm/sdk/internal/assets"
+	"github.com/authsignal-wasm/sdk/internal/config"
 	"github.com/authsignal-wasm/sdk/internal/logtest"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
@@ -37,7 +40,7 @@ func startDemo(t *testing.T) (*demo, *logtest.Buffer) {
 	t.Helper()
 	var log logtest.Buffer
 	env := map[string]string{"DEMO_ADDR": "127.0.0.1:0", "DEMO_DATA": t.TempDir()}
-	d, err := start(t.Context(), func(k string) string { return env[k] }, sdk, slog.New(slog.NewTextHandler(&log, nil)))
+	d, err := start(t.Context(), environment(env), sdk, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -901,6 +904,15 @@ func TestFilesHaveNewNamesWithNewContent(t *testing.T) {
 	}
 }
 
+// environment returns an environment with the given variables.
+func environment(variables map[string]string) *config.Env {
+	var environ []string
+	for name, value := range variables {
+		environ = append(environ, name+"="+value)
+	}
+	return config.NewEnv(environ)
+}
+
 func TestOutsideAPIServer(t *testing.T) {
 	inside, _ := startDemo(t)
 	env := map[string]string{
@@ -909,8 +921,7 @@ func TestOutsideAPIServer(t *testing.T) {
 		"AUTHSIGNAL_API_SECRET_KEY": inside.tenant.secretKey,
 		"AUTHSIGNAL_TENANT_ID":      inside.tenant.id,
 	}
-	getenv := func(k string) string { return env[k] }
-	d, err := start(t.Context(), getenv, sdk, slog.New(slog.DiscardHandler))
+	d, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -930,25 +941,37 @@ func TestOutsideAPIServer(t *testing.T) {
 	} {
 		old := env[name]
 		env[name] = value
-		if _, err := start(t.Context(), getenv, sdk, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("with %s=%q: error %v, want one that names it", name, value, err)
 		}
 		env[name] = old
 	}
 	env["DEMO_ADDR"] = strings.TrimPrefix(inside.url, "http://")
-	if _, err := start(t.Context(), getenv, sdk, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "DEMO_ADDR") {
+	if _, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "DEMO_ADDR") {
 		t.Errorf("at an address that is taken: error %v, want one that names DEMO_ADDR", err)
 	}
 	env["DEMO_ADDR"] = "127.0.0.1:0"
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte(inside.tenant.secretKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env["AUTHSIGNAL_API_SECRET_KEY_FILE"] = key
+	if _, err := outside(environment(env)); err == nil || !strings.Contains(err.Error(), "both set") {
+		t.Errorf("with the key twice: error %v", err)
+	}
+	delete(env, "AUTHSIGNAL_API_SECRET_KEY")
+	if got, err := outside(environment(env)); err != nil || got != inside.tenant {
+		t.Errorf("with the key in a file: got another tenant, error %v", err)
+	}
 	env["AUTHSIGNAL_API_URL"] = "http://user:password@localhost/v1"
-	if _, err := start(t.Context(), getenv, sdk, slog.New(slog.DiscardHandler)); err == nil || strings.Contains(err.Error(), "password") {
+	if _, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler)); err == nil || strings.Contains(err.Error(), "password") {
 		t.Errorf("with a password in the URL: %v", err)
 	}
 }
 
 func TestStopsWhenAsked(t *testing.T) {
 	env := map[string]string{"DEMO_ADDR": "127.0.0.1:0", "DEMO_DATA": t.TempDir()}
-	d, err := start(t.Context(), func(k string) string { return env[k] }, sdk, slog.New(slog.DiscardHandler))
+	d, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,8 @@
 //
 //	AUTHSIGNAL_API_URL, AUTHSIGNAL_API_SECRET_KEY, AUTHSIGNAL_TENANT_ID
 //	           use this API server, which must allow the demo's origin;
-//	           without them the demo starts one inside itself, on its own port
+//	           without them the demo starts one inside itself, on its own port.
+//	           The key can be in a file: AUTHSIGNAL_API_SECRET_KEY_FILE is its path
 //
 // It prints the address to open and a line for each thing to try, and logs on
 // standard error.
@@ -58,7 +59,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err := run(ctx, os.Getenv, os.Stdout, os.Stderr)
+	err := run(ctx, config.NewEnv(os.Environ()), os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -67,13 +68,13 @@ func main() {
 }
 
 // run serves the demo until ctx ends.
-func run(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, env *config.Env, stdout, stderr io.Writer) error {
 	sdk, err := js.Dist()
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	d, err := start(ctx, getenv, sdk, log)
+	d, err := start(ctx, env, sdk, log)
 	if err != nil {
 		return err
 	}
@@ -89,12 +90,17 @@ type tenant struct {
 }
 
 // outside reads which API server to use; the zero tenant means one of our own.
-func outside(getenv func(string) string) (tenant, error) {
+func outside(env *config.Env) (tenant, error) {
 	const url, key, id = "AUTHSIGNAL_API_URL", "AUTHSIGNAL_API_SECRET_KEY", "AUTHSIGNAL_TENANT_ID"
-	t := tenant{apiURL: strings.TrimRight(getenv(url), "/"), secretKey: getenv(key), id: getenv(id)}
-	if t == (tenant{}) {
-		return t, nil
+	var t tenant
+	var errs [3]error
+	t.apiURL, errs[0] = env.Get(url)
+	t.secretKey, errs[1] = env.Secret(key)
+	t.id, errs[2] = env.Get(id)
+	if err := errors.Join(errs[:]...); err != nil || t == (tenant{}) {
+		return tenant{}, err
 	}
+	t.apiURL = strings.TrimRight(t.apiURL, "/")
 	var missing []string
 	for _, v := range []struct{ name, value string }{{url, t.apiURL}, {key, t.secretKey}, {id, t.id}} {
 		if v.value == "" {
@@ -133,12 +139,20 @@ type demo struct {
 }
 
 // start listens. When it returns, requests are answered.
-func start(ctx context.Context, getenv func(string) string, sdk fs.FS, log *slog.Logger) (_ *demo, err error) {
-	d := &demo{data: or(getenv("DEMO_DATA"), defaultData), done: make(chan error, 1)}
-	if d.tenant, err = outside(getenv); err != nil {
+func start(ctx context.Context, env *config.Env, sdk fs.FS, log *slog.Logger) (_ *demo, err error) {
+	d := &demo{done: make(chan error, 1)}
+	if d.data, err = env.Get("DEMO_DATA"); err != nil {
 		return nil, err
 	}
-	addr := or(getenv("DEMO_ADDR"), defaultAddr)
+	d.data = or(d.data, defaultData)
+	if d.tenant, err = outside(env); err != nil {
+		return nil, err
+	}
+	addr, err := env.Get("DEMO_ADDR")
+	if err != nil {
+		return nil, err
+	}
+	addr = or(addr, defaultAddr)
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("DEMO_ADDR must be host:port, not %q", addr)

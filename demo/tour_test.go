@@ -225,7 +225,7 @@ func TestUnspecifiedAddressIsOpenedInTheNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := map[string]string{"DEMO_ADDR": "0.0.0.0:0", "DEMO_DATA": t.TempDir()}
-	d, err := start(t.Context(), func(k string) string { return env[k] }, sdk, slog.New(slog.DiscardHandler))
+	d, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -201,7 +201,7 @@ func TestTheFileIsRead(t *testing.T) {
 
 func TestTheCommandBehindAProxyIsTaken(t *testing.T) {
 	words := strings.Fields(blocksOf(t, "docs/operate.md", "Behind a proxy", "")[0])
-	c, err := config.Parse(words[1:], func(string) string { return "" }, io.Discard)
+	c, err := config.Parse(words[1:], config.NewEnv(nil), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

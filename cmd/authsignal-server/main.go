@@ -30,7 +30,7 @@ const grace = 20 * time.Second
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], config.NewEnv(os.Environ()), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	if errors.Is(err, flag.ErrHelp) {
 		return
@@ -41,7 +41,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, stdout, stderr io.Writer) error {
 	if len(args) > 0 {
 		switch args[0] {
 		case "code":
@@ -50,16 +50,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			return version(args[1:], stdout)
 		}
 	}
-	c, err := config.Parse(args, getenv, stdout)
+	c, err := config.Parse(args, env, stdout)
 	if err != nil {
 		return err
 	}
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	for _, v := range c.UnknownVariables() {
+		log.Warn("a variable that the server does not know is ignored", "variable", v.Name, "nearest", v.Nearest)
+	}
 	switch {
 	case len(c.Command) == 0:
-		return serve(ctx, c, stdout, stderr)
+		return serve(ctx, c, stdout, log)
 	case c.Command[0] == "apply" && len(c.Command) == 2:
 		changes := 0
-		err := daemon.Apply(ctx, c, c.Command[1], getenv, func(change string) {
+		err := daemon.Apply(ctx, c, c.Command[1], func(change string) {
 			changes++
 			fmt.Fprintln(stdout, change)
 		})
@@ -85,8 +89,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	return fmt.Errorf("%q is not a command; see authsignal-server -help", strings.Join(c.Command, " "))
 }
 
-func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error {
-	log := slog.New(slog.NewJSONHandler(stderr, nil))
+func serve(ctx context.Context, c config.Config, stdout io.Writer, log *slog.Logger) error {
 	s, err := daemon.Start(ctx, c, log)
 	if err != nil {
 		return err

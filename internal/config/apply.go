@@ -124,7 +124,7 @@ func (t FileTenant) over(s api.AuthenticatorSettings) (api.AuthenticatorSettings
 
 // Apply stores the settings of the file in a database, a tenant at a time, and
 // reports each change. If all is the same as before it changes nothing.
-func (f File) Apply(ctx context.Context, st *store.Store, getenv func(string) string, now time.Time, report func(change string)) error {
+func (f File) Apply(ctx context.Context, st *store.Store, env *Env, now time.Time, report func(change string)) error {
 	for _, t := range f.Tenants {
 		checked := map[string]manage.CheckedAction{}
 		for action, settings := range t.Actions {
@@ -135,7 +135,7 @@ func (f File) Apply(ctx context.Context, st *store.Store, getenv func(string) st
 		}
 		var changes []string
 		err := st.Update(ctx, t.TenantID, func(tx *store.Tx) (err error) {
-			changes, err = t.apply(tx, checked, getenv, now)
+			changes, err = t.apply(tx, checked, env, now)
 			return err
 		})
 		if err != nil {
@@ -148,7 +148,7 @@ func (f File) Apply(ctx context.Context, st *store.Store, getenv func(string) st
 	return nil
 }
 
-func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction, getenv func(string) string, now time.Time) (changes []string, err error) {
+func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction, env *Env, now time.Time) (changes []string, err error) {
 	current, found, err := tx.Tenant()
 	if err != nil {
 		return nil, err
@@ -167,7 +167,10 @@ func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction,
 		return nil, err
 	}
 	if t.APISecretKeyEnv != "" {
-		secret := getenv(t.APISecretKeyEnv)
+		secret, err := env.Secret(t.APISecretKeyEnv)
+		if err != nil {
+			return nil, fmt.Errorf("apiSecretKeyEnv: %w", err)
+		}
 		if secret == "" {
 			return nil, fmt.Errorf("the variable %s, which apiSecretKeyEnv names, is empty", t.APISecretKeyEnv)
 		}

@@ -72,6 +72,11 @@ type Config struct {
 	WebhookURL string
 	// Given are the keys from the environment; see LoadKeys.
 	Given Keys
+	// Env has the variables that a declarative configuration names; nil is empty.
+	Env *Env
+	// Sources tells where the value of each flag is from: "flag", the name of a
+	// variable, or "default".
+	Sources map[string]string
 }
 
 // Defaults of the flags.
@@ -106,30 +111,32 @@ var (
 	retentionRange = fmt.Sprintf("%.0fh (%.0f days) or more", api.ActionHistory.Hours(), api.ActionHistory.Hours()/24)
 )
 
-// Parse reads flags and environment variables; a flag overrides its variable. The
-// arguments after the flags are the command. If the flags ask for help, it writes
-// it to usage and returns flag.ErrHelp.
-func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, error) {
-	c := Config{}
+// Parse reads flags and environment variables. Every flag has a variable, which it
+// overrides: that of -public-url is AUTHSIGNAL_PUBLIC_URL. The arguments after the
+// flags are the command. If the flags ask for help, it writes it to usage and
+// returns flag.ErrHelp.
+func Parse(args []string, env *Env, usage io.Writer) (Config, error) {
+	c := Config{Env: env}
 	f := flag.NewFlagSet("authsignal-server", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	var origins string
-	f.StringVar(&c.Addr, "addr", or(getenv("AUTHSIGNAL_ADDR"), DefaultAddr), "`host:port` to listen on; port 0 takes a free one (AUTHSIGNAL_ADDR)")
-	f.StringVar(&c.DB, "db", or(getenv("AUTHSIGNAL_DB"), DefaultDB), "the database: the `path` of a SQLite file, file:PATH or sqlite:PATH, a postgres:// URL, or libpq's host=... dbname=... (AUTHSIGNAL_DB)")
-	f.StringVar(&origins, "origins", getenv("AUTHSIGNAL_ORIGINS"), "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com; capacitor://localhost and other origins of app webviews and extensions may call the client API only (AUTHSIGNAL_ORIGINS)")
-	f.StringVar(&c.PublicURL, "public-url", getenv("AUTHSIGNAL_PUBLIC_URL"), "`URL` at which browsers reach the server, without /v1; by default http:// and the address (AUTHSIGNAL_PUBLIC_URL)")
-	ttl := f.String("token-ttl", or(getenv("AUTHSIGNAL_TOKEN_TTL"), DefaultTokenTTL.String()), "life of a client token, a `duration` "+tokenTTLRange+" (AUTHSIGNAL_TOKEN_TTL)")
-	f.StringVar(&c.Issuer, "issuer", or(getenv("AUTHSIGNAL_ISSUER"), DefaultIssuer), "`name` that authenticator apps show (AUTHSIGNAL_ISSUER)")
+	f.StringVar(&c.Addr, "addr", DefaultAddr, "`host:port` to listen on; port 0 takes a free one")
+	f.StringVar(&c.DB, "db", DefaultDB, "the database: the `path` of a SQLite file, file:PATH or sqlite:PATH, a postgres:// URL, or libpq's host=... dbname=...")
+	f.StringVar(&origins, "origins", "", "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com; capacitor://localhost and other origins of app webviews and extensions may call the client API only")
+	f.StringVar(&c.PublicURL, "public-url", "", "`URL` at which browsers reach the server, without /v1; by default http:// and the address")
+	ttl := f.String("token-ttl", DefaultTokenTTL.String(), "life of a client token, a `duration` "+tokenTTLRange)
+	f.StringVar(&c.Issuer, "issuer", DefaultIssuer, "`name` that authenticator apps show")
 	var proxies string
-	f.StringVar(&proxies, "trusted-proxies", getenv("AUTHSIGNAL_TRUSTED_PROXIES"), "comma-separated `networks` of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8 (AUTHSIGNAL_TRUSTED_PROXIES)")
-	limit := f.String("rate-limit", or(getenv("AUTHSIGNAL_RATE_LIMIT"), strconv.Itoa(DefaultRateLimit)), "`requests` a second that one address may send, ten times as many at once, where those with the right API secret or management key do not count; 0 is no limit (AUTHSIGNAL_RATE_LIMIT)")
-	f.StringVar(&c.MetricsAddr, "metrics-addr", getenv("AUTHSIGNAL_METRICS_ADDR"), "`host:port` of Prometheus /metrics; by default there are none (AUTHSIGNAL_METRICS_ADDR)")
-	f.StringVar(&c.File, "config", getenv("AUTHSIGNAL_CONFIG"), "`path` of a declarative configuration to apply at the start (AUTHSIGNAL_CONFIG)")
+	f.StringVar(&proxies, "trusted-proxies", "", "comma-separated `networks` of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8")
+	limit := f.String("rate-limit", strconv.Itoa(DefaultRateLimit), "`requests` a second that one address may send, ten times as many at once, where those with the right API secret or management key do not count; 0 is no limit")
+	f.StringVar(&c.MetricsAddr, "metrics-addr", "", "`host:port` of Prometheus /metrics; by default there are none")
+	f.StringVar(&c.File, "config", "", "`path` of a declarative configuration to apply at the start")
 	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of "+retentionRange)
-	f.StringVar(&c.WebhookURL, "webhook-url", getenv("AUTHSIGNAL_WEBHOOK_URL"), "http or https `URL` that takes signed events, and consents to each verification; by default none (AUTHSIGNAL_WEBHOOK_URL)")
-	portal := f.String("portal", or(getenv("AUTHSIGNAL_PORTAL"), string(PortalAuto)), "`when` to serve the operator's portal: on (which needs an https -public-url, or a loopback address without a -public-url of another machine), off, or auto, which is on at a loopback address (AUTHSIGNAL_PORTAL)")
+	f.StringVar(&c.WebhookURL, "webhook-url", "", "http or https `URL` that takes signed events, and consents to each verification; by default none")
+	portal := f.String("portal", string(PortalAuto), "`when` to serve the operator's portal: on (which needs an https -public-url, or a loopback address without a -public-url of another machine), off, or auto, which is on at a loopback address")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant; not with a -public-url that is https or of another machine")
-	if err := f.Parse(args); err != nil {
+	var err error
+	if c.Sources, err = parseFlags(f, args, env); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(usage, help)
 			f.SetOutput(usage)
@@ -142,7 +149,6 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	if err := c.check(origins, *ttl); err != nil {
 		return Config{}, err
 	}
-	var err error
 	if c.TrustedProxies, err = parseProxies(proxies); err != nil {
 		return Config{}, err
 	}
@@ -160,7 +166,7 @@ func Parse(args []string, getenv func(string) string, usage io.Writer) (Config, 
 	if c.Portal = PortalMode(*portal); !slices.Contains([]PortalMode{PortalAuto, PortalOn, PortalOff}, c.Portal) {
 		return Config{}, fmt.Errorf("-portal must be auto, on or off, not %q", c.Portal)
 	}
-	c.Given, err = keysFromEnv(getenv)
+	c.Given, err = keysFromEnv(env)
 	return c, err
 }
 
@@ -176,19 +182,19 @@ Flags:
 `
 
 var helpKeys = fmt.Sprintf(`
+Every flag has a variable, which it overrides. Space and line ends around a
+value do not count.
+
 Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY (%[1]d
 characters or more), AUTHSIGNAL_ENCRYPTION_KEY (%[2]s), and for a
 rotation AUTHSIGNAL_OLD_ENCRYPTION_KEYS; AUTHSIGNAL_MANAGEMENT_KEY (%[1]d
 characters or more) opens the management API. On SQLite, any of the first three
 that is missing is made on first start and kept beside the database.
-`, manage.MinKey, keyForm)
 
-func or(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
-}
+Each key but the tenant, and what may hold a password (AUTHSIGNAL_DB,
+AUTHSIGNAL_WEBHOOK_URL), can be in a file instead: the variable with _FILE at
+its end, such as AUTHSIGNAL_API_SECRET_KEY_FILE, is its path.
+`, manage.MinKey, keyForm)
 
 func (c *Config) check(origins, ttl string) error {
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
@@ -213,7 +219,10 @@ func (c *Config) check(origins, ttl string) error {
 	}
 	if c.PublicURL != "" {
 		u, err := url.Parse(c.PublicURL)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		if strings.Contains(c.PublicURL, "@") { // it may have a password, and is not quoted
+			return errors.New("-public-url must be an http or https URL without user name and password")
+		}
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 			return fmt.Errorf("-public-url must be an http or https URL without query, not %q", c.PublicURL)
 		}
 		c.PublicURL = strings.TrimRight(u.String(), "/") // with the scheme in lower case
@@ -246,6 +255,24 @@ func parseProxies(list string) ([]netip.Prefix, error) {
 		out = append(out, p.Masked())
 	}
 	return out, nil
+}
+
+// UnknownVariables returns the variables that look like the server's and are none:
+// neither Parse knows them, nor a declarative configuration to apply.
+func (c Config) UnknownVariables() []UnknownVariable {
+	files := []string{c.File}
+	if len(c.Command) == 2 && c.Command[0] == "apply" {
+		files = append(files, c.Command[1])
+	}
+	var known []string
+	for _, path := range files {
+		// Whoever applies a file that cannot be read reports it.
+		file, _ := ReadFile(path)
+		for _, t := range file.Tenants {
+			known = append(known, t.APISecretKeyEnv, t.APISecretKeyEnv+fileSuffix)
+		}
+	}
+	return c.Env.Unknown(known...)
 }
 
 // CheckExposure returns an error if a server that listens on an address would show

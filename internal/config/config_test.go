@@ -17,20 +17,24 @@ import (
 	"time"
 )
 
-func env(pairs ...string) func(string) string {
-	return func(name string) string {
-		for i := 0; i < len(pairs); i += 2 {
-			if pairs[i] == name {
-				return pairs[i+1]
-			}
-		}
-		return ""
+func env(pairs ...string) *Env {
+	var environ []string
+	for i := 0; i < len(pairs); i += 2 {
+		environ = append(environ, pairs[i]+"="+pairs[i+1])
 	}
+	return NewEnv(environ)
+}
+
+// parse returns what Parse reads, without where it is from.
+func parse(args []string, vars *Env) (Config, error) {
+	c, err := Parse(args, vars, io.Discard)
+	c.Env, c.Sources = nil, nil
+	return c, err
 }
 
 func TestParseDefaults(t *testing.T) {
 	t.Parallel()
-	got, err := Parse(nil, env(), io.Discard)
+	got, err := parse(nil, env())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +53,7 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 		"AUTHSIGNAL_RATE_LIMIT", "1.5", "AUTHSIGNAL_METRICS_ADDR", ":9", "AUTHSIGNAL_TRUSTED_PROXIES", "10.1.2.3/8, ::1",
 		"AUTHSIGNAL_WEBHOOK_URL", "https://env.test/hook?key=1", "AUTHSIGNAL_PORTAL", "off",
 	)
-	got, err := Parse(nil, vars, io.Discard)
+	got, err := parse(nil, vars)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +67,7 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("environment: got %+v, want %+v", got, want)
 	}
-	got, err = Parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080,capacitor://localhost -public-url http://f -token-ttl 2m -issuer Flag -webhook-url http://10.0.0.1:8080/hook -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h -portal on backup x"), vars, io.Discard)
+	got, err = parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080,capacitor://localhost -public-url http://f -token-ttl 2m -issuer Flag -webhook-url http://10.0.0.1:8080/hook -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h -portal on backup x"), vars)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +95,7 @@ func TestParseErrorsNameTheFlag(t *testing.T) {
 		"-public-url ftp://x":        "-public-url",
 		"-public-url http://x?y":     "-public-url",
 		"-public-url /x":             "-public-url",
+		"-public-url https://u:p@x":  "without user name and password",
 		"-webhook-url ftp://x":       "-webhook-url",
 		"-webhook-url x.test/hook":   "-webhook-url",
 		"-token-ttl 10":              "-token-ttl",

@@ -45,38 +45,47 @@ func (k Keys) String() string { return "keys of tenant " + k.TenantID }
 // GoString keeps the keys out of %#v.
 func (k Keys) GoString() string { return k.String() }
 
-func keysFromEnv(getenv func(string) string) (Keys, error) {
-	k := Keys{
-		TenantID:     getenv("AUTHSIGNAL_TENANT_ID"),
-		APISecretKey: getenv("AUTHSIGNAL_API_SECRET_KEY"),
-
-		ManagementKey: getenv("AUTHSIGNAL_MANAGEMENT_KEY"),
-	}
-	if s := getenv("AUTHSIGNAL_ENCRYPTION_KEY"); s != "" {
-		var err error
-		if k.EncryptionKey, err = decodeKey(s); err != nil {
-			return Keys{}, fmt.Errorf("AUTHSIGNAL_ENCRYPTION_KEY %w", err)
-		}
-	}
-	for s := range strings.SplitSeq(getenv("AUTHSIGNAL_OLD_ENCRYPTION_KEYS"), ",") {
-		if strings.TrimSpace(s) == "" {
-			continue
-		}
-		old, err := decodeKey(s)
-		if err != nil {
-			return Keys{}, fmt.Errorf("AUTHSIGNAL_OLD_ENCRYPTION_KEYS, each, %w", err)
-		}
-		k.OldEncryptionKeys = append(k.OldEncryptionKeys, old)
+func keysFromEnv(env *Env) (k Keys, err error) {
+	if k.TenantID, err = env.Get("AUTHSIGNAL_TENANT_ID"); err != nil {
+		return Keys{}, err
 	}
 	if k.TenantID != "" && !api.IsTenantID(k.TenantID) {
 		return Keys{}, errors.New("AUTHSIGNAL_TENANT_ID must be " + api.TenantIDForm)
 	}
-	for _, name := range []string{"AUTHSIGNAL_API_SECRET_KEY", "AUTHSIGNAL_MANAGEMENT_KEY"} {
-		if key := getenv(name); key != "" {
-			if err := manage.CheckKey(key); err != nil {
-				return Keys{}, fmt.Errorf("%s %w", name, err)
-			}
+	for name, key := range map[string]*string{"AUTHSIGNAL_API_SECRET_KEY": &k.APISecretKey, "AUTHSIGNAL_MANAGEMENT_KEY": &k.ManagementKey} {
+		if *key, err = env.Secret(name); err != nil {
+			return Keys{}, err
 		}
+		if *key == "" {
+			continue
+		}
+		if err := manage.CheckKey(*key); err != nil {
+			return Keys{}, fmt.Errorf("%s %w", env.Source(name), err)
+		}
+	}
+	const current, old = "AUTHSIGNAL_ENCRYPTION_KEY", "AUTHSIGNAL_OLD_ENCRYPTION_KEYS"
+	s, err := env.Secret(current)
+	if err != nil {
+		return Keys{}, err
+	}
+	if s != "" {
+		if k.EncryptionKey, err = decodeKey(s); err != nil {
+			return Keys{}, fmt.Errorf("%s %w", env.Source(current), err)
+		}
+	}
+	list, err := env.Secret(old)
+	if err != nil {
+		return Keys{}, err
+	}
+	for s := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(s) == "" {
+			continue
+		}
+		key, err := decodeKey(s)
+		if err != nil {
+			return Keys{}, fmt.Errorf("%s, each, %w", env.Source(old), err)
+		}
+		k.OldEncryptionKeys = append(k.OldEncryptionKeys, key)
 	}
 	return k, nil
 }

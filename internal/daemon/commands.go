@@ -32,7 +32,7 @@ func RotateKey(ctx context.Context, c config.Config) (n int, err error) {
 // Apply applies a declarative configuration to a database, and reports each
 // change. On PostgreSQL, servers may run at the same time; on SQLite, the server
 // must be stopped, or started with -config.
-func Apply(ctx context.Context, c config.Config, path string, getenv func(string) string, report func(change string)) (err error) {
+func Apply(ctx context.Context, c config.Config, path string, report func(change string)) (err error) {
 	file, err := config.ReadFile(path)
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func Apply(ctx context.Context, c config.Config, path string, getenv func(string
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	return file.Apply(ctx, st, getenv, time.Now(), report)
+	return file.Apply(ctx, st, c.Env, time.Now(), report)
 }
 
 // PortalPassword replaces the password of the portal and returns the new one. It

@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -178,7 +177,7 @@ func (s *Server) prepare(ctx context.Context, c config.Config, keys config.Keys,
 	if err := s.ensureTenant(ctx, c, keys); err != nil {
 		return err
 	}
-	err := file.Apply(ctx, s.store, os.Getenv, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
+	err := file.Apply(ctx, s.store, c.Env, time.Now(), func(change string) { s.log.Info("configuration", "change", change) })
 	if err != nil {
 		return err
 	}
