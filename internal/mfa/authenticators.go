@@ -1,8 +1,8 @@
 package mfa
 
 import (
+	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,6 +53,39 @@ func account(u store.User) string {
 		return u.Username
 	}
 	return u.ID
+}
+
+// The bounds of the secrets of imported authenticators, in bits. RFC 4226, section
+// 4, R6 requires 128, but many systems have made secrets of 80, as Google's first
+// library did. Their users would lose their authenticators; guessing online is
+// bounded by the limits of attempts, whatever the length of the secret.
+const (
+	minImportedBits = 80
+	maxImportedBits = 1280
+	// StrongBits is the length that RFC 4226 requires of a secret, in bits.
+	StrongBits = 128
+)
+
+// minPeriod and maxPeriod bound the period of an imported authenticator in
+// seconds. A code is valid for a period.
+const (
+	minPeriod = 10
+	maxPeriod = 300
+)
+
+// CheckImported returns an error if an authenticator app with this key may not be
+// imported.
+func CheckImported(k totp.Key) error {
+	if err := k.Validate(); err != nil {
+		return err
+	}
+	if k.Period < minPeriod || k.Period > maxPeriod {
+		return fmt.Errorf("the period must be %d to %d seconds", minPeriod, maxPeriod)
+	}
+	if n := totp.SecretBits(k.Secret); n < minImportedBits || n > maxImportedBits {
+		return fmt.Errorf("the secret must have %d to %d bits", minImportedBits, maxImportedBits)
+	}
+	return nil
 }
 
 // An Imported authenticator is one that a backend has verified.
@@ -146,7 +179,8 @@ func enrolledAlready(tx *store.Tx, list []store.Authenticator, a store.Authentic
 			if err != nil {
 				return nil, err
 			}
-			if strings.TrimRight(known, "=") != secret {
+			// An earlier version stored the text as it was given.
+			if known, err = totp.NormalizeSecret(known); err != nil || known != secret {
 				continue
 			}
 		}

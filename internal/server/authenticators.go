@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"net/http"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -15,20 +14,6 @@ import (
 var enrollable = []api.VerificationMethod{api.AuthenticatorApp, api.SMS, api.WhatsApp, api.EmailOTP, api.EmailMagicLink}
 
 const enrollableNames = "AUTHENTICATOR_APP, SMS, WHATSAPP, EMAIL_OTP or EMAIL_MAGIC_LINK"
-
-// minImported and maxImported bound the base32 characters of an imported secret.
-// The secrets of many other systems have only 80 bits.
-const (
-	minImported = 16
-	maxImported = 256
-)
-
-// minPeriod and maxPeriod bound the period of an imported authenticator in
-// seconds. A code is valid for a period.
-const (
-	minPeriod = 10
-	maxPeriod = 300
-)
 
 // listAuthenticators answers GET /v1/users/{userId}/authenticators (wire contract,
 // 6.7): the verified authenticators.
@@ -98,11 +83,8 @@ func verifiedAuthenticator(in api.EnrollVerifiedRequest) (a store.Authenticator,
 		if err != nil {
 			return a, "", api.InvalidRequest("otpUri: " + err.Error() + ".")
 		}
-		if k.Period < minPeriod || k.Period > maxPeriod {
-			return a, "", api.InvalidRequest(fmt.Sprintf("otpUri: the period must be %d to %d seconds.", minPeriod, maxPeriod))
-		}
-		if len(k.Secret) < minImported || len(k.Secret) > maxImported {
-			return a, "", api.InvalidRequest("otpUri: the secret must have 80 to 1280 bits.")
+		if err := mfa.CheckImported(k); err != nil {
+			return a, "", api.InvalidRequest("otpUri: " + err.Error() + ".")
 		}
 		a.Parameters = k.Parameters
 		return a, k.Secret, nil

@@ -83,6 +83,21 @@ func TestEnrollVerifiedIsIdempotent(t *testing.T) {
 	}
 }
 
+// The same key in other texts is the same authenticator.
+func TestEnrollVerifiedIsIdempotentForOtherTextsOfTheSecret(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	for _, uri := range []string{
+		"otpauth://totp/jane?secret=GEZDGNBVGY3TQOJQGE", "OTPAUTH://TOTP/jane?secret=gezd-gnbv-gy3t-qojq-gf&algorithm=HmacSHA1&period=30.0",
+		"otpauth://totp/C#%20100%?secret=GEZDGNBVGY3TQOJQGEZ",
+	} {
+		p.ok(p.imported(uri))
+	}
+	if got := p.ok(p.api("GET", factorsPath, "")).list; len(got) != 1 {
+		t.Errorf("got %d authenticators, want 1", len(got))
+	}
+}
+
 func TestEnrollVerifiedReplacesAPendingOneWithTheSecret(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
@@ -191,6 +206,7 @@ func TestEnrollVerifiedRefuses(t *testing.T) {
 	}
 	for _, uri := range []string{
 		"https://x", "otpauth://hotp/a?secret=" + importedSecret, "otpauth://totp/a", "otpauth://totp/a?secret=GEZDGNB1",
+		"otpauth://totp/a?secret=" + importedSecret + "&algo=SHA256", "otpauth://totp/a?secret=" + importedSecret + "&digits=6&digits=8",
 		"otpauth://totp/a?secret=GEZDGNBV", "otpauth://totp/a?secret=" + strings.Repeat("GEZDGNBV", 33),
 		"otpauth://totp/a?secret=" + importedSecret + "&digits=9", "otpauth://totp/a?secret=" + importedSecret + "&algorithm=MD5",
 		"otpauth://totp/" + strings.Repeat("a", 2048) + "?secret=" + importedSecret, "%zz",

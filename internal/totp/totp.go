@@ -11,6 +11,7 @@ package totp
 import (
 	"crypto/subtle"
 	"encoding/base32"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -49,7 +50,7 @@ var DefaultParameters = Parameters{Algorithm: SHA1, Digits: 6, Period: 30}
 // Validate returns an error for the first parameter that is out of range.
 func (p Parameters) Validate() error {
 	if _, ok := algorithms[p.Algorithm]; !ok {
-		return fmt.Errorf("algorithm must be SHA1, SHA256 or SHA512")
+		return errAlgorithm
 	}
 	if p.Digits < 6 || p.Digits > 8 {
 		return fmt.Errorf("digits must be 6 to 8, not %d", p.Digits)
@@ -70,6 +71,8 @@ func (p Parameters) Step(t time.Time) int64 {
 	}
 	return s / period
 }
+
+var errAlgorithm = errors.New("algorithm must be SHA1, SHA256 or SHA512")
 
 var algorithms = map[Algorithm]otp.Algorithm{
 	SHA1:   otp.AlgorithmSHA1,
