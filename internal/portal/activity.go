@@ -21,7 +21,7 @@ type activityView struct {
 	What                             selection
 	Codes                            []string
 	States                           []api.State
-	Kinds                            []auditKind
+	Kinds                            []store.AuditKind
 	Error                            string
 
 	Chart   chart
@@ -36,7 +36,7 @@ type entry struct {
 	User, Action string
 	// State is set for an action, Kind for an audit entry.
 	State api.State
-	Kind  auditKind
+	Kind  store.AuditKind
 	// Rules are the rules that matched the action.
 	Rules []api.Rule
 	// Why explains a refused code, in words.
@@ -70,9 +70,6 @@ func parseCursor(s string) (c cursor, err error) {
 	return c, nil
 }
 
-// An auditKind is a kind of audit entry, one of store.AuditKinds.
-type auditKind string
-
 // A selection says which entries the activity shows: everything, tracked
 // actions, the audit log, a state of actions or a kind of audit entry.
 type selection string
@@ -102,9 +99,9 @@ func (w selection) state() api.State {
 }
 
 // kind returns the selected kind of audit entry, or "".
-func (w selection) kind() auditKind {
-	if slices.Contains(store.AuditKinds, string(w)) {
-		return auditKind(w)
+func (w selection) kind() store.AuditKind {
+	if k := store.AuditKind(w); slices.Contains(store.AuditKinds, k) {
+		return k
 	}
 	return ""
 }
@@ -113,25 +110,17 @@ func (w selection) kind() auditKind {
 func (w selection) actions() bool { return w != onlyEvents && w.kind() == "" }
 func (w selection) events() bool  { return w != onlyActions && w.state() == "" }
 
-func auditKinds() []auditKind {
-	kinds := make([]auditKind, len(store.AuditKinds))
-	for i, k := range store.AuditKinds {
-		kinds[i] = auditKind(k)
-	}
-	return kinds
-}
-
 func (p *portal) activity(r *http.Request, t store.Tenant) (reply, error) {
 	v := activityView{
 		User: r.FormValue("user"), Action: r.FormValue("action"), What: parseSelection(r.FormValue("what")),
 		From: r.FormValue("from"), Until: r.FormValue("until"), Range: r.FormValue("range"),
-		States: api.States, Kinds: auditKinds(),
+		States: api.States, Kinds: store.AuditKinds,
 	}
 	after, err := parseCursor(r.FormValue("after"))
 	if err != nil {
 		return reply{}, err
 	}
-	f := store.BrowseFilter{UserID: v.User, Action: v.Action, State: v.What.state(), Kind: string(v.What.kind()), Limit: pageSize + 1}
+	f := store.BrowseFilter{UserID: v.User, Action: v.Action, State: v.What.state(), Kind: v.What.kind(), Limit: pageSize + 1}
 	status := http.StatusOK
 	if !parseTime(v.From, &f.From) || !parseTime(v.Until, &f.Until) {
 		v.Error, status = "A time must be like 2026-01-31T13:45, in UTC.", http.StatusBadRequest
@@ -227,7 +216,7 @@ func (v *activityView) addEvents(tx *store.Tx, f store.BrowseFilter, after *stor
 	list, err := tx.BrowseAudit(f)
 	for _, e := range list {
 		shown := entry{
-			At: e.At, User: e.UserID, Action: e.Action, Kind: auditKind(e.Kind), Key: e.IdempotencyKey,
+			At: e.At, User: e.UserID, Action: e.Action, Kind: e.Kind, Key: e.IdempotencyKey,
 			auditAt: &store.Position{At: e.At, ID: e.ID},
 		}
 		if e.Kind == store.AuditCodeRefused {

@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"bytes"
 	"io"
 	"log/slog"
 	"maps"
@@ -52,21 +51,13 @@ func (d *fixture) advance(by time.Duration) {
 func newFixture(t testing.TB, change ...func(*Config)) *fixture {
 	t.Helper()
 	d := &fixture{t: t, database: storetest.Database(t), log: &logtest.Buffer{}, now: time.Unix(1_700_000_000, 0)}
-	st, err := store.Open(t.Context(), d.database,
-		func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := storetest.Open(t, d.database, store.Open)
 	d.store = st
 	d.update(func(tx *store.Tx) error {
 		_, err := tx.PutTenant(api.DefaultAuthenticatorSettings("Acme"), d.now)
 		return err
 	})
+	var err error
 	if d.password, err = FirstPassword(t.Context(), st, d.now); err != nil {
 		t.Fatal(err)
 	}

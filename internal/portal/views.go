@@ -102,12 +102,12 @@ type confirmView struct {
 // stateName returns the display name of a state, an outcome, a method or a kind
 // of audit entry.
 func stateName(s any) string {
-	text := fmt.Sprint(s)
-	switch text {
-	case "":
-		return ""
-	case store.AuditCodeUnseen:
+	if s == store.AuditCodeUnseen {
 		return "Code over the limit"
+	}
+	text := fmt.Sprint(s)
+	if text == "" {
+		return ""
 	}
 	return strings.ToUpper(text[:1]) + strings.ToLower(inWords.Replace(text[1:]))
 }
@@ -116,16 +116,16 @@ var inWords = strings.NewReplacer("_", " ", ".", " ")
 
 // tone returns the CSS class of a state, an outcome or a kind of audit entry.
 func tone(s any) string {
-	switch text := fmt.Sprint(s); text {
-	case string(api.StateAllow), string(api.StateChallengeSucceeded), string(api.StateReviewSucceeded),
+	switch s {
+	case api.StateAllow, api.OutcomeAllow, api.StateChallengeSucceeded, api.StateReviewSucceeded,
 		store.AuditCodeAccepted, store.AuditEnrollmentCompleted:
 		return "good"
-	case string(api.StateBlock), string(api.StateChallengeFailed), string(api.StateReviewFailed),
+	case api.StateBlock, api.OutcomeBlock, api.StateChallengeFailed, api.StateReviewFailed,
 		store.AuditCodeRefused, store.AuditCodeUnseen, store.AuditWebhookRefused, store.AuditWebhookDead:
 		return "bad"
-	case string(api.StateReviewRequired), string(api.OutcomeReview), store.AuditAuthenticatorDeleted, store.AuditUserDeleted, store.AuditTokensEnded:
+	case api.StateReviewRequired, api.OutcomeReview, store.AuditAuthenticatorDeleted, store.AuditUserDeleted, store.AuditTokensEnded:
 		return "warn"
-	case string(api.StateChallengeRequired), string(api.OutcomeChallenge):
+	case api.StateChallengeRequired, api.OutcomeChallenge:
 		return "info"
 	}
 	return "plain"

@@ -35,16 +35,7 @@ type site struct {
 
 func newSite(t *testing.T, change ...func(*Config)) *site {
 	t.Helper()
-	st, err := store.Open(t.Context(), storetest.Database(t),
-		func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := storetest.Open(t, storetest.Database(t), store.Open)
 	s := &site{t: t, store: st, now: time.Unix(1_700_000_000, 0)}
 	s.tokens = &token.Issuer{
 		Keys:    func() []token.Key { return []token.Key{{ID: "1", Secret: bytes.Repeat([]byte{7}, 32)}} },
@@ -311,11 +302,7 @@ func TestStoreFailure(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	tok := s.track(store.Action{})
-	closed, err := store.Open(t.Context(), storetest.Database(t),
-		func(bool) ([][]byte, error) { return [][]byte{bytes.Repeat([]byte{1}, store.KeySize)}, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
+	closed := storetest.Open(t, storetest.Database(t), store.Open)
 	if err := closed.Close(); err != nil {
 		t.Fatal(err)
 	}

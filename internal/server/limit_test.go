@@ -199,7 +199,7 @@ func value(t *testing.T, g prometheus.Gatherer, name, label string) (sum float64
 }
 
 // kinds returns the kinds of a tenant's audit log, newest first.
-func (p *peer) kinds(tenantID string) (kinds []string) {
+func (p *peer) kinds(tenantID string) (kinds []store.AuditKind) {
 	p.t.Helper()
 	err := p.store.View(p.t.Context(), tenantID, func(tx *store.Tx) error {
 		list, err := tx.AuditEvents("", 1000)
@@ -214,9 +214,9 @@ func (p *peer) kinds(tenantID string) (kinds []string) {
 	return kinds
 }
 
-func count(list []string, s string) (n int) {
+func count(list []store.AuditKind, kind store.AuditKind) (n int) {
 	for _, v := range list {
-		if v == s {
+		if v == kind {
 			n++
 		}
 	}
@@ -304,7 +304,7 @@ func TestGuessesAtKeysAreLimited(t *testing.T) {
 			t.Errorf("the audit log lacks %s: %s", want, audit)
 		}
 	}
-	if got := strings.Count(audit, store.AuditKeysRefused); got != 2 {
+	if got := strings.Count(audit, string(store.AuditKeysRefused)); got != 2 {
 		t.Errorf("%d audit lines, want 2: %s", got, audit)
 	}
 }

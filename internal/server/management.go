@@ -261,7 +261,7 @@ func (s *server) listAudit(r *http.Request, tx *store.Tx) (any, error) {
 	out := []api.AuditEvent{}
 	for _, e := range list {
 		out = append(out, api.AuditEvent{
-			At: api.Time{Time: e.At}, Kind: e.Kind, UserID: e.UserID, Action: e.Action, IdempotencyKey: e.IdempotencyKey, Detail: e.Detail,
+			At: api.Time{Time: e.At}, Kind: string(e.Kind), UserID: e.UserID, Action: e.Action, IdempotencyKey: e.IdempotencyKey, Detail: e.Detail,
 		})
 	}
 	return out, err

@@ -15,34 +15,37 @@ type AuditEvent struct {
 	ID string
 	At time.Time
 	// Kind names what happened, such as "code.accepted".
-	Kind string
+	Kind AuditKind
 	// UserID, Action and IdempotencyKey are empty where they do not apply.
 	ActionID
 	// Detail holds identifiers and settings, which depend on the kind.
 	Detail map[string]any
 }
 
+// An AuditKind is the kind of an audit event.
+type AuditKind string
+
 // The kinds of audit events.
 const (
-	AuditEnrollmentBegun      = "enrollment.begun"
-	AuditEnrollmentCompleted  = "enrollment.completed"
-	AuditCodeAccepted         = "code.accepted"
-	AuditCodeRefused          = "code.refused"
-	AuditCodeUnseen           = "code.unseen" // not compared: over the limit of attempts
-	AuditAuthenticatorDeleted = "authenticator.deleted"
-	AuditAuthenticatorUnlock  = "authenticator.unlocked"
-	AuditUserDeleted          = "user.deleted"
-	AuditTokensEnded          = "tokens.ended" // all tokens of a user
-	AuditConfiguration        = "configuration.changed"
-	AuditActionUpdated        = "action.updated"   // by the backend
-	AuditWebhookRefused       = "webhook.refused"  // no consent to a verification
-	AuditWebhookDead          = "webhook.dead"     // an event will not be sent again
-	AuditRequestsLimited      = "requests.limited" // 429, of an address with a token of the tenant
-	AuditKeysRefused          = "keys.refused"     // wrong keys of an address
+	AuditEnrollmentBegun      AuditKind = "enrollment.begun"
+	AuditEnrollmentCompleted  AuditKind = "enrollment.completed"
+	AuditCodeAccepted         AuditKind = "code.accepted"
+	AuditCodeRefused          AuditKind = "code.refused"
+	AuditCodeUnseen           AuditKind = "code.unseen" // not compared: over the limit of attempts
+	AuditAuthenticatorDeleted AuditKind = "authenticator.deleted"
+	AuditAuthenticatorUnlock  AuditKind = "authenticator.unlocked"
+	AuditUserDeleted          AuditKind = "user.deleted"
+	AuditTokensEnded          AuditKind = "tokens.ended" // all tokens of a user
+	AuditConfiguration        AuditKind = "configuration.changed"
+	AuditActionUpdated        AuditKind = "action.updated"   // by the backend
+	AuditWebhookRefused       AuditKind = "webhook.refused"  // no consent to a verification
+	AuditWebhookDead          AuditKind = "webhook.dead"     // an event will not be sent again
+	AuditRequestsLimited      AuditKind = "requests.limited" // 429, of an address with a token of the tenant
+	AuditKeysRefused          AuditKind = "keys.refused"     // wrong keys of an address
 )
 
 // AuditKinds are all kinds.
-var AuditKinds = []string{
+var AuditKinds = []AuditKind{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
 	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
 	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited, AuditKeysRefused,
@@ -135,7 +138,7 @@ func scanAuditEvent(row row) (e AuditEvent, err error) {
 }
 
 // CountAudit counts a user's lines of one kind after a time.
-func (t *Tx) CountAudit(userID, kind string, after time.Time) (n int64, err error) {
+func (t *Tx) CountAudit(userID string, kind AuditKind, after time.Time) (n int64, err error) {
 	err = t.queryRow(`
 		SELECT COUNT(*) FROM audit WHERE tenant_id = ? AND user_id = ? AND kind = ? AND at > ?`,
 		t.tenant, userID, kind, millis(after)).Scan(&n)

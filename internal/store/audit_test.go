@@ -20,7 +20,7 @@ func TestAuditKindsIsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var kinds []string
+	var kinds []AuditKind
 	ast.Inspect(f, func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
 		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Audit") || len(spec.Values) != 1 {
@@ -31,7 +31,7 @@ func TestAuditKindsIsComplete(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			kinds = append(kinds, kind)
+			kinds = append(kinds, AuditKind(kind))
 		}
 		return true
 	})

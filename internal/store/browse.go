@@ -30,7 +30,7 @@ type BrowseFilter struct {
 	UserID, Action string
 	// State is of actions, Kind of audit lines.
 	State api.State
-	Kind  string
+	Kind  AuditKind
 	// From is inclusive, Until exclusive.
 	From, Until time.Time
 	// After is the zero Position for the first page.

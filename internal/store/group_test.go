@@ -14,9 +14,9 @@ import (
 )
 
 // audited returns the kinds in a tenant's audit log, each once.
-func audited(t *testing.T, s *Store) map[string]bool {
+func audited(t *testing.T, s *Store) map[AuditKind]bool {
 	t.Helper()
-	kinds := map[string]bool{}
+	kinds := map[AuditKind]bool{}
 	err := s.View(t.Context(), "t", func(tx *Tx) error {
 		list, err := tx.AuditEvents("", 1000)
 		for _, e := range list {
@@ -46,7 +46,7 @@ func TestWritersThatShareACommitFailAlone(t *testing.T) {
 			}
 		}()
 		return s.Update(t.Context(), "t", func(tx *Tx) error {
-			if err := tx.Audit(AuditEvent{At: now, Kind: fmt.Sprint(i)}); err != nil {
+			if err := tx.Audit(AuditEvent{At: now, Kind: AuditKind(fmt.Sprint(i))}); err != nil {
 				return err
 			}
 			switch i % 4 {
@@ -67,8 +67,8 @@ func TestWritersThatShareACommitFailAlone(t *testing.T) {
 	wg.Wait()
 	there := audited(t, s)
 	for i, err := range errs {
-		if wantErr := i%4 == 1 || i%4 == 2; (err != nil) != wantErr || there[fmt.Sprint(i)] == wantErr {
-			t.Errorf("writer %d: got %v, written %v", i, err, there[fmt.Sprint(i)])
+		if wantErr := i%4 == 1 || i%4 == 2; (err != nil) != wantErr || there[AuditKind(fmt.Sprint(i))] == wantErr {
+			t.Errorf("writer %d: got %v, written %v", i, err, there[AuditKind(fmt.Sprint(i))])
 		}
 	}
 }
@@ -83,13 +83,13 @@ func TestCanceledWritersBlockNoOthers(t *testing.T) {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%20)*time.Millisecond)
 			defer cancel()
-			errs[i] = s.Update(ctx, "t", func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: fmt.Sprint(i)}) })
+			errs[i] = s.Update(ctx, "t", func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: AuditKind(fmt.Sprint(i))}) })
 		})
 	}
 	wg.Wait()
 	there := audited(t, s)
 	for i, err := range errs {
-		if err == nil && !there[fmt.Sprint(i)] {
+		if err == nil && !there[AuditKind(fmt.Sprint(i))] {
 			t.Errorf("Update of writer %d succeeded, but its line is missing", i)
 		}
 	}
