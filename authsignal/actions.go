@@ -12,19 +12,11 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// The types of the Server API. Their fields state units and meaning.
 type (
-	// TrackResponse is what Track returns.
-	TrackResponse = api.TrackResponse
-	// ValidateResponse is what ValidateChallenge returns.
-	ValidateResponse = api.ValidateResponse
-	// Action is what Client.Action returns.
-	Action = api.Action
-	// ListedAction is an item of what QueryActions returns.
-	ListedAction = api.ListedAction
-	// State is the state of an action.
+	// State is the state of an action, such as "CHALLENGE_REQUIRED".
 	State = api.State
-	// VerificationMethod names a way to prove an identity.
+	// VerificationMethod names a way to prove an identity, such as
+	// "AUTHENTICATOR_APP".
 	VerificationMethod = api.VerificationMethod
 )
 
@@ -103,6 +95,23 @@ type TrackRequest struct {
 	Attributes Attributes
 }
 
+// TrackResponse is what Track returns.
+type TrackResponse struct {
+	IdempotencyKey string `json:"idempotencyKey"`
+	State          State  `json:"state"`
+	// URL opens the pre-built UI. It carries the token in its query.
+	URL string `json:"url"`
+	// Token is the client token for the browser SDK.
+	Token string `json:"token"`
+	// IsEnrolled reports whether the user has a verified authenticator.
+	IsEnrolled                  bool                 `json:"isEnrolled"`
+	AllowedVerificationMethods  []VerificationMethod `json:"allowedVerificationMethods"`
+	EnrolledVerificationMethods []VerificationMethod `json:"enrolledVerificationMethods"`
+	DefaultVerificationMethod   VerificationMethod   `json:"defaultVerificationMethod,omitempty"`
+	// RuleIDs are the rules that matched.
+	RuleIDs []string `json:"ruleIds"`
+}
+
 // Track records an action of a user. It returns the state that the rules decide,
 // and a token for the browser SDK.
 func (c *Client) Track(ctx context.Context, r TrackRequest) (TrackResponse, error) {
@@ -136,6 +145,23 @@ type ValidateRequest struct {
 	IdempotencyKey string
 }
 
+// ValidateResponse is what ValidateChallenge returns.
+type ValidateResponse struct {
+	// IsValid is true only when State is CHALLENGE_SUCCEEDED.
+	IsValid bool `json:"isValid"`
+	// Error is the reason if the token is refused; the other fields are then
+	// empty.
+	Error          string     `json:"error,omitempty"`
+	State          State      `json:"state,omitempty"`
+	StateUpdatedAt *time.Time `json:"stateUpdatedAt,omitempty"`
+	UserID         string     `json:"userId,omitempty"`
+	Action         string     `json:"action,omitempty"`
+	// ActionCode is Action under the name that older official SDKs read.
+	ActionCode         string             `json:"actionCode,omitempty"`
+	IdempotencyKey     string             `json:"idempotencyKey,omitempty"`
+	VerificationMethod VerificationMethod `json:"verificationMethod,omitempty"`
+}
+
 // ErrOtherAction reports that a token belongs to another instance of the
 // action than ValidateRequest.IdempotencyKey names. Inspect it with errors.Is.
 var ErrOtherAction = errors.New("the token belongs to another instance of the action: its idempotency key differs from the tracked one")
@@ -164,6 +190,31 @@ func (c *Client) ValidateChallenge(ctx context.Context, r ValidateRequest) (Vali
 		return ValidateResponse{}, fmt.Errorf("authsignal: %s: %w", name, ErrOtherAction)
 	}
 	return out, nil
+}
+
+// An Action is what Client.Action returns.
+type Action struct {
+	State              State              `json:"state"`
+	CreatedAt          time.Time          `json:"createdAt"`
+	StateUpdatedAt     time.Time          `json:"stateUpdatedAt"`
+	VerificationMethod VerificationMethod `json:"verificationMethod,omitempty"`
+	RuleIDs            []string           `json:"ruleIds"`
+	Rules              []Rule             `json:"rules"`
+	// PriorityRuleID is the rule that decided; empty if the default did.
+	PriorityRuleID string       `json:"priorityRuleId,omitempty"`
+	Output         ActionOutput `json:"output"`
+}
+
+// A Rule is a rule that matched an action.
+type Rule struct {
+	RuleID      string `json:"ruleId"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+}
+
+// ActionOutput is the output of an action's rules.
+type ActionOutput struct {
+	Custom map[string]any `json:"custom"`
 }
 
 // Action returns one tracked action.
@@ -202,6 +253,22 @@ type ActionFilter struct {
 	// Actions are names of actions, at most 100.
 	Actions []string
 	State   State
+}
+
+// A ListedAction is an item of what QueryActions returns.
+type ListedAction struct {
+	ActionCode     string    `json:"actionCode"`
+	IdempotencyKey string    `json:"idempotencyKey"`
+	CreatedAt      time.Time `json:"createdAt"`
+	UpdatedAt      time.Time `json:"updatedAt"`
+	State          State     `json:"state"`
+	StateUpdatedAt time.Time `json:"stateUpdatedAt"`
+	// VerificationMethod and VerifiedByAuthenticatorID name what completed
+	// the challenge.
+	VerificationMethod        VerificationMethod `json:"verificationMethod,omitempty"`
+	VerifiedByAuthenticatorID string             `json:"verifiedByAuthenticatorId,omitempty"`
+	UserAgent                 string             `json:"userAgent,omitempty"`
+	IPAddress                 string             `json:"ipAddress,omitempty"`
 }
 
 // QueryActions lists the actions of a user in the last 30 days, newest first and

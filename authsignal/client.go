@@ -54,7 +54,18 @@ const (
 //
 //	var e *authsignal.Error
 //	if errors.As(err, &e) && e.Code == "unauthorized" { ... }
-type Error = api.Error
+type Error struct {
+	// Status is the HTTP status of the response.
+	Status int
+	// Code is the stable machine code, such as "invalid_request".
+	Code string
+	// Description is a sentence for the developer. It contains no secret, code or
+	// token.
+	Description string
+}
+
+// Error returns the code and the description.
+func (e *Error) Error() string { return (*api.Error)(e).Error() }
 
 // A Client calls the Server API of one tenant. Its methods may be called from
 // several goroutines; its fields must be set before the first call.

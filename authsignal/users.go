@@ -5,22 +5,27 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-type (
-	// User is what Client.User returns.
-	User = api.User
-	// UpdatedUser is what UpdateUser returns.
-	UpdatedUser = api.UpdatedUser
-	// ListedUser is an item of QueryUsersResponse.
-	ListedUser = api.ListedUser
-	// QueryUsersResponse is what QueryUsers returns.
-	QueryUsersResponse = api.QueryUsersResponse
-	// UserAuthenticator is a verified authenticator of a user.
-	UserAuthenticator = api.UserAuthenticator
-)
+// A User is what Client.User returns.
+type User struct {
+	UserID                      string               `json:"userId"`
+	IsEnrolled                  bool                 `json:"isEnrolled"`
+	Email                       string               `json:"email,omitempty"`
+	EmailVerified               bool                 `json:"emailVerified"`
+	PhoneNumber                 string               `json:"phoneNumber,omitempty"`
+	PhoneNumberVerified         bool                 `json:"phoneNumberVerified"`
+	Username                    string               `json:"username,omitempty"`
+	DisplayName                 string               `json:"displayName,omitempty"`
+	Locale                      string               `json:"locale,omitempty"`
+	AllowedVerificationMethods  []VerificationMethod `json:"allowedVerificationMethods"`
+	EnrolledVerificationMethods []VerificationMethod `json:"enrolledVerificationMethods"`
+	DefaultVerificationMethod   VerificationMethod   `json:"defaultVerificationMethod,omitempty"`
+	Custom                      map[string]any       `json:"custom,omitempty"`
+}
 
 // UserAttributes is what UpdateUser takes. What is nil stays as it is; an empty
 // text clears. Custom replaces the whole object; an empty one clears it.
@@ -41,6 +46,20 @@ type UserAttributes struct {
 	Custom map[string]any
 }
 
+// An UpdatedUser is what UpdateUser returns: all attributes as they are now.
+type UpdatedUser struct {
+	UserID                    string             `json:"userId"`
+	Email                     string             `json:"email,omitempty"`
+	EmailVerified             bool               `json:"emailVerified"`
+	PhoneNumber               string             `json:"phoneNumber,omitempty"`
+	PhoneNumberVerified       bool               `json:"phoneNumberVerified"`
+	Username                  string             `json:"username,omitempty"`
+	DisplayName               string             `json:"displayName,omitempty"`
+	Locale                    string             `json:"locale,omitempty"`
+	DefaultVerificationMethod VerificationMethod `json:"defaultVerificationMethod,omitempty"`
+	Custom                    map[string]any     `json:"custom,omitempty"`
+}
+
 // EnrollVerifiedRequest is what EnrollVerifiedAuthenticator takes.
 type EnrollVerifiedRequest struct {
 	VerificationMethod VerificationMethod
@@ -52,6 +71,19 @@ type EnrollVerifiedRequest struct {
 	Email       string
 	// IsDefault makes it the user's default.
 	IsDefault bool
+}
+
+// A UserAuthenticator is a verified authenticator of a user.
+type UserAuthenticator struct {
+	UserAuthenticatorID string             `json:"userAuthenticatorId"`
+	UserID              string             `json:"userId,omitempty"`
+	VerificationMethod  VerificationMethod `json:"verificationMethod"`
+	CreatedAt           time.Time          `json:"createdAt"`
+	VerifiedAt          *time.Time         `json:"verifiedAt,omitempty"`
+	LastVerifiedAt      *time.Time         `json:"lastVerifiedAt,omitempty"`
+	IsDefault           bool               `json:"isDefault"`
+	Email               string             `json:"email,omitempty"`
+	PhoneNumber         string             `json:"phoneNumber,omitempty"`
 }
 
 // User returns a user. For a user who does not exist it returns one who is not
@@ -129,6 +161,29 @@ type UserFilter struct {
 	After string
 }
 
+// QueryUsersResponse is what QueryUsers returns.
+type QueryUsersResponse struct {
+	// Users are sorted by their ids.
+	Users []ListedUser `json:"users"`
+	// LastEvaluatedUserID is set if there are more users; a query with it returns
+	// those after it.
+	LastEvaluatedUserID string `json:"lastEvaluatedUserId,omitempty"`
+}
+
+// A ListedUser is an item of QueryUsersResponse.
+type ListedUser struct {
+	UserID                      string               `json:"userId"`
+	Email                       string               `json:"email,omitempty"`
+	EmailVerified               bool                 `json:"emailVerified"`
+	PhoneNumber                 string               `json:"phoneNumber,omitempty"`
+	PhoneNumberVerified         bool                 `json:"phoneNumberVerified"`
+	Username                    string               `json:"username,omitempty"`
+	DisplayName                 string               `json:"displayName,omitempty"`
+	IsEnrolled                  bool                 `json:"isEnrolled"`
+	EnrolledVerificationMethods []VerificationMethod `json:"enrolledVerificationMethods"`
+	CreatedAt                   time.Time            `json:"createdAt"`
+}
+
 // QueryUsers lists users page by page, sorted by their ids.
 func (c *Client) QueryUsers(ctx context.Context, f UserFilter) (QueryUsersResponse, error) {
 	q := url.Values{}
@@ -156,7 +211,9 @@ func (c *Client) QueryUsers(ctx context.Context, f UserFilter) (QueryUsersRespon
 // safe to call again: an authenticator that is enrolled already is returned, and
 // not added a second time.
 func (c *Client) EnrollVerifiedAuthenticator(ctx context.Context, userID string, r EnrollVerifiedRequest) (UserAuthenticator, error) {
-	var out api.EnrollVerifiedResponse
+	var out struct {
+		Authenticator UserAuthenticator `json:"authenticator"`
+	}
 	if err := need("enroll verified authenticator", "userID", userID, "VerificationMethod", string(r.VerificationMethod)); err != nil {
 		return out.Authenticator, err
 	}

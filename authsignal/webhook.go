@@ -45,19 +45,40 @@ const (
 	EventActionVerify         = api.EventActionVerify
 )
 
-// The data of events. Fields that an event leaves out are zero.
-type (
-	// AuthenticatorCreated reports that a user completed an enrollment.
-	AuthenticatorCreated = api.AuthenticatorCreated
-	// AuthenticatorDeleted reports that an authenticator was removed.
-	AuthenticatorDeleted = api.AuthenticatorDeleted
-	// ActionVerify asks whether an action may become CHALLENGE_SUCCEEDED: the
-	// code was right, and the server waits up to 5 seconds for the answer. A
-	// status of 200 to 299 consents; any other leaves the action unchanged. The
-	// event does not prove success, and an action may have several: only
-	// ValidateChallenge reports whether it succeeded.
-	ActionVerify = api.ActionVerify
-)
+// AuthenticatorCreated is the data of EventAuthenticatorCreated: a user completed an
+// enrollment.
+type AuthenticatorCreated struct {
+	UserID              string             `json:"userId"`
+	UserAuthenticatorID string             `json:"userAuthenticatorId"`
+	VerificationMethod  VerificationMethod `json:"verificationMethod"`
+	CreatedAt           time.Time          `json:"createdAt"`
+}
+
+// AuthenticatorDeleted is the data of EventAuthenticatorDeleted: an authenticator was
+// removed.
+type AuthenticatorDeleted struct {
+	UserID              string             `json:"userId"`
+	UserAuthenticatorID string             `json:"userAuthenticatorId"`
+	VerificationMethod  VerificationMethod `json:"verificationMethod"`
+	CreatedAt           time.Time          `json:"createdAt"`
+	DeletedAt           time.Time          `json:"deletedAt"`
+}
+
+// ActionVerify is the data of EventActionVerify, which asks whether an action may
+// become CHALLENGE_SUCCEEDED: the code was right, and the server waits up to 5
+// seconds for the answer. A status of 200 to 299 consents; any other leaves the
+// action unchanged. The event does not prove success, and an action may have
+// several: only ValidateChallenge reports whether it succeeded.
+type ActionVerify struct {
+	UserID         string    `json:"userId"`
+	Action         string    `json:"action"`
+	IdempotencyKey string    `json:"idempotencyKey"`
+	VerifiedAt     time.Time `json:"verifiedAt"`
+	// State is that of the action after consent: CHALLENGE_SUCCEEDED.
+	State               State              `json:"state"`
+	VerificationMethod  VerificationMethod `json:"verificationMethod"`
+	UserAuthenticatorID string             `json:"userAuthenticatorId,omitempty"`
+}
 
 // An Event is a verified webhook.
 type Event struct {

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
 const (
@@ -73,7 +71,7 @@ func TestVerifyWebhookVector(t *testing.T) {
 
 func TestVerifyWebhookDataIsTyped(t *testing.T) {
 	t.Parallel()
-	at := api.Time{Time: time.Date(2024, 5, 13, 4, 59, 2, 640e6, time.UTC)}
+	at := time.Date(2024, 5, 13, 4, 59, 2, 640e6, time.UTC)
 	for _, tt := range []struct {
 		eventType, data string
 		want            any

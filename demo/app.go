@@ -367,7 +367,7 @@ func (a *app) lastCode(_ http.ResponseWriter, r *http.Request) (any, error) {
 // than codeLife ago.
 func justAccepted(list []authsignal.UserAuthenticator, now time.Time) bool {
 	return slices.ContainsFunc(list, func(u authsignal.UserAuthenticator) bool {
-		return u.LastVerifiedAt != nil && now.Sub(u.LastVerifiedAt.Time) < codeLife
+		return u.LastVerifiedAt != nil && now.Sub(*u.LastVerifiedAt) < codeLife
 	})
 }
 

@@ -506,14 +506,14 @@ func TestJustAcceptedForAsLongAsTheCodeMatches(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	for _, c := range []struct {
 		name string
-		last *api.Time
+		last *time.Time
 		want bool
 	}{
 		{"never", nil, false},
-		{"now", &api.Time{Time: now}, true},
-		{"by a clock that is ahead", &api.Time{Time: now.Add(time.Minute)}, true},
-		{"in the last moment", &api.Time{Time: now.Add(1 - codeLife)}, true},
-		{"too long ago", &api.Time{Time: now.Add(-codeLife)}, false},
+		{"now", new(now), true},
+		{"by a clock that is ahead", new(now.Add(time.Minute)), true},
+		{"in the last moment", new(now.Add(1 - codeLife)), true},
+		{"too long ago", new(now.Add(-codeLife)), false},
 	} {
 		list := []authsignal.UserAuthenticator{{}, {LastVerifiedAt: c.last}}
 		if got := justAccepted(list, now); got != c.want {

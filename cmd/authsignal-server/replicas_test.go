@@ -156,7 +156,7 @@ func TestConcurrentFirstTracksMakeOneAction(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			created[a.CreatedAt.Time] = true
+			created[a.CreatedAt] = true
 		})
 	}
 	wg.Wait()
