@@ -42,6 +42,10 @@ const (
 	EmailMagicLink   = api.EmailMagicLink
 )
 
+// RecoveryCode is the verification method of a challenge that a recovery code has
+// completed.
+const RecoveryCode = api.RecoveryCode
+
 // Scopes that Attributes.Scope may add to a token, with spaces between them.
 const (
 	ScopeRead   = api.ScopeRead

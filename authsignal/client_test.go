@@ -547,3 +547,38 @@ func TestAServerThatIsDown(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestRecoveryCodes(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	c := authsignal.New(s.APISecretKey, s.BaseURL)
+	ctx := t.Context()
+	if status, err := c.RecoveryCodes(ctx, "u1"); err != nil || status != (authsignal.RecoveryCodesStatus{}) {
+		t.Errorf("an unknown user: got %+v, %v", status, err)
+	}
+	_, err := c.MakeRecoveryCodes(ctx, "u1")
+	if e := apiError(t, err); e.Status != 400 || e.Code != "invalid_request" {
+		t.Errorf("without an authenticator app: got %+v", e)
+	}
+	_, err = c.EnrollVerifiedAuthenticator(ctx, "u1", authsignal.EnrollVerifiedRequest{
+		VerificationMethod: authsignal.AuthenticatorApp,
+		OTPURI:             "otpauth://totp/Acme:jane?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Acme",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes, err := c.MakeRecoveryCodes(ctx, "u1")
+	if err != nil || len(codes) != 10 {
+		t.Errorf("got %d codes, %v", len(codes), err)
+	}
+	status, err := c.RecoveryCodes(ctx, "u1")
+	if err != nil || status.Total != 10 || status.Left != 10 || status.IsPending || status.ConfirmedAt == nil || time.Since(*status.ConfirmedAt) > time.Minute {
+		t.Errorf("got %+v, %v", status, err)
+	}
+	if err := c.VoidRecoveryCodes(ctx, "u1"); err != nil {
+		t.Error(err)
+	}
+	if status, err := c.RecoveryCodes(ctx, "u1"); err != nil || status.Total != 0 {
+		t.Errorf("after they were voided: got %+v, %v", status, err)
+	}
+}

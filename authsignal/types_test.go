@@ -23,6 +23,10 @@ func TestResultsHaveTheFieldsOfTheAPI(t *testing.T) {
 		{UserAuthenticator{}, api.UserAuthenticator{}},
 		{AuthenticatorCreated{}, api.AuthenticatorCreated{}},
 		{AuthenticatorDeleted{}, api.AuthenticatorDeleted{}},
+		{RecoveryCodesStatus{}, api.RecoveryCodesStatus{}},
+		{RecoveryCodesCreated{}, api.RecoveryCodesCreated{}},
+		{RecoveryCodeUsed{}, api.RecoveryCodeUsed{}},
+		{RecoveryCodesVoided{}, api.RecoveryCodesVoided{}},
 		{ActionVerify{}, api.ActionVerify{}},
 	} {
 		sameFields(t, reflect.TypeOf(tt.got), reflect.TypeOf(tt.want))

@@ -42,6 +42,9 @@ var (
 const (
 	EventAuthenticatorCreated = api.EventAuthenticatorCreated
 	EventAuthenticatorDeleted = api.EventAuthenticatorDeleted
+	EventRecoveryCodesCreated = api.EventRecoveryCodesCreated
+	EventRecoveryCodeUsed     = api.EventRecoveryCodeUsed
+	EventRecoveryCodesVoided  = api.EventRecoveryCodesVoided
 	EventActionVerify         = api.EventActionVerify
 )
 
@@ -62,6 +65,32 @@ type AuthenticatorDeleted struct {
 	VerificationMethod  VerificationMethod `json:"verificationMethod"`
 	CreatedAt           time.Time          `json:"createdAt"`
 	DeletedAt           time.Time          `json:"deletedAt"`
+}
+
+// RecoveryCodesCreated is the data of EventRecoveryCodesCreated: recovery codes came
+// into force, in place of those before.
+type RecoveryCodesCreated struct {
+	UserID    string    `json:"userId"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// RecoveryCodeUsed is the data of EventRecoveryCodeUsed: a recovery code completed a
+// challenge.
+type RecoveryCodeUsed struct {
+	UserID         string    `json:"userId"`
+	Action         string    `json:"action"`
+	IdempotencyKey string    `json:"idempotencyKey"`
+	UsedAt         time.Time `json:"usedAt"`
+	// RecoveryCodesLeft is the number of codes that were not used: tell the user
+	// to make new ones when it is FewRecoveryCodes or less.
+	RecoveryCodesLeft int `json:"recoveryCodesLeft"`
+}
+
+// RecoveryCodesVoided is the data of EventRecoveryCodesVoided: a user's recovery
+// codes are no longer accepted, and there are no new ones.
+type RecoveryCodesVoided struct {
+	UserID   string    `json:"userId"`
+	VoidedAt time.Time `json:"voidedAt"`
 }
 
 // ActionVerify is the data of EventActionVerify, which asks whether an action may
@@ -93,8 +122,8 @@ type Event struct {
 	// Time is the time of the event. Events may arrive in another order.
 	Time     time.Time
 	TenantID string
-	// Data is an AuthenticatorCreated, an AuthenticatorDeleted or an
-	// ActionVerify, according to Type; for an unknown type it is a json.RawMessage.
+	// Data is an AuthenticatorCreated or another of the types above, according to
+	// Type; for an unknown type it is a json.RawMessage.
 	Data any
 }
 
@@ -196,6 +225,12 @@ func parseEvent(payload []byte) (Event, error) {
 		e.Data, err = decode[AuthenticatorCreated](in.Data)
 	case EventAuthenticatorDeleted:
 		e.Data, err = decode[AuthenticatorDeleted](in.Data)
+	case EventRecoveryCodesCreated:
+		e.Data, err = decode[RecoveryCodesCreated](in.Data)
+	case EventRecoveryCodeUsed:
+		e.Data, err = decode[RecoveryCodeUsed](in.Data)
+	case EventRecoveryCodesVoided:
+		e.Data, err = decode[RecoveryCodesVoided](in.Data)
 	case EventActionVerify:
 		e.Data, err = decode[ActionVerify](in.Data)
 	default:

@@ -86,6 +86,13 @@ func TestVerifyWebhookDataIsTyped(t *testing.T) {
 			`{"userId":"u","userAuthenticatorId":"a","verificationMethod":"SMS","createdAt":"2024-05-13T04:59:02.640Z","deletedAt":"2024-05-13T04:59:02.640Z","new":1}`,
 			AuthenticatorDeleted{UserID: "u", UserAuthenticatorID: "a", VerificationMethod: "SMS", CreatedAt: at, DeletedAt: at},
 		},
+		{EventRecoveryCodesCreated, `{"userId":"u","createdAt":"2024-05-13T04:59:02.640Z"}`, RecoveryCodesCreated{UserID: "u", CreatedAt: at}},
+		{
+			EventRecoveryCodeUsed,
+			`{"userId":"u","action":"pay","idempotencyKey":"k","usedAt":"2024-05-13T04:59:02.640Z","recoveryCodesLeft":2}`,
+			RecoveryCodeUsed{UserID: "u", Action: "pay", IdempotencyKey: "k", UsedAt: at, RecoveryCodesLeft: 2},
+		},
+		{EventRecoveryCodesVoided, `{"userId":"u","voidedAt":"2024-05-13T04:59:02.640Z"}`, RecoveryCodesVoided{UserID: "u", VoidedAt: at}},
 		{
 			EventActionVerify,
 			`{"userId":"u","action":"pay","idempotencyKey":"k","verifiedAt":"2024-05-13T04:59:02.640Z","state":"CHALLENGE_SUCCEEDED","verificationMethod":"AUTHENTICATOR_APP","userAuthenticatorId":"a"}`,

@@ -111,6 +111,39 @@ func TestTheSameCodeTwoHundredTimesAtOnce(t *testing.T) {
 	}
 }
 
+func TestTheSameRecoveryCodeTwoHundredTimesAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.enrolled("u1")
+	codes, err := f.next().client.MakeRecoveryCodes(t.Context(), "u1")
+	if err != nil || len(codes) != 10 {
+		t.Fatalf("got %d codes, %v", len(codes), err)
+	}
+	body := `{"recoveryCode":"` + codes[0] + `"}`
+	tokens := []string{f.next().track("u1", "k").Token, f.next().track("u1", "l").Token}
+	var accepted atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			v, ok := f.next().try("/client/verify/recovery-code", tokens[i%2], body)
+			if !ok {
+				t.Error("no answer")
+			}
+			if v["isVerified"] == true {
+				accepted.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if got := accepted.Load(); got != 1 {
+		t.Errorf("accepted %d times", got)
+	}
+	status, err := f.next().client.RecoveryCodes(t.Context(), "u1")
+	if err != nil || status.Left != 9 || status.Total != 10 {
+		t.Errorf("got %+v, %v", status, err)
+	}
+}
+
 func TestTheLimitIsNeverExceeded(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)

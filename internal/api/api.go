@@ -54,6 +54,10 @@ const (
 	EmailMagicLink   VerificationMethod = "EMAIL_MAGIC_LINK"
 )
 
+// RecoveryCode is the method of a challenge that a recovery code has completed. It
+// is our own addition, and no user is enrolled with it.
+const RecoveryCode VerificationMethod = "RECOVERY_CODE"
+
 // A FailureReason says why a code was refused.
 type FailureReason string
 
@@ -111,6 +115,11 @@ const (
 	PathClientAuthenticators     = "/client/authenticators"
 	PathClientInit               = "/client/init"
 	PathClientToken              = "/client/token"
+
+	// Our own additions.
+	PathClientRecoveryCodes        = "/client/recovery-codes"
+	PathClientConfirmRecoveryCodes = "/client/recovery-codes/confirm"
+	PathClientVerifyRecoveryCode   = "/client/verify/recovery-code"
 )
 
 // DescriptionUnauthorized is the exact text for a bad API secret; the suites

@@ -20,6 +20,14 @@ const (
 	EventAuthenticatorCreated = "authenticator.created"
 	// EventAuthenticatorDeleted reports that an authenticator was removed.
 	EventAuthenticatorDeleted = "authenticator.deleted"
+	// EventRecoveryCodesCreated reports that recovery codes came into force, in place
+	// of those before. This event and the next two are our own additions.
+	EventRecoveryCodesCreated = "recovery_codes.created"
+	// EventRecoveryCodeUsed reports that a recovery code completed a challenge.
+	EventRecoveryCodeUsed = "recovery_code.used"
+	// EventRecoveryCodesVoided reports that a user's recovery codes are no longer
+	// accepted, and that there are no new ones.
+	EventRecoveryCodesVoided = "recovery_codes.voided"
 	// EventActionVerify asks, after a correct code, whether the action may become
 	// CHALLENGE_SUCCEEDED. A status of 200 to 299 within 5 seconds means yes.
 	EventActionVerify = "action.verify"
@@ -52,6 +60,29 @@ type AuthenticatorDeleted struct {
 	VerificationMethod  VerificationMethod `json:"verificationMethod"`
 	CreatedAt           Time               `json:"createdAt"`
 	DeletedAt           Time               `json:"deletedAt"`
+}
+
+// RecoveryCodesCreated is the data of EventRecoveryCodesCreated.
+type RecoveryCodesCreated struct {
+	UserID    string `json:"userId"`
+	CreatedAt Time   `json:"createdAt"`
+}
+
+// RecoveryCodeUsed is the data of EventRecoveryCodeUsed.
+type RecoveryCodeUsed struct {
+	UserID         string `json:"userId"`
+	Action         string `json:"action"`
+	IdempotencyKey string `json:"idempotencyKey"`
+	UsedAt         Time   `json:"usedAt"`
+	// RecoveryCodesLeft is the number of codes that were not used: tell the user
+	// to make new ones when it is FewRecoveryCodes or less.
+	RecoveryCodesLeft int `json:"recoveryCodesLeft"`
+}
+
+// RecoveryCodesVoided is the data of EventRecoveryCodesVoided.
+type RecoveryCodesVoided struct {
+	UserID   string `json:"userId"`
+	VoidedAt Time   `json:"voidedAt"`
 }
 
 // ActionVerify is the data of EventActionVerify.

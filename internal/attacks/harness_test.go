@@ -425,6 +425,10 @@ func (p page) isVoid() {
 	p.verify("000000").refused(http.StatusUnauthorized, "unauthorized")
 	p.remove("any").refused(http.StatusUnauthorized, "unauthorized")
 	p.exchange("read:authenticators").refused(http.StatusUnauthorized, "unauthorized")
+	p.recovers("2222-2222-2222").refused(http.StatusUnauthorized, "unauthorized")
+	p.call("GET", "recovery-codes", "").refused(http.StatusUnauthorized, "unauthorized")
+	p.call("POST", "recovery-codes", "").refused(http.StatusUnauthorized, "unauthorized")
+	p.call("POST", "recovery-codes/confirm", `{"saved":true}`).refused(http.StatusUnauthorized, "unauthorized")
 	p.call("GET", "authenticators", "").refused(http.StatusUnauthorized, "unauthorized")
 	p.call("POST", "init", "{}").refused(http.StatusUnauthorized, "unauthorized")
 	if got, want := strings.TrimSpace(p.validate().text), `{"isValid":false,"error":"Token is invalid."}`; got != want {

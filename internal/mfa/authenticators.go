@@ -230,6 +230,12 @@ func Remove(tx *store.Tx, t store.Tenant, userID, authenticatorID string, by Cha
 	if err := Removed(tx, t, list[i], now); err != nil {
 		return 0, err
 	}
+	// Without an app, no recovery code is asked for, and the user may enroll anew.
+	if !FactorsOf(slices.Delete(list, i, i+1)).Challengeable() {
+		if err := voidRecoveryCodes(tx, t, userID, by, now); err != nil {
+			return 0, err
+		}
+	}
 	if epoch, _, err = tx.EndTokens(userID); err != nil {
 		return 0, err
 	}

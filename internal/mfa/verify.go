@@ -47,17 +47,21 @@ func Verify(tx *store.Tx, tokens *token.Issuer, s Subject, code string, now time
 }
 
 // complete changes the state of the action after an accepted code, and returns a
-// response with a token of all scopes.
+// response with a token of all scopes. For a recovery code, a has only the user and
+// the method.
 func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authenticator, now time.Time) (api.VerifyTOTPResponse, *Consent, error) {
-	on, kind := codeAccepted, store.AuditCodeAccepted
-	if !a.Verified() {
+	on, kind, detail := codeAccepted, store.AuditCodeAccepted, map[string]any{"userAuthenticatorId": a.ID}
+	switch {
+	case a.Method == api.RecoveryCode:
+		kind, detail = store.AuditRecoveryCodeAccepted, nil
+	case !a.Verified():
 		on, kind = enrollmentEnded, store.AuditEnrollmentCompleted
 	}
 	var consent *Consent
 	if to, _ := next(s.Action.State, on); to != s.Action.State {
 		if s.Tenant.WebhookURL != "" {
 			consent = &Consent{Subject: s, Authenticator: a, VerifiedAt: now, on: on}
-		} else if err := tx.CompleteAction(s.Action.ActionID, s.Action.State, a.ID, s.User.Epoch, now); err != nil {
+		} else if err := tx.CompleteAction(s.Action.ActionID, s.Action.State, a, s.User.Epoch, now); err != nil {
 			return api.VerifyTOTPResponse{}, nil, err
 		}
 	}
@@ -70,7 +74,7 @@ func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authentica
 		return api.VerifyTOTPResponse{}, nil, err
 	}
 	err = tx.Audit(store.AuditEvent{
-		At: now, Kind: kind, ActionID: s.Action.ActionID, Detail: map[string]any{"userAuthenticatorId": a.ID},
+		At: now, Kind: kind, ActionID: s.Action.ActionID, Detail: detail,
 	})
 	if err != nil {
 		return api.VerifyTOTPResponse{}, nil, err
@@ -123,5 +127,5 @@ func (c Consent) Complete(tx *store.Tx, now time.Time) error {
 	case s.Action.State != before.State || !s.Action.StateUpdatedAt.Equal(before.StateUpdatedAt):
 		return store.ErrActionMoved
 	}
-	return tx.CompleteAction(s.Action.ActionID, s.Action.State, c.Authenticator.ID, s.User.Epoch, now)
+	return tx.CompleteAction(s.Action.ActionID, s.Action.State, c.Authenticator, s.User.Epoch, now)
 }

@@ -23,10 +23,10 @@ func TestChartCountsStates(t *testing.T) {
 				return err
 			}
 		}
-		if err := tx.CompleteAction(store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "enrolled"}, api.StateAllow, "a1", 0, now); err != nil {
+		if err := tx.CompleteAction(store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "enrolled"}, api.StateAllow, store.Authenticator{ID: "a1", Method: api.AuthenticatorApp}, 0, now); err != nil {
 			return err
 		}
-		return tx.CompleteAction(store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "passed"}, api.StateChallengeRequired, "a1", 0, now)
+		return tx.CompleteAction(store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "passed"}, api.StateChallengeRequired, store.Authenticator{ID: "a1", Method: api.AuthenticatorApp}, 0, now)
 	})
 	text := d.operator().get("/t/t1").text
 	for _, want := range []string{

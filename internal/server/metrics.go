@@ -64,9 +64,9 @@ func (m *metrics) consent(result string, took time.Duration) {
 	m.consents.WithLabelValues(result).Observe(took.Seconds())
 }
 
-func (m *metrics) verified(r api.VerifyTOTPResponse) {
-	result := string(r.FailureReason)
-	if r.IsVerified {
+func (m *metrics) verified(isVerified bool, reason api.FailureReason) {
+	result := string(reason)
+	if isVerified {
 		result = "accepted"
 	}
 	m.verifications.WithLabelValues(result).Inc()

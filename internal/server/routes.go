@@ -27,6 +27,7 @@ func (s *server) routes() map[string]map[string]endpoint {
 		"/v1/users/{userId}":                                   {"GET": s.getUser, "PATCH": s.updateUser, "POST": s.updateUser, "DELETE": s.deleteUser},
 		"/v1/users/{userId}/authenticators":                    {"GET": s.listAuthenticators, "POST": s.importAuthenticator},
 		"/v1/users/{userId}/authenticators/{id}":               {"DELETE": s.deleteAuthenticator},
+		"/v1/users/{userId}/recovery-codes":                    {"GET": s.getRecoveryCodes, "POST": s.makeRecoveryCodes, "DELETE": s.deleteRecoveryCodes},
 		"/v1/users/{userId}/tokens":                            {"DELETE": s.endTokens},
 		"/v1/users/{userId}/actions":                           {"GET": s.listActions},
 		"/v1/users/{userId}/actions/{action}":                  {"POST": s.trackAction},
@@ -39,6 +40,9 @@ func (s *server) routes() map[string]map[string]endpoint {
 		"/v1" + api.PathClientUserAuthenticators + "/{id}": {"DELETE": s.removeClientUserAuthenticator},
 		"/v1" + api.PathClientEnrollTOTP:                   {"POST": s.enrollTOTP},
 		"/v1" + api.PathClientVerifyTOTP:                   {"POST": s.verifyTOTP},
+		"/v1" + api.PathClientRecoveryCodes:                {"GET": s.getClientRecoveryCodes, "POST": s.makeClientRecoveryCodes},
+		"/v1" + api.PathClientConfirmRecoveryCodes:         {"POST": s.confirmClientRecoveryCodes},
+		"/v1" + api.PathClientVerifyRecoveryCode:           {"POST": s.verifyRecoveryCode},
 	}
 	maps.Copy(routes, s.managementRoutes())
 	return routes

@@ -41,7 +41,7 @@ func (s *server) verifyTOTP(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.metrics.verified(out)
+	s.metrics.verified(out.IsVerified, out.FailureReason)
 	if out.FailureDetail == api.ServerClockWasAhead {
 		s.Log.WarnContext(r.Context(), "refused a right code: an earlier one was accepted while the clock of a server was ahead; "+
 			"the entry code.refused of the tenant's audit log names the user, and unlocking the authenticator helps", "tenant", tenant(r).ID)

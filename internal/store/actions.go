@@ -147,14 +147,14 @@ func (t *Tx) InsertAction(a Action) error {
 var ErrActionMoved = errors.New("the action was changed meanwhile")
 
 // CompleteAction moves an action from a state to CHALLENGE_SUCCEEDED and
-// records what completed it, in which epoch of the user's tokens: one write,
+// records the method and the id of what completed it, in which epoch of the user's tokens: one write,
 // guarded by the state. If the action has left the state, the transaction fails
 // with ErrActionMoved, here or at its end.
-func (t *Tx) CompleteAction(id ActionID, from api.State, authenticatorID string, epoch int64, at time.Time) error {
+func (t *Tx) CompleteAction(id ActionID, from api.State, by Authenticator, epoch int64, at time.Time) error {
 	err := t.queue(write{`
 		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = ?, user_authenticator_id = ?, epoch = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state = ?`,
-		[]any{api.StateChallengeSucceeded, millis(at), api.AuthenticatorApp, authenticatorID, epoch,
+		[]any{api.StateChallengeSucceeded, millis(at), by.Method, by.ID, epoch,
 			t.tenant, id.UserID, id.Action, id.IdempotencyKey, from},
 		func(rows int64) error {
 			if rows == 0 {

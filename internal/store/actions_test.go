@@ -27,7 +27,9 @@ func TestActionRoundTrip(t *testing.T) {
 		from api.State
 		want error
 	}{{api.StateBlock, ErrActionMoved}, {api.StateAllow, nil}, {api.StateAllow, ErrActionMoved}} {
-		err := s.Update(t.Context(), "t", func(tx *Tx) error { return tx.CompleteAction(want.ActionID, tt.from, "a", 0, later) })
+		err := s.Update(t.Context(), "t", func(tx *Tx) error {
+			return tx.CompleteAction(want.ActionID, tt.from, Authenticator{ID: "a", Method: api.AuthenticatorApp}, 0, later)
+		})
 		if !errors.Is(err, tt.want) {
 			t.Errorf("complete from %s: got %v, want %v", tt.from, err, tt.want)
 		}

@@ -31,7 +31,11 @@ const (
 	AuditEnrollmentCompleted  AuditKind = "enrollment.completed"
 	AuditCodeAccepted         AuditKind = "code.accepted"
 	AuditCodeRefused          AuditKind = "code.refused"
-	AuditCodeUnseen           AuditKind = "code.unseen" // not compared: over the limit of attempts
+	AuditCodeUnseen           AuditKind = "code.unseen"              // not compared: over the limit of attempts
+	AuditRecoveryCodesMade    AuditKind = "recovery_codes.made"      // not in force yet
+	AuditRecoveryCodesInForce AuditKind = "recovery_codes.confirmed" // the ones before are void
+	AuditRecoveryCodeAccepted AuditKind = "recovery_code.accepted"
+	AuditRecoveryCodesVoided  AuditKind = "recovery_codes.voided"
 	AuditAuthenticatorDeleted AuditKind = "authenticator.deleted"
 	AuditAuthenticatorUnlock  AuditKind = "authenticator.unlocked"
 	AuditUserDeleted          AuditKind = "user.deleted"
@@ -47,6 +51,7 @@ const (
 // AuditKinds are all kinds.
 var AuditKinds = []AuditKind{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
+	AuditRecoveryCodesMade, AuditRecoveryCodesInForce, AuditRecoveryCodeAccepted, AuditRecoveryCodesVoided,
 	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
 	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited, AuditKeysRefused,
 }

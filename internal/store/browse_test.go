@@ -298,7 +298,7 @@ func TestStatesAreCounted(t *testing.T) {
 			}
 		}
 		id := ActionID{"u", "pay", "0"}
-		if err := tx.CompleteAction(id, api.StateChallengeRequired, "a", 0, at.Add(time.Hour)); err != nil {
+		if err := tx.CompleteAction(id, api.StateChallengeRequired, Authenticator{ID: "a", Method: api.AuthenticatorApp}, 0, at.Add(time.Hour)); err != nil {
 			return err
 		}
 		for range 2 { // the second time it is there

@@ -111,7 +111,7 @@ func TestNoTransactionStaysOpen(t *testing.T) {
 			return stop
 		}, false},
 		"the last writes fail": {func(tx *Tx, _ context.CancelFunc) error {
-			return tx.CompleteAction(ActionID{UserID: "there", Action: "a", IdempotencyKey: "none"}, api.StateAllow, "", 0, now)
+			return tx.CompleteAction(ActionID{UserID: "there", Action: "a", IdempotencyKey: "none"}, api.StateAllow, Authenticator{}, 0, now)
 		}, false},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
