@@ -38,7 +38,7 @@ const maxBody = 16 << 10
 // 30 seconds (RFC 6238, section 5.2).
 const codeLife = 90 * time.Second
 
-// An app is the demo's backend. It never relies on what the page says: signing in
+// An app is the demo's backend. It never relies on data of the page: signing in
 // needs a code, and only the API's validate decides whether the right one was
 // entered.
 type app struct {

@@ -630,7 +630,7 @@ func TestAPaymentIsTakenOnce(t *testing.T) {
 	}
 }
 
-// The settings of the pre-built UI may remove what a session stands on.
+// The settings of the pre-built UI may remove the authenticator of a session.
 func TestSettings(t *testing.T) {
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)

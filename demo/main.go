@@ -1,6 +1,6 @@
 // Command demo is a small web app that protects its sign-in with an
 // authenticator app: a Go backend on the server SDK, and one page on the
-// browser SDK. It shows how the parts fit; it is no place to keep users.
+// browser SDK. It shows how the parts fit together; it is not a user store.
 //
 // It is configured by environment variables:
 //

@@ -38,7 +38,7 @@ func (d *demo) tour(w io.Writer, kind outputKind) error {
 	return err
 }
 
-// things are what there is to try, each with how to do it.
+// things lists the things to try, each with its steps.
 func (d *demo) things() [][2]string {
 	list := [][2]string{
 		{"Enroll", "sign in with any user name, scan the QR code with an authenticator app, enter its code"},

@@ -20,8 +20,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
 
-// A logRun is a server under a run of all that may reach a log, and the secrets,
-// codes and tokens that must not. Codes have eight digits here, so that none
+// A logRun is a server whose calls cover all that is logged, and the secrets, codes
+// and tokens that must not be. Codes have eight digits here, so that none
 // appears in a time or a duration by chance.
 type logRun struct {
 	*process
@@ -32,7 +32,7 @@ type logRun struct {
 	forbidden []string // must not be in the log
 }
 
-// never adds s to what must not be in the log, and returns it.
+// never adds s to the texts that must not be in the log, and returns it.
 func (r *logRun) never(s string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

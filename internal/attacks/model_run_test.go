@@ -762,8 +762,8 @@ func (w *world) validate() (string, error) {
 func (w *world) compareAny() (string, error) {
 	t := w.anyTenant()
 	u, name := w.anyUser(t), w.anyAction()
-	w.note("look at %s %s %s", t.id, u.id, name)
-	return "look", w.compare(t, u, name)
+	w.note("compare %s %s %s", t.id, u.id, name)
+	return "compare", w.compare(t, u, name)
 }
 
 // compare compares a user and an action, by the Server API, with the model.

@@ -1,4 +1,4 @@
-// Package config reads how the API server is to run: flags, environment
+// Package config reads the configuration of the API server: flags, environment
 // variables, keys, which come from the environment or from a file beside the
 // database, and the declarative configuration, which it also applies to a
 // database. It keeps the file of keys: it makes, rotates and forgets keys.
@@ -27,7 +27,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/webhook"
 )
 
-// Config is how the API server is to run.
+// Config is the configuration of the API server.
 type Config struct {
 	// Command is the command with its arguments; empty runs the server.
 	Command []string

@@ -230,7 +230,7 @@ func (t *Tx) actionCodes(table string) ([]string, error) {
 	}
 }
 
-// A FoundUser is a user, who is enrolled if there is a verified authenticator.
+// A FoundUser is a user with or without a verified authenticator.
 type FoundUser struct {
 	User
 	Enrolled bool

@@ -12,7 +12,7 @@ import (
 	"github.com/pquerna/otp/totp"
 )
 
-// A foreign is a URI as another system writes it, and what it means.
+// A foreign is a URI as another system writes it, and its meaning.
 type foreign struct {
 	Name, URI       string
 	Issuer, Account string

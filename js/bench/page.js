@@ -1,5 +1,5 @@
-// The page under measurement, the same for every SDK. What differs is given:
-// how the SDK is made and made ready, and where the image's URL comes from.
+// The page under measurement, the same for every SDK. It is given the differences:
+// how the SDK is created and prepared, and where the image's URL comes from.
 
 /* global BASE_URL, TENANT_ID */
 

@@ -1,12 +1,12 @@
 // Measures the browser SDK, as both compilers build it, beside @authsignal/browser
 // with npm qrcode in one run: the same page, bundled in the same way, against
 // the real server, in Chromium. In each run they take turns in random order, so
-// that what comes and goes on the machine meets all of them. Prints a table of
+// that other load on the machine affects all of them. Prints a table of
 // medians with their spread, and draws it.
 //
 //	node js/bench/sdk.mjs [--runs N] [--out chart.svg] [--other DIR]
 //
-// js/dist is what is shipped: TinyGo's build. Go's is built now, or taken from
+// js/dist is the shipped build, TinyGo's. Go's is built now, or taken from
 // the folder that --other names.
 
 import { execFile } from "node:child_process";

@@ -4,8 +4,8 @@ import { URI } from "otpauth";
 
 /**
  * An authenticator app with the account of an otpauth URI. It never gives the
- * same code twice: it goes on to the next step, which the server's drift
- * admits, so that no test has to wait.
+ * same code twice: it moves on to the next step, which the server's drift allows,
+ * so that no test has to wait.
  */
 export function authenticatorApp(uri) {
   const totp = URI.parse(uri);
@@ -18,7 +18,7 @@ export function authenticatorApp(uri) {
     code: () => at((used = Math.max(used + 1, now()))),
     /** The code that was given last. */
     again: () => at(used),
-    /** A code of no step that is near. */
+    /** A code that matches no step in the server's drift. */
     wrong() {
       const near = new Set(Array.from({ length: 9 }, (_, i) => at(now() - 4 + i)));
       for (let n = 0; ; n++) {

@@ -1,6 +1,6 @@
 // One page over three engines: Chromium and Firefox by puppeteer-core, the
-// latter over WebDriver BiDi, and WebKit by its own WebDriver under Xvfb. What
-// a test does with a page it writes once, whatever the engine:
+// latter over WebDriver BiDi, and WebKit by its own WebDriver under Xvfb. A test
+// is written once, for all engines:
 //
 //	const browser = await openBrowser("Firefox");
 //	const page = await browser.newPage();
@@ -111,8 +111,8 @@ function start(program, args, options) {
 }
 
 /**
- * Starts an engine. `scheme` is "light" or "dark", what its pages hear of
- * prefers-color-scheme. The browser has `newPage({ viewport })`, a page in a
+ * Starts an engine. `scheme` is "light" or "dark", the value of
+ * prefers-color-scheme in its pages. The browser has `newPage({ viewport })`, a page in a
  * context of its own (no cookie, storage or cache shared with another page;
  * see Page.setViewport), and `close()`.
  */
@@ -138,9 +138,9 @@ export async function unlessGone(input) {
 
 /**
  * A page, the same for every engine; and a frame in it, or a window that it has
- * opened, as `frame` and `opens` give them. What concerns the whole page
- * (goto, clickAt, setViewport, screenshot, problems, close) is asked of the page
- * or window and not of a frame.
+ * opened, as `frame` and `opens` give them. The methods of a whole page
+ * (goto, clickAt, setViewport, screenshot, problems, close) are those of the page
+ * or window, not of a frame.
  */
 class Page {
   _found = [];
@@ -157,8 +157,8 @@ class Page {
 
   /**
    * Runs a function in the page, waits for its promise, and returns its result.
-   * Arguments and result pass as JSON: undefined keys are dropped, and nothing
-   * of the test's scope is seen. A text is an expression.
+   * Arguments and result pass as JSON: undefined keys are dropped, and the
+   * function cannot use the test's scope. A string is an expression.
    */
   async evaluate(check, ...args) {
     const call = typeof check === "function" ? `(${check})(...${JSON.stringify(args)})` : `(${check})`;
@@ -183,14 +183,14 @@ class Page {
     await this.$eval(selector, (element) => element.focus());
   }
 
-  /** Waits until the element that a CSS selector finds is there to be seen. */
+  /** Waits until the element that a CSS selector finds is visible. */
   async waitForVisible(selector) {
     await this.waitFor((selector) => document.querySelector(selector)?.checkVisibility(), selector);
   }
 
   /**
-   * Polls a function in the page until its result is true to JavaScript, and
-   * returns that. It tries again while the page is navigating.
+   * Polls a function in the page until its result is truthy, and returns the
+   * result. It tries again while the page is navigating.
    */
   async waitFor(condition, ...args) {
     const deadline = Date.now() + patience / 2;
@@ -213,17 +213,17 @@ class Page {
   }
 
   /**
-   * What the page has done wrong so far, in order:
+   * The problems of the page so far, in order:
    *
    *	console: TEXT         console.error, or a policy violated
    *	uncaught: ERROR       an uncaught error or rejection
    *	response: 404 URL     an answer of 400 or above
-   *	failed: URL           a request that got no answer, unless the page itself gave it up
+   *	failed: URL           a request that got no answer, unless the page itself aborted it
    *	request: URL          a request to another host than those of `urls`
    *
-   * A request for /favicon.ico is the browser's own and left out. WebKit tells
-   * what the document of the moment has met, and what an earlier one of the
-   * same origin had met when it was left.
+   * A request for /favicon.ico is the browser's own and left out. WebKit
+   * reports the problems of the current document, and those that an earlier
+   * document of the same origin had when it was left.
    */
   async problems(...urls) {
     const hosts = new Set(urls.map((url) => new URL(url).host));
@@ -235,9 +235,9 @@ class Page {
     return [...found, ...foreign.map((url) => `request: ${url}`)];
   }
 
-  /** Begins the list of problems anew. */
+  /** Empties the list of problems. */
   async forget() {
-    await this._problems(); // what is on its way has then arrived
+    await this._problems(); // pending messages have then arrived
     this._urls = [];
     this._found = [];
     await this.evaluate(() => void globalThis[Symbol.for("test:problems")]?.splice(0));
@@ -273,13 +273,13 @@ class PuppeteerPage extends Page {
 
   _listen() {
     this.native.on("console", (message) => {
-      // Chromium says so of the answers and failures that come as events, too.
+      // Chromium also reports the answers and failures that come as events.
       if (message.type() === "error" && !/^Failed to load resource:/.test(message.text())) {
         this._found.push(`console: ${message.text()}`);
       }
     });
     this.native.on("pageerror", (error) => {
-      // Firefox's message has the error's name, and what its policy refuses comes the same way.
+      // Firefox's message has the error's name; violations of a policy come the same way.
       const text = this.engine === "Firefox" ? error.message : String(error);
       if (/^Cross-Origin Request Blocked:.*CORS request did not succeed/.test(text)) return; // a failed request, which has its event
       this._found.push(`${/^(Content-Security-Policy|Cross-Origin Request Blocked):/.test(text) ? "console" : "uncaught"}: ${text}`);
@@ -299,7 +299,7 @@ class PuppeteerPage extends Page {
   }
 
   async _problems() {
-    await this.native.evaluate("0"); // what has happened before this has then arrived
+    await this.native.evaluate("0"); // earlier events have then arrived
     return [...this._found];
   }
 
@@ -347,7 +347,7 @@ class PuppeteerPage extends Page {
     await this.native.mouse.click(x, y);
   }
 
-  /** Types into what has the focus. */
+  /** Types into the element that has the focus. */
   async type(text) {
     await this.native.keyboard.type(text);
   }
@@ -366,7 +366,7 @@ class PuppeteerPage extends Page {
   /**
    * Sets the viewport's width and height in CSS pixels, and the device pixels
    * in each (WebKit: a whole number, given to newPage). With `touch` it is a
-   * phone's, touched and not pointed at, which Chromium alone can play.
+   * phone's, with touch instead of a mouse, which only Chromium can emulate.
    */
   async setViewport({ width = 1280, height = 800, scale = 1, touch = false } = {}) {
     if (touch && this.engine !== "Chromium") throw new Error("Firefox plays no phone");
@@ -417,14 +417,14 @@ async function openByPuppeteer(engine, home, scheme) {
 
 // ---- WebKit ----
 //
-// WebKitGTK's WebDriver is the classic one: it tells nothing of the console or
-// of requests, and runs no script before a page's own. So its pages go through
-// a proxy that sees the requests, lets none leave this machine, and puts a
-// script before all others into each HTML document, whose policy it lets admit
-// that one script by its hash. Its automated windows are private and tell
-// nothing on standard output either.
+// WebKitGTK's WebDriver is the classic one: it reports neither the console nor
+// requests, and runs no script before a page's own. So its pages go through a
+// proxy, which sees the requests, lets none leave this machine, and inserts a
+// script before all others into each HTML document, whose policy it extends by
+// the hash of that script. Its automated windows are private and print nothing
+// on standard output either.
 
-/** Runs first in every document, and keeps what goes wrong. */
+/** Runs first in every document, and records its problems. */
 const monitor = `(${() => {
   document.currentScript.remove();
   const key = "test:problems";
@@ -459,7 +459,7 @@ const monitor = `(${() => {
 }})();`;
 const monitorHash = `'sha256-${createHash("sha256").update(monitor).digest("base64")}'`;
 
-/** A policy that admits the monitor besides what it admitted. */
+/** Returns a policy extended by the monitor. */
 export function admitMonitor(policy) {
   const directives = policy
     .split(";")
@@ -527,7 +527,7 @@ async function openProxy(onRequest, onProblem) {
         if (/^(content-length|transfer-encoding)$/i.test(name)) continue;
         raw.push(name, /^content-security-policy(-report-only)?$/i.test(name) ? admitMonitor(value) : value);
       }
-      // Only a document takes it: what a page fetches arrives as it is.
+      // Only documents get it: the bodies of a page's requests are unchanged.
       const body = Buffer.concat(chunks);
       const mode = request.headers["sec-fetch-dest"];
       const document = mode ? /^(document|iframe|frame)$/.test(mode) : /text\/html/.test(request.headers.accept);
@@ -605,8 +605,8 @@ class WebKitPage extends Page {
 
   /**
    * Starts a driver, which has one session at a time, and its browser. On a busy
-   * machine that may end as it starts, and the driver would wait for it for ever:
-   * it is stopped in time, and the caller tries another.
+   * machine the browser may exit as it starts, and the driver would wait for it
+   * without end: it is stopped after a time, and the caller tries again.
    */
   async _start(env) {
     await this._driver?.stop();
@@ -784,7 +784,7 @@ async function openWebKit(home, scheme) {
     GTK_THEME: scheme === "dark" ? "Adwaita:dark" : "Adwaita",
     NO_AT_BRIDGE: "1",
     GIO_USE_VFS: "local",
-    // Its sandbox needs what root and containers do not have; all that is opened is our own.
+    // Its sandbox needs privileges that containers do not give; it opens only our own pages.
     WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1",
   };
   const pages = new Set();

@@ -14,7 +14,7 @@ const jsQR = require("jsqr");
 const QRCode = require("qrcode");
 prepareZXingModule({ overrides: { wasmBinary: await readFile(require.resolve("zxing-wasm/reader/zxing_reader.wasm")) } });
 
-/** What stands between two images for zbarimg, which prints what it reads and not from where. */
+/** The text of the image between two images for zbarimg, which prints texts without their files. */
 const marker = "between two images: 0c6a4e7f";
 
 /**
@@ -72,8 +72,8 @@ async function decode(images) {
 }
 
 /**
- * What a decoder cannot read, by its own fault, and why. Every symbol that is
- * exempted is checked to be still unreadable to it.
+ * The symbols that a decoder cannot read by a fault of its own, and the reasons.
+ * A test checks that each of them is still unreadable to it.
  */
 const exemptions = {
   jsqr: [{ why: "its table of blocks is wrong for version 23-L", is: ({ version, level }) => version === 23 && level === "L" }],
@@ -83,8 +83,8 @@ const exemptions = {
 
 /**
  * Expects all decoders to read the texts of symbols, `{text, level, version,
- * image}`, and nothing else, but for the exemptions. Gives how many were
- * exempted.
+ * image}`, and nothing else, except for the exemptions. Returns the number of
+ * exemptions.
  */
 export async function expectReadable(symbols) {
   const wrong = [];

@@ -1,6 +1,6 @@
-// What the package tests share: the real API server, Chromium, a small static
-// server, and a watch over what a page does wrong. Nothing here skips: what is
-// missing is a failure.
+// The parts that the package tests share: the real API server, Chromium, a small
+// static server, and a record of a page's problems. Nothing here skips: a missing
+// program is a failure.
 
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -21,7 +21,7 @@ export const root = fileURLToPath(new URL("../../../", import.meta.url));
 /** The built package, as a URL that ends in a slash. */
 export const dist = new URL("../../dist/", import.meta.url);
 
-/** A folder of the test file's own, which is gone after it. */
+/** A folder of the test file's own, which is removed after it. */
 export const temporary = await mkdtemp(path.join(tmpdir(), "authsignal-test-"));
 process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
 
@@ -43,8 +43,8 @@ export function goBuild(pkg, env = {}) {
 
 /**
  * Builds a program of this repository that tests talk to. The Makefile gives
- * the flags of the Go tests: it is then under the race detector, and all that it
- * is made of is compiled already.
+ * the flags of the Go tests: it then runs under the race detector, and its packages
+ * are compiled already.
  */
 export const programBuild = (pkg) => goBuild(pkg, { GOFLAGS: process.env.AUTHSIGNAL_TEST_GOFLAGS ?? process.env.GOFLAGS ?? "" });
 
@@ -103,7 +103,7 @@ export async function startServer({ store = "SQLite", dev = true, env = {}, args
     lines.push(line);
     child.emit("printed");
   });
-  /** What stands behind a beginning in a line of the output, when it is there. */
+  /** Waits for a line of the output with this prefix, and returns the rest of the line. */
   const printed = async (beginning) => {
     for (;;) {
       const line = lines.find((line) => line.startsWith(beginning));
@@ -118,7 +118,7 @@ export async function startServer({ store = "SQLite", dev = true, env = {}, args
     apiSecretKey,
     /** Where operators sign in, and their first password. */
     portal: async () => ({ url: await printed("portal: "), password: await printed("portal password, shown this once: ") }),
-    /** What it has logged so far. */
+    /** The log so far. */
     log: () => log,
     async stop() {
       child.kill("SIGTERM");
@@ -130,7 +130,7 @@ export async function startServer({ store = "SQLite", dev = true, env = {}, args
   };
 }
 
-/** Starts Chromium, for what is about Chromium alone; see browsers.mjs for all engines. `args` are added to its own. */
+/** Starts Chromium, for tests of Chromium alone; see browsers.mjs for all engines. `args` are added to its own. */
 export function launchBrowser(...args) {
   return puppeteer.launch({
     executablePath: findProgram("Chromium"),
@@ -140,9 +140,9 @@ export function launchBrowser(...args) {
 }
 
 /**
- * Records what a page must not do: errors on the console, uncaught errors and
+ * Records the problems of a page: errors on the console, uncaught errors and
  * rejections, and requests to other hosts than those of `urls`. Call it before
- * the page goes anywhere, and expect `problems` to be empty at the end.
+ * the first navigation, and expect `problems` to be empty at the end.
  */
 export function watch(page, ...urls) {
   const hosts = new Set(urls.map((url) => new URL(url).host));
@@ -172,9 +172,9 @@ const types = {
 };
 
 /**
- * Serves what `routes` says for a path: a text, a file's URL, a folder's URL
+ * Serves `routes`, by path: a text, a file's URL, a folder's URL
  * (the path then ends in a slash), or a function of request and response.
- * `headers` go on all answers. Close it, or the test does not end.
+ * All answers have `headers`. If it is not closed, the test does not end.
  */
 export async function serve(routes, headers = {}) {
   const requests = [];

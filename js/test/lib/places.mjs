@@ -1,6 +1,6 @@
 // Where the package runs: Node, and in each engine a page and a module worker.
-// A check is written once. It is a function whose text is all that arrives in
-// the place, so that it must not use what it does not declare.
+// A check is written once. It is a function that is passed as its source text, so
+// that it must not use variables of its scope.
 
 import assert from "node:assert/strict";
 import { after, before, describe } from "node:test";
@@ -9,7 +9,7 @@ import { dist } from "./harness.mjs";
 
 let copies = 0;
 
-/** What runs in a worker: the texts that it is sent. `problems` is what goes wrong besides. */
+/** The script of a worker, which runs the texts that it receives. `problems` are errors outside of them. */
 export const workerScript = `
   const problems = [];
   const { error } = console;
@@ -49,7 +49,7 @@ async function inWorker(page, text) {
 
 /**
  * Declares `cases({ engine, browser })` for every engine, under its name; the
- * browser is there when they run.
+ * browser is open when they run.
  */
 export function inEngines(cases) {
   for (const engine of engines) {
@@ -65,12 +65,12 @@ export function inEngines(cases) {
 /**
  * Declares `cases(run, { engine, visit })` in Node and in every engine's page
  * and module worker, under a name with the place. `run(check, ...args)`
- * returns what `check(sdk, site.url, ...args)` returns there, with the package loaded
- * anew and with no history. In a page only, `visit(path, check, ...args)` goes
+ * returns the result of `check(sdk, site.url, ...args)` there, with the package loaded
+ * afresh and without history. In a page only, `visit(path, check, ...args)` goes
  * to a path of the site and returns what `check(site.url, ...args)` returns there.
- * `site()` is what serves "/dist/", a page at "/" and workerScript at
- * "/worker.js", when the cases run. Nothing may go wrong in the page but what
- * `tolerated` matches, by default nothing.
+ * `site()` serves "/dist/", a page at "/" and workerScript at
+ * "/worker.js", when the cases run. The page may have no problem except those
+ * that `tolerated` matches, by default none.
  */
 export function everywhere({ site, tolerated = /^$/ }, cases) {
   describe("in Node", () => {

@@ -1,10 +1,10 @@
-// What the tests and the pictures of the portal share: signing in, something to
-// see, and how to come to each page.
+// The parts that the tests and the pictures of the portal share: the sign-in, sample
+// data, and the steps to each page.
 
 import { Authsignal } from "@authsignal/node";
 import { TOTP, URI } from "otpauth";
 
-/** Presses what leads to another page, and waits for it. */
+/** Clicks a link or button that leads to another page, and waits for the page. */
 export async function follow(page, selector) {
   await Promise.all([page.waitForNavigation(), page.click(selector)]);
 }
@@ -27,7 +27,7 @@ const rules = [
   { name: "from a data centre", description: "", condition: 'isIP(ip) && cidr("198.51.100.0/24").containsIP(ip)', outcome: "BLOCK" },
 ];
 
-/** The id of a user that looks like "ada" where it is not escaped: it begins with a zero-width space and turns its end around. */
+/** The id of a user that looks like "ada" if it is not escaped: it begins with a zero-width space and reverses its end. */
 export const disguised = "\u200bada\u202enimda";
 
 /** Fills the store that the portal shows: users, actions in many states, rules, wrong codes. */
@@ -73,7 +73,7 @@ export async function fillPortal(server, page) {
   await authsignal.updateUser({ userId: "katherine", attributes: { displayName: "Katherine J.", custom: { plan: "gold", seats: 3 } } });
 }
 
-/** How to come to each page of a filled portal, by name. */
+/** The steps to each page of a filled portal, by name. */
 export function portalPages(server, url) {
   const tenant = `${url}/t/${server.tenantId}`;
   const at = (path) => (page) => page.goto(tenant + path);

@@ -1,5 +1,5 @@
-// What the tests and the pictures of the pre-built UI share, for Chromium by
-// puppeteer: its steps, and how to come to each of its pages.
+// The parts that the tests and the pictures of the pre-built UI share, for Chromium
+// by puppeteer: its steps, and the way to each of its pages.
 
 import assert from "node:assert/strict";
 import { Authsignal as Backend } from "@authsignal/node";
@@ -10,7 +10,7 @@ import { startServer } from "./harness.mjs";
 /** The management key of a server that setTenant is used with. */
 export const managementKey = "test-management-key-of-32-characters";
 
-/** Sets something of the tenant of a server. */
+/** Changes a setting of the tenant of a server. */
 export async function setTenant(server, change) {
   const response = await fetch(`${server.baseUrl}/management/tenants/${server.tenantId}`, {
     method: "PUT",
@@ -64,8 +64,8 @@ async function until(condition) {
 }
 
 /**
- * The pages by name: `run` brings a page there, which is then called `title`,
- * and logs what `tolerated` matches. When they run, `at()` returns the server,
+ * The pages by name: `run` brings a page there, whose title is then `title`
+ * and whose problems match `tolerated`. When they run, `at()` returns the server,
  * and the origins `app` and `evil` that its tenant names and does not name.
  */
 export function prebuiltPages(at) {
@@ -154,10 +154,10 @@ export function prebuiltPages(at) {
     expired: {
       title: "This took too long",
       async run(page) {
-        // It is asked again and again until the second is over: more often than the limit of one address.
-        const hasty = await startServer({ args: ["-token-ttl", "1s", "-rate-limit", "0"] });
-        page.once("close", () => hasty.stop());
-        const { url } = await backendOf(hasty).track({ userId: "u", action: "signIn" });
+        // It is polled until the second is over: more often than the limit of one address allows.
+        const shortLived = await startServer({ args: ["-token-ttl", "1s", "-rate-limit", "0"] });
+        page.once("close", () => shortLived.stop());
+        const { url } = await backendOf(shortLived).track({ userId: "u", action: "signIn" });
         await until(async () => (await fetch(url)).status === 401);
         await page.goto(url);
         await arrive(page, "failure");

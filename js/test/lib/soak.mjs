@@ -1,20 +1,20 @@
 // Enrolls and verifies with the package in Chromium, a fresh user each round,
-// against the real server, and reports whether anything grew: what the module's
-// loader holds of JavaScript's, the module's memory, and the page's JavaScript
-// heap; through the wrapper, and with the raw module. It prints a table, and
+// against the real server, and reports whether anything grew: the JavaScript values
+// in the table of the module's loader, the module's memory, and the page's
+// JavaScript heap; through the wrapper, and with the raw module. It prints a table, and
 // exits with 1 if something grew.
 //
 //	[SOAK_ROUNDS=500] [SOAK_LEVELS=wrapper,raw] node js/test/lib/soak.mjs [dist ...]
 //
 // A dist is a folder with a built package, of either compiler: js/dist if none is
-// named. The wrapper may put a new instance in the place of one that has been
-// called often enough, which shows as a saw's teeth: a quarter of the rounds must
-// hold at least one.
+// named. The wrapper replaces an instance after a number of calls, which
+// gives a sawtooth curve: a quarter of the rounds must contain at least one
+// replacement.
 //
 // The wrapper keeps its instances to itself. They are seen where the loader of
 // either compiler starts one: run() assigns `_values`, and a setter that all
-// objects of the page inherit hears of it. It holds them weakly: what is counted
-// are those that something else keeps alive.
+// objects of the page inherit is called. It holds them weakly: only instances that
+// something else keeps alive are counted.
 
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -25,14 +25,14 @@ import { dist as built, serve, startServer } from "./harness.mjs";
 const samples = 40; // ten a quarter
 
 /**
- * What is measured, its unit, which sample of a quarter counts, and by how much
- * it may be more in the last quarter of a run than in the second (the first is
+ * The measures, each with its unit, the sample of a quarter that counts, and the
+ * allowed growth from the second quarter of a run to the last (the first is
  * warm-up). Slots are the places for JavaScript's values in the loader's table,
  * used or free: the most that there were. Ids are those in use: the least that
  * there were, which is when the program's collector has run or an instance is new.
- * One that each round kept would be 250 after 500 rounds. The heap counts where
- * it is least too. The two memories have slack for what their collectors leave
- * lying and for code that the browser optimizes late.
+ * One that each round kept would be 250 after 500 rounds. Of the heap too the
+ * least counts. The two memories have slack for uncollected garbage and for code
+ * that the browser optimizes late.
  */
 export const measures = [
   { name: "slots", unit: "", of: Math.max, bound: 50 },
@@ -62,7 +62,7 @@ const levels = {
     globalThis.SDK = globalThis.authsignal.Authsignal;`,
 };
 
-/** Runs in the page: publishes what the rounds and the samples need. */
+/** Runs in the page: publishes the functions of the rounds and the samples. */
 async function prepare(options) {
   let loaders = [];
   Object.defineProperty(Object.prototype, "_values", {

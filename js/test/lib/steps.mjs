@@ -1,11 +1,11 @@
-// What the pages of the demo and of the pre-built UI have in common, for the
-// tests that drive them by browsers.mjs: they show one step at a time, and ask
-// for codes in fields of the same names.
+// The common parts of the pages of the demo and of the pre-built UI, for the tests
+// that drive them by browsers.mjs: both show one step at a time, and take codes in
+// fields of the same names.
 
 import assert from "node:assert/strict";
 import { authenticatorApp } from "./authenticator.mjs";
 
-/** Waits for a step; the others are then out of sight. */
+/** Waits for a step; the others are then hidden. */
 export async function arrive(page, step) {
   try {
     await page.waitFor((step) => [...document.querySelectorAll("main > section:not([hidden])")].map((s) => s.id).join() === step, step);

@@ -33,7 +33,7 @@ async function enrollsAndVerifies(t, bundler) {
 
   const sessions = await backend(server, "next", dir);
   t.after(() => sessions.close());
-  // A browser asks for it by itself.
+  // Browsers request it on their own.
   const icon = { file: "public/favicon.ico", text: "" };
   const next = await start(blocks, await project(blocks, [icon], "next", tarball), {
     PORT: await freePort(),

@@ -1,6 +1,6 @@
 // The set-ups of docs/setups.md with older majors of Vite, with Parcel and as a
 // library, and the package in Deno and Bun: from the packed tarball, word for
-// word. Each needs tools of its own, which take long to install.
+// word. Each needs tools of its own, whose installation takes long.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

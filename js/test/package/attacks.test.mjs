@@ -1,6 +1,6 @@
 // Attacks on the pages, in Chromium, with the address of a page, a token from
-// it, or a misleading name. Each attack fails, and the honest flow beside it
-// passes. Those over HTTP are in internal/attacks.
+// it, or a misleading name. Each attack fails, and the ordinary flow beside it
+// succeeds. Those over HTTP are in internal/attacks.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -43,7 +43,7 @@ let users = 0;
 const newUser = () => `user-${++users}`;
 const track = (userId, attributes = {}) => backend.track({ userId, action: "signIn", attributes: { redirectUrl: `${app}/back`, ...attributes } });
 
-/** Runs a test with a page of its own, in which nothing may go wrong but for what `tolerated` names. */
+/** Runs a test with a page of its own, which may have no problem except those that `tolerated` names. */
 async function visit(run, tolerated) {
   const context = await browser.createBrowserContext();
   try {
@@ -77,7 +77,7 @@ const imports = (userId, secret) =>
     attributes: { verificationMethod: "AUTHENTICATOR_APP", otpUri: `otpauth://totp/Acme:${userId}?secret=${secret}` },
   });
 
-/** The token with which the page comes back to the application. */
+/** The token with which the page returns to the application. */
 async function back(page) {
   await page.waitForFunction((app) => location.origin === app && location.pathname === "/back", {}, app);
   return new URL(page.url()).searchParams.get("token");
@@ -119,7 +119,7 @@ for (const scope of [undefined, "add:authenticators", all]) {
   });
 }
 
-test("a page that calls the API by itself gets no further with the token of its url", async () => {
+test("a page that calls the API itself gains nothing by the token of its url", async () => {
   await visit(async (page) => {
     const user = newUser();
     const phone = await enrolled(api, user);
@@ -130,7 +130,7 @@ test("a page that calls the API by itself gets no further with the token of its 
     assert.equal(scopesOf(token), sorted(all));
     await page.goto(url);
     await arrive(page, "challenge");
-    // What the user could type into the console, or a script put there.
+    // As a user in the console, or an injected script, could do it.
     const statuses = await page.evaluate(
       async ({ token, baseUrl, id }) => {
         const headers = { Authorization: `Bearer ${token}` };
@@ -169,7 +169,7 @@ for (const journey of ["challenge", "enroll", "settings"]) {
       const token = await back(page);
       assert.equal(scopesOf(token), read);
       assert.equal((await backend.validateChallenge({ token, userId: user, action: "signIn" })).isValid, true);
-      // What it allows when it is read from an access log.
+      // The rights of whoever reads it in an access log.
       const [id] = await authenticators(user);
       assert.equal((await call(token, "POST", "user-authenticators/totp")).status, 403);
       assert.equal((await call(token, "DELETE", `user-authenticators/${id}`)).status, 403);
@@ -289,7 +289,7 @@ test("names with hidden characters are shown escaped and isolated in the portal"
       }),
     );
     const names = shown.map(([name]) => name);
-    // Each is told from the others, says what it hides, and turns nothing around it.
+    // Each is distinguishable, shows its hidden characters, and reverses no text around it.
     assert.equal(new Set(names).size, names.length);
     assert.ok(names.includes("jane"));
     for (const [name, isolated] of shown) assert.equal(isolated, name);
@@ -300,7 +300,7 @@ test("names with hidden characters are shown escaped and isolated in the portal"
         `U+${code} is not named in ${names}`,
       );
     }
-    // The links lead to the users as they are called.
+    // The links lead to the users by their real names.
     const links = await page.$$eval("tbody th a", (as) => as.map((a) => new URL(a.href).searchParams.get("id")));
     for (const id of disguised) assert.ok(links.includes(id));
   }, /status of 4\d\d/);

@@ -1,5 +1,5 @@
-// What the package has beyond the official one: pictures on canvases and as
-// PNG, the module from elsewhere, the module inside, and an end.
+// The features that the official package does not have: images on canvases and as
+// PNG, other sources of the module, the inlined module, and dispose.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -33,7 +33,7 @@ before(async () => {
     "/offline.html": page({ "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'" }),
     "/dist/": dist,
     "/sized.wasm": (_, response) => response.writeHead(200, { "Content-Type": "application/wasm", "Content-Length": bytes.length }).end(bytes),
-    // The second half comes when the first has been reported.
+    // The second half is sent after the first has been reported.
     "/halves.wasm": (_, response) => {
       response.writeHead(200, { "Content-Type": "application/wasm", "Content-Length": bytes.length }).write(bytes.subarray(0, 1000));
       finish = () => response.end(bytes.subarray(1000));
@@ -115,7 +115,7 @@ inEngines((at) => {
     assert.deepEqual([got.width, got.height, got.role, got.label], [200, 200, "img", "Scan me"]);
     assert.deepEqual(got.colors, ["0,0,139,255", "255,255,224,255"], "nothing is blurred");
     assert.equal(decode(got), "hello");
-    // 21 modules of 6 pixels: what is left is margin.
+    // 21 modules of 6 pixels: the rest is margin.
     const row = (y) => Array.from({ length: 200 }, (_, x) => got.data[4 * (y * 200 + x)] === 0);
     assert.equal(row(36).some(Boolean), false);
     assert.equal(row(37).indexOf(true), 37);
@@ -144,7 +144,7 @@ inEngines((at) => {
     }
   });
 
-  test("what cannot be drawn is an error with the reason", async () => {
+  test("a text that cannot be drawn is an error with the reason", async () => {
     const got = await inPage(async ({ qr }) => {
       const canvas = document.createElement("canvas");
       const other = document.createElement("canvas");

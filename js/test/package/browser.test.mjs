@@ -1,7 +1,7 @@
 // The official @authsignal/browser in Chromium against the real API server: the
 // Browser list of the wire contract (section 12, tests 23 to 40), on every
-// store. Tests 31, 33, 34 and 37 say how the official package behaves; this
-// project's own differs there on purpose (section 11). Scripted peers stand in
+// store. Tests 31, 33, 34 and 37 are about the official package; this project's
+// own differs there on purpose (section 11). Scripted peers stand in
 // for a server that is broken, and for the pre-built UI.
 
 import assert from "node:assert/strict";
@@ -72,7 +72,7 @@ async function open({ baseUrl, tenantId = "tenant-1", callback = true, enableLog
     requests,
     close: () => context.close(),
     setToken: (token) => page.evaluate((token) => globalThis.client.setToken(token), token),
-    /** What a call resolves to, with its keys, which a value of undefined would drop on the way; or how it rejects. */
+    /** The result of a call, with the keys whose values are undefined, which JSON drops; or its rejection. */
     call: (method, argument) =>
       page.evaluate(
         async (method, argument) => {
@@ -89,7 +89,7 @@ async function open({ baseUrl, tenantId = "tenant-1", callback = true, enableLog
   };
 }
 
-/** The statuses that Chromium itself reports on the console; what else is a problem stays. */
+/** Removes the statuses that Chromium itself reports on the console from the problems. */
 const statuses = (problems) => problems.map((p) => p.match(/status of (\d+)|$/)[1] ?? p);
 
 /** Opens a page, runs a test on it, and closes it. */
@@ -102,7 +102,7 @@ async function on(options, run) {
   }
 }
 
-/** A peer that answers every request alike; pages may read the answer. */
+/** A peer that gives every request the same answer, which pages may read. */
 function scripted(status, type, body) {
   return serve({
     "/v1/": (request, response) => {
@@ -126,16 +126,16 @@ async function onScripted(status, type, body, run, options = {}) {
 
 describe(`on ${store}`, () => {
   let api;
-  let hasty; // its tokens live a second
+  let shortLived; // a server whose tokens expire after a second
   let backend;
   let users = 0;
 
   before(async () => {
     // The tracked url is the pre-built UI's.
-    [api, hasty] = await Promise.all([startServer({ store, args: ["-public-url", ui.url, "-rate-limit", "0"] }), startServer({ store, args: ["-token-ttl", "1s"] })]);
+    [api, shortLived] = await Promise.all([startServer({ store, args: ["-public-url", ui.url, "-rate-limit", "0"] }), startServer({ store, args: ["-token-ttl", "1s"] })]);
     backend = new Backend({ apiSecretKey: api.apiSecretKey, apiUrl: api.baseUrl });
   });
-  after(() => Promise.all([api?.stop(), hasty?.stop()]));
+  after(() => Promise.all([api?.stop(), shortLived?.stop()]));
 
   const newUser = () => `user-${++users}@example.com`;
   const track = (userId, attributes, action = "signIn") => backend.track({ userId, action, attributes });
@@ -157,13 +157,13 @@ describe(`on ${store}`, () => {
   }
 
   let expiring;
-  /** A token of the hasty server that has expired. */
+  /** An expired token of the server with short-lived tokens. */
   const expiredToken = () => (expiring ??= expire());
   async function expire() {
-    const { token } = await new Backend({ apiSecretKey: hasty.apiSecretKey, apiUrl: hasty.baseUrl }).track({ userId: newUser(), action: "signIn" });
+    const { token } = await new Backend({ apiSecretKey: shortLived.apiSecretKey, apiUrl: shortLived.baseUrl }).track({ userId: newUser(), action: "signIn" });
     const deadline = Date.now() + 30_000;
     while (Date.now() < deadline) {
-      const r = await fetch(`${hasty.baseUrl}/client/user-authenticators`, { headers: { Authorization: `Bearer ${token}` } });
+      const r = await fetch(`${shortLived.baseUrl}/client/user-authenticators`, { headers: { Authorization: `Bearer ${token}` } });
       await r.arrayBuffer();
       if (r.status === 401) return token;
       await new Promise((resolve) => setTimeout(resolve, 50)); // between polls
@@ -251,7 +251,7 @@ describe(`on ${store}`, () => {
       assert.deepEqual(problems, []);
     }));
 
-  test("28: the eleventh wrong code is one too many", () =>
+  test("28: the eleventh wrong code is refused without a check", () =>
     on(api, async ({ problems, setToken, call }) => {
       const { userId, wrong } = await enrolled({ setToken, call });
       const { token, idempotencyKey } = await track(userId);
@@ -286,7 +286,7 @@ describe(`on ${store}`, () => {
   test("30: an expired token", async () => {
     const token = await expiredToken();
     for (const callback of [true, false]) {
-      await on({ ...hasty, callback }, async ({ page, problems, setToken, call }) => {
+      await on({ ...shortLived, callback }, async ({ page, problems, setToken, call }) => {
         await setToken(token);
         for (const [i, r] of [await call("enroll"), await call("verify", { code: "123456" })].entries()) {
           assert.deepEqual([r.keys, r.errorCode], [["error", "errorCode", "errorDescription"], "expired_token"]);
@@ -348,7 +348,7 @@ describe(`on ${store}`, () => {
 
   test("36: an onTokenExpired that throws rejects the call", async () => {
     const token = await expiredToken();
-    await on(hasty, async ({ page, setToken }) => {
+    await on(shortLived, async ({ page, setToken }) => {
       await setToken(token);
       const outcome = await page.evaluate(async () => {
         const client = new globalThis.authsignal.Authsignal({

@@ -1,6 +1,5 @@
-// The anonymous ID where there is no cookie for it, or another one than usual:
-// in frames and documents of every engine that have no origin, none of their
-// own, or may store nothing. The usual cookie is in parity.test.mjs.
+// The anonymous ID without the usual cookie: in frames and documents of every engine
+// that have no origin, no origin of their own, or no permission to store anything. The usual cookie is in parity.test.mjs.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -18,7 +17,7 @@ before(async () => {
 });
 after(() => site?.close());
 
-/** What two instances and a third with a name of its own find, and what a QR code is there. In the place, `authsignal` is the package. */
+/** Returns the IDs of two instances and of a third with another cookie name, and a QR code. `authsignal` is the package there. */
 const check = async (wasmUrl) => {
   try {
     const make = (cookieName) => new authsignal.Authsignal({ tenantId: "t", wasmUrl, cookieName });
@@ -32,12 +31,12 @@ const check = async (wasmUrl) => {
     return { error: String(error) };
   }
 };
-/** A document that does the check, and tells what it found to the page that it is in. */
+/** A document that runs the check, and posts the result to the page that contains it. */
 const telling = () =>
   `<!doctype html><html lang="en"><title>Frame</title><script src="${site.url}/dist/index.min.js"></script>` +
   `<script>(${check})("${site.url}/dist/authsignal.wasm").then((found) => parent.postMessage(found, "*"))</script>`;
 
-/** Loads a document in a frame of a page; returns what it tells. */
+/** Loads a document in a frame of a page; returns the result that it posts. */
 const inFrame = (page, attributes) =>
   page.evaluate(
     (attributes) =>
@@ -58,11 +57,11 @@ function judge({ ids, domain, svg, error }, wantDomain) {
   assert.deepEqual([domain, svg], [wantDomain, "<svg"]);
 }
 
-/** What Firefox prints of such a cookie. */
+/** Firefox's message about such a cookie. */
 const rejected = /Cookie .__as_aid. has been rejected for invalid domain/;
 
 inEngines((at) => {
-  /** Visits a page, has `work` done there, and closes it. Nothing may have gone wrong but what `tolerated` matches. */
+  /** Visits a page, has `work` done there, and closes it. It may have no problem except those that `tolerated` matches. */
   const visit = async (work, tolerated = /^$/, url = site.url) => {
     const page = await at.browser.newPage();
     await page.goto(url);

@@ -1,8 +1,8 @@
 // The samples of the README and of docs/browser-sdk.md for a page, and of
 // docs/backend.md for a Node backend, word for word: a user enrolls on the page,
 // and the backend validates. Only URLs, keys and the code are filled in, and
-// what the samples leave to the application is given. docs/docs_test.go says
-// where the other samples are run.
+// the parts that the samples leave to the application are added. docs/docs_test.go
+// names the tests that run the other samples.
 
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -13,7 +13,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { authenticatorApp } from "../lib/authenticator.mjs";
 import { dist, launchBrowser, root, serve, startServer, watch } from "../lib/harness.mjs";
 
-/** The one block of a page of the documentation that begins with a line. */
+/** Returns the only block of a page of the documentation that begins with a line. */
 async function sample(file, begin) {
   const blocks = [...(await readFile(path.join(root, file), "utf8")).matchAll(/^```js\n(.*?)^```$/gms)].map(([, text]) => text);
   const found = blocks.filter((text) => text.startsWith(begin));
@@ -53,7 +53,7 @@ after(async () => {
   if (dir) await rm(dir, { recursive: true });
 });
 
-/** Runs a sample for a page with the token of track; returns what it sends to the backend. */
+/** Runs a sample for a page with the token of track; returns the request that it sends to the backend. */
 async function visit(text, name, code, token) {
   scripts[`/scripts/${name}.js`] =
     `const { token, image, text, sendToMyBackend } = globalThis.application;\n` +

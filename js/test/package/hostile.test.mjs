@@ -1,6 +1,5 @@
-// Pages that are hostile or broken: what they put on Object.prototype, in the
-// place of builtins and of fetch, and into options, traps nothing and changes no
-// result. The checks run on the built module in Node and in every engine's pages
+// Hostile or broken pages: properties on Object.prototype, replaced builtins, a
+// replaced fetch and odd options cause no trap and change no result. The checks run on the built module in Node and in every engine's pages
 // and workers, each with a stand-in for fetch.
 
 import assert from "node:assert/strict";
@@ -14,7 +13,7 @@ before(async () => {
 });
 after(() => site?.close());
 
-/** What a check sees: an instance of a loaded module, and calls whose answers it sets. */
+/** The scope of a check: an instance of a loaded module, and calls whose answers it sets. */
 const prepare = async ({ Authsignal, qr }) => {
   const own = { fetch: globalThis.fetch };
   const answer = (body, status = 200) => ({ status, headers: { get: () => null }, text: async () => (typeof body === "string" ? body : JSON.stringify(body)) });
@@ -58,11 +57,11 @@ const prepare = async ({ Authsignal, qr }) => {
   return { authsignal, sdk, answer, run, show };
 };
 
-/** A check whose text has prepare in it. */
+/** Returns a check whose source text includes prepare. */
 const check = (body) => new Function("sdk", "site", `return (${body})(sdk, ${prepare}, site)`);
 
 everywhere({ site: () => site }, (run) => {
-  test("what is on Object.prototype changes no result", async () => {
+  test("properties of Object.prototype change no result", async () => {
     const got = await run(
       check(async (sdk, prepare) => {
         const { run, show } = await prepare(sdk);

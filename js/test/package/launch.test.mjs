@@ -1,6 +1,6 @@
 // launch in its three modes, in every engine, beside the official package: both
-// handle the messages of the launched page in the same way. What is better in
-// this package has tests of its own.
+// handle the messages of the launched page in the same way. The improvements of
+// this package have tests of their own.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
@@ -81,20 +81,20 @@ async function open({ browser }, entry, options, path = "/") {
   return page;
 }
 
-/** Closes a page in which nothing may have gone wrong. */
+/** Closes a page, which must have no problems. */
 async function leave(page) {
   assert.deepEqual(await page.problems(site.url, ui.url, foreign.url), []);
   await page.close();
 }
 
-/** The frame that a selector finds, when its document is there. */
+/** Waits for the document of the frame that a selector finds; returns the frame. */
 async function frameOf(page, selector = "iframe[name=authsignal]", at = url() + "&mode=popup") {
   const frame = await page.frame(selector);
   await frame.waitFor((at) => location.href === at && document.readyState === "complete", at);
   return frame;
 }
 
-/** Opens a window by a click, and waits until its document is there. */
+/** Opens a window by a click, and waits for its document. */
 async function windowOf(page) {
   await page.$eval("#before", (button) => (button.onclick = () => start({ mode: "window" })));
   const opened = await page.opens(() => page.click("#before"));
@@ -106,7 +106,7 @@ async function windowOf(page) {
 const say = (frame, message) => frame.evaluate((message) => void setTimeout(() => (window.opener ?? parent).postMessage(message, "*")), message);
 const closing = (token) => JSON.stringify({ event: "AUTHSIGNAL_CLOSE_POPUP", token });
 
-/** What the only launch has ended with. */
+/** Returns the result of the only launch. */
 async function end(page) {
   await page.waitFor(() => ended.length);
   const all = await page.evaluate("ended");
@@ -118,7 +118,7 @@ const noToken = { keys: ["token"] };
 inEngines((at) => {
   for (const [name, entry] of Object.entries(entries)) {
     describe(name, () => {
-      test("redirect leaves for the URL as it is", async () => {
+      test("redirect navigates to the unchanged URL", async () => {
         const page = await open(at, entry);
         await page.evaluate((url) => void setTimeout(() => client.launch(url)), url());
         await page.waitFor((url) => location.href === url, url());
@@ -208,7 +208,7 @@ inEngines((at) => {
       const frame = await frameOf(page);
       for (let i = 0; i < 3; i++) await page.press("Escape");
       await page.clickAt(5, 5);
-      // A phone's way back cancels without a key.
+      // A phone's back gesture cancels without a key.
       assert.equal(await page.$eval("dialog", (e) => e.dispatchEvent(new Event("cancel", { cancelable: true }))), false);
       assert.deepEqual(await page.$eval("dialog", (e) => [e.open, e.querySelectorAll("button").length]), [true, 0]);
       await say(frame, closing("new-token"));

@@ -1,6 +1,6 @@
 // The built module under the wrapper and without it: the same lines at every
-// level, under a strict policy, and against an API that only writes down what
-// it is received.
+// level, under a strict policy, and against an API that only records its
+// requests.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -13,8 +13,8 @@ import { inEngines } from "../lib/places.mjs";
 
 const strict = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:";
 
-// What a page or a worker does at each level, word for word the same from here
-// on. A worker has no image to show.
+// The script of a page or a worker at each level, the same from here on. A worker
+// shows no image.
 const lines = `
   const authsignal = new Authsignal({ tenantId: "t", baseUrl: location.origin + "/v1" });
   authsignal.setToken("track-token");
@@ -184,7 +184,7 @@ describe("in Node", () => {
     await assert.rejects(qr.toSVG(7), TypeError);
   });
 
-  test("what a getter throws, the call rejects with", async () => {
+  test("an exception of a getter rejects the call", async () => {
     const authsignal = new Authsignal({ tenantId: "t", baseUrl: site.url + "/v1" });
     authsignal.setToken("token");
     const thrown = new Error("thrown");
@@ -196,7 +196,7 @@ describe("in Node", () => {
     await assert.rejects(authsignal.totp.verify(options), (error) => error === thrown);
   });
 
-  test("what a caller changes after a call changes nothing", async () => {
+  test("changes of the options after a call have no effect", async () => {
     received = [];
     const authsignal = new Authsignal({ tenantId: "change", baseUrl: site.url + "/v1" });
     authsignal.setToken("token");
@@ -244,7 +244,7 @@ describe("in Node", () => {
     for (const { reason } of bad) assert.ok(reason instanceof TypeError);
   });
 
-  // The vectors that the server's own parser is held to.
+  // The test vectors of the server's own parser.
   test("issuer and account are read from a URI as the server reads them", async (t) => {
     const vectors = JSON.parse(await readFile(path.join(root, "internal/totp/testdata/uri.json"), "utf8"));
     let uri;
@@ -332,12 +332,12 @@ describe("in Node", () => {
     new Uint8Array(memory.buffer).fill(0xff);
     assert.equal((await authsignal.totp.verify({ code: "123456" })).errorCode, "sdk_crashed");
     assert.equal((await pending).errorCode, "sdk_crashed");
-    waiting.dispose(); // its program has ended: nothing throws, which a listener's error would do for all of Node
+    waiting.dispose(); // its program has ended, and nothing throws: an error of a listener would end Node
     const response = await authsignal.totp.verify({ code: "123456" });
     assert.deepEqual(response, { data: { isVerified: true, token: "new-token" } });
     assert.deepEqual(received, ['/v1/client/verify/totp Bearer track-token {"verificationCode":"123456"}']);
     await hung.close();
-    // What of the first program still fires does no harm: its call's time-out.
+    // The time-out of the first program's call still fires, and does no harm.
     assert.ok(late.length > 0);
     for (const { timer, f } of late) {
       clearTimeout(timer);
@@ -367,7 +367,7 @@ describe("in Node", () => {
     const [data, svg, ending] = JSON.parse(stdout);
     assert.deepEqual([data, svg], [{ isVerified: true, token: "new-token" }, "<svg"]);
     assert.equal(received.length, 1);
-    // No time-out of a call holds the process.
+    // No time-out of a call keeps the process running.
     assert.ok(ending < 3_000, `the process lived on for ${ending} ms`);
   });
 });

@@ -37,7 +37,7 @@ describe(`on ${store}`, () => {
 
   const newUser = () => `user-${++users}@example.com`;
 
-  /** A call of the client API, as a browser makes it. */
+  /** Calls the client API as a browser does. */
   async function browser(token, method, path, body) {
     const response = await fetch(api.baseUrl + path, {
       method,
@@ -189,7 +189,7 @@ describe(`on ${store}`, () => {
     assert.equal(state, "CHALLENGE_REQUIRED");
     assert.equal((await verify(token, app.generate())).isVerified, true);
     await assert.rejects(backend.enrollVerifiedAuthenticator({ userId, attributes: { verificationMethod: "AUTHENTICATOR_APP" } }), { statusCode: 400, errorCode: "invalid_request" });
-    // A factor that is not challenged here counts as enrolled.
+    // Factors that are not challenged here count as enrolled.
     const other = newUser();
     const email = await backend.enrollVerifiedAuthenticator({
       userId: other,
@@ -245,7 +245,7 @@ describe(`on ${store}`, () => {
         const chunks = [];
         answer.on("data", (chunk) => chunks.push(chunk));
         answer.on("end", () => {
-          // The server has answered, so the action is there.
+          // The server has answered, so the action exists.
           if (request.method === "POST" && ++answers < 3) request.socket.destroy();
           else response.writeHead(answer.statusCode, answer.headers).end(Buffer.concat(chunks));
         });

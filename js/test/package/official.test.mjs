@@ -1,5 +1,5 @@
 // The official @authsignal/browser and this package do the same in every engine
-// against the same server; what they get is equal, key by key.
+// against the same server; their results are equal, key by key.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -10,7 +10,7 @@ import { inEngines } from "../lib/places.mjs";
 
 let api;
 let backend;
-let hasty;
+let shortLived;
 let site;
 
 const tags = {
@@ -19,7 +19,7 @@ const tags = {
 };
 
 before(async () => {
-  [api, hasty] = await Promise.all([startServer(), startServer({ args: ["-token-ttl", "1s"] })]);
+  [api, shortLived] = await Promise.all([startServer(), startServer({ args: ["-token-ttl", "1s"] })]);
   backend = new Backend({ apiSecretKey: api.apiSecretKey, apiUrl: api.baseUrl });
   const page = (tag) => `<!doctype html><html lang="en"><title>An application's page</title><script src="${tag}"></script></html>`;
   site = await serve({
@@ -32,7 +32,7 @@ before(async () => {
 after(async () => {
   await site?.close();
   await api?.stop();
-  await hasty?.stop();
+  await shortLived?.stop();
 });
 
 /** A page with one of the packages; call runs a method of its only instance. */
@@ -51,7 +51,7 @@ async function open(browser, name, { tenantId, baseUrl } = api) {
     // Answers that are errors, by their status alone.
     problems: async () => (await page.problems(site.url, baseUrl)).map((p) => p.match(/^response: (\d+)|$/)[1] ?? p),
     setToken: (token) => page.evaluate((token) => globalThis.client.setToken(token), token),
-    // A key whose value is undefined is a key too, which the way out drops.
+    // Keys whose value is undefined count too; JSON would drop them.
     call: (method, argument) =>
       page.evaluate(
         async (method, argument) => {
@@ -64,7 +64,7 @@ async function open(browser, name, { tenantId, baseUrl } = api) {
   };
 }
 
-/** Replaces what differs from user to user and from time to time. */
+/** Replaces the values that depend on the user or the time. */
 function normalised(value, names) {
   if (typeof value === "string") {
     for (const [text, name] of names) value = value.replaceAll(text, name);
@@ -78,7 +78,7 @@ function normalised(value, names) {
   return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, normalised(v, names)]));
 }
 
-/** Enrolls a new user, verifies, tries what is refused, and signs in again. */
+/** Enrolls a new user, verifies, makes refused calls, and signs in again. */
 async function journey(browser, name) {
   const userId = `user-of-${name}-in-${browser.engine}`;
   const { page, problems, setToken, call } = await open(browser, name);
@@ -106,7 +106,7 @@ async function journey(browser, name) {
   await step("enroll without the right", "enroll");
   const again = await step("verify again", "verify", { code: app.generate({ timestamp: now + 30_000 }) });
   assert.equal((await backend.validateChallenge({ token: again.data.token, userId })).state, "CHALLENGE_SUCCEEDED");
-  // The new token has taken the old one's place, and it has the right.
+  // The new token has replaced the old one, and it has the right.
   const more = await step("enroll with the new token", "enroll");
 
   await setToken("no token of this server");
@@ -127,7 +127,7 @@ inEngines((at) => {
   test("the official package and this one get equal results", async () => {
     const official = await journey(at.browser, "official");
     const ours = await journey(at.browser, "ours");
-    // What enroll has besides, parity.test.mjs lists.
+    // parity.test.mjs lists the additional keys of enroll.
     for (const [title, outcome] of ours) {
       const { data } = outcome.result;
       if (!data?.uri) continue;
@@ -136,7 +136,7 @@ inEngines((at) => {
     }
     assert.deepEqual(ours, official);
     assert.equal(JSON.stringify(ours), JSON.stringify(official), "the order of the keys");
-    // They are equal, and they are what they should be.
+    // They are equal, and correct.
     assert.deepEqual(
       official.map(([title, { result }]) => [title, result.data ? (result.data.isVerified ?? "enrolled") : result.errorCode]),
       [
@@ -167,8 +167,8 @@ inEngines((at) => {
   test("an expired token has the same result, and calls onTokenExpired once", async () => {
     const outcomes = [];
     for (const name of Object.keys(tags)) {
-      const { page, problems, setToken, call } = await open(at.browser, name, hasty);
-      const { token } = await new Backend({ ...hasty, apiUrl: hasty.baseUrl }).track({ userId: `${name}-in-${at.engine}`, action: "enroll" });
+      const { page, problems, setToken, call } = await open(at.browser, name, shortLived);
+      const { token } = await new Backend({ ...shortLived, apiUrl: shortLived.baseUrl }).track({ userId: `${name}-in-${at.engine}`, action: "enroll" });
       await setToken(token);
       let outcome;
       const deadline = Date.now() + 10_000;

@@ -78,8 +78,8 @@ test("publint and attw report no problem of the tarball", async (t) => {
     });
   await Promise.all([
     lint("publint", "--strict", tarball),
-    // All ways to resolve it, with one remark left out: what CommonJS gets are
-    // ES modules. They are the only ones: a second copy for require would have
+    // All ways to resolve it, with one remark left out: CommonJS gets ES
+    // modules. They are the only ones: a second copy for require would have
     // tokens and a module of its own. Node takes them by require from 20.19 on.
     // The entries left out are files to be served, which are not imported.
     lint("attw", tarball, "--profile", "strict", "--ignore-rules", "cjs-resolves-to-esm", "--exclude-entrypoints", "authsignal.wasm", "wasm_exec.js"),

@@ -1,7 +1,7 @@
 // One list of calls through the official @authsignal/browser and through this
 // package, in Chromium, against one scripted server: results, requests, headers,
-// console and callbacks are equal, save what is listed here by name. What is
-// listed must differ, or it is taken off the list.
+// console and callbacks are equal, except for the differences listed here by name,
+// each of which must still exist.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -23,9 +23,9 @@ const userAuthenticator = {
 };
 const refused = (code, description, more) => ({ error: code, errorCode: code, errorDescription: description, ...more });
 
-// A case: what the server answers, and what is called, with `sdk` as the
-// package's exports and `a` as an instance with a token. `differs` names why
-// the two packages decide otherwise, and where that is written.
+// A case: the server's answers and the calls, with `sdk` as the package's exports
+// and `a` as an instance with a token. `differs` is the reason for a difference of
+// the two packages, and where it is documented.
 const code = (value) => `a.totp.verify({ code: ${JSON.stringify(value)} })`;
 const cases = [
   // Section 12 of the contract, the browser's part.
@@ -64,7 +64,7 @@ const cases = [
     call: `[sdk.AuthsignalWindowMessage, sdk.ErrorCode.token_not_set, sdk.ErrorCode.expired_token, sdk.ErrorCode.network_error, sdk.ErrorCode.too_many_requests, sdk.ErrorCode.invalid_credential]`,
   },
 
-  // Odd answers that both take alike.
+  // Odd answers that both handle in the same way.
   { name: "extra fields pass through", answers: [json({ isVerified: true, accessToken: "new", extra: { deep: [1, null] }, list: [] })], call: code("123456") },
   { name: "token beside accessToken", answers: [json({ token: "old", isVerified: true, accessToken: "new" })], call: code("123456") },
   { name: "an accessToken that is null", answers: [json({ isVerified: true, accessToken: null })], call: `[await ${code("123456")}, await ${code("123456")}]` },
@@ -76,7 +76,7 @@ const cases = [
   { name: "a large answer", answers: [json({ isVerified: false, pad: "x".repeat(500_000) })], call: code("123456") },
   { name: "a slow answer", answers: [{ ...json({ isVerified: false }), delay: 300 }], call: code("123456") },
 
-  // Decided differences.
+  // Intended differences.
   {
     name: "enroll has the picture and what the URI says",
     answers: [json(enrolled)],
@@ -194,7 +194,7 @@ after(async () => {
   await api?.close();
 });
 
-/** Runs all cases through one package, on a page of its own; gives the outcomes by name. */
+/** Runs all cases with one package, on a page of its own; returns the outcomes by name. */
 async function run(entry) {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
@@ -212,7 +212,7 @@ async function run(entry) {
         const make = (options) => new sdk.Authsignal({ tenantId: "t", baseUrl, onTokenExpired: (...args) => seen.expired.push(args), trackingHost: "unused", ...options });
         const a = make();
         a.setToken("track-token");
-        // What JSON drops is kept: keys with undefined, and their order.
+        // Keys with undefined, and the order of keys, are kept; JSON would drop them.
         const show = (v) => (v === undefined ? "<undefined>" : Array.isArray(v) ? v.map(show) : v && typeof v === "object" ? Object.entries(v).map(([k, v]) => [k, show(v)]) : v);
         try {
           const value = await new Function("sdk", "a", "make", "baseUrl", `let a2; return (async () => ${call})()`)(sdk, a, make, baseUrl);
@@ -241,7 +241,7 @@ test("the official package and this one do the same, save what is decided otherw
     });
   }
 
-  // What differs, differs in this and no more.
+  // The differences are exactly these.
   const value = (name) => Object.fromEntries(ours[name].value ?? []);
   await t.test("enroll has the official keys first, then its own", () => {
     const [[, data]] = ours["enroll has the picture and what the URI says"].value;
@@ -276,7 +276,7 @@ test("the official package and this one do the same, save what is decided otherw
       assert.deepEqual(ours[name].requests[0], official[name].requests[0]);
     });
   }
-  // What each of the others gives here, and what it has sent: tokens and codes.
+  // The result of each of the others, and what it sent: tokens and codes.
   const wrong = [["data", [["isVerified", false]]]];
   const refusedHere = [
     [
@@ -340,7 +340,7 @@ test("the official package and this one do the same, save what is decided otherw
     "other factors": { thrown: "Error: passkey is not part of this SDK, which has authenticator apps (totp) only: use @authsignal/browser for it", sent: [] },
   };
   for (const [name, want] of Object.entries(outcomes)) {
-    await t.test(`${name} gives what is said of it`, () => {
+    await t.test(`${name} gives the documented result`, () => {
       const { value, thrown, console, requests } = ours[name];
       assert.deepEqual({ value, thrown, console, sent: requests.map((r) => [r.authorization, r.body]) }, { value: undefined, thrown: undefined, console: [], ...want });
       assert.ok(requests.every(({ path }) => /^v1\/client\/(user-authenticators|verify)\/totp$/.test(path)));

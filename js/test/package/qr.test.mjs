@@ -1,7 +1,6 @@
-// What the package draws, read by three independent decoders: from the modules
-// as such, from screenshots and from PNG images; and held against the modules
-// of an independent encoder. QR_TEXTS says how many texts; the texts are the
-// same in every run.
+// The package's QR codes, read by three independent decoders from the modules, from
+// screenshots and from PNG images, and compared with the modules of an independent
+// encoder. QR_TEXTS is the number of texts; they are the same in every run.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -13,7 +12,7 @@ import { dist, serve } from "../lib/harness.mjs";
 
 const encoder = createRequire(import.meta.url)("qrcode");
 const count = Number(process.env.QR_TEXTS ?? 160);
-const few = Math.ceil((count * 60) / 2000); // of them, what is drawn by a browser
+const few = Math.ceil((count * 60) / 2000); // the number that a browser draws
 
 /** Random numbers from 0 to 1 that are the same in every run (mulberry32). */
 function random(seed) {
@@ -29,7 +28,7 @@ const chars = (text) => [...text];
 const lower = chars("abcdefghijklmnopqrstuvwxyz");
 const ascii = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i));
 
-// What version 40 holds, by level (ISO/IEC 18004, table 7).
+// The capacity of version 40, by level (ISO/IEC 18004, table 7).
 const digits = { L: 7089, M: 5596, Q: 3993, H: 3057 };
 const capitals = { L: 4296, M: 3391, Q: 2420, H: 1852 };
 const bytes = { L: 2953, M: 2331, Q: 1663, H: 1273 };
@@ -43,7 +42,7 @@ const alphabets = [
   { of: chars("日本語中文한국어認証"), most: bytes },
 ];
 
-/** Texts of all levels and, from 1 byte to what is most, of evenly spread lengths. */
+/** Texts of all levels, with lengths evenly spread from 1 byte to the maximum. */
 function texts(count) {
   const next = random(18004);
   const perLevel = Math.ceil(count / 4);
@@ -74,7 +73,7 @@ function uris(count) {
   const ascii = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"];
   const alphabets = [ascii, [...ascii, ..." +:&#%/"], [..." +:&#%/"], [..."😀🔐👩🚀🇩🇪"], [..."日本語中文한국어認証"], [..."äöüßéñøłΩж"]];
   return Array.from({ length: count }, (_, i) => {
-    // 25 and the number of alphabets have no factor in common: each has its turn at 64 characters.
+    // 25 and the number of alphabets are coprime, so that each alphabet is used at 64 characters.
     const issuer = text(alphabets[i % alphabets.length], i % 25 === 0 ? 64 : 1 + Math.floor(next() * 20));
     const account = text(pick(alphabets), 1 + Math.floor(next() * 20)) + "@example.com";
     const secret = text([..."ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"], 32);
@@ -146,7 +145,7 @@ function cut(png, { x, y, width, height }) {
   return { data: new Uint8ClampedArray(part.data), width, height };
 }
 
-/** Shows texts on a ground in rows, and gives each one's place in CSS pixels with a cell of the ground around. */
+/** Shows texts on a ground in rows; returns the place of each in CSS pixels, with a cell of the ground around. */
 async function show(symbols, ground) {
   const { qr } = await import("/dist/index.js");
   document.body.style.cssText = `background: ${ground}; margin: 0; line-height: 0`;
@@ -227,7 +226,7 @@ describe("drawn by a browser", () => {
         await page.close();
       });
 
-      // Only of Chromium and Firefox is there a screenshot of all of a page; one of them is enough.
+      // Only Chromium and Firefox take screenshots of a whole page; one of them is enough.
       if (engine !== "Chromium") return;
       for (const ground of ["#000", "#fff"]) {
         for (const scale of [1, 2, 3]) {

@@ -1,6 +1,6 @@
 // Many random calls at once on the built module without its wrapper, and each
-// gets its own result: what the loader frees after each event is never a value
-// that is still used. RANDOM_CALLS is how many, RANDOM_SEED what they are drawn
+// gets its own result: the loader never frees a value that is still used.
+// RANDOM_CALLS is the number of calls, RANDOM_SEED the seed that they are drawn
 // from.
 
 import assert from "node:assert/strict";
@@ -39,8 +39,8 @@ test(`${total} random calls, many at once, each get their own result (RANDOM_SEE
   const slots = () => loader._values.length;
   const atStart = slots();
 
-  // An answer repeats its request. It comes at once or later, and sometimes as
-  // what the API or a network would answer when something is wrong.
+  // An answer repeats its request. It arrives at once or later, and sometimes as
+  // what a broken API or network would answer.
   const schedule = (f) => [queueMicrotask, setImmediate, (f) => setTimeout(f, random(3))][random(3)](f);
   t.mock.method(globalThis, "fetch", (_, { headers, body, signal }) => {
     const token = headers.Authorization.slice("Bearer ".length);
@@ -71,7 +71,7 @@ test(`${total} random calls, many at once, each get their own result (RANDOM_SEE
   };
 
   let calls = 0;
-  /** One call with an instance of its own, and what may come at its side. */
+  /** One call with an instance of its own, and possible other events during it. */
   const call = async (depth = 0) => {
     const id = ++calls;
     const kind = ["answered", "answered", "answered", "refused", "throws", "fails", "hangs"][random(7)];
@@ -147,6 +147,6 @@ test(`${total} random calls, many at once, each get their own result (RANDOM_SEE
   };
   await Promise.all(Array.from({ length: 50 }, worker));
   assert.ok(calls >= total);
-  // Go's collector frees what it likes, when it likes.
+  // Go's garbage collector runs at any time.
   if (record.compiler === "tinygo") assert.equal(slots(), atStart, "the loader's table has grown");
 });

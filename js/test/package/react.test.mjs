@@ -55,7 +55,7 @@ const app = `
 /** Bundles the application with a major version of React. */
 async function bundle(react) {
   const esbuild = await goBuild("github.com/evanw/esbuild/cmd/esbuild");
-  // React 18 is there for the official React package.
+  // React 18 is installed for the official React package.
   const older = ["react", "react-dom"].map((name) => `--alias:${name}=${path.join(root, "js/test/official-react/node_modules", name)}`);
   await promisify(execFile)(
     esbuild,
@@ -97,10 +97,9 @@ after(async () => {
 
 /**
  * Opens a page with a component, which show(props) changes. In the page, `posted`
- * has the paths of its calls of the API, which with `expired` answers that the token is, and
- * `signals` what would abort that; while `held` is a list, what is posted waits
- * there to be let go; `answered` counts answers. With `phone` the page is on a
- * phone.
+ * has the paths of its calls of the API, which with `expired` reports an expired token,
+ * and `signals` their abort signals; while `held` is a list, calls wait there to be
+ * released; `answered` counts answers. With `phone` the page is on a phone.
  */
 async function open({ browser }, react, kind, userId, more = {}) {
   const page = await browser.newPage();
@@ -149,7 +148,7 @@ async function enter(page, text) {
   await page.press("Enter");
 }
 
-/** Waits until a code was accepted, and lets the backend judge the token. */
+/** Waits until a code was accepted, and has the backend validate the token. */
 async function validate(page) {
   const token = await page.waitFor(() => document.querySelector("#verified")?.textContent);
   return (await backend.validateChallenge({ token })).state;
@@ -316,7 +315,7 @@ inEngines((at) => {
         await page.close();
       });
 
-      test("what is under way when the token changes, or the component goes, is not shown any more", async () => {
+      test("the result of a call under way is not shown after the token changes or the component is unmounted", async () => {
         const userId = `leaves-in-${at.engine}-${react}`;
         const page = await open(at, react, "enroll", userId);
         await page.waitForVisible("img");
@@ -341,7 +340,7 @@ inEngines((at) => {
           globalThis.last = held[1];
         });
         await challenge.waitFor(() => answered === 1);
-        await challenge.evaluate(() => fetch("/19.html")); // what the first answer leads to is over before this is
+        await challenge.evaluate(() => fetch("/19.html")); // the effects of the first answer are over before this is
         assert.deepEqual([await message(challenge), await challenge.$eval("form", (e) => e.getAttribute("aria-busy"))], ["", "true"]);
         await challenge.evaluate(() => {
           show({ kind: "nothing" });

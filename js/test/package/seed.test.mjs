@@ -108,7 +108,7 @@ after(async () => {
   if (dir) await rm(dir, { recursive: true });
 });
 
-/** Fills in what the samples leave to the reader, and exports what they end with. */
+/** Fills in the parts that the samples leave to the reader, and exports their results. */
 function fill(sample, { token, code }, exports) {
   const filled = [
     ['"YOUR_SECRET_KEY"', api.apiSecretKey],

@@ -1,5 +1,5 @@
-// Traps of the built module, on purpose: its memory is overwritten, and then
-// something enters it. All calls settle, and the next one works. Each check runs
+// Traps of the built module, on purpose: its memory is overwritten before a call
+// into it. All calls settle, and the next one works. Each check runs
 // in Node and in every engine's pages and workers, with a stand-in for fetch.
 
 import assert from "node:assert/strict";
@@ -14,8 +14,8 @@ before(async () => {
 after(() => site?.close());
 
 /**
- * What a check works with: `trap` has the newest instance trap as soon as it is
- * entered; `requests` are those that wait for an answer.
+ * The scope of a check: `trap` has the newest instance trap at the next call into
+ * it; `requests` are those that wait for an answer.
  */
 const prepare = () => {
   const { fetch } = globalThis;
@@ -50,10 +50,10 @@ const prepare = () => {
   return at;
 };
 
-/** A check whose text has prepare in it. */
+/** Returns a check whose source text includes prepare. */
 const check = (body) => new Function("sdk", "site", "...args", `return (${body})((${prepare})(), sdk, site, ...args)`);
 
-/** What enters the module, by name. */
+/** The calls into the module, by name. */
 const events = {
   "a call": ({ authsignal }) => authsignal.totp.verify({ code: "123456" }),
   "qr.toSVG": ({ qr }) => qr.toSVG("text"),
@@ -68,7 +68,7 @@ const events = {
   dispose: ({ other, call }) => (other.dispose(), call),
   onTokenExpired: ({ request, call }) => (request.resolve(request.answer({ error: "x", errorCode: "expired_token" }, 401)), call),
 };
-/** Those that have the instance trap themselves, when they are called from it. */
+/** The calls that cause the trap themselves, when the module calls them. */
 const itself = ["an answer's text", "onTokenExpired"];
 
 everywhere({ site: () => site }, (run) => {

@@ -1,4 +1,4 @@
-// The official @authsignal/node verifies what the real server sends. Retries
+// The official @authsignal/node verifies the real server's webhooks. Retries
 // are tested in Go, where the clock can be moved.
 
 import assert from "node:assert/strict";
@@ -14,10 +14,10 @@ const vector = JSON.parse(await readFile(new URL("../../../internal/webhook/test
 let api;
 let backend;
 let receiver;
-/** What came, as the official package reads it. */
+/** The received events, as the official package decodes them. */
 const events = [];
 const news = new EventEmitter();
-/** The status that the next action.verify gets. */
+/** The status that answers the next action.verify. */
 let consent = 200;
 
 before(async () => {
@@ -54,7 +54,7 @@ async function call(path, token, body) {
   return { status: response.status, body: await response.json() };
 }
 
-/** The events of a type, once there are so many. */
+/** Waits for a number of events of a type; returns them. */
 async function arrived(type, count = 1) {
   const signal = AbortSignal.timeout(20_000);
   for (;;) {
@@ -88,7 +88,7 @@ test("enrollment, consent, refusal and deletion", async () => {
   const { body: pending } = await call("user-authenticators/totp", enroll.token);
   const { userAuthenticatorId } = pending;
   const app = URI.parse(pending.uri);
-  // The two steps after the oldest that the server takes stay in its reach.
+  // The two steps after the oldest accepted one remain accepted.
   const now = Date.now();
   const verified = await call("verify/totp", enroll.token, { verificationCode: app.generate({ timestamp: now }) });
   assert.equal(verified.body.isVerified, true);
@@ -127,7 +127,7 @@ test("enrollment, consent, refusal and deletion", async () => {
   assert.match(deletion.deletedAt, time);
   assert.deepEqual([deletion.userId, deletion.userAuthenticatorId], [userId, userAuthenticatorId]);
 
-  // One of each, and none that the official package refused.
+  // One of each, and none refused by the official package.
   assert.deepEqual(events.map((e) => e.type).sort(), ["action.verify", "action.verify", "authenticator.created", "authenticator.deleted"]);
   assert.ok(!api.log().includes(receiver.url), "the log names the webhook's URL");
   assert.ok(!api.log().includes(api.apiSecretKey), "the log holds the secret");

@@ -1,8 +1,7 @@
-// The wrapper around the module: when it loads it, what it does when that
-// fails, and what it does when the program ends. A stand-in for the module
-// (testdata/standin) does what the real one does not. Each check runs as it
-// stands in Node and in every engine's pages and workers, on a copy of the
-// package with no history.
+// The wrapper around the module: when it loads the module, a failed load, and the end
+// of the program. A stand-in for the module (testdata/standin) has the behavior that
+// the real one does not have. Each check runs unchanged in Node and in every engine's
+// pages and workers, on a copy of the package without history.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -53,8 +52,8 @@ before(async () => {
 });
 after(() => site?.close());
 
-// What the checks bring about on purpose: files that are not to be had, and a
-// policy that Firefox reports besides.
+// The problems that the checks cause on purpose: missing files, and a violation of a
+// policy, which Firefox also reports.
 const tolerated = /^(response|failed|request): .*\/(none|missing|once)\.wasm$|^console: Content-Security-Policy: .* blocked WebAssembly/;
 
 everywhere({ site: () => site, tolerated }, (run, { visit }) => {
@@ -216,7 +215,7 @@ everywhere({ site: () => site, tolerated }, (run, { visit }) => {
           ["panic", "Error: exit code 2"],
           ["exit", "Error: exit code 0"],
         ]
-      : [["panic", undefined]]; // a trap, which each engine words its own way
+      : [["panic", undefined]]; // a trap, whose text depends on the engine
   for (const [how, detail] of endings) {
     test(`a program that ends by ${how} settles all calls, and the next call starts it afresh`, async () => {
       site.requests.length = 0;
@@ -241,7 +240,7 @@ everywhere({ site: () => site, tolerated }, (run, { visit }) => {
 
   test("a trap settles all calls, and the next call starts the program afresh", async () => {
     const got = await run(async ({ Authsignal }, site) => {
-      // The page sees the instance only where it is made.
+      // The page can see the instance only as it is created.
       const { instantiate } = WebAssembly;
       let memory;
       WebAssembly.instantiate = async (...args) => {
@@ -408,7 +407,7 @@ everywhere({ site: () => site, tolerated }, (run, { visit }) => {
     assert.deepEqual(got, [[], false]);
   });
 
-  test("what preload has drawn asks nothing, prints nothing and leaves nothing, and enroll works after it", async () => {
+  test("the drawing of preload sends no request, prints nothing and leaves nothing, and enroll works after it", async () => {
     site.requests.length = 0;
     const got = await run(async ({ Authsignal }, site) => {
       const { requestIdleCallback } = globalThis;

@@ -32,7 +32,7 @@ test("an engine that is missing is an error, and so is an unknown one", async (t
   await assert.rejects(openBrowser("Trident"), /no engine is called Trident/);
 });
 
-test("the monitor is admitted by a policy, which else stays what it was", () => {
+test("the monitor is added to a policy, which is otherwise unchanged", () => {
   const hash = /'sha256-[A-Za-z0-9+/]{43}='/;
   for (const [policy, want] of [
     ["script-src 'self' 'wasm-unsafe-eval'; img-src data:", /^script-src 'self' 'wasm-unsafe-eval' 'sha256-\S+'; img-src data:$/],
@@ -144,7 +144,7 @@ for (const engine of engines) {
       assert.equal(await page.evaluate(() => document.title), "Outside");
     });
 
-    test("problems tells what went wrong, and nothing of what did not", async () => {
+    test("problems reports errors, and nothing else", async () => {
       const page = await browser.newPage();
       await page.goto(site.url);
       await page.evaluate(async () => {

@@ -32,8 +32,8 @@ const desktop = { width: 1280, height: 800 };
 const phone = { width: 390, height: 844, scale: 2 };
 
 /**
- * Runs a test in a page of its own. At its end nothing may have gone wrong in
- * the page, but for what `tolerated` names.
+ * Runs a test in a page of its own. At its end the page may have no
+ * problems except those that `tolerated` names.
  */
 async function visit(browser, run, { at = demo, viewport = desktop, tolerated } = {}) {
   const page = await browser.newPage({ viewport });
@@ -48,10 +48,10 @@ async function visit(browser, run, { at = demo, viewport = desktop, tolerated } 
   }
 }
 
-/** What has the focus, by its id. */
+/** Returns the id of the element that has the focus. */
 const focus = (page) => page.evaluate(() => document.activeElement.id);
 
-/** Waits until the secret is there and the QR code is drawn. */
+/** Waits until the secret is shown and the QR code is drawn. */
 async function enrollment(page) {
   await arrive(page, "enroll");
   await page.waitFor(() => document.querySelector("#enroll-busy").textContent === "" && document.querySelector("#qr").complete);
@@ -59,8 +59,8 @@ async function enrollment(page) {
 }
 
 /**
- * Reads the QR code of a screenshot of the page with both decoders. What is in
- * the document may be on the screen only a moment later.
+ * Reads the QR code of a screenshot of the page with both decoders. A change of
+ * the document may appear on the screen a moment later.
  */
 async function scan(page) {
   for (const deadline = Date.now() + 30_000; ; ) {
@@ -107,7 +107,7 @@ async function again(page) {
   await arrive(page, "challenge");
 }
 
-/** Keeps in the page what it hands to its backend. */
+/** Records in the page the requests to its backend. */
 function keepTokens(page) {
   return page.evaluate(() => {
     const { fetch } = globalThis;
@@ -137,7 +137,7 @@ async function pay(page, app, amount) {
   return page.waitFor(() => document.querySelector("#paid").innerText);
 }
 
-/** Presses a button in a popup, which may still change its height and with it the place of the button. */
+/** Presses a button in a popup, which may still change its height and so move the button. */
 const press = (frame, selector) => frame.$eval(selector, (button) => button.click());
 
 /** Opens the settings from the account page and passes their challenge. Returns the frame. */
@@ -163,7 +163,7 @@ function within(seconds, what, promise) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/** What the API answers in place of the true answer, as catchNext takes it. */
+/** An answer that replaces the API's own, for catchNext. */
 const apiAnswer = (status, body) => ({
   responseCode: status,
   responseHeaders: [
@@ -176,8 +176,8 @@ const apiAnswer = (status, body) => ({
 const verify = "*/client/verify/totp";
 
 /**
- * Catches in Chromium the next POST to a URL: at "Request" before the API has it, at
- * "Response" after it has answered. The connection breaks, unless another
+ * Intercepts in Chromium the next POST to a URL: at "Request" before the API receives
+ * it, at "Response" after it has answered. The connection breaks, unless another
  * `answer` is given. Returns a function that waits for it.
  */
 async function catchNext(page, urlPattern, requestStage, answer) {
@@ -215,7 +215,7 @@ for (const engine of engines) {
         };
         await keepTokens(page);
 
-        // All of it by keyboard.
+        // By keyboard alone.
         assert.equal(await focus(page), "username");
         assert.match(await page.$eval("#signIn", (s) => s.innerText), /stands for the first factor/);
         await enter(page, "Jane");
@@ -235,7 +235,7 @@ for (const engine of engines) {
         assert.equal(await focus(page), "copy");
         await page.press("Enter");
         await page.waitFor(() => document.querySelector("#copied").innerText.startsWith("Copied"));
-        // The other engines let nobody read it but a user.
+        // In the other engines, only a user can read it.
         if (engine === "Chromium") {
           await page.native.browserContext().overridePermissions(demo.url, ["clipboard-read"]);
           assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
@@ -273,7 +273,7 @@ for (const engine of engines) {
         assert.match(await refusal(page, "challenge"), /Already used\?.*wait for the next one/);
         await enter(page, app.wrong());
         assert.match(await refusal(page, "challenge"), /not accepted.*Mistyped\?/);
-        // Loaded again, the page is where it was and shows the same advice.
+        // After a reload the page shows the same step and the same advice.
         await page.reload();
         await arrive(page, "challenge");
         await keepTokens(page);
@@ -332,7 +332,7 @@ for (const engine of engines) {
     });
 
     test("on a phone, in the dark, with the API server's own binary", async () => {
-      const touch = engine === "Chromium"; // no other engine plays a phone, but all are as narrow
+      const touch = engine === "Chromium"; // no other engine emulates a phone, but all are as narrow
       const server = await startServer();
       const dark = await openBrowser(engine, { scheme: "dark" });
       const at = await startDemo({
@@ -349,7 +349,7 @@ for (const engine of engines) {
             assert.equal(await page.$eval("html", (html) => html.scrollWidth - html.clientWidth), 0, "nothing is cut off");
             await page.$eval("#qr", (e) => e.scrollIntoView({ block: "center" }));
             const uri = await scan(page);
-            // A phone cannot scan itself: it opens its app.
+            // A phone cannot scan its own screen: it opens its app.
             if (touch) await page.waitForVisible("#open-app");
             assert.equal(await page.$eval("#open-app", (e) => e.href), uri);
             await page.click("#enroll-code");
@@ -446,7 +446,7 @@ for (const engine of engines) {
               await enter(page, app.code());
               await arrive(page, "account");
 
-              // The drift admits two codes at a time: others go on.
+              // The drift accepts two codes at a time: the others continue.
               assert.equal(await pay(page, await next(page, "payer"), "12"), "Paid: 12.");
               const settings = await openSettings(page, await next(page, "manager"));
               await press(settings, "#settings-done");
@@ -483,7 +483,7 @@ for (const engine of engines) {
         browser,
         async (page) => {
           await enroll(page, "elsewhere");
-          // Else it is the page's own request that finds the session ended.
+          // Otherwise the page's own request finds that the session has ended.
           await page.waitFor(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
           await page.evaluate(() => fetch("/api/sign-out", { method: "POST" }));
           await page.click("#remove");
@@ -495,8 +495,8 @@ for (const engine of engines) {
       );
     });
 
-    // What follows needs Chromium's DevTools protocol to break the network, or
-    // is about what the demo serves.
+    // The following tests need Chromium's DevTools protocol to break the network, or
+    // concern the files that the demo serves.
     if (engine !== "Chromium") return;
 
     test("the module comes once, compressed, under a name that lasts", async () => {
@@ -558,7 +558,7 @@ for (const engine of engines) {
         async (page) => {
           const app = await enroll(page, "late");
           await again(page);
-          // The API's answer after ten minutes, now.
+          // The answer that the API would give after ten minutes.
           const expired = { error: "expired_token", errorCode: "expired_token", errorDescription: "The token has expired." };
           const caught = await catchNext(page, verify, "Request", apiAnswer(401, expired));
           await enter(page, app.wrong());
@@ -675,7 +675,7 @@ test("the first Ctrl-C waits for requests under way, the second does not", async
   for (const end = Date.now() + 5000; await answers(at.url); ) assert.ok(Date.now() < end, "it still takes requests");
   slow.write("{}");
   assert.match(String(await once(slow, "data")), /^HTTP\/1.1 400 [^]*bad_username/);
-  // How soon after that the program has let go of the signal is not seen.
+  // It is not visible when the program releases the signal after that.
   const timer = setInterval(() => at.kill("SIGINT"), 20);
   try {
     const [, signal] = await within(5, "stopping at once", at.ended);
@@ -690,7 +690,7 @@ test("the first Ctrl-C waits for requests under way, the second does not", async
 test("make demo ends with all that it started", async () => {
   const dir = await mkdtemp(path.join(tmpdir(), "authsignal-demo-"));
   const { MAKEFLAGS, MAKELEVEL, MFLAGS, ...env } = process.env; // not those of the make that runs the tests
-  // What it would build first is there, and other tests read it.
+  // The files that it would build first exist, and other tests read them.
   const make = spawn("make", ["-o", "wasm", "-o", "js", "demo"], {
     cwd: root,
     env: { ...env, DEMO_ADDR: "127.0.0.1:0", DEMO_DATA: dir },
@@ -711,14 +711,14 @@ test("make demo ends with all that it started", async () => {
     ]);
     assert.ok(urls, `make demo did not start:\n${log}`);
     assert.match(await (await fetch(urls[0])).text(), /<title>Authsignal demo/);
-    make.kill("SIGTERM"); // make alone: it tells its child
+    make.kill("SIGTERM"); // make alone, which signals its child
     await within(20, "make demo", ended);
     for (const url of urls) assert.equal(await answers(url), false, `${url} still answers:\n${log}`);
   } finally {
     try {
       process.kill(-make.pid, "SIGKILL");
     } catch {
-      // Nothing is left, as it should be.
+      // No process is left, as intended.
     }
     await rm(dir, { recursive: true, force: true });
   }

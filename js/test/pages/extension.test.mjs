@@ -32,7 +32,7 @@ async function makeExtension() {
 const browser = await puppeteer.launch({
   executablePath: findProgram("Chromium"),
   headless: true,
-  pipe: true, // extensions are installed over no other connection
+  pipe: true, // extensions can be installed only over a pipe
   enableExtensions: true,
   args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });

@@ -1,7 +1,7 @@
-// What a new user does, in each engine: from the server's binary and an empty
+// The journey of a new user, in each engine: from the server's binary and an empty
 // database through the portal to the demo, with its own page and with the
 // pre-built UI in each mode, and back to the portal to see it and to block it.
-// All that is known of the server is what it prints and its pages show.
+// The test knows of the server only what it prints and its pages show.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,21 +10,21 @@ import { startDemo } from "../lib/demo.mjs";
 import { startServer } from "../lib/harness.mjs";
 import { arrive, authenticatorOf, enterCode } from "../lib/steps.mjs";
 
-/** A server as it comes: it makes its tenant, keys and password itself. */
+/** A server without configuration: it creates its tenant, keys and password itself. */
 const startNewServer = () =>
   startServer({
     dev: false,
     env: { AUTHSIGNAL_TENANT_ID: undefined, AUTHSIGNAL_API_SECRET_KEY: undefined, AUTHSIGNAL_ENCRYPTION_KEY: undefined },
   });
 
-/** Presses what leads to another page, and waits until that is there. */
+/** Clicks a link or button that leads to another page, and waits for the page. */
 async function follow(page, selector) {
   await page.evaluate(() => (globalThis.left = false)); // gone with the document
   await page.click(selector);
   await page.waitFor(() => globalThis.left === undefined && document.readyState === "complete");
 }
 
-/** Types into a field in place of what it holds. */
+/** Replaces the content of a field by typing. */
 async function fill(page, selector, text) {
   await page.$eval(selector, (field) => (field.focus(), field.select()));
   await page.type(text);
@@ -32,7 +32,7 @@ async function fill(page, selector, text) {
 
 const textOf = (page, selector) => page.$eval(selector, (element) => element.innerText);
 
-/** The lines under Activity of a user: what happened, and with which action. */
+/** The lines of a user's Activity: event and action. */
 async function activity(portal) {
   await follow(portal, 'nav a[href$="/activity"]');
   return portal.evaluate(() =>
@@ -111,7 +111,7 @@ for (const engine of engines) {
     await fill(portal, "#origin-list", demo.url);
     await follow(portal, 'form[action$="/origins"] button');
 
-    // Enroll and sign in, in each way.
+    // Enroll and sign in, in every mode.
     const page = await browser.newPage();
     await page.goto(demo.url);
     for (const mode of modes) {
@@ -127,7 +127,7 @@ for (const engine of engines) {
       await signIn(page, username, mode);
       step = await secondStep(page, mode, server.baseUrl);
       if (mode !== "custom") {
-        // Thinking better of it, and again.
+        // Cancel, and start again.
         await arrive(step, "challenge");
         await step.click("#challenge .quit");
         await page.waitFor(() => document.querySelector("#prebuilt-form .error")?.textContent);
@@ -139,7 +139,7 @@ for (const engine of engines) {
       await page.click("#account .sign-out");
     }
 
-    // All of it is under Activity.
+    // All of it is shown under Activity.
     const seen = await activity(portal);
     for (const mode of modes) {
       const passed = (action) => seen.filter((l) => l.user === `ada-${mode}` && l.action === action && l.what === "Challenge succeeded");
@@ -163,12 +163,12 @@ for (const engine of engines) {
     assert.equal(last.action, "signIn");
     assert.match(last.what, /^Block/);
     assert.match(last.more, /Rules: not through windows/);
-    // Another may still sign in.
+    // Another user may still sign in.
     await signIn(page, "ada-custom", "custom");
     await arrive(page, "challenge");
 
     assert.deepEqual(await portal.problems(url), []);
-    const expected = /^response: 403 .*\/api\/(sign-in|verified)$/; // the block, and the tokens of those who quit
+    const expected = /^response: 403 .*\/api\/(sign-in|verified)$/; // the block, and the tokens of cancelled challenges
     assert.deepEqual(
       (await page.problems(demo.url, server.baseUrl)).filter((problem) => !expected.test(problem)),
       [],

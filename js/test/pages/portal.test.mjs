@@ -16,7 +16,7 @@ let browser;
 before(async () => (browser = await launchBrowser()));
 after(() => browser?.close());
 
-/** Runs a test with a server of its own on which nothing is active, and a page on which nothing may go wrong. */
+/** Runs a test with a server of its own without active authenticators, and a page that must have no problems. */
 async function visit(run) {
   const server = await startServer({ dev: false });
   const context = await browser.createBrowserContext();
@@ -27,7 +27,7 @@ async function visit(run) {
     page.setDefaultTimeout(60_000);
     const problems = watch(page, url);
     await run({ server, page, url, password });
-    // The answer of a form that is refused is not a problem of the page, but Chromium reports it on the console.
+    // The answer to a refused form is not a problem of the page, but Chromium reports it on the console.
     assert.deepEqual(
       problems.filter((problem) => !/status of 4\d\d (?!.*\/static\/)/.test(problem)),
       [],

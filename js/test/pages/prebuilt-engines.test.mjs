@@ -8,7 +8,7 @@ import { engines, openBrowser } from "../lib/browsers.mjs";
 import { dist, serve, startServer } from "../lib/harness.mjs";
 import { arrive, authenticatorOf, enterCode } from "../lib/steps.mjs";
 
-/** Those that ENGINES asks for. */
+/** The requested engines, of ENGINES. */
 const others = engines.filter((name) => name !== "Chromium");
 
 let api;
@@ -16,7 +16,7 @@ let backend;
 let site;
 
 before(async () => {
-  if (!others.length) return; // nothing would stop what is started for no test
+  if (!others.length) return; // without tests, nothing would stop the servers
   [api, site] = await Promise.all([
     startServer(),
     serve({
@@ -53,7 +53,7 @@ for (const engine of others) {
         await page.goto(`${site.url}/app.html`);
         await page.evaluate(
           ({ tenantId, baseUrl, url }) => {
-            // Once this has been answered: what asks is gone with its page.
+            // After this answer: the page that polls is closed.
             setTimeout(() => new globalThis.authsignal.Authsignal({ tenantId, baseUrl }).launch(url));
           },
           { tenantId: api.tenantId, baseUrl: api.baseUrl, url },

@@ -55,8 +55,8 @@ const newUser = () => `user-${++users}`;
 const track = (userId, attributes = {}) => backend.track({ userId, action: "signIn", attributes: { redirectUrl: `${app}/back?keep=this`, ...attributes } });
 
 /**
- * Runs a test with a page of its own. At its end nothing may have gone wrong in
- * it, but for what `tolerated` names.
+ * Runs a test with a page of its own. At its end the page may have
+ * no problems except those that `tolerated` names.
  */
 async function visit(run, { viewport = { width: 1100, height: 800 }, scheme = "light", tolerated, headers } = {}) {
   const context = await browser.createBrowserContext();
@@ -108,7 +108,7 @@ async function launch(page, url, mode) {
   return element.contentFrame();
 }
 
-/** What launch resolved to. */
+/** The result of launch. */
 const ended = async (page) => (await page.waitForFunction(() => globalThis.ended)).jsonValue();
 
 const validate = async (token) => (await backend.validateChallenge({ token })).state;
@@ -132,7 +132,7 @@ for (const name of Object.keys(tags)) {
         const { token } = await ended(page);
         assert.notEqual(token, tracked.token);
         assert.equal(await validate(token), "CHALLENGE_SUCCEEDED");
-        // All that was said came from the pre-built UI, in the shapes of the contract.
+        // All messages came from the pre-built UI, in the shapes of the contract.
         const messages = await page.evaluate(() => globalThis.messages);
         assert.deepEqual([...new Set(messages.map(([origin]) => origin))], [new URL(root).origin]);
         const events = messages.filter(([, data]) => typeof data === "string").map(([, data]) => JSON.parse(data));
@@ -166,7 +166,7 @@ for (const name of Object.keys(tags)) {
       await enter(page, "challenge", phone.code());
       assert.equal(await validate(await back()), "CHALLENGE_SUCCEEDED");
 
-      // A user who quits is sent back too, with a token that contains that.
+      // A user who cancels is sent back too, with a token that contains that.
       await go((await track(user)).url);
       await arrive(page, "challenge");
       await page.click("#challenge .quit");
@@ -199,8 +199,8 @@ for (const name of Object.keys(tags)) {
         await open(page, name);
         const ui = await launch(page, `${root}?token=expired-or-foreign`, "window");
         await arrive(ui, "failure");
-        // Whose token it is nobody knows, so nobody is told; but an error of a
-        // known tenant is.
+        // The tenant of this token is unknown, so no message is sent; an error of a
+        // known tenant is sent.
         assert.deepEqual(await page.evaluate(() => globalThis.errors), []);
         await ui.close();
         await page.reload();
@@ -285,7 +285,7 @@ test("the token is gone from the address, the history and the page before anythi
       assert.equal(page.url(), root);
       assert.equal(await page.evaluate(() => history.length), 2); // about:blank, and this one
       assert.deepEqual(await page.evaluate(() => [localStorage.length, sessionStorage.length, history.state, document.documentElement.outerHTML.includes("eyJ")]), [0, 0, null, false]);
-      // The SDK's name for this browser is all that stays.
+      // Only the SDK's ID of this browser stays.
       assert.match(await page.evaluate(() => document.cookie), /^__as_aid=[0-9a-f-]{36}$/);
       const [[first], [second]] = seen;
       assert.equal(first, url);
@@ -449,7 +449,7 @@ test("after too many wrong codes an enrollment goes on with the same secret", as
     assert.equal(await title(page), "Too many wrong codes");
     await page.click("#retry");
     await arrive(page, "enroll");
-    // The app on the phone has it already.
+    // The app on the phone already has the secret.
     assert.equal(await page.$eval("#secret", (s) => s.textContent), secret);
     assert.ok(await page.$eval("#qr", (qr) => qr.naturalWidth > 0 && !qr.hidden));
   });
@@ -475,7 +475,7 @@ describe("each page", { concurrency: 2 }, () => {
               [],
             );
           }
-          // Also what 200 % of zoom leaves of 640 pixels.
+          // Also the width that 640 pixels have at a zoom of 200 %.
           await page.setViewport({ width: 320, height: 500 });
           assert.deepEqual(
             await page.evaluate(() =>
@@ -521,7 +521,7 @@ test("a lost answer costs a new code, not the journey", async () => {
       await page.waitForFunction(() => document.querySelector("#challenge-error").textContent.startsWith("The server did not respond"));
       page.removeAllListeners("request");
       await page.setRequestInterception(false);
-      // What was entered is marked, so that typing replaces it. The old code was never sent.
+      // The entered code is selected, so that typing replaces it. The old code was never sent.
       await page.keyboard.type(phone.again());
       await page.keyboard.press("Enter");
       await page.waitForFunction((app) => location.origin === app, {}, app);
@@ -557,7 +557,7 @@ test("settings: enter a code, add one, remove one, and go back", async () => {
     await arrive(page, "settings");
     await page.waitForSelector("#list li .remove", { visible: true });
     assert.equal((await page.$$("#list li")).length, 1);
-    // Thinking better of it leads back here.
+    // Cancel leads back here.
     await page.click("#add");
     await arrive(page, "enroll");
     await page.click("#enroll .quit");
@@ -617,7 +617,7 @@ test("a code that is pasted with a space, by keyboard alone", async () => {
     const user = newUser();
     await page.goto((await track(user)).url);
     const phone = await scan(page);
-    // From the heading: the secret by hand, then the field, then the button.
+    // From the heading: the secret, then the field, then the button.
     assert.equal(await page.evaluate(() => document.activeElement.id), "enroll-title");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
@@ -627,7 +627,7 @@ test("a code that is pasted with a space, by keyboard alone", async () => {
     await page.keyboard.press("Tab");
     const code = phone.code();
     await page.evaluate(
-      (text) => document.execCommand("insertText", false, text), // as a paste does
+      (text) => document.execCommand("insertText", false, text), // as a paste
       ` ${code.slice(0, 3)} ${code.slice(3)} `,
     );
     await page.keyboard.press("Tab");

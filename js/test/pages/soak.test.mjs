@@ -1,4 +1,4 @@
-// What make soak calls growth. Its rounds are in make test-all.
+// The definition of growth of make soak, whose rounds are in make test-all.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -11,7 +11,7 @@ const grown = (series) =>
     .filter(({ grew }) => grew)
     .map(({ name }) => name);
 
-test("what wavers or grows in the warm-up has not grown, and what is kept each round has", () => {
+test("growth in the warm-up and fluctuation do not count as growth, an object kept each round does", () => {
   assert.deepEqual(grown(series((i) => ({ heap: flat.heap + (i % 2) * 1e6, memory: i < 10 ? 0 : flat.memory, ids: 40 + 100 * (i % 3) }))), []);
   for (const [name, each] of Object.entries({ slots: 6, ids: 6, instances: 1, memory: 65_536, heap: 20_000 })) {
     assert.deepEqual(grown(series((i) => ({ [name]: flat[name] + i * each }))), [name]);

@@ -1,6 +1,6 @@
 // The page "Testing with Jest and Vitest" of the documentation: its blocks are
-// taken from it and run, from the packed tarball, with the real server; and
-// the error of the page for an environment that lacks a global.
+// taken from it and run, from the packed tarball, with the real server; and its
+// error for an environment that lacks a global.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -38,7 +38,7 @@ after(async () => {
   await rm(dir, { recursive: true });
 });
 
-/** Makes a project of blocks, and runs its commands to their end; returns what they print. */
+/** Makes a project of blocks, and runs its commands to their end; returns their output. */
 async function run(blocks) {
   const folder = await project(blocks, [], "testing", tarball);
   const commands = blocks.filter(({ language }) => language === "sh").map(({ text }) => text);
@@ -75,7 +75,7 @@ test("in jsdom as Jest has it, every call names what is missing and this page", 
   const text = `// missing.test.js
 import { Authsignal, qr } from "authsignal-wasm";
 
-test("what is missing is named", async () => {
+test("a missing part is named", async () => {
   const text = expect.stringMatching(/this environment has no TextEncoder, TextDecoder; .*docs\\/testing\\.md/);
   const authsignal = new Authsignal({ tenantId: "t" });
   authsignal.setToken("token");

@@ -23,10 +23,9 @@ const require = createRequire(import.meta.url);
 prepareZXingModule({ overrides: { wasmBinary: await readFile(require.resolve("zxing-wasm/reader/zxing_reader.wasm")) } });
 
 /**
- * Reads the page of set-ups: the policy that all run under but those with one
- * of their own, and by heading the blocks, each with its language, the file
- * that its first line names, what that line says after the name, and the text.
- * What all share is under "".
+ * Reads the page of set-ups: the default policy, and by heading the blocks, each with
+ * its language, the file that its first line names, the rest of that line, and the
+ * text. The shared blocks are under "".
  */
 export async function readSetups() {
   const page = await readFile(path.join(root, "docs/setups.md"), "utf8");
@@ -49,8 +48,8 @@ export async function pack(to) {
 }
 
 /**
- * Makes a project of a set-up. What it is built with comes from `tools`, a
- * folder beside this file with a lock file; the package from the tarball.
+ * Makes a project of a set-up. Its build tools come from `tools`, a folder
+ * beside this file with a lock file, and the package from the tarball.
  */
 export async function project(blocks, shared, tools, tarball) {
   const from = fileURLToPath(new URL(`${tools}/`, import.meta.url));
@@ -206,8 +205,8 @@ async function callAPI(api, method, path) {
 
 /**
  * Enrolls and verifies in a page as a user does: reads the QR code from the
- * screen, and types the code of an independent authenticator app. Nothing may
- * have gone wrong in the page. `inspect` is then given it, and its answer.
+ * screen, and types the code of an independent authenticator app. The page must
+ * have no problems. `inspect` is then called with the page and its answer.
  */
 export async function journey(browser, url, api, userId, inspect) {
   const context = await browser.createBrowserContext();

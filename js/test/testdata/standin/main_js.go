@@ -1,8 +1,8 @@
 //go:build js && wasm
 
-// Command standin takes the place of the browser module where a test of the
-// wrapper needs what the real one does not do: to end under a call. It
-// publishes the same exports; what a call does is written in its code:
+// Command standin replaces the browser module in tests of the wrapper that need
+// behavior that the real one does not have, such as a program that ends during a
+// call. It publishes the same exports; the code of a call names its behavior:
 //
 //	panic  the program ends by a panic in a callback
 //	exit   the program ends by itself; TinyGo's build does not
@@ -11,8 +11,7 @@
 //	drawn  data.drawn is the texts that qr.toDataURL was given
 //	else   verified, with the new token "new-" + the token that was set
 //
-// enroll never settles. All that qr.toSVG and qr.toDataURL do is to give their
-// text back.
+// enroll never settles. qr.toSVG and qr.toDataURL only return their text.
 package main
 
 import "syscall/js"

@@ -4,8 +4,7 @@ package main
 
 import "unsafe" // also for go:linkname
 
-// exit does nothing, for the module never exits, and its loader has no part for
-// that.
+// exit does nothing: the module never exits, and its loader has no code for that.
 func exit() {}
 
 func init() { publish() }

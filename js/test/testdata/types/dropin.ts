@@ -1,6 +1,6 @@
 // The TOTP part of @authsignal/browser as its applications write it. It must
-// type-check against that package and against this one; only what the specifier
-// stands for differs. Nothing here runs.
+// type-check against that package and against this one; only the package
+// behind the specifier differs. Nothing here runs.
 import { Authsignal, AuthsignalWindowMessage, ErrorCode } from "@authsignal/browser";
 import type {
   Authenticator,

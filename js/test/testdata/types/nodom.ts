@@ -1,6 +1,6 @@
 // An application whose `lib` has not the DOM's types, such as the code that a
-// server and a page share. It compiles with its libraries checked; what needs a
-// class that is not there cannot be given. Nothing here runs.
+// server and a page share. It compiles with its libraries checked; options of a
+// class that does not exist there cannot be set. Nothing here runs.
 import { Authsignal, ErrorCode, ModuleError, qr } from "authsignal-wasm";
 import type { AuthsignalOptions, CallOptions, EnrollTotpResponse, LoadOptions, QROptions } from "authsignal-wasm";
 import * as inline from "authsignal-wasm/inline";
@@ -29,7 +29,7 @@ export const components: [typeof TotpEnroll, typeof useAuthsignal, string] = [To
 export type Props = TotpProps;
 
 export function mistakes() {
-  // @ts-expect-error: there is no URL class here, so that what is none cannot pass for one.
+  // @ts-expect-error: there is no URL class here, so that no other object can pass for one.
   new Authsignal({ tenantId: "t", wasmUrl: { href: "https://cdn.test/authsignal.wasm" } });
   // @ts-expect-error: nor a signal.
   void authsignal.totp.enroll({ signal: { aborted: false } });

@@ -28,7 +28,7 @@ export function SignIn({ token, enrolled, onToken }: { token?: string; enrolled:
 export function Mistakes({ authsignal, onVerified }: TotpProps) {
   return (
     <>
-      {/* @ts-expect-error: whom to tell? */}
+      {/* @ts-expect-error: the required property is missing. */}
       <TotpChallenge authsignal={authsignal} />
       {/* @ts-expect-error: a challenge enrolls nobody. */}
       <TotpChallenge authsignal={authsignal} onVerified={onVerified} onEnrolled={() => {}} />

@@ -1,6 +1,6 @@
 // What applications write must type-check against the declarations of the
-// package; what is wrong must not. What they write with the official package
-// is in dropin.ts. Nothing here runs.
+// package; mistakes must not. The code for the official package is in
+// dropin.ts. Nothing here runs.
 import { Authsignal, ErrorCode, ModuleError, qr } from "authsignal-wasm";
 import type { AuthsignalResponse, CallOptions, EnrollTotpResponse, LoadOptions, QR, QRMatrix, QROptions, Totp, VerifyResponse } from "authsignal-wasm";
 import * as inline from "authsignal-wasm/inline";
@@ -66,7 +66,7 @@ export async function whatTheUriSays(): Promise<string> {
   if (!data) return "";
   const texts: (string | undefined)[] = [data.issuer, data.account, data.algorithm];
   const numbers: (number | undefined)[] = [data.digits, data.period];
-  // @ts-expect-error: a URI may say nothing of it.
+  // @ts-expect-error: a URI may lack it.
   const digits: number = data.digits;
   return texts.join() + numbers.join() + digits;
 }
@@ -101,7 +101,7 @@ export async function draw(canvas: HTMLCanvasElement | OffscreenCanvas): Promise
   return qr.toBlob(url + dark, options);
 }
 
-/** The module inside: the same names, and what one entry gives the other takes. */
+/** The inlined module: the same names, and each entry accepts the objects of the other. */
 export const sameAsMain: typeof import("authsignal-wasm") = inline;
 export const fromInline: Authsignal = new inline.Authsignal({ tenantId: "t" });
 
