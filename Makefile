@@ -181,7 +181,7 @@ fmt: js/node_modules/.package-lock.json ## format the Go, JavaScript and TypeScr
 # that a failure.
 fuzz: ## fuzz what parses, some ten seconds a target
 	@for target in internal/totp:FuzzParseURI:400000 internal/totp:FuzzMatch:400000 internal/token:FuzzParse:300000 \
-		internal/rules:FuzzCompile:40000 internal/rules:FuzzDecide:5000 internal/server:FuzzBodies:3000 authsignal:FuzzVerifyWebhook:10000; do \
+		internal/rules:FuzzCompile:40000 internal/rules:FuzzDecide:5000 internal/server:FuzzBodies:3000 internal/config:FuzzIdentifiersAreTexts:20000 internal/config:FuzzParseFile:20000 authsignal:FuzzVerifyWebhook:10000; do \
 		IFS=: read -r dir name count <<<"$$target"; \
 		go test -run '^$$' -fuzz "^$$name$$" -fuzztime "$${count}x" -fuzzminimizetime 10x ./$$dir; \
 	done

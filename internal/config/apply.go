@@ -1,17 +1,18 @@
 package config
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
+	"reflect"
+	"regexp"
 	"slices"
 	"time"
 
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
@@ -34,7 +35,7 @@ import (
 //	            outcome: CHALLENGE
 //
 // It changes nothing that it does not name; the settings of an action are replaced
-// as a whole.
+// as a whole. A file with several documents means the tenants of all of them.
 type File struct {
 	Tenants []FileTenant `json:"tenants"`
 }
@@ -45,61 +46,106 @@ type FileTenant struct {
 	TenantID string `json:"tenantId"`
 	// APISecretKeyEnv names the variable that holds an API secret key; a key must
 	// not be in the file.
-	APISecretKeyEnv string `json:"apiSecretKeyEnv,omitempty"`
+	APISecretKeyEnv string `json:"apiSecretKeyEnv"`
 	// WebhookURL receives the tenant's events; empty for none.
-	WebhookURL *string `json:"webhookUrl,omitempty"`
+	WebhookURL *string `json:"webhookUrl"`
 	// Authenticator holds some of api.AuthenticatorSettings.
-	Authenticator json.RawMessage `json:"authenticator,omitempty"`
+	Authenticator subtree `json:"authenticator"`
 	// Branding is the look of the pre-built UI; Origins are those of the tenant's
 	// own pages. Both are replaced as a whole.
-	Branding *api.Branding `json:"branding,omitempty"`
-	Origins  *[]string     `json:"origins,omitempty"`
+	Branding *api.Branding `json:"branding"`
+	Origins  *[]string     `json:"origins"`
 	// Actions are settings by action code.
-	Actions map[string]api.ActionSettings `json:"actions,omitempty"`
+	Actions map[string]api.ActionSettings `json:"actions"`
+
+	decoder *decoder
+	// path is that of the tenant in its document.
+	path string
+	// apiSecretKey is the value of the variable, once resolve has read it.
+	apiSecretKey string
 }
 
+// maxFile is the maximum size of a declarative configuration, in bytes.
+const maxFile = 4 << 20
+
 // ReadFile reads and checks a declarative configuration. An error names the place
-// in the file.
+// in the file: the line and the column, both from 1.
 func ReadFile(path string) (File, error) {
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return File{}, fmt.Errorf("configuration: %w", err)
 	}
-	var f File
-	if err := yaml.UnmarshalStrict(b, &f); err != nil {
-		return File{}, fmt.Errorf("configuration: %s: %w", path, err)
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return File{}, fmt.Errorf("configuration: %w", err)
 	}
-	seen := map[string]bool{}
-	for i, t := range f.Tenants {
-		if err := t.check(); err != nil {
-			return File{}, fmt.Errorf("configuration: %s: tenants[%d]: %w", path, i, err)
-		}
-		if seen[t.TenantID] {
-			return File{}, fmt.Errorf("configuration: %s: tenants[%d]: %s occurs twice", path, i, t.TenantID)
-		}
-		seen[t.TenantID] = true
-	}
-	return f, nil
+	return ParseFile(path, b)
 }
 
+// ParseFile is ReadFile for a text; errors begin with the file's name.
+func ParseFile(name string, text []byte) (File, error) {
+	if len(text) > maxFile {
+		return File{}, fmt.Errorf("%s: the file has more than %d bytes", name, maxFile)
+	}
+	roots, err := documents(name, text)
+	if err != nil {
+		return File{}, err
+	}
+	var all File
+	seen := map[string]*yaml.Node{}
+	for _, root := range roots {
+		var f File
+		d := &decoder{file: name, places: map[string]*yaml.Node{}, within: map[*yaml.Node]bool{}}
+		if err := d.value(root, reflect.ValueOf(&f).Elem(), ""); err != nil {
+			return File{}, err
+		}
+		if d.places["tenants"] == nil {
+			return File{}, d.at(root, "", "the document has no tenants")
+		}
+		for i, t := range f.Tenants {
+			t.decoder, t.path = d, fmt.Sprintf("tenants[%d]", i)
+			if err := t.check(); err != nil {
+				return File{}, err
+			}
+			id := d.places[t.path+".tenantId"]
+			if first := seen[t.TenantID]; first != nil {
+				return File{}, d.at(id, t.path+".tenantId", "%s occurs twice; the first one is in line %d", t.TenantID, first.Line)
+			}
+			seen[t.TenantID] = id
+			all.Tenants = append(all.Tenants, t)
+		}
+	}
+	return all, nil
+}
+
+// variableName matches the names of variables that apiSecretKeyEnv may have (POSIX
+// .1-2024, section 3.216, with small letters).
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
 func (t FileTenant) check() error {
+	invalid := func(path, text string) error { return t.decoder.invalid(t.path+path, text) }
 	if !api.IsTenantID(t.TenantID) {
-		return errors.New("tenantId must be " + api.TenantIDForm)
+		return invalid("", "tenantId must be "+api.TenantIDForm)
+	}
+	if t.decoder.places[t.path+".apiSecretKeyEnv"] != nil && !variableName.MatchString(t.APISecretKeyEnv) {
+		// It may be a key itself, and is not quoted.
+		return invalid("", "apiSecretKeyEnv must be the name of a variable, of letters, digits and underscores")
 	}
 	if _, err := t.over(api.DefaultAuthenticatorSettings(t.TenantID)); err != nil {
 		return err
 	}
 	change := manage.TenantChange{WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins}
 	if err := change.Check(); err != nil {
-		return errors.New(manage.Text(err))
+		return invalid("", manage.Text(err))
 	}
-	for action, settings := range t.Actions {
+	for _, action := range slices.Sorted(maps.Keys(t.Actions)) {
 		if !api.IsActionCode(action) {
-			return fmt.Errorf("actions: %q must be %s", action, api.ActionCodeForm)
+			return invalid(".actions."+action, "the action must be "+api.ActionCodeForm)
 		}
-		checked, err := rules.Check(settings)
+		checked, err := rules.Check(t.Actions[action])
 		if err != nil {
-			return fmt.Errorf("actions: %s: %w", action, err)
+			return invalid(".actions."+action, err.Error())
 		}
 		t.Actions[action] = checked
 	}
@@ -109,22 +155,48 @@ func (t FileTenant) check() error {
 // over returns the stored settings s with those of the file.
 func (t FileTenant) over(s api.AuthenticatorSettings) (api.AuthenticatorSettings, error) {
 	stored := s.Issuer
-	if t.Authenticator != nil {
-		d := json.NewDecoder(bytes.NewReader(t.Authenticator))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&s); err != nil {
-			return s, fmt.Errorf("authenticator: %w", err)
-		}
+	if err := t.Authenticator.over(&s); err != nil {
+		return s, err
 	}
 	if err := s.Validate(stored); err != nil {
-		return s, fmt.Errorf("authenticator: %s", manage.Text(err))
+		if t.Authenticator.node == nil { // the tenant's own id cannot be its issuer
+			return s, errors.New(manage.Text(err))
+		}
+		return s, t.decoder.invalid(t.path+".authenticator", manage.Text(err))
 	}
 	return s, nil
 }
 
+// resolve reads the variables that the file names.
+func (f File) resolve(env *Env) error {
+	for i, t := range f.Tenants {
+		if t.APISecretKeyEnv == "" {
+			continue
+		}
+		key, err := env.Secret(t.APISecretKeyEnv)
+		if err == nil && key == "" {
+			err = fmt.Errorf("the variable %s, which apiSecretKeyEnv names, is empty", t.APISecretKeyEnv)
+		}
+		if err == nil {
+			if wrong := manage.CheckKey(key); wrong != nil {
+				err = fmt.Errorf("the variable %s, which apiSecretKeyEnv names, %w", t.APISecretKeyEnv, wrong)
+			}
+		}
+		if err != nil {
+			return t.decoder.at(t.decoder.places[t.path+".apiSecretKeyEnv"], "", "tenant %s: %s", t.TenantID, err)
+		}
+		f.Tenants[i].apiSecretKey = key
+	}
+	return nil
+}
+
 // Apply stores the settings of the file in a database, a tenant at a time, and
-// reports each change. If all is the same as before it changes nothing.
+// reports each change. If all is the same as before it changes nothing. It reads
+// all variables first: one that is absent changes nothing either.
 func (f File) Apply(ctx context.Context, st *store.Store, env *Env, now time.Time, report func(change string)) error {
+	if err := f.resolve(env); err != nil {
+		return err
+	}
 	for _, t := range f.Tenants {
 		checked := map[string]manage.CheckedAction{}
 		for action, settings := range t.Actions {
@@ -135,7 +207,7 @@ func (f File) Apply(ctx context.Context, st *store.Store, env *Env, now time.Tim
 		}
 		var changes []string
 		err := st.Update(ctx, t.TenantID, func(tx *store.Tx) (err error) {
-			changes, err = t.apply(tx, checked, env, now)
+			changes, err = t.apply(tx, checked, now)
 			return err
 		})
 		if err != nil {
@@ -148,7 +220,7 @@ func (f File) Apply(ctx context.Context, st *store.Store, env *Env, now time.Tim
 	return nil
 }
 
-func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction, env *Env, now time.Time) (changes []string, err error) {
+func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction, now time.Time) (changes []string, err error) {
 	current, found, err := tx.Tenant()
 	if err != nil {
 		return nil, err
@@ -166,15 +238,8 @@ func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction,
 	if err != nil {
 		return nil, err
 	}
-	if t.APISecretKeyEnv != "" {
-		secret, err := env.Secret(t.APISecretKeyEnv)
-		if err != nil {
-			return nil, fmt.Errorf("apiSecretKeyEnv: %w", err)
-		}
-		if secret == "" {
-			return nil, fmt.Errorf("the variable %s, which apiSecretKeyEnv names, is empty", t.APISecretKeyEnv)
-		}
-		made, err := manage.EnsureSecret(tx, secret, now)
+	if t.apiSecretKey != "" {
+		made, err := manage.EnsureSecret(tx, t.apiSecretKey, now)
 		if err != nil {
 			return nil, fmt.Errorf("the variable %s, which apiSecretKeyEnv names: %w", t.APISecretKeyEnv, err)
 		}
