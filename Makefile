@@ -12,6 +12,7 @@ RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=github.com/an
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
 .PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots pictures
 
 say = @.ci/say
@@ -38,9 +39,7 @@ test: tools tinygo wasm js types lint native suite ## check and test it; install
 	@.ci/say -table "looking for what the tests need"
 
 test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
-	@$(MAKE) --no-print-directory pages
-	@$(MAKE) --no-print-directory engines
-	@$(MAKE) --no-print-directory suite-go
+	@$(MAKE) pages && $(MAKE) engines && $(MAKE) suite-go
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
@@ -54,14 +53,14 @@ test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.j
 	$(say) "the server's benchmark, in short"
 	@.ci/with-postgres go run ./cmd/benchserver -seconds 0.2 -users 2000 -o bin/bench-server.svg
 	$(say) "fuzzing"
-	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) fuzz
 	$(say) "building the set-ups with Next.js, Parcel and older Vite, and the tarball in two folders"
 	@npm --prefix js run test:long
 	$(say) "reading 2,000 QR codes with three decoders"
 	@ENGINES=Chromium QR_TEXTS=2000 node --test --test-reporter=spec js/test/package/qr.test.mjs
 	$(say) "30,000 random calls of the module, many at once"
 	@RANDOM_CALLS=30000 node --test --test-reporter=spec js/test/package/random.test.mjs
-	@$(MAKE) --no-print-directory soak
+	@$(MAKE) soak
 	$(say) "the longer tests passed"
 	@.ci/say -table "running the tests of pages in Chromium"
 
@@ -94,9 +93,9 @@ types: js/node_modules/.package-lock.json
 # All that is packed is made now, save the module where it is that of the
 # sources: nothing of an earlier version is left in it.
 package: ## build the npm package's tarball, the same bytes everywhere; print its size and hash
-	@$(MAKE) --no-print-directory tinygo
+	@$(MAKE) tinygo
 	@find js/dist -type f ! -name .placeholder ! -name 'authsignal.wasm*' -delete
-	@$(MAKE) --no-print-directory wasm js types
+	@$(MAKE) wasm js types
 	$(say) "packing"
 	@chmod 644 js/dist/* js/package.json js/README.md js/LICENSE js/THIRD-PARTY-NOTICES # npm packs them with the rights that they have
 	@mkdir -p bin
@@ -104,15 +103,18 @@ package: ## build the npm package's tarball, the same bytes everywhere; print it
 		echo "$$name: $$(wc -c <"bin/$$name") bytes" && \
 		echo "$$name: sha256 $$(sha256sum <"bin/$$name" | cut -d ' ' -f 1)"
 
-# Packages that are all js && wasm are invisible to a native run.
+# The packages of the browser module: those that are all js && wasm are invisible
+# to a native run.
+module_packages := ./wasm/... ./internal/client ./internal/qr ./internal/api
+
 lint: js/node_modules/.package-lock.json ## gofmt, go vet and staticcheck, natively and for js/wasm; Biome for JavaScript and TypeScript
 	$(say) "linting"
 	@js/node_modules/.bin/biome ci --error-on-warnings
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
 	@go vet $(RACE) ./...
 	@staticcheck="$$(go tool -n staticcheck)" && GOFLAGS='$(RACE)' "$$staticcheck" ./...
-	@GOOS=js GOARCH=wasm go vet ./wasm/... ./internal/client ./internal/qr ./internal/api
-	@staticcheck="$$(go tool -n staticcheck)" && GOOS=js GOARCH=wasm "$$staticcheck" ./wasm/... ./internal/client ./internal/qr ./internal/api
+	@GOOS=js GOARCH=wasm go vet $(module_packages)
+	@staticcheck="$$(go tool -n staticcheck)" && GOOS=js GOARCH=wasm "$$staticcheck" $(module_packages)
 
 # The browser tests of ./wasm run in Chromium, started by its native test. In
 # the second run the Go command repeats what asks for the database alone.
@@ -144,7 +146,7 @@ suite-go: js/test/official-react/node_modules/.package-lock.json ## run the pack
 	@go run ./cmd/buildsdk -compiler go
 	$(say) "running the package's tests in Chromium on the module that Go builds"
 	@ENGINES=Chromium QR_TEXTS=40 $(run_tests) $(filter-out js/test/package/package.test.mjs,$(package_tests))
-	@$(MAKE) --no-print-directory wasm js
+	@$(MAKE) wasm js
 
 pages: wasm js types $(patsubst %,js/test/%/node_modules/.package-lock.json,setups/bundlers setups/testing official-react) ## test the demo, the portal, the pre-built UI and the set-ups in Chromium, and the official SDKs on PostgreSQL
 	$(say) "running the tests of pages in Chromium"
