@@ -230,6 +230,7 @@ func (s *Server) runInBackground(c config.Config, ring *keyring, registry *prome
 	wg.Go(func() { ring.watch(background, s.log) })
 	wg.Go(func() { s.emptyLog(background) })
 	wg.Go(func() { s.clean(background, c.Retention, ring) })
+	wg.Go(func() { s.erase(background) })
 	deliverer := &webhook.Deliverer{
 		Outbox: s.store, Sender: webhook.NewSender(webhook.DeliverTimeout), Log: s.log, Now: time.Now, Target: s.target,
 		Metrics: webhook.NewMetrics(registry, s.store.CountEvents),
@@ -280,6 +281,27 @@ func (s *Server) clean(ctx context.Context, actions time.Duration, ring *keyring
 	}
 }
 
+// eraseInterval is how often erase looks for deleted tenants.
+const eraseInterval = 10 * time.Second
+
+// erase erases the rows of deleted tenants, now and every eraseInterval.
+func (s *Server) erase(ctx context.Context) {
+	for tick := time.Tick(eraseInterval); ; {
+		rows, _, err := s.store.EraseDeleted(ctx, time.Now())
+		for tenant, n := range rows {
+			s.log.Info("erased a deleted tenant", "tenant", tenant, "rows", n)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("erase deleted tenants; it goes on later", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+		}
+	}
+}
+
 // emptyLog empties SQLite's write-ahead log every minute, so that deleted data does
 // not remain in a file of the database.
 func (s *Server) emptyLog(ctx context.Context) {
@@ -319,6 +341,9 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 	}
 	now := time.Now()
 	err := s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
+		if deleted, found, err := tx.Deleted(); err != nil || found {
+			return errors.Join(err, deletedTenant(deleted, c))
+		}
 		settings := api.DefaultAuthenticatorSettings(cmp.Or(c.Issuer, config.DefaultIssuer))
 		settings.Active = c.Activate
 		created, err := manage.EnsureTenant(tx, settings, now)
@@ -347,6 +372,16 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 		s.log.Warn("the API secret key that the server was started with was revoked or has expired: it is refused", "tenant", keys.TenantID)
 	}
 	return err
+}
+
+// deletedTenant is the error of a start that would create a deleted tenant again.
+func deletedTenant(d store.DeletedTenant, c config.Config) error {
+	remedy := "unset AUTHSIGNAL_TENANT_ID and AUTHSIGNAL_API_SECRET_KEY, or give those of another tenant"
+	if c.Given.TenantID == "" {
+		remedy = "take tenantId and apiSecretKey out of " + config.KeysFile(c.DB) + ", but not encryptionKey"
+	}
+	return fmt.Errorf("the tenant %s, which this server is started with, was deleted at %s and is not created again: %s",
+		d.ID, d.DeletedAt.Format(time.RFC3339), remedy)
 }
 
 // revokeShortSecrets revokes API secret keys that an earlier version accepted

@@ -14,6 +14,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/config"
 	"github.com/authsignal-wasm/sdk/internal/logtest"
+	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 	"github.com/authsignal-wasm/sdk/js"
@@ -196,5 +198,57 @@ func TestTheStartNamesATenantWhoseIssuerHasAColon(t *testing.T) {
 	started(t, c, &log)
 	if got := log.String(); strings.Count(got, "colon") != 1 || !strings.Contains(got, "tenant=t1") || !strings.Contains(got, `issuer="Acme: Pay"`) {
 		t.Errorf("the log: %s", got)
+	}
+}
+
+// A deleted tenant is not created again by the keys that the server is started
+// with, and its rows are erased by the next start if they were not before.
+func TestTheStartDoesNotCreateADeletedTenantAgain(t *testing.T) {
+	t.Parallel()
+	var log logtest.Buffer
+	c := config.Config{DB: storetest.Database(t), Addr: "127.0.0.1:0", TokenTTL: time.Minute, Given: given()}
+	s := started(t, c, &log)
+	err := s.store.Update(t.Context(), "t1", func(tx *store.Tx) error {
+		if _, err := tx.EnsureUser("jane", time.Now()); err != nil {
+			return err
+		}
+		return manage.DeleteTenant(tx, mfa.ByOperator, time.Now())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stop(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Start(t.Context(), c, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "the tenant t1, which this server is started with, was deleted at ") {
+		t.Errorf("got %v, %v", s, err)
+	}
+	c.Given.TenantID, c.Given.APISecretKey = "", ""
+	s = started(t, c, &log)
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(log.String(), "erased a deleted tenant"); {
+		if time.Now().After(deadline) {
+			t.Fatalf("the rows are not erased: %s", log.String())
+		}
+	}
+	if list, err := s.store.Tenants(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("got %+v, %v", list, err)
+	}
+}
+
+// The keys file of a database whose tenant was deleted still names it.
+func TestTheStartSaysThatTheKeysFileNamesADeletedTenant(t *testing.T) {
+	t.Parallel()
+	c := config.Config{DB: filepath.Join(t.TempDir(), "a.db"), Addr: "127.0.0.1:0", TokenTTL: time.Minute}
+	s := started(t, c, &logtest.Buffer{})
+	err := s.store.Update(t.Context(), s.TenantID, func(tx *store.Tx) error { return manage.DeleteTenant(tx, mfa.ByOperator, time.Now()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stop(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Start(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "take tenantId and apiSecretKey out of "+config.KeysFile(c.DB)) {
+		t.Errorf("got %v", err)
 	}
 }

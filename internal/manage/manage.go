@@ -7,7 +7,8 @@
 // it, and the daemon makes the first tenant and key.
 //
 // Its errors are an *api.Error of status 400 for a wrong input, 404 for something
-// that does not exist and 409 for a change that others keep overtaking.
+// that does not exist, and 409 for a change that others keep overtaking and for a
+// tenant that was deleted.
 package manage
 
 import (
@@ -62,7 +63,8 @@ func (c *TenantChange) Check() error {
 	return nil
 }
 
-// Tenant changes the transaction's tenant, which it creates if it does not exist.
+// Tenant changes the transaction's tenant, which it creates if it does not exist; a
+// tenant that was deleted is not created again.
 // It returns the changes, of which there are none if all is the same as before.
 func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err error) {
 	if err := c.Check(); err != nil {
@@ -133,7 +135,7 @@ func EnsureTenant(tx *store.Tx, settings api.AuthenticatorSettings, now time.Tim
 		return false, err
 	}
 	if made, err = tx.EnsureTenant(settings, now); err != nil || !made {
-		return false, err
+		return false, refuseDeleted(err)
 	}
 	return true, tx.Audit(tenantSet(settings, now))
 }

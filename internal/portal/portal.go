@@ -117,6 +117,8 @@ func (p *portal) routes() map[string]http.Handler {
 		"GET /settings":               p.settingsForm,
 		"POST /settings/webhook":      p.setWebhook,
 		"POST /settings/branding":     p.setBranding,
+		"GET /settings/delete":        p.deleteTenantForm,
+		"POST /settings/delete":       p.deleteTenant,
 		"GET /actions":                p.actions,
 		"GET /actions/open":           p.openAction,
 		"GET /actions/{action}":       p.action,

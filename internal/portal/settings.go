@@ -10,6 +10,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -109,4 +110,28 @@ func uploadedLogo(r *http.Request) (string, error) {
 		return "", badInput("The logo must be at most 48 KB.")
 	}
 	return logo, nil
+}
+
+// deleteTenantForm asks to type the id of the tenant.
+func (p *portal) deleteTenantForm(_ *http.Request, t store.Tenant) (reply, error) {
+	return deleteTenantPage(http.StatusOK, t, "")
+}
+
+func deleteTenantPage(status int, t store.Tenant, refused string) (reply, error) {
+	return reply{status: status, template: "confirm", view: view{Section: "settings", Title: "Delete the tenant " + t.ID + "?", Body: confirmView{
+		Text: "All users, authenticators, actions, rules, API keys and the activity are deleted, and the keys and tokens are refused at once. " +
+			"Sign-ins of your app that need a code fail from then on. This cannot be undone, and the id is not used again.",
+		Button: "Delete the tenant", Action: "/settings/delete", Back: "/settings", Type: t.ID, Error: refused,
+	}}}, nil
+}
+
+func (p *portal) deleteTenant(r *http.Request, t store.Tenant) (reply, error) {
+	if r.PostFormValue("typed") != t.ID {
+		return deleteTenantPage(http.StatusBadRequest, t, "The text is not the id of the tenant. Nothing was deleted.")
+	}
+	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error { return manage.DeleteTenant(tx, mfa.ByOperator, p.Now()) })
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{redirect: Path}, nil
 }

@@ -91,3 +91,27 @@ func TestBranding(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+func TestDeleteTenantNeedsItsID(t *testing.T) {
+	t.Parallel()
+	d := newFixture(t)
+	b := d.operator()
+	if text := b.get("/t/t1/settings").text; !strings.Contains(text, `href="/portal/t/t1/settings/delete"`) {
+		t.Errorf("the settings have no link: %s", text)
+	}
+	if text := b.get("/t/t1/settings/delete").text; !strings.Contains(text, `name="typed"`) || !strings.Contains(text, `action="/portal/t/t1/settings/delete"`) {
+		t.Errorf("got %s", text)
+	}
+	for _, typed := range []string{"", "T1", "t1 ", "t2"} {
+		b.wants(b.post("/t/t1/settings/delete", "typed", typed), http.StatusBadRequest)
+	}
+	if _, found, err := d.store.Tenant(t.Context(), "t1"); err != nil || !found {
+		t.Fatalf("deleted without its id: %v, %v", found, err)
+	}
+	b.wants(b.post("/t/t1/settings/delete", "typed", "t1"), http.StatusSeeOther)
+	if _, found, err := d.store.Tenant(t.Context(), "t1"); err != nil || found {
+		t.Errorf("not deleted: %v, %v", found, err)
+	}
+	b.wants(b.get("/t/t1/settings"), http.StatusNotFound)
+	b.wants(b.post("/t/t1/settings/delete", "typed", "t1"), http.StatusNotFound)
+}

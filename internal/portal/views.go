@@ -97,6 +97,9 @@ type confirmView struct {
 	Hidden       [][2]string
 	// Check is the name of an optional check box, and CheckLabel its label.
 	Check, CheckLabel string
+	// Type is a text that must be typed into the field "typed", if any, and Error
+	// says that another one was.
+	Type, Error string
 }
 
 // stateName returns the display name of a state, an outcome, a method or a kind

@@ -17,7 +17,7 @@ import (
 func (s *server) managementRoutes() map[string]map[string]endpoint {
 	return map[string]map[string]endpoint{
 		managementPrefix + "tenants":                                                      {"GET": s.listTenants},
-		managementPrefix + "tenants/{tenantId}":                                           {"GET": s.managed(s.getTenant), "PUT": s.managedNew(s.putTenant)},
+		managementPrefix + "tenants/{tenantId}":                                           {"GET": s.managed(s.getTenant), "PUT": s.managedNew(s.putTenant), "DELETE": s.managed(s.deleteTenant)},
 		managementPrefix + "tenants/{tenantId}/secrets":                                   {"GET": s.managed(s.listSecrets), "POST": s.managed(s.createSecret)},
 		managementPrefix + "tenants/{tenantId}/secrets/{id}":                              {"DELETE": s.managed(s.revokeSecret)},
 		managementPrefix + "tenants/{tenantId}/actions":                                   {"GET": s.managed(s.listActionSettings)},
@@ -123,6 +123,12 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 		return nil, err
 	}
 	return s.getTenant(r, tx)
+}
+
+// deleteTenant answers DELETE /v1/management/tenants/{tenantId}. The tenant's rows
+// are erased in the background.
+func (s *server) deleteTenant(_ *http.Request, tx *store.Tx) (any, error) {
+	return api.Success{Success: true}, manage.DeleteTenant(tx, mfa.ByOperator, s.Now())
 }
 
 // listSecrets answers GET /v1/management/tenants/{tenantId}/secrets.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -269,4 +270,34 @@ func TestWithdrawSigningKey(t *testing.T) {
 	}
 	p.fails(p.manage("DELETE", "signing-keys/"+id, ""), 404, "not_found")
 	p.fails(p.do("DELETE", "/v1/management/signing-keys/"+id, basic(testSecret), ""), 401, "unauthorized")
+}
+
+// The keys and tokens of a deleted tenant end at once, and its id is not used
+// again.
+func TestDeleteTenant(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	p.ok(p.imported("otpauth://totp/jane?secret=" + importedSecret))
+	tok := p.token("u1", "signIn", "")
+	p.fails(p.manage("DELETE", "tenants/t9", ""), 404, "not_found")
+	if got := p.ok(p.manage("DELETE", "tenants/t1", "")).text; got != `{"success":true}`+"\n" {
+		t.Errorf("got %s", got)
+	}
+	p.fails(p.api("GET", "/v1/users/u1", ""), 401, "unauthorized")
+	p.fails(p.verify(tok, p.code(importedSecret, 0)), 401, "unauthorized")
+	p.fails(p.manage("GET", "tenants/t1", ""), 404, "not_found")
+	p.fails(p.manage("DELETE", "tenants/t1", ""), 404, "not_found")
+	p.fails(p.manage("POST", "tenants/t1/secrets", ""), 404, "not_found")
+	r := p.manage("PUT", "tenants/t1", `{"authenticator":{"issuer":"Again"}}`)
+	p.fails(r, 409, "invalid_request")
+	if d, _ := r.object["errorDescription"].(string); !strings.Contains(d, "was deleted at 2023-11-14T22:13:20Z") {
+		t.Errorf("got %q", d)
+	}
+	want := map[string]any{"what": "tenant deleted", "tenantId": "t1", "by": "operator"}
+	recorded := slices.ContainsFunc(p.ok(p.manage("GET", "audit", "")).list, func(e any) bool {
+		return reflect.DeepEqual(e.(map[string]any)["detail"], want)
+	})
+	if !recorded {
+		t.Error("the audit log of the server does not record it")
+	}
 }

@@ -62,6 +62,8 @@ type Change string
 // The changes.
 const (
 	ChangeTenant               Change = "tenant"
+	ChangeTenantDeleted        Change = "tenant deleted"
+	ChangeTenantImported       Change = "tenant imported"
 	ChangeWebhook              Change = "webhook"
 	ChangeBranding             Change = "branding"
 	ChangeOrigins              Change = "origins"
@@ -87,7 +89,12 @@ const auditColumns = `audit_id, at, kind, user_id, action, idempotency_key, deta
 
 // Audit adds a line to the audit log, in the transaction of the change that it
 // records.
-func (t *Tx) Audit(e AuditEvent) error {
+func (t *Tx) Audit(e AuditEvent) error { return t.audit(t.tenant, e) }
+
+// AuditServer is Audit for the audit log of the server as a whole.
+func (t *Tx) AuditServer(e AuditEvent) error { return t.audit("", e) }
+
+func (t *Tx) audit(tenantID string, e AuditEvent) error {
 	detail := []byte("{}")
 	if e.Detail != nil {
 		var err error
@@ -103,7 +110,7 @@ func (t *Tx) Audit(e AuditEvent) error {
 	err = t.queue(write{query: `
 		INSERT INTO audit (tenant_id, audit_id, at, kind, user_id, action, idempotency_key, detail)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		args: []any{t.tenant, id.String(), millis(e.At), e.Kind, e.UserID, e.Action, e.IdempotencyKey, string(detail)}})
+		args: []any{tenantID, id.String(), millis(e.At), e.Kind, e.UserID, e.Action, e.IdempotencyKey, string(detail)}})
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}

@@ -98,14 +98,16 @@ func (t *Tx) Tenant() (Tenant, bool, error) {
 }
 
 // PutTenant stores the settings of the transaction's tenant, which it creates if it
-// does not exist; changed is false if they are the same as before.
+// does not exist; changed is false if they are the same as before. The error is a
+// *TenantDeletedError if the tenant was deleted.
 func (t *Tx) PutTenant(settings api.AuthenticatorSettings, now time.Time) (changed bool, err error) {
 	return t.putTenant(settings, now, `DO UPDATE SET authenticator = excluded.authenticator
 		WHERE tenants.authenticator <> excluded.authenticator`)
 }
 
 // EnsureTenant creates the transaction's tenant with these settings unless it
-// exists; made is then false.
+// exists; made is then false. The error is a *TenantDeletedError if the tenant was
+// deleted.
 func (t *Tx) EnsureTenant(settings api.AuthenticatorSettings, now time.Time) (made bool, err error) {
 	return t.putTenant(settings, now, `DO NOTHING`)
 }
@@ -122,7 +124,10 @@ func (t *Tx) putTenant(settings api.AuthenticatorSettings, now time.Time, onConf
 	if err != nil {
 		return false, fmt.Errorf("store tenant: %w", err)
 	}
-	return n == 1, nil
+	if n == 0 {
+		return false, nil
+	}
+	return true, t.checkNotDeleted()
 }
 
 // SetWebhookURL sets the URL that receives the events of the transaction's tenant;
