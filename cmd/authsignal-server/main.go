@@ -79,6 +79,12 @@ func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, s
 			fmt.Fprintln(stdout, password)
 		}
 		return err
+	case c.Command[0] == "delete-tenant" && len(c.Command) == 2:
+		n, err := daemon.DeleteTenant(ctx, c, c.Command[1])
+		if err == nil {
+			fmt.Fprintf(stdout, "deleted the tenant %s and %d rows of it\n", c.Command[1], n)
+		}
+		return err
 	case c.Command[0] == "rotate-key" && len(c.Command) == 1:
 		n, err := daemon.RotateKey(ctx, c)
 		if err == nil {

@@ -174,6 +174,7 @@ const help = `Usage: authsignal-server [flags]                      run the serv
        authsignal-server [flags] apply FILE           set tenants, actions and rules from a YAML file
        authsignal-server [flags] backup FILE          copy a SQLite database, in use or not
        authsignal-server [flags] rotate-key           seal all secrets with a new encryption key
+       authsignal-server [flags] delete-tenant TENANT delete a tenant with everything of it
        authsignal-server [flags] portal-password      make a new password for the portal
        authsignal-server code SECRET-OR-URI [-step N] print a code, as an authenticator app does
        authsignal-server version                      print the version, the commit, Go's version and the browser module's
