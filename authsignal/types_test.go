@@ -23,6 +23,7 @@ func TestResultsHaveTheFieldsOfTheAPI(t *testing.T) {
 		{UserAuthenticator{}, api.UserAuthenticator{}},
 		{AuthenticatorCreated{}, api.AuthenticatorCreated{}},
 		{AuthenticatorDeleted{}, api.AuthenticatorDeleted{}},
+		{AuthenticatorRenamed{}, api.AuthenticatorRenamed{}},
 		{RecoveryCodesStatus{}, api.RecoveryCodesStatus{}},
 		{RecoveryCodesCreated{}, api.RecoveryCodesCreated{}},
 		{RecoveryCodeUsed{}, api.RecoveryCodeUsed{}},

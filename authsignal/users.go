@@ -71,6 +71,8 @@ type EnrollVerifiedRequest struct {
 	Email       string
 	// IsDefault makes it the user's default.
 	IsDefault bool
+	// Name is what the user calls it, of at most 64 characters.
+	Name string
 }
 
 // A UserAuthenticator is a verified authenticator of a user.
@@ -84,6 +86,12 @@ type UserAuthenticator struct {
 	IsDefault           bool               `json:"isDefault"`
 	Email               string             `json:"email,omitempty"`
 	PhoneNumber         string             `json:"phoneNumber,omitempty"`
+	// Name is what the user calls it.
+	Name string `json:"name,omitempty"`
+	// LastUsedIPAddress and LastUsedUserAgent are those of the newest action that it
+	// completed; only in lists.
+	LastUsedIPAddress string `json:"lastUsedIpAddress,omitempty"`
+	LastUsedUserAgent string `json:"lastUsedUserAgent,omitempty"`
 }
 
 // User returns a user. For a user who does not exist it returns one who is not
@@ -247,4 +255,18 @@ func (c *Client) DeleteAuthenticator(ctx context.Context, userID, authenticatorI
 		name: "delete authenticator", method: http.MethodDelete,
 		path: path("users", userID, "authenticators", authenticatorID),
 	}, &out)
+}
+
+// RenameAuthenticator sets what a user calls an authenticator: at most 64
+// characters; an empty name removes it.
+func (c *Client) RenameAuthenticator(ctx context.Context, userID, authenticatorID, name string) (UserAuthenticator, error) {
+	var out UserAuthenticator
+	if err := need("rename authenticator", "userID", userID, "authenticatorID", authenticatorID); err != nil {
+		return out, err
+	}
+	err := c.do(ctx, call{
+		name: "rename authenticator", method: http.MethodPatch,
+		path: path("users", userID, "authenticators", authenticatorID), body: api.RenameRequest{Name: &name}, repeatable: true,
+	}, &out)
+	return out, err
 }

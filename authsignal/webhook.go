@@ -42,6 +42,7 @@ var (
 const (
 	EventAuthenticatorCreated = api.EventAuthenticatorCreated
 	EventAuthenticatorDeleted = api.EventAuthenticatorDeleted
+	EventAuthenticatorRenamed = api.EventAuthenticatorRenamed
 	EventRecoveryCodesCreated = api.EventRecoveryCodesCreated
 	EventRecoveryCodeUsed     = api.EventRecoveryCodeUsed
 	EventRecoveryCodesVoided  = api.EventRecoveryCodesVoided
@@ -65,6 +66,15 @@ type AuthenticatorDeleted struct {
 	VerificationMethod  VerificationMethod `json:"verificationMethod"`
 	CreatedAt           time.Time          `json:"createdAt"`
 	DeletedAt           time.Time          `json:"deletedAt"`
+}
+
+// AuthenticatorRenamed is the data of EventAuthenticatorRenamed: an authenticator has
+// another name.
+type AuthenticatorRenamed struct {
+	UserID              string    `json:"userId"`
+	UserAuthenticatorID string    `json:"userAuthenticatorId"`
+	Name                string    `json:"name"`
+	RenamedAt           time.Time `json:"renamedAt"`
 }
 
 // RecoveryCodesCreated is the data of EventRecoveryCodesCreated: recovery codes came
@@ -225,6 +235,8 @@ func parseEvent(payload []byte) (Event, error) {
 		e.Data, err = decode[AuthenticatorCreated](in.Data)
 	case EventAuthenticatorDeleted:
 		e.Data, err = decode[AuthenticatorDeleted](in.Data)
+	case EventAuthenticatorRenamed:
+		e.Data, err = decode[AuthenticatorRenamed](in.Data)
 	case EventRecoveryCodesCreated:
 		e.Data, err = decode[RecoveryCodesCreated](in.Data)
 	case EventRecoveryCodeUsed:

@@ -86,6 +86,11 @@ func TestVerifyWebhookDataIsTyped(t *testing.T) {
 			`{"userId":"u","userAuthenticatorId":"a","verificationMethod":"SMS","createdAt":"2024-05-13T04:59:02.640Z","deletedAt":"2024-05-13T04:59:02.640Z","new":1}`,
 			AuthenticatorDeleted{UserID: "u", UserAuthenticatorID: "a", VerificationMethod: "SMS", CreatedAt: at, DeletedAt: at},
 		},
+		{
+			EventAuthenticatorRenamed,
+			`{"userId":"u","userAuthenticatorId":"a","name":"Work phone","renamedAt":"2024-05-13T04:59:02.640Z"}`,
+			AuthenticatorRenamed{UserID: "u", UserAuthenticatorID: "a", Name: "Work phone", RenamedAt: at},
+		},
 		{EventRecoveryCodesCreated, `{"userId":"u","createdAt":"2024-05-13T04:59:02.640Z"}`, RecoveryCodesCreated{UserID: "u", CreatedAt: at}},
 		{
 			EventRecoveryCodeUsed,

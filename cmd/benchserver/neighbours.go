@@ -40,7 +40,7 @@ func (b *bench) neighbours() (string, error) {
 		return "", err
 	}
 	defer drop()
-	s, err := b.start(b.versions[0], database)
+	s, err := b.start(database)
 	if err != nil {
 		return "", err
 	}

@@ -10,6 +10,14 @@ const (
 	QueryForceEnrollment = "force_enrollment"
 )
 
+// EnrollTOTPRequest is the body of POST /client/user-authenticators/totp, which may
+// also be empty.
+type EnrollTOTPRequest struct {
+	// Name is what the user calls the authenticator, of at most 64 characters. It is
+	// our own addition.
+	Name string `json:"name,omitempty"`
+}
+
 // EnrollTOTPResponse answers POST /client/user-authenticators/totp.
 type EnrollTOTPResponse struct {
 	UserAuthenticatorID string `json:"userAuthenticatorId"`
@@ -80,6 +88,19 @@ type ClientUserAuthenticator struct {
 	// Email and PhoneNumber are masked.
 	Email       string `json:"email,omitempty"`
 	PhoneNumber string `json:"phoneNumber,omitempty"`
+	// Name is what the user calls it. It, LastUsedIPAddress and LastUsedUserAgent
+	// are our own additions.
+	Name string `json:"name,omitempty"`
+	// LastUsedIPAddress and LastUsedUserAgent are those of the newest action that it
+	// completed.
+	LastUsedIPAddress string `json:"lastUsedIpAddress,omitempty"`
+	LastUsedUserAgent string `json:"lastUsedUserAgent,omitempty"`
+}
+
+// ClientUserAuthenticatorName answers PATCH /client/user-authenticators/{id}.
+type ClientUserAuthenticatorName struct {
+	UserAuthenticatorID string `json:"userAuthenticatorId"`
+	Name                string `json:"name,omitempty"`
 }
 
 // A TenantAuthenticator is an item of GET /client/authenticators: a method

@@ -227,6 +227,9 @@ type EnrollVerifiedRequest struct {
 	Email       string `json:"email,omitempty"`
 	// IsDefault makes it the user's default.
 	IsDefault bool `json:"isDefault,omitempty"`
+	// Name is what the user calls it, of at most 64 characters. It is our own
+	// addition.
+	Name string `json:"name,omitempty"`
 }
 
 // EnrollVerifiedResponse answers POST /users/{userId}/authenticators.
@@ -245,6 +248,20 @@ type UserAuthenticator struct {
 	IsDefault           bool               `json:"isDefault"`
 	Email               string             `json:"email,omitempty"`
 	PhoneNumber         string             `json:"phoneNumber,omitempty"`
+	// Name is what the user calls it. It, LastUsedIPAddress and LastUsedUserAgent
+	// are our own additions.
+	Name string `json:"name,omitempty"`
+	// LastUsedIPAddress and LastUsedUserAgent are those of the newest action that it
+	// completed; only in lists.
+	LastUsedIPAddress string `json:"lastUsedIpAddress,omitempty"`
+	LastUsedUserAgent string `json:"lastUsedUserAgent,omitempty"`
+}
+
+// RenameRequest is the body of PATCH /users/{userId}/authenticators/{id} and of PATCH
+// /client/user-authenticators/{id}. It is our own addition.
+type RenameRequest struct {
+	// Name has at most 64 characters; an empty one removes the name.
+	Name *string `json:"name"`
 }
 
 // Success answers a deletion.

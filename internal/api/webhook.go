@@ -20,6 +20,9 @@ const (
 	EventAuthenticatorCreated = "authenticator.created"
 	// EventAuthenticatorDeleted reports that an authenticator was removed.
 	EventAuthenticatorDeleted = "authenticator.deleted"
+	// EventAuthenticatorRenamed reports that an authenticator has another name. It is
+	// our own addition.
+	EventAuthenticatorRenamed = "authenticator.renamed"
 	// EventRecoveryCodesCreated reports that recovery codes came into force, in place
 	// of those before. This event and the next two are our own additions.
 	EventRecoveryCodesCreated = "recovery_codes.created"
@@ -60,6 +63,14 @@ type AuthenticatorDeleted struct {
 	VerificationMethod  VerificationMethod `json:"verificationMethod"`
 	CreatedAt           Time               `json:"createdAt"`
 	DeletedAt           Time               `json:"deletedAt"`
+}
+
+// AuthenticatorRenamed is the data of EventAuthenticatorRenamed.
+type AuthenticatorRenamed struct {
+	UserID              string `json:"userId"`
+	UserAuthenticatorID string `json:"userAuthenticatorId"`
+	Name                string `json:"name"`
+	RenamedAt           Time   `json:"renamedAt"`
 }
 
 // RecoveryCodesCreated is the data of EventRecoveryCodesCreated.

@@ -18,16 +18,16 @@ import (
 // than any token that could complete it.
 const PendingLife = 24 * time.Hour
 
-// Enroll begins an enrollment with a secret. It replaces an enrollment that the
+// Enroll begins an enrollment with a secret and a name, which may be empty. It replaces an enrollment that the
 // same action began before (wire contract, section 11, row 12), and the response
 // says whether there was one.
-func Enroll(tx *store.Tx, s Subject, secret string, now time.Time) (api.EnrollTOTPResponse, error) {
+func Enroll(tx *store.Tx, s Subject, secret, name string, now time.Time) (api.EnrollTOTPResponse, error) {
 	if err := s.MayAdd(); err != nil {
 		return api.EnrollTOTPResponse{}, err
 	}
 	settings := s.Tenant.Authenticator
 	a := store.Authenticator{
-		ID: uuid.NewString(), UserID: s.User.ID, Method: api.AuthenticatorApp,
+		ID: uuid.NewString(), UserID: s.User.ID, Method: api.AuthenticatorApp, Name: name,
 		Parameters: totp.Parameters{Algorithm: totp.Algorithm(settings.Algorithm), Digits: settings.Digits, Period: settings.Period},
 		Began:      s.Action.ActionID, CreatedAt: now,
 	}
@@ -301,6 +301,7 @@ func Shown(a, preferred store.Authenticator) api.UserAuthenticator {
 		IsDefault:           a.ID == preferred.ID,
 		Email:               a.Email,
 		PhoneNumber:         a.PhoneNumber,
+		Name:                a.Name,
 	}
 	if !a.LastVerifiedAt.IsZero() {
 		out.LastVerifiedAt = &api.Time{Time: a.LastVerifiedAt}

@@ -74,3 +74,49 @@ func (f Factors) Preferred(method api.VerificationMethod) store.Authenticator {
 	}
 	return f[0]
 }
+
+// find returns the factor with an id, or nil.
+func (f Factors) find(id string) *store.Authenticator {
+	i := slices.IndexFunc(f, func(a store.Authenticator) bool { return a.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &f[i]
+}
+
+// ShownFactors returns the subject's factors in their form in the API. If the action
+// still requires a code, names and uses are left out: they are of no use for a
+// challenge, and would help a stranger who knows the first factor.
+func (s Subject) ShownFactors(tx *store.Tx) ([]api.UserAuthenticator, error) {
+	f := s.Factors()
+	if settled(s.Action, f) {
+		return ShownFactors(tx, s.User, f)
+	}
+	preferred := f.Preferred(s.User.DefaultMethod)
+	out := []api.UserAuthenticator{}
+	for _, a := range f {
+		a.Name = ""
+		out = append(out, Shown(a, preferred))
+	}
+	return out, nil
+}
+
+// ShownFactors returns the factors in their form in the API, with where each was last
+// used.
+func ShownFactors(tx *store.Tx, u store.User, f Factors) ([]api.UserAuthenticator, error) {
+	out := []api.UserAuthenticator{}
+	if len(f) == 0 {
+		return out, nil
+	}
+	uses, err := tx.LastUses(u.ID)
+	if err != nil {
+		return nil, err
+	}
+	preferred := f.Preferred(u.DefaultMethod)
+	for _, a := range f {
+		shown := Shown(a, preferred)
+		shown.LastUsedIPAddress, shown.LastUsedUserAgent = uses[a.ID].IPAddress, uses[a.ID].UserAgent
+		out = append(out, shown)
+	}
+	return out, nil
+}

@@ -74,7 +74,14 @@ func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time
 		}
 		switch match {
 		case totp.Matched:
-			return verdict{accepted: &a}, tx.AcceptStep(a, step, now)
+			accepted, err := tx.AcceptStep(a, step, now)
+			if err != nil {
+				return verdict{}, err
+			}
+			if accepted {
+				return verdict{accepted: &a}, nil
+			}
+			replayed = true
 		case totp.Replayed:
 			replayed, ahead = true, max(ahead, Ahead(a, now))
 		case totp.Mismatch:

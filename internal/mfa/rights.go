@@ -123,6 +123,20 @@ func (s Subject) MayRemove() error {
 	return nil
 }
 
+// MayRename returns an error if the subject may not rename authenticators. It needs
+// api.ScopeUpdate and an action that requires no code: a name tells the user which
+// authenticator to remove.
+func (s Subject) MayRename() error {
+	switch {
+	case !s.Claims.Has(api.ScopeUpdate):
+		return api.Forbidden("To rename an authenticator, track the action with the scope " + api.ScopeUpdate +
+			", or verify a code first and use the new token.")
+	case !settled(s.Action, s.Factors()):
+		return codeRequired("rename", s.Action)
+	}
+	return nil
+}
+
 // MayVerify reports whether a right code of one of the subject's factors would
 // be accepted.
 func (s Subject) MayVerify() bool {

@@ -88,6 +88,7 @@ const (
 	noticeReset       notice = "forgot"
 	noticeRemoved     notice = "removed"
 	noticeUnlocked    notice = "unlocked"
+	noticeCodesVoided notice = "void"
 	noticeTokensEnded notice = "ended"
 	noticeUserDeleted notice = "gone"
 	noticePassword    notice = "password"
@@ -103,6 +104,7 @@ var noticeTexts = map[notice]string{
 	noticeReset:       "The settings of the action are deleted.",
 	noticeRemoved:     "The authenticator is removed.",
 	noticeUnlocked:    "The authenticator is unlocked.",
+	noticeCodesVoided: "The recovery codes are void.",
 	noticeTokensEnded: "All tokens of the user have ended.",
 	noticeUserDeleted: "The user is deleted.",
 	noticePassword:    "The password is changed. All other sessions have ended.",

@@ -51,7 +51,10 @@ type userView struct {
 	User           store.User
 	Custom         string
 	Authenticators []authenticatorView
-	Actions        []store.Action
+	RecoveryCodes  api.RecoveryCodesStatus
+	// Few is the number of codes left at which a user should make new ones.
+	Few     int
+	Actions []store.Action
 }
 
 type authenticatorView struct {
@@ -61,10 +64,12 @@ type authenticatorView struct {
 	// too many within the window, which moves on. Ahead reports whether right codes
 	// are refused because a server's clock was ahead.
 	Stopped, Waiting, Ahead bool
+	// Use says where it was last used.
+	Use store.Use
 }
 
 func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
-	var v userView
+	v := userView{Few: api.FewRecoveryCodes}
 	id := r.FormValue("id")
 	found := false
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) (err error) {
@@ -75,12 +80,19 @@ func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 		if err != nil {
 			return err
 		}
+		uses, err := tx.LastUses(id)
+		if err != nil {
+			return err
+		}
 		for _, a := range list {
 			block, err := mfa.BlockOf(tx, a, p.Now(), t.Authenticator)
 			if err != nil {
 				return err
 			}
-			v.Authenticators = append(v.Authenticators, authenticatorView{a, block == mfa.Stopped, block == mfa.BlockedForNow, mfa.Ahead(a, p.Now()) > 0})
+			v.Authenticators = append(v.Authenticators, authenticatorView{a, block == mfa.Stopped, block == mfa.BlockedForNow, mfa.Ahead(a, p.Now()) > 0, uses[a.ID]})
+		}
+		if v.RecoveryCodes, err = mfa.RecoveryCodesOf(tx, id); err != nil {
+			return err
 		}
 		v.Actions, err = tx.BrowseActions(store.BrowseFilter{UserID: id, Limit: 20})
 		return err
@@ -109,6 +121,8 @@ type userChange string
 const (
 	removeAuthenticator userChange = "remove"
 	unlockAuthenticator userChange = "unlock"
+	renameAuthenticator userChange = "rename"
+	voidRecoveryCodes   userChange = "void"
 	endTokens           userChange = "end"
 	deleteUser          userChange = "delete"
 )
@@ -128,8 +142,12 @@ func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if change == removeAuthenticator || change == unlockAuthenticator {
-		found = found && slices.ContainsFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && a.Verified() })
+	var a store.Authenticator
+	if change == removeAuthenticator || change == unlockAuthenticator || change == renameAuthenticator {
+		i := slices.IndexFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && a.Verified() })
+		if found = found && i >= 0; found {
+			a = list[i]
+		}
 	}
 	if !found {
 		return reply{}, errNoPage
@@ -143,10 +161,17 @@ func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	case removeAuthenticator:
 		title, v.Button = "Remove the authenticator?", "Remove"
 		v.Text = "Its codes are refused from now on, and all tokens of the user are ended. If it is the user's last authenticator, sign-ins require no code until a new one is enrolled."
+	case renameAuthenticator:
+		title, v.Button, v.Harmless = "Rename the authenticator", "Rename", true
+		v.Text = "The user sees this name too. It is best chosen by the user, who knows which phone it is."
+		v.Field, v.FieldLabel, v.FieldValue = "name", "Name", a.Name
+	case voidRecoveryCodes:
+		title, v.Button = "Void the recovery codes?", "Void"
+		v.Text = "None of the user's recovery codes is accepted any more. The user can make new ones after a challenge."
 	case unlockAuthenticator:
-		title, v.Button = "Unlock the authenticator?", "Unlock"
+		title, v.Button, v.Harmless = "Unlock the authenticator?", "Unlock", true
 		v.Text = "The count of wrong codes is reset, and all tokens of the user are ended. Make sure that it was the user who entered the codes."
-		if slices.ContainsFunc(list, func(a store.Authenticator) bool { return a.ID == authenticator && mfa.Ahead(a, p.Now()) > 0 }) {
+		if mfa.Ahead(a, p.Now()) > 0 {
 			v.Text += " A code was accepted while the clock of a server was ahead, so that right codes are refused until that time. They are accepted again at once; a code that was accepted then can be used once more."
 		}
 	case endTokens:
@@ -176,6 +201,17 @@ func (p *portal) changeUser(r *http.Request, t store.Tenant) (reply, error) {
 		case unlockAuthenticator:
 			did = noticeUnlocked
 			return manage.Unlock(tx, id, authenticator, p.Now())
+		case renameAuthenticator:
+			did = noticeSaved
+			name, err := mfa.CheckName(r.PostFormValue("name"))
+			if err != nil {
+				return err
+			}
+			_, err = mfa.Rename(tx, t, id, authenticator, name, mfa.ByOperator, p.Now())
+			return err
+		case voidRecoveryCodes:
+			did = noticeCodesVoided
+			return mfa.VoidRecoveryCodes(tx, t, id, mfa.ByOperator, p.Now())
 		case endTokens:
 			did = noticeTokensEnded
 			return manage.EndTokens(tx, id, mfa.ByOperator, p.Now())

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"crypto/rand"
 	"net/http"
 	"net/url"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
@@ -76,7 +78,8 @@ func TestAnAuthenticatorOfAClockThatWasAhead(t *testing.T) {
 		if err := tx.InsertVerified(a, "SECRET"); err != nil {
 			return err
 		}
-		return tx.AcceptStep(a, a.Step(d.clock().Add(time.Hour)), d.clock())
+		_, err := tx.AcceptStep(a, a.Step(d.clock().Add(time.Hour)), d.clock())
+		return err
 	})
 	b := d.operator()
 	const page, change = "/t/t1/users/user?id=ada", "/t/t1/users/change?do=unlock&id=ada&authenticator=a1"
@@ -91,6 +94,43 @@ func TestAnAuthenticatorOfAClockThatWasAhead(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 	if text := b.get(change).text; strings.Contains(text, "can be used once more") {
+		t.Errorf("got %s", text)
+	}
+}
+
+// An operator sees the names of authenticators, where they were used, and how many
+// recovery codes are left, and can change the first and void the last.
+func TestNamesAndRecoveryCodesOfAUser(t *testing.T) {
+	t.Parallel()
+	d := newFixture(t)
+	d.update(func(tx *store.Tx) error {
+		if _, err := tx.EnsureUser("ada", d.clock()); err != nil {
+			return err
+		}
+		a := store.Authenticator{ID: "a1", UserID: "ada", Name: "Ada’s <phone>", Method: api.AuthenticatorApp, Parameters: totp.DefaultParameters, CreatedAt: d.clock(), VerifiedAt: d.clock()}
+		if err := tx.InsertVerified(a, "SECRET"); err != nil {
+			return err
+		}
+		_, err := mfa.IssueRecoveryCodes(tx, store.Tenant{ID: "t1"}, "ada", rand.Reader, d.clock())
+		return err
+	})
+	b := d.operator()
+	const page = "/t/t1/users/user?id=ada"
+	text := b.get(page).text
+	for _, want := range []string{"Ada’s &lt;phone&gt;", "10 of 10 are left.", "do=rename", "do=void"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page has no %q: %s", want, text)
+		}
+	}
+	if text := b.get("/t/t1/users/change?do=rename&id=ada&authenticator=a1").text; !strings.Contains(text, `value="Ada’s &lt;phone&gt;"`) {
+		t.Errorf("the form: got %s", text)
+	}
+	b.wants(b.post("/t/t1/users/change", "do", "rename", "id", "ada", "authenticator", "a1", "name", strings.Repeat("x", 65)), http.StatusBadRequest)
+	b.wants(b.post("/t/t1/users/change", "do", "rename", "id", "ada", "authenticator", "none", "name", "x"), http.StatusNotFound)
+	b.wants(b.post("/t/t1/users/change", "do", "rename", "id", "ada", "authenticator", "a1", "name", "Work"), http.StatusSeeOther)
+	b.wants(b.get("/t/t1/users/change?do=void&id=ada"), http.StatusOK)
+	b.wants(b.post("/t/t1/users/change", "do", "void", "id", "ada"), http.StatusSeeOther)
+	if text := b.get(page).text; !strings.Contains(text, ">Work<") || !strings.Contains(text, "No recovery codes.") {
 		t.Errorf("got %s", text)
 	}
 }

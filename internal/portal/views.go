@@ -95,10 +95,15 @@ type confirmView struct {
 	// Back the page of the cancel link.
 	Action, Back string
 	Hidden       [][2]string
+	// Harmless reports whether the change takes nothing away.
+	Harmless bool
+	// Field is the name of an optional text field, FieldLabel its label and FieldValue
+	// its text.
+	Field, FieldLabel, FieldValue string
 	// Check is the name of an optional check box, and CheckLabel its label.
 	Check, CheckLabel string
-	// Type is a text that must be typed into the field "typed", if any, and Error
-	// says that another one was.
+	// Type is a text that must be typed into the field "typed", if any. Error says
+	// what is wrong with the text of a field.
 	Type, Error string
 }
 

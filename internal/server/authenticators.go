@@ -22,22 +22,47 @@ func (s *server) listAuthenticators(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []api.UserAuthenticator{}
+	var out []api.UserAuthenticator
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		u, _, err := tx.User(userID)
 		if err != nil {
 			return err
 		}
 		f, err := mfa.ReadFactors(tx, userID)
-		preferred := f.Preferred(u.DefaultMethod)
-		for _, a := range f {
-			item := mfa.Shown(a, preferred)
-			item.UserID = userID
-			out = append(out, item)
+		if err != nil {
+			return err
 		}
+		out, err = mfa.ShownFactors(tx, u, f)
 		return err
 	})
+	for i := range out {
+		out[i].UserID = userID
+	}
 	return out, err
+}
+
+// renameAuthenticator answers PATCH
+// /v1/users/{userId}/authenticators/{userAuthenticatorId}, which is not in the public
+// API.
+func (s *server) renameAuthenticator(r *http.Request) (any, error) {
+	userID, err := pathUserID(r)
+	if err != nil {
+		return nil, err
+	}
+	id, name, err := readRename(r)
+	if err != nil {
+		return nil, err
+	}
+	var out api.UserAuthenticator
+	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
+		out, err = mfa.Rename(tx, tenant(r), userID, id, name, mfa.ByBackend, s.Now())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.UserID = userID
+	return out, nil
 }
 
 // importAuthenticator answers POST /v1/users/{userId}/authenticators (wire
@@ -71,6 +96,9 @@ func (s *server) importAuthenticator(r *http.Request) (any, error) {
 // secret if it is an authenticator app.
 func verifiedAuthenticator(in api.EnrollVerifiedRequest) (a store.Authenticator, secret string, err error) {
 	a.Method = in.VerificationMethod
+	if a.Name, err = mfa.CheckName(in.Name); err != nil {
+		return a, "", err
+	}
 	switch in.VerificationMethod {
 	case api.AuthenticatorApp:
 		if in.OTPURI == "" {

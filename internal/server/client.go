@@ -14,19 +14,24 @@ import (
 )
 
 // listClientUserAuthenticators answers GET /v1/client/user-authenticators (wire
-// contract, 5.3).
+// contract, 5.3). Names and where authenticators were used are only in the answer to
+// a token whose action requires no code.
 func (s *server) listClientUserAuthenticators(r *http.Request) (any, error) {
-	subject, err := s.readSubject(r)
+	var list []api.UserAuthenticator
+	err := s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
+		subject, err := mfa.ReadSubject(tx, tenant(r), claims(r))
+		if err == nil {
+			list, err = subject.ShownFactors(tx)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	f := subject.Factors()
-	preferred := f.Preferred(subject.User.DefaultMethod)
 	out := []api.ClientUserAuthenticator{}
-	for _, a := range f {
-		shown := mfa.Shown(a, preferred)
+	for _, shown := range list {
 		kind := api.TypeOOB
-		if a.Method == api.AuthenticatorApp {
+		if shown.VerificationMethod == api.AuthenticatorApp {
 			kind = api.TypeOTP
 		}
 		out = append(out, api.ClientUserAuthenticator{
@@ -39,6 +44,9 @@ func (s *server) listClientUserAuthenticators(r *http.Request) (any, error) {
 			IsDefault:           shown.IsDefault,
 			Email:               maskedEmail(shown.Email),
 			PhoneNumber:         masked(shown.PhoneNumber, 0, 4),
+			Name:                shown.Name,
+			LastUsedIPAddress:   shown.LastUsedIPAddress,
+			LastUsedUserAgent:   shown.LastUsedUserAgent,
 		})
 	}
 	return out, nil
@@ -69,12 +77,46 @@ func (s *server) removeClientUserAuthenticator(r *http.Request) (any, error) {
 	return out, nil
 }
 
+// renameClientUserAuthenticator answers PATCH
+// /v1/client/user-authenticators/{id}, which is not in the public API.
+func (s *server) renameClientUserAuthenticator(r *http.Request) (any, error) {
+	id, name, err := readRename(r)
+	if err != nil {
+		return nil, err
+	}
+	var out api.UserAuthenticator
+	err = s.updateSubject(r, func(tx *store.Tx, subject mfa.Subject) error {
+		out, err = subject.RenameOwn(tx, id, name, s.Now())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.ClientUserAuthenticatorName{UserAuthenticatorID: out.UserAuthenticatorID, Name: out.Name}, nil
+}
+
+// readRename returns the authenticator and the new name in a request.
+func readRename(r *http.Request) (id, name string, err error) {
+	if id, err = identifier("userAuthenticatorId", r.PathValue("id")); err != nil {
+		return "", "", err
+	}
+	var in api.RenameRequest
+	if err := readJSON(r, &in); err != nil {
+		return "", "", err
+	}
+	if in.Name == nil {
+		return "", "", api.InvalidRequest("name is required and must be a string.")
+	}
+	name, err = mfa.CheckName(*in.Name)
+	return id, name, err
+}
+
 // narrowToken answers POST /v1/client/token, which is not in the public API: a
 // token with some of the scopes of the request's token, for places where others
 // may see it, such as a URL (wire contract, section 11, row 29).
 func (s *server) narrowToken(r *http.Request) (any, error) {
 	var in api.TokenRequest
-	if err := readStrict(r, &in); err != nil {
+	if err := readJSON(r, &in); err != nil {
 		return nil, err
 	}
 	scopes := strings.Fields(in.Scope)

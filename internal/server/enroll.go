@@ -10,15 +10,23 @@ import (
 )
 
 // enrollTOTP answers POST /v1/client/user-authenticators/totp (wire contract,
-// 5.1). It takes no body.
+// 5.1). The body may be empty.
 func (s *server) enrollTOTP(r *http.Request) (any, error) {
+	var in api.EnrollTOTPRequest
+	if err := readJSON(r, &in); err != nil {
+		return nil, err
+	}
+	name, err := mfa.CheckName(in.Name)
+	if err != nil {
+		return nil, err
+	}
 	secret, err := totp.NewSecret(s.Random)
 	if err != nil {
 		return nil, err
 	}
 	var out api.EnrollTOTPResponse
 	err = s.updateSubject(r, func(tx *store.Tx, subject mfa.Subject) error {
-		out, err = mfa.Enroll(tx, subject, secret, s.Now())
+		out, err = mfa.Enroll(tx, subject, secret, name, s.Now())
 		return err
 	})
 	if err != nil {
@@ -40,6 +48,10 @@ func (s *server) updateSubject(r *http.Request, fn func(*store.Tx, mfa.Subject) 
 }
 
 // readSubject is the subject of the request's token.
-func (s *server) readSubject(r *http.Request) (mfa.Subject, error) {
-	return mfa.FindSubject(r.Context(), s.Store, tenant(r), claims(r))
+func (s *server) readSubject(r *http.Request) (subject mfa.Subject, err error) {
+	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
+		subject, err = mfa.ReadSubject(tx, tenant(r), claims(r))
+		return err
+	})
+	return subject, err
 }

@@ -230,7 +230,7 @@ func (s *server) sameSite(next http.Handler) http.Handler {
 func (s *server) crossOrigin(next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowOriginVaryRequestFunc: s.allowOrigin,
-		AllowedMethods:             []string{"GET", "POST", "DELETE"},
+		AllowedMethods:             []string{"GET", "POST", "PATCH", "DELETE"},
 		AllowedHeaders:             []string{"Authorization", "Content-Type"},
 		ExposedHeaders:             []string{"Retry-After"},
 		MaxAge:                     600,

@@ -37,6 +37,7 @@ const (
 	AuditRecoveryCodeAccepted AuditKind = "recovery_code.accepted"
 	AuditRecoveryCodesVoided  AuditKind = "recovery_codes.voided"
 	AuditAuthenticatorDeleted AuditKind = "authenticator.deleted"
+	AuditAuthenticatorRenamed AuditKind = "authenticator.renamed"
 	AuditAuthenticatorUnlock  AuditKind = "authenticator.unlocked"
 	AuditUserDeleted          AuditKind = "user.deleted"
 	AuditTokensEnded          AuditKind = "tokens.ended" // all tokens of a user
@@ -52,7 +53,7 @@ const (
 var AuditKinds = []AuditKind{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
 	AuditRecoveryCodesMade, AuditRecoveryCodesInForce, AuditRecoveryCodeAccepted, AuditRecoveryCodesVoided,
-	AuditAuthenticatorDeleted, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
+	AuditAuthenticatorDeleted, AuditAuthenticatorRenamed, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
 	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited, AuditKeysRefused,
 }
 
@@ -107,7 +108,7 @@ func (t *Tx) audit(tenantID string, e AuditEvent) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	err = t.queue(write{table: "audit", query: `
+	err = t.queue(write{query: `
 		INSERT INTO audit (tenant_id, audit_id, at, kind, user_id, action, idempotency_key, detail)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		args: []any{tenantID, id.String(), millis(e.At), e.Kind, e.UserID, e.Action, e.IdempotencyKey, string(detail)}})

@@ -17,6 +17,8 @@ type Authenticator struct {
 	ID     string
 	UserID string
 	Method api.VerificationMethod
+	// Name is what the user calls it, or empty.
+	Name string
 	// Parameters are those of an authenticator app.
 	totp.Parameters
 	// Email or PhoneNumber is the address of another method.
@@ -41,14 +43,14 @@ type Authenticator struct {
 // Verified reports whether the enrollment was completed.
 func (a Authenticator) Verified() bool { return !a.VerifiedAt.IsZero() }
 
-const authenticatorColumns = `user_authenticator_id, user_id, verification_method, secret, key_id,
+const authenticatorColumns = `user_authenticator_id, user_id, verification_method, name, secret, key_id,
 	algorithm, digits, period, email, phone_number, is_default, action, idempotency_key, created_at, verified_at, last_verified_at, last_step, failures`
 
 func scanAuthenticator(row row) (a Authenticator, err error) {
 	var created int64
 	var verified, last sql.NullInt64
 	var keyID sql.NullString
-	err = row.Scan(&a.ID, &a.UserID, &a.Method, &a.sealed, &keyID,
+	err = row.Scan(&a.ID, &a.UserID, &a.Method, &a.Name, &a.sealed, &keyID,
 		&a.Algorithm, &a.Digits, &a.Period, &a.Email, &a.PhoneNumber, &a.IsDefault, &a.Began.Action, &a.Began.IdempotencyKey,
 		&created, &verified, &last, &a.LastStep, &a.Failures)
 	if err != nil {
@@ -98,10 +100,10 @@ func (t *Tx) InsertPending(a Authenticator, secret string, stale time.Time) (rep
 		return false, fmt.Errorf("replace pending authenticator: %w", err)
 	}
 	_, err = t.exec(`
-		INSERT INTO authenticators (tenant_id, user_authenticator_id, user_id, verification_method, secret, key_id,
+		INSERT INTO authenticators (tenant_id, user_authenticator_id, user_id, verification_method, name, secret, key_id,
 			algorithm, digits, period, action, idempotency_key, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		t.tenant, a.ID, a.UserID, a.Method, t.sealer.seal(secret, bind(t.tenant, a.UserID, a.ID)), t.sealer.id,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		t.tenant, a.ID, a.UserID, a.Method, a.Name, t.sealer.seal(secret, bind(t.tenant, a.UserID, a.ID)), t.sealer.id,
 		a.Algorithm, a.Digits, a.Period, a.Began.Action, a.Began.IdempotencyKey, millis(a.CreatedAt))
 	if err != nil {
 		return false, fmt.Errorf("store authenticator: %w", err)
@@ -119,10 +121,10 @@ func (t *Tx) InsertVerified(a Authenticator, secret string) error {
 		keyID = sql.NullString{String: t.sealer.id, Valid: true}
 	}
 	_, err := t.exec(`
-		INSERT INTO authenticators (tenant_id, user_authenticator_id, user_id, verification_method, secret, key_id,
+		INSERT INTO authenticators (tenant_id, user_authenticator_id, user_id, verification_method, name, secret, key_id,
 			algorithm, digits, period, email, phone_number, created_at, verified_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		t.tenant, a.ID, a.UserID, a.Method, sealed, keyID,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		t.tenant, a.ID, a.UserID, a.Method, a.Name, sealed, keyID,
 		a.Algorithm, a.Digits, a.Period, a.Email, a.PhoneNumber, millis(a.CreatedAt), millis(a.VerifiedAt))
 	if err != nil {
 		return fmt.Errorf("store authenticator: %w", err)
@@ -138,6 +140,46 @@ func (t *Tx) SetDefault(a Authenticator) error {
 		return fmt.Errorf("change default authenticator: %w", err)
 	}
 	return nil
+}
+
+// RenameAuthenticator stores the name of an authenticator.
+func (t *Tx) RenameAuthenticator(a Authenticator) error {
+	_, err := t.exec(`UPDATE authenticators SET name = ? WHERE tenant_id = ? AND user_authenticator_id = ?`, a.Name, t.tenant, a.ID)
+	if err != nil {
+		return fmt.Errorf("rename authenticator: %w", err)
+	}
+	return nil
+}
+
+// A Use tells where an authenticator was used: what the backend said of the device
+// when it tracked the action.
+type Use struct{ IPAddress, UserAgent string }
+
+// recentActions is how many of a user's newest actions LastUses reads.
+const recentActions = 500
+
+// LastUses returns the newest use of each of a user's authenticators by its id, as
+// far as the user's recent actions tell.
+func (t *Tx) LastUses(userID string) (map[string]Use, error) {
+	type use struct {
+		id string
+		Use
+	}
+	list, err := collect(t, func(row row) (u use, err error) {
+		return u, row.Scan(&u.id, &u.IPAddress, &u.UserAgent)
+	}, `
+		SELECT user_authenticator_id, ip_address, user_agent FROM (
+			SELECT user_authenticator_id, ip_address, user_agent, state_updated_at FROM actions
+			WHERE tenant_id = ? AND user_id = ? ORDER BY created_at DESC LIMIT ?
+		) recent WHERE user_authenticator_id <> '' ORDER BY state_updated_at`, t.tenant, userID, recentActions)
+	if err != nil {
+		return nil, fmt.Errorf("read uses of authenticators: %w", err)
+	}
+	uses := map[string]Use{}
+	for _, u := range list {
+		uses[u.id] = u.Use
+	}
+	return uses, nil
 }
 
 // DeletePending deletes a pending authenticator.
@@ -158,38 +200,38 @@ func (t *Tx) Secret(a Authenticator) (string, error) {
 
 // AcceptStep spends a step: one write, guarded so that of any number of
 // concurrent ones only the first succeeds (RFC 6238, section 5.2). It also
-// verifies a pending authenticator and deletes the failures. If the step was spent
-// meanwhile, the transaction fails with ErrChanged, here or at its end. The
-// transaction must have read the authenticator with the user locked.
-func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) error {
-	err := t.queue(write{"authenticators", `
+// verifies a pending authenticator and deletes the failures. accepted is false if
+// the step was spent meanwhile. The transaction must have read the authenticator
+// with the user locked.
+func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) (accepted bool, err error) {
+	n, err := t.exec(`
 		UPDATE authenticators
 		SET last_step = ?, last_verified_at = ?, verified_at = COALESCE(verified_at, ?), failures = 0
 		WHERE tenant_id = ? AND user_authenticator_id = ? AND last_step < ?`,
-		[]any{step, millis(at), millis(at), t.tenant, a.ID, step}, true})
+		step, millis(at), millis(at), t.tenant, a.ID, step)
 	if err != nil {
-		return fmt.Errorf("accept step: %w", err)
+		return false, fmt.Errorf("accept step: %w", err)
 	}
-	if a.Failures == 0 { // an authenticator with rows of failures has a count of them
-		return nil
+	// An authenticator with rows of failures has a count of them.
+	if n == 0 || a.Failures == 0 {
+		return n > 0, nil
 	}
-	err = t.queue(write{table: "failures", query: `DELETE FROM failures WHERE tenant_id = ? AND user_authenticator_id = ?`,
-		args: []any{t.tenant, a.ID}})
+	_, err = t.exec(`DELETE FROM failures WHERE tenant_id = ? AND user_authenticator_id = ?`, t.tenant, a.ID)
 	if err != nil {
-		return fmt.Errorf("delete failures: %w", err)
+		return false, fmt.Errorf("delete failures: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
-// Fail counts a refused code. If the authenticator does not exist, the transaction
-// fails with ErrChanged, here or at its end.
+// Fail counts a refused code.
 func (t *Tx) Fail(a Authenticator, at time.Time) error {
-	err := t.queue(write{"authenticators", `UPDATE authenticators SET failures = failures + 1 WHERE tenant_id = ? AND user_authenticator_id = ?`,
-		[]any{t.tenant, a.ID}, true})
-	if err == nil {
-		err = t.queue(write{table: "failures", query: `INSERT INTO failures (tenant_id, user_authenticator_id, failed_at) VALUES (?, ?, ?)`,
-			args: []any{t.tenant, a.ID, millis(at)}})
+	_, err := t.exec(`UPDATE authenticators SET failures = failures + 1 WHERE tenant_id = ? AND user_authenticator_id = ?`,
+		t.tenant, a.ID)
+	if err != nil {
+		return fmt.Errorf("count failure: %w", err)
 	}
+	_, err = t.exec(`INSERT INTO failures (tenant_id, user_authenticator_id, failed_at) VALUES (?, ?, ?)`,
+		t.tenant, a.ID, millis(at))
 	if err != nil {
 		return fmt.Errorf("count failure: %w", err)
 	}

@@ -1,0 +1,3 @@
+-- +goose Up
+-- What the user calls an authenticator; empty if nothing was given.
+ALTER TABLE authenticators ADD COLUMN name TEXT NOT NULL DEFAULT '';
