@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,7 +124,7 @@ func Parse(args []string, env *Env, usage io.Writer) (Config, error) {
 	f.StringVar(&c.Addr, "addr", DefaultAddr, "`host:port` to listen on; port 0 takes a free one")
 	f.StringVar(&c.DB, "db", DefaultDB, "the database: the `path` of a SQLite file, file:PATH or sqlite:PATH, a postgres:// URL, or libpq's host=... dbname=...")
 	f.StringVar(&origins, "origins", "", "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com; capacitor://localhost and other origins of app webviews and extensions may call the client API only")
-	f.StringVar(&c.PublicURL, "public-url", "", "`URL` at which browsers reach the server, without /v1; by default http:// and the address")
+	f.StringVar(&c.PublicURL, "public-url", "", "`URL` at which browsers reach the server, without /v1; a proxy removes its path from requests; by default http:// and the address")
 	ttl := f.String("token-ttl", DefaultTokenTTL.String(), "life of a client token, a `duration` "+tokenTTLRange)
 	f.StringVar(&c.Issuer, "issuer", DefaultIssuer, "`name` that authenticator apps show")
 	var proxies string
@@ -226,6 +227,12 @@ func (c *Config) check(origins, ttl string) error {
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 			return fmt.Errorf("-public-url must be an http or https URL without query, not %q", c.PublicURL)
 		}
+		if !publicPath.MatchString(u.EscapedPath()) {
+			return fmt.Errorf("the path of -public-url must consist of names such as /mfa, not %q", u.EscapedPath())
+		}
+		if slices.Contains(strings.Split(u.Path, "/"), "v1") {
+			return errors.New("-public-url is the URL without /v1, which base URLs of the API have")
+		}
 		c.PublicURL = strings.TrimRight(u.String(), "/") // with the scheme in lower case
 	}
 	if c.WebhookURL != "" {
@@ -287,6 +294,10 @@ func (c Config) CheckExposure(at net.IP) error {
 	}
 	return nil
 }
+
+// publicPath is the path of a public URL: characters that proxies and browsers do
+// not write in several ways, and no dot segments.
+var publicPath = regexp.MustCompile(`^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/*$`)
 
 // HTTPS reports whether browsers reach the server over https.
 func (c Config) HTTPS() bool { return strings.HasPrefix(c.PublicURL, "https://") }

@@ -22,7 +22,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// Path is the path of the portal.
+// Path is the path of the portal below that of the server.
 const Path = "/portal"
 
 // Config configures the portal. Every field is required.
@@ -31,7 +31,8 @@ type Config struct {
 	Log   *slog.Logger
 	Now   func() time.Time
 	// PublicURL is where browsers reach the server, without a path of the API.
-	// Unless its host is a loopback name, cookies are sent over TLS only.
+	// If it has a path, a proxy removes that from the requests. Unless its host
+	// is a loopback name, cookies are sent over TLS only.
 	PublicURL string
 	// OnlyLocal refuses requests whose host is not a loopback name, so that
 	// another site cannot reach the portal by DNS rebinding.
@@ -44,6 +45,8 @@ type portal struct {
 	Config
 	views  views
 	static *assets.Set
+	// root is the path of PublicURL, which begins the links of the pages.
+	root string
 	// secure reports whether cookies are sent over TLS only.
 	secure bool
 	// hashingKnown and hashingUnknown limit how many passwords are hashed at
@@ -67,8 +70,12 @@ func newPortal(c Config) (*portal, error) {
 		Config: c, secure: !origin.IsLoopback(origin.Of(c.PublicURL)),
 		hashingKnown: make(chan struct{}, 1), hashingUnknown: make(chan struct{}, 2),
 	}
-	var err error
-	p.views, p.static, err = newViews()
+	u, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	p.root = strings.TrimRight(u.EscapedPath(), "/")
+	p.views, p.static, err = newViews(p.root)
 	return p, err
 }
 

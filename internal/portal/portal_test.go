@@ -29,6 +29,7 @@ type fixture struct {
 	database string
 	store    *store.Store
 	portal   *portal
+	handler  http.Handler
 	password string
 	log      *logtest.Buffer
 
@@ -86,6 +87,7 @@ func newFixture(t testing.TB, change ...func(*Config)) *fixture {
 	for pattern, h := range pages {
 		mux.Handle(pattern, h)
 	}
+	d.handler = mux
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	d.url = s.URL

@@ -14,7 +14,8 @@ import (
 
 // A reply is the result of a handler: a page, or a redirect to one.
 type reply struct {
-	// redirect is the URL of the redirect; if empty, the page is rendered.
+	// redirect is the path of the redirect below that of the server; if empty, the
+	// page is rendered.
 	redirect string
 	// template is the name of the page, and view its data.
 	template string
@@ -32,7 +33,7 @@ func (p *portal) write(w http.ResponseWriter, r *http.Request, a reply) {
 		http.SetCookie(w, c)
 	}
 	if a.redirect != "" {
-		http.Redirect(w, r, a.redirect, http.StatusSeeOther)
+		http.Redirect(w, r, p.root+a.redirect, http.StatusSeeOther)
 		return
 	}
 	if a.status == 0 {
@@ -41,6 +42,7 @@ func (p *portal) write(w http.ResponseWriter, r *http.Request, a reply) {
 	if a.status == http.StatusOK {
 		a.view.Done = noticeTexts[notice(r.URL.Query().Get("done"))]
 	}
+	a.view.Root = p.root
 	var b bytes.Buffer
 	if err := p.views[a.template].Execute(&b, a.view); err != nil {
 		p.Log.ErrorContext(r.Context(), "portal: page", "page", a.template, "error", err)

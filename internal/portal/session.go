@@ -20,7 +20,9 @@ const (
 )
 
 // The cookies of the session and of the browser. Over TLS they have the prefix
-// __Host-, which no other host can write (RFC 6265bis, section 4.1.3.2).
+// __Host-, which no other host can write (RFC 6265bis, section 4.1.3.2). Such a
+// cookie is sent to all paths of the host: below a path of its own, where other
+// servers may have the others, the portal uses __Secure- instead.
 const (
 	sessionCookie = "authsignal-portal"
 	browserCookie = "authsignal-portal-browser"
@@ -28,10 +30,13 @@ const (
 
 func (p *portal) cookie(name, value string, life time.Duration) *http.Cookie {
 	c := &http.Cookie{
-		Name: name, Value: value, Path: Path, MaxAge: int(life / time.Second),
+		Name: name, Value: value, Path: p.root + Path, MaxAge: int(life / time.Second),
 		HttpOnly: true, Secure: p.secure, SameSite: http.SameSiteLaxMode,
 	}
-	if p.secure {
+	switch {
+	case p.secure && p.root != "":
+		c.Name = "__Secure-" + name
+	case p.secure:
 		c.Name, c.Path = "__Host-"+name, "/"
 	}
 	if life <= 0 {

@@ -23,6 +23,8 @@ type views map[string]*template.Template
 // A view is the data of a page.
 type view struct {
 	Title string
+	// Root begins all links: the path of the public URL.
+	Root string
 	// Section is the entry of the menu that is marked as current.
 	Section  string
 	SignedIn bool
@@ -35,10 +37,11 @@ type view struct {
 }
 
 // Base is the path of the tenant's pages.
-func (v view) Base() string { return tenantPath(v.Tenant) }
+func (v view) Base() string { return v.Root + tenantPath(v.Tenant) }
 
-// newViews parses the pages and hashes the files that they link to.
-func newViews() (views, *assets.Set, error) {
+// newViews parses the pages and hashes the files that they link to. The links
+// begin with root.
+func newViews(root string) (views, *assets.Set, error) {
 	set := assets.New(Path + "/static/")
 	static, err := fs.Sub(files, "static")
 	if err != nil {
@@ -51,7 +54,7 @@ func newViews() (views, *assets.Set, error) {
 		}
 	}
 	layout, err := template.New("layout.html").Funcs(template.FuncMap{
-		"static": func(name string) string { return at[name] },
+		"static": func(name string) string { return root + at[name] },
 		"time":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 		"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"state":  stateName,

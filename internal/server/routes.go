@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -81,9 +82,13 @@ func (s *server) handler() http.Handler {
 
 // unknownPath answers that a path, which may exist in the hosted service, is not
 // part of this server. If the base URL of the caller lacks /v1 or has it twice,
-// the error has the right one.
+// the error has the right one. If a proxy has left the path of the public URL in the
+// request, the error says so.
 func (s *server) unknownPath(r *http.Request) (any, error) {
 	text := "The path " + cut(r.URL.EscapedPath(), maxShownPath) + " is not part of this server."
+	if public, err := url.Parse(s.PublicURL); err == nil && public.Path != "" && strings.HasPrefix(r.URL.Path+"/", public.Path+"/") {
+		return nil, api.NotFound(text + " The proxy must remove " + public.Path + ", the path of the public URL, from the requests.")
+	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if slices.Contains([]string{"users", "validate", "client", "management"}, first) || strings.HasPrefix(r.URL.Path+"/", doubledPrefix) {
 		text += " The base URL must end in /v1, once: " + s.PublicURL + "/v1."

@@ -344,3 +344,21 @@ func TestAWrongBaseURLIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// The error of a path that still has the path of the public URL says what the proxy
+// lacks.
+func TestAProxyThatLeavesItsPathIsNamed(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t, func(c *Config) { c.PublicURL = "https://www.example.com/mfa" })
+	const hint = " The proxy must remove /mfa, the path of the public URL, from the requests."
+	for path, want := range map[string]bool{
+		"/mfa/v1/validate": true, "/mfa": true, "/mfa/": true, "/mfa/portal": true,
+		"/mfas": false, "/v1/mfa": false, "/": false,
+	} {
+		r := p.do("GET", path, basic(testSecret), "")
+		p.fails(r, 404, "not_found")
+		if got := strings.HasSuffix(r.object["errorDescription"].(string), hint); got != want {
+			t.Errorf("%s: got %s", path, r.text)
+		}
+	}
+}
