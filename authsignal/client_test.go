@@ -235,6 +235,22 @@ func TestUsers(t *testing.T) {
 	if e := apiError(t, err); e.Status != 400 {
 		t.Errorf("no filter: got %+v", e)
 	}
+	all := ""
+	for after := ""; ; {
+		page, err := c.ListUsers(ctx, after, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range page.Users {
+			all += u.UserID + " "
+		}
+		if after = page.LastEvaluatedUserID; after == "" {
+			break
+		}
+	}
+	if all != "u1 u2 " {
+		t.Errorf("all users: got %q", all)
+	}
 	tr, err := c.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: "signIn"})
 	if err != nil {
 		t.Fatal(err)

@@ -180,6 +180,36 @@ func ExampleClient_QueryUsers() {
 	// Output: u1 Jane
 }
 
+// List all users, a page at a time.
+func ExampleClient_ListUsers() {
+	server, stop := demoServer()
+	defer stop()
+	client := authsignal.New(server.APISecretKey, server.BaseURL)
+	ctx := context.Background()
+
+	for _, id := range []string{"u1", "u2", "u3"} {
+		if _, err := client.UpdateUser(ctx, id, authsignal.UserAttributes{}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for after := ""; ; {
+		page, err := client.ListUsers(ctx, after, 2)
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, u := range page.Users {
+			fmt.Println(u.UserID, u.IsEnrolled)
+		}
+		if after = page.LastEvaluatedUserID; after == "" {
+			break
+		}
+	}
+	// Output:
+	// u1 false
+	// u2 false
+	// u3 false
+}
+
 // A receiver of webhooks verifies the raw body before it uses it.
 func ExampleClient_VerifyWebhook() {
 	client := authsignal.New("test-secret-key-123", "http://127.0.0.1:4000/v1")

@@ -194,7 +194,19 @@ type ListedUser struct {
 
 // QueryUsers lists users page by page, sorted by their ids.
 func (c *Client) QueryUsers(ctx context.Context, f UserFilter) (QueryUsersResponse, error) {
-	q := url.Values{}
+	return c.queryUsers(ctx, "query users", url.Values{}, f)
+}
+
+// ListUsers lists all users page by page, sorted by their ids: those after a
+// LastEvaluatedUserID, or the first ones if after is empty. Limit is 1 to 100, or 0
+// for 20. Users who are created or deleted meanwhile may be in the list or not;
+// all others are in it once. It is an addition of this server: the hosted service
+// refuses it.
+func (c *Client) ListUsers(ctx context.Context, after string, limit int) (QueryUsersResponse, error) {
+	return c.queryUsers(ctx, "list users", url.Values{"all": {"true"}}, UserFilter{After: after, Limit: limit})
+}
+
+func (c *Client) queryUsers(ctx context.Context, name string, q url.Values, f UserFilter) (QueryUsersResponse, error) {
 	for key, value := range map[string]string{
 		"email": f.Email, "phoneNumber": f.PhoneNumber, "username": f.Username, "token": f.Token, "lastEvaluatedUserId": f.After,
 	} {
@@ -206,7 +218,7 @@ func (c *Client) QueryUsers(ctx context.Context, f UserFilter) (QueryUsersRespon
 		q.Set("limit", strconv.Itoa(f.Limit))
 	}
 	var out QueryUsersResponse
-	err := c.do(ctx, call{name: "query users", method: http.MethodGet, path: path("users") + query(q), repeatable: true}, &out)
+	err := c.do(ctx, call{name: name, method: http.MethodGet, path: path("users") + query(q), repeatable: true}, &out)
 	return out, err
 }
 

@@ -170,7 +170,9 @@ func (s *server) deleteUser(r *http.Request) (any, error) {
 
 // listUsers answers GET /v1/users (wire contract, 6.6). A user must match all
 // filters exactly. The filter token matches the user of a client token; an
-// invalid token matches no user.
+// invalid token matches no user. With all=true, which is not in the public API, it
+// lists all users; it must be asked for, since a filter that is empty by mistake
+// must not match everybody.
 func (s *server) listUsers(r *http.Request) (any, error) {
 	q, err := query(r)
 	if err != nil {
@@ -202,8 +204,19 @@ func (s *server) listUsers(r *http.Request) (any, error) {
 		}
 		f.ID, counts = c.UserID, func(u store.User) bool { return mfa.Counts(c, u) }
 	}
-	if f.ID == "" && f.Email == "" && f.PhoneNumber == "" && f.Username == "" {
-		return nil, api.InvalidRequest("At least one of email, phoneNumber, username and token is required.")
+	given := func(name string) bool {
+		_, given := q[name]
+		return given
+	}
+	filtered := slices.ContainsFunc([]string{"email", "phoneNumber", "username", "token"}, given)
+	switch all := q.Get("all"); {
+	case all == "true" && filtered:
+		return nil, api.InvalidRequest("all=true lists all users and cannot be combined with email, phoneNumber, username or token.")
+	case all == "true":
+	case given("all"):
+		return nil, api.InvalidRequest("all must be true or left out.")
+	case f.ID == "" && f.Email == "" && f.PhoneNumber == "" && f.Username == "":
+		return nil, api.InvalidRequest("At least one of email, phoneNumber, username and token is required, or all=true for all users.")
 	}
 	f.Limit = limit + 1 // to know whether there are more
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -261,13 +262,61 @@ func TestQueryUsers(t *testing.T) {
 			t.Errorf("limit %d: got %v", limit, all)
 		}
 	}
+	for _, limit := range []int{1, 7, 26} {
+		var all []string
+		for after := ""; ; {
+			ids, next := page(fmt.Sprintf("all=true&limit=%d&lastEvaluatedUserId=%s", limit, after))
+			if all = append(all, ids...); next == "" {
+				break
+			}
+			after = next
+		}
+		if len(all) != 26 || !slices.IsSorted(all) || all[0] != "jane" {
+			t.Errorf("all users, limit %d: got %v", limit, all)
+		}
+	}
 	if ids, after := page("email=all@e.org"); len(ids) != 20 || after != "user-19" {
 		t.Errorf("without a limit: got %d users and %q", len(ids), after)
 	}
 	if ids, _ := page("email=all@e.org&limit=1000"); len(ids) != 25 {
 		t.Errorf("a limit that is too high: got %d users", len(ids))
 	}
-	for _, query := range []string{"", "email=", "limit=5", "lastEvaluatedUserId=a", "email=a&limit=0", "email=a&limit=x", "email=a&limit=-1", "email=%zz", "email=" + strings.Repeat("a", 257)} {
+	for _, query := range []string{"", "email=", "limit=5", "lastEvaluatedUserId=a", "email=a&limit=0", "email=a&limit=x", "email=a&limit=-1", "all=", "all=false", "all=1", "all=true&email=", "all=true&username=a", "all=true&token=", "all=true&limit=0", "email=%zz", "email=" + strings.Repeat("a", 257)} {
 		p.fails(p.api("GET", "/v1/users?"+query, ""), 400, "invalid_request")
+	}
+}
+
+// A user who is in the list before and after is in it once, whatever happens to
+// other users meanwhile.
+func TestAllUsersWhileOthersComeAndGo(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	for i := range 10 {
+		p.ok(p.api("PATCH", fmt.Sprintf("/v1/users/stays-%d", i), `{}`))
+		p.ok(p.api("PATCH", fmt.Sprintf("/v1/users/goes-%d", i), `{}`))
+	}
+	var got []string
+	for after, i := "", 0; ; i++ {
+		page := p.ok(p.api("GET", "/v1/users?all=true&limit=3&lastEvaluatedUserId="+after, "")).object
+		for _, u := range page["users"].([]any) {
+			if id := u.(map[string]any)["userId"].(string); strings.HasPrefix(id, "stays") {
+				got = append(got, id)
+			}
+		}
+		if after, _ = page["lastEvaluatedUserId"].(string); after == "" {
+			break
+		}
+		// Also the user after whom the next page begins.
+		p.ok(p.api("DELETE", "/v1/users/"+after, ""))
+		p.ok(p.api("PATCH", fmt.Sprintf("/v1/users/a-new-%d", i), `{}`))
+		if i < 3 {
+			p.ok(p.api("PATCH", fmt.Sprintf("/v1/users/z-new-%d", i), `{}`))
+		}
+		if i > 50 {
+			t.Fatal("the list does not end")
+		}
+	}
+	if len(got) != 10 || !slices.IsSorted(got) {
+		t.Errorf("got %v", got)
 	}
 }

@@ -153,6 +153,28 @@ type ListedUser struct {
 
 // Users lists users in the order of their ids.
 func (t *Tx) Users(f UserFilter) ([]ListedUser, error) {
+	query, args := t.listedUsersQuery(f)
+	list, err := collect(t, func(row row) (u ListedUser, err error) {
+		var methods string
+		if u.User, err = scanUser(row, &methods); err != nil || methods == "" {
+			return u, err
+		}
+		for m := range strings.SplitSeq(methods, ",") {
+			if m := api.VerificationMethod(m); !slices.Contains(u.Methods, m) {
+				u.Methods = append(u.Methods, m)
+			}
+		}
+		return u, nil
+	}, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return list, nil
+}
+
+// listedUsersQuery reads a range of an index, and for each user in it the
+// authenticators. With a join, PostgreSQL may read all authenticators.
+func (t *Tx) listedUsersQuery(f UserFilter) (string, []any) {
 	where, args := `tenant_id = ?`, []any{t.tenant}
 	for _, c := range []struct{ condition, value string }{
 		{`user_id = ?`, f.ID},
@@ -167,40 +189,9 @@ func (t *Tx) Users(f UserFilter) ([]ListedUser, error) {
 			args = append(args, c.value)
 		}
 	}
-	type joined struct {
-		User
-		method api.VerificationMethod
-	}
-	rows, err := collect(t, func(row row) (j joined, err error) {
-		j.User, err = scanUser(row, &j.method)
-		return j, err
-	}, `
-		SELECT `+prefixed("u", userColumns)+`, COALESCE(a.verification_method, '')
-		FROM (SELECT * FROM users WHERE `+where+` ORDER BY user_id LIMIT ?) u
-		LEFT JOIN authenticators a
-			ON a.tenant_id = u.tenant_id AND a.user_id = u.user_id AND a.verified_at IS NOT NULL
-		ORDER BY u.user_id, a.created_at, a.user_authenticator_id`, append(args, f.Limit)...)
-	if err != nil {
-		return nil, fmt.Errorf("list users: %w", err)
-	}
-	var list []ListedUser
-	for _, r := range rows {
-		if len(list) == 0 || list[len(list)-1].ID != r.ID {
-			list = append(list, ListedUser{User: r.User})
-		}
-		last := &list[len(list)-1]
-		if r.method != "" && !slices.Contains(last.Methods, r.method) {
-			last.Methods = append(last.Methods, r.method)
-		}
-	}
-	return list, nil
-}
-
-// prefixed puts the table before each of some columns.
-func prefixed(table, columns string) string {
-	names := strings.Split(columns, ",")
-	for i, name := range names {
-		names[i] = table + "." + strings.TrimSpace(name)
-	}
-	return strings.Join(names, ", ")
+	return `
+		SELECT ` + userColumns + `, COALESCE((
+			SELECT string_agg(a.verification_method, ',' ORDER BY a.created_at, a.user_authenticator_id) FROM authenticators a
+			WHERE a.tenant_id = users.tenant_id AND a.user_id = users.user_id AND a.verified_at IS NOT NULL), '')
+		FROM users WHERE ` + where + ` ORDER BY user_id LIMIT ?`, append(args, f.Limit)
 }
