@@ -71,16 +71,22 @@ const maxFile = 4 << 20
 // ReadFile reads and checks a declarative configuration. An error names the place
 // in the file: the line and the column, both from 1.
 func ReadFile(path string) (File, error) {
+	_, file, err := LoadFile(path)
+	return file, err
+}
+
+// LoadFile is ReadFile, and returns the text of the file too.
+func LoadFile(path string) (text []byte, file File, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return File{}, fmt.Errorf("configuration: %w", err)
+		return nil, File{}, fmt.Errorf("configuration: %w", err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return File{}, fmt.Errorf("configuration: %w", err)
+	if text, err = io.ReadAll(io.LimitReader(f, maxFile+1)); err != nil {
+		return nil, File{}, fmt.Errorf("configuration: %w", err)
 	}
-	return ParseFile(path, b)
+	file, err = ParseFile(path, text)
+	return text, file, err
 }
 
 // ParseFile is ReadFile for a text; errors begin with the file's name.
@@ -188,6 +194,21 @@ func (f File) resolve(env *Env) error {
 		f.Tenants[i].apiSecretKey = key
 	}
 	return nil
+}
+
+// Variables returns the values of the variables that the file names, for another
+// process to apply it with.
+func (f File) Variables(env *Env) (map[string]string, error) {
+	if err := f.resolve(env); err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for _, t := range f.Tenants {
+		if t.APISecretKeyEnv != "" {
+			values[t.APISecretKeyEnv] = t.apiSecretKey
+		}
+	}
+	return values, nil
 }
 
 // Apply stores the settings of the file in a database, a tenant at a time, and

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/config"
@@ -20,7 +22,7 @@ func RotateKey(ctx context.Context, c config.Config) (n int, err error) {
 		return keys.EncryptionKeys(), err
 	})
 	if err != nil {
-		return 0, err
+		return 0, stopFirst(err)
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	if n, err = st.RotateKey(ctx); err != nil {
@@ -30,35 +32,43 @@ func RotateKey(ctx context.Context, c config.Config) (n int, err error) {
 }
 
 // Apply applies a declarative configuration to a database, and reports each
-// change. On PostgreSQL, servers may run at the same time; on SQLite, the server
-// must be stopped, or started with -config.
-func Apply(ctx context.Context, c config.Config, path string, report func(change string)) (err error) {
-	file, err := config.ReadFile(path)
+// change. Servers may run at the same time: on SQLite, the one that has the
+// database open does it.
+func Apply(ctx context.Context, c config.Config, path string, report func(change string)) error {
+	text, file, err := config.LoadFile(path)
 	if err != nil {
 		return err
 	}
-	st, err := store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
+	variables, err := file.Variables(c.Env)
+	if err != nil {
+		return err
+	}
+	if path, err = filepath.Abs(path); err != nil { // the server may be in another folder
+		return err
+	}
+	answer, err := askOrOpen(ctx, c, loadKeys(c), func(st *store.Store) error {
+		return file.Apply(ctx, st, c.Env, time.Now(), report)
+	}, controlApply, applyRequest{Name: path, File: text, Variables: variables})
+	for _, change := range answer.Changes {
+		report(change)
+	}
+	return err
+}
+
+// loadKeys returns the keys for a database that a command opens.
+func loadKeys(c config.Config) func(fresh bool) ([][]byte, error) {
+	return func(fresh bool) ([][]byte, error) {
 		keys, _, err := config.LoadKeys(c.Given, c.DB, fresh)
 		return keys.EncryptionKeys(), err
-	})
-	if err != nil {
-		return err
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	return file.Apply(ctx, st, c.Env, time.Now(), report)
 }
 
 // PortalPassword replaces the password of the portal and returns the new one. It
-// ends all sessions. On PostgreSQL, servers may run at the same time; on SQLite,
-// the server must be stopped.
+// ends all sessions. Servers may run at the same time, as with Apply.
 func PortalPassword(ctx context.Context, c config.Config) (password string, err error) {
-	st, err := store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
-		keys, _, err := config.LoadKeys(c.Given, c.DB, fresh)
-		return keys.EncryptionKeys(), err
-	})
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	return portal.NewPassword(ctx, st, time.Now())
+	answer, err := askOrOpen(ctx, c, loadKeys(c), func(st *store.Store) (err error) {
+		password, err = portal.NewPassword(ctx, st, time.Now())
+		return err
+	}, controlPassword, struct{}{})
+	return cmp.Or(password, answer.Password), err
 }

@@ -60,6 +60,8 @@ type Server struct {
 	// and nil if they were not started.
 	quit func()
 	idle chan struct{}
+	// stopControl stops the control socket; nil if it was not started.
+	stopControl func()
 }
 
 // Start opens the store and listens. When it returns, requests are answered.
@@ -169,6 +171,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		s.serveMetrics(metrics, registry)
 	}
 	s.runInBackground(c, ring, registry)
+	s.stopControl = s.control(c.DB)
 	return nil
 }
 
@@ -477,6 +480,9 @@ func (s *Server) Stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	s.quit()
+	if s.stopControl != nil {
+		s.stopControl()
+	}
 	var err error
 	for _, h := range s.servers {
 		if stopErr := h.Shutdown(ctx); stopErr != nil {

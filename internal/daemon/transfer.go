@@ -30,7 +30,7 @@ func withStore(ctx context.Context, c config.Config, run func(*store.Store) erro
 		return keys.EncryptionKeys(), err
 	})
 	if err != nil {
-		return err
+		return stopFirst(err)
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	return run(st)
