@@ -191,6 +191,7 @@ func TestTheDatabaseStopsAndRestarts(t *testing.T) {
 	if !p.verify(tr.Token, codeAt(secret, 1)) {
 		t.Error("database back: the code was refused")
 	}
+	checked(t, database)
 }
 
 // While the disk is full, calls that write are answered with 5xx and spend no
@@ -230,6 +231,7 @@ func TestAFullDiskUnderSQLite(t *testing.T) {
 	if got := p.track("u1", "k").State; got != "CHALLENGE_SUCCEEDED" {
 		t.Errorf("after all that: state %s", got)
 	}
+	checked(t, db)
 }
 
 func TestMalformedHTTPIsAnswered(t *testing.T) {

@@ -73,6 +73,18 @@ func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, s
 		return err
 	case c.Command[0] == "backup" && len(c.Command) == 2:
 		return store.Backup(ctx, c.DB, c.Command[1])
+	case c.Command[0] == "check" && len(c.Command) == 1:
+		n, err := daemon.Check(ctx, c, func(finding string) { fmt.Fprintln(stdout, finding) })
+		switch {
+		case err != nil:
+			return err
+		case n == 1:
+			return errors.New("check: 1 finding")
+		case n > 1:
+			return fmt.Errorf("check: %d findings", n)
+		}
+		fmt.Fprintln(stdout, "nothing is wrong")
+		return nil
 	case c.Command[0] == "portal-password" && len(c.Command) == 1:
 		password, err := daemon.PortalPassword(ctx, c)
 		if err == nil {

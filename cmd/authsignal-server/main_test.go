@@ -181,6 +181,16 @@ func TestAcceptedStepsSurviveAKill(t *testing.T) {
 	if err != nil || !v.IsValid {
 		t.Errorf("validate: got %+v, %v", v, err)
 	}
+	checked(t, db)
+}
+
+// checked runs the command check on a database, which servers may be using, and
+// fails the test for each of its findings.
+func checked(t *testing.T, db string) {
+	t.Helper()
+	if out, err := command(t, "-db", db, "check").CombinedOutput(); err != nil {
+		t.Errorf("check: %v\n%s", err, out)
+	}
 }
 
 func kill(t *testing.T, p *process) {

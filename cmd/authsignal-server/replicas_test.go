@@ -301,6 +301,7 @@ func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
 			t.Errorf("%s: the code was accepted twice", a.user)
 		}
 	}
+	checked(t, f.database)
 	t.Logf("%d actions and %d enrollments were acknowledged over %d kills, %d lost", len(acknowledged), enrolled, kills, lost)
 	if enrolled < perKill {
 		t.Errorf("only %d enrollments: the load was too light for a result", enrolled)

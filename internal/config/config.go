@@ -174,6 +174,7 @@ func Parse(args []string, env *Env, usage io.Writer) (Config, error) {
 const help = `Usage: authsignal-server [flags]                      run the server
        authsignal-server [flags] apply FILE           set tenants, actions and rules from a YAML file
        authsignal-server [flags] backup FILE          copy a SQLite database, in use or not
+       authsignal-server [flags] check                look for what is wrong in a database, in use or not; exit status 1 if something is
        authsignal-server [flags] rotate-key           seal all secrets with a new encryption key
        authsignal-server [flags] delete-tenant TENANT delete a tenant with everything of it
        authsignal-server [flags] portal-password      make a new password for the portal

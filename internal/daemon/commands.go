@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/portal"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
@@ -71,4 +72,19 @@ func PortalPassword(ctx context.Context, c config.Config) (password string, err 
 		return err
 	}, controlPassword, struct{}{})
 	return cmp.Or(password, answer.Password), err
+}
+
+// Check looks for what is wrong in a database, beside servers that may be running,
+// and reports each finding; see store.Check. It changes nothing.
+func Check(ctx context.Context, c config.Config, report func(finding string)) (findings int, err error) {
+	keys, _, err := config.LoadKeys(c.Given, c.DB, false)
+	if err != nil {
+		return 0, err
+	}
+	st, err := store.OpenToCheck(ctx, c.DB, keys.EncryptionKeys())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	return st.Check(ctx, store.Inspection{Now: time.Now(), Ahead: mfa.Ahead, Report: report})
 }

@@ -2,10 +2,12 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver, for PostgreSQL
 	_ "modernc.org/sqlite"             // the "sqlite" driver, in pure Go
 
@@ -36,6 +38,8 @@ type dialect struct {
 	indexedBy func(index string) string
 	// shard spreads the rows of transactions that count the same thing.
 	shard string
+	// noTable reports whether an error is that of a table that does not exist.
+	noTable func(error) bool
 	// rebind writes the ? of a query in the syntax of the database.
 	rebind func(query string) string
 }
@@ -45,6 +49,7 @@ var sqlite = &dialect{
 	prepare:    true,
 	indexedBy:  func(index string) string { return " INDEXED BY " + index },
 	shard:      "0",
+	noTable:    func(err error) bool { return strings.Contains(err.Error(), "no such table") },
 	rebind:     func(query string) string { return query },
 }
 
@@ -56,7 +61,11 @@ var postgres = &dialect{
 	binary:     ` COLLATE "C"`,
 	indexedBy:  func(string) string { return "" },
 	// Each connection of PostgreSQL has its own process.
-	shard:  "pg_backend_pid() % 16",
+	shard: "pg_backend_pid() % 16",
+	noTable: func(err error) bool {
+		var e *pgconn.PgError
+		return errors.As(err, &e) && (e.Code == "42P01" || e.Code == "3F000") // undefined table or schema
+	},
 	rebind: numbered,
 }
 

@@ -51,6 +51,49 @@ func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte,
 	return s, nil
 }
 
+// OpenToCheck opens the database with a name that ParseName accepts for Check and
+// nothing else: it migrates and changes nothing, and a server may be running. The
+// keys need not be those of the database.
+func OpenToCheck(ctx context.Context, database string, keys [][]byte) (*Store, error) {
+	name, err := ParseName(database)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dialect: sqlite}
+	if name.Postgres != "" {
+		s.dialect = postgres
+		err = s.connectPostgres(ctx, name.Postgres)
+	} else {
+		err = s.connectReadOnly(name.Path)
+	}
+	if err == nil {
+		s.sealer, err = newSealer(keys)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// connectReadOnly opens a SQLite file that exists. It takes no lock, and leaves the
+// write-ahead log as it is.
+func (s *Store) connectReadOnly(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	s.db, err = sql.Open("sqlite", fileURI(path, url.Values{"mode": {"ro"}, "_pragma": {busyTimeout}}))
+	return err
+}
+
+// fileURI is the name of a SQLite file for its driver.
+func fileURI(path string, parameters url.Values) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + parameters.Encode()
+}
+
 // busyTimeout is how long a statement waits for another process or connection,
 // in milliseconds.
 const busyTimeout = "busy_timeout(5000)"
@@ -90,7 +133,7 @@ func (s *Store) connectSQLite(name Name) error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{
+	dsn := fileURI(path, url.Values{
 		// FULL syncs the log at every commit, so that a commit survives a power
 		// cut.
 		// secure_delete overwrites what is deleted; see EmptyLog.
@@ -98,7 +141,7 @@ func (s *Store) connectSQLite(name Name) error {
 		// A writing transaction takes its lock at its start: otherwise two could
 		// read and then both fail to write.
 		"_txlock": {"immediate"},
-	}.Encode()
+	})
 	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
@@ -144,6 +187,16 @@ func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, er
 		return err
 	}
 	return s.sealWebhooks(ctx)
+}
+
+// empty reports whether the database has no record of a key, and possibly no
+// tables. It changes nothing.
+func (s *Store) empty(ctx context.Context) (bool, error) {
+	fresh, err := s.fresh(ctx)
+	if err == nil || !s.dialect.noTable(err) {
+		return fresh, err
+	}
+	return true, nil
 }
 
 // fresh reports whether the database is new: it has no record of a key.
