@@ -53,7 +53,9 @@ func TestChangesOfAUser(t *testing.T) {
 	b.wants(b.post("/t/t1/users/change", "do", "delete", "id", "a/b ?#"), http.StatusSeeOther)
 	b.wants(b.get("/t/t1/users/user?id="+id), http.StatusNotFound)
 	// The webhook has an event, and the audit log names the operator.
-	events, err := d.store.ClaimEvents(t.Context(), now.Add(time.Second), now.Add(time.Minute), 10, 10, nil)
+	events, err := d.store.ClaimEvents(t.Context(), now.Add(time.Second), now.Add(time.Minute), func(due []store.Due) []store.Claim {
+		return []store.Claim{{TenantID: due[0].TenantID, Events: 10}}
+	})
 	if err != nil || len(events) != 2 || events[0].Type != api.EventAuthenticatorDeleted {
 		t.Errorf("got %v, %v", events, err)
 	}

@@ -206,7 +206,9 @@ func TestWithoutAWebhookURLNoEventIsStored(t *testing.T) {
 	var st *store.Store
 	p := newPeer(t, func(c *Config) { st = c.Store })
 	p.enrolled("u1")
-	events, err := st.ClaimEvents(t.Context(), p.clock(), p.clock().Add(time.Hour), 10, 10, nil)
+	events, err := st.ClaimEvents(t.Context(), p.clock(), p.clock().Add(time.Hour), func(due []store.Due) []store.Claim {
+		return []store.Claim{{TenantID: due[0].TenantID, Events: 10}}
+	})
 	if err != nil || len(events) != 0 {
 		t.Errorf("got %v, %v", events, err)
 	}

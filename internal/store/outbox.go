@@ -1,10 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"maps"
-	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -38,52 +39,58 @@ func (t *Tx) Enqueue(e Event) error {
 	return nil
 }
 
-// ClaimEvents claims up to limit events of all tenants that are due at now, the
-// longest due first, and no more than share of one tenant, including those that
-// the caller has in progress (busy, by tenant). Until the end of the claim, which
-// is after now, no other caller gets them; then they are due again unless they
-// were settled.
-func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, limit, share int, busy map[string]int) ([]Event, error) {
+// A Due is a tenant with events that are due.
+type Due struct {
+	TenantID string
+	// Since is when the first of them was due.
+	Since time.Time
+}
+
+// A Claim is how many events of a tenant are to be claimed.
+type Claim struct {
+	TenantID string
+	Events   int
+}
+
+// MaxClaims is the maximum number of tenants whose events are claimed at once.
+const MaxClaims = 64
+
+// ClaimEvents claims events that are due at now. It calls choose with all tenants
+// that have any, the longest due first, and claims what choose returns, for up to
+// MaxClaims tenants: of each, the events that are longest due. Until the end of the
+// claim, which is after now, no other caller gets them; then they are due again
+// unless they were settled.
+func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, choose func([]Due) []Claim) ([]Event, error) {
 	var due []Event
 	// Usually nothing is due, and a reader blocks no writer.
 	err := s.View(ctx, "", func(tx *Tx) error {
-		have := map[string]int{}
-		maps.Copy(have, busy)
-		last := Event{due: math.MinInt64}
-		for len(due) < limit {
-			room := limit - len(due)
-			list, err := tx.dueEvents(now, last, have, share, room)
-			if err != nil {
-				return err
-			}
-			for _, e := range list {
-				last = e
-				if have[e.TenantID] < share {
-					have[e.TenantID]++
-					due = append(due, e)
-				}
-			}
-			if len(list) < room {
-				break
-			}
+		tenants, err := tx.dueTenants(now)
+		if err != nil || len(tenants) == 0 {
+			return err
 		}
-		return nil
+		claims := choose(tenants)
+		if len(claims) == 0 {
+			return nil
+		}
+		due, err = tx.dueEvents(now, claims[:min(MaxClaims, len(claims))])
+		return err
 	})
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
-	var claimed []Event
+	// Of one order for all callers, so that none waits for the other.
+	slices.SortFunc(due, func(a, b Event) int { return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.ID, b.ID)) })
+	won := make([]bool, len(due))
 	err = s.Update(ctx, "", func(tx *Tx) error {
-		for _, e := range due {
+		for i, e := range due {
 			// Of several callers that read the same row, one claims it.
-			n, err := tx.exec(`UPDATE outbox SET due_at = ? WHERE tenant_id = ? AND event_id = ? AND due_at = ?`,
-				millis(until), e.TenantID, e.ID, e.due)
+			err := tx.queue(write{
+				query: `UPDATE outbox SET due_at = ? WHERE tenant_id = ? AND event_id = ? AND due_at = ?`,
+				args:  []any{millis(until), e.TenantID, e.ID, e.due},
+				check: func(n int64) error { won[i] = n == 1; return nil },
+			})
 			if err != nil {
 				return fmt.Errorf("claim event: %w", err)
-			}
-			if n == 1 {
-				e.due = millis(until)
-				claimed = append(claimed, e)
 			}
 		}
 		return nil
@@ -91,28 +98,63 @@ func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, limit, sh
 	if err != nil {
 		return nil, err
 	}
+	var claimed []Event
+	for i, e := range due {
+		if won[i] {
+			claimed = append(claimed, e)
+		}
+	}
+	slices.SortStableFunc(claimed, func(a, b Event) int { return cmp.Compare(a.due, b.due) })
+	for i := range claimed {
+		claimed[i].due = millis(until)
+	}
 	return claimed, nil
 }
 
-// dueEvents lists events that are due, in order after last, but none of tenants
-// that have their share.
-func (t *Tx) dueEvents(now time.Time, last Event, have map[string]int, share, limit int) ([]Event, error) {
-	where := `due_at <= ? AND (due_at, tenant_id, event_id) > (?, ?, ?)`
-	args := []any{millis(now), last.due, last.TenantID, last.ID}
-	for tenant, n := range have {
-		if n >= share {
-			where += ` AND tenant_id <> ?`
-			args = append(args, tenant)
-		}
+// dueTenants lists the tenants with events that are due, the longest due first. It
+// takes one step in an index for each tenant with pending events, however many
+// events that has.
+func (t *Tx) dueTenants(now time.Time) ([]Due, error) {
+	list, err := collect(t, func(row row) (d Due, err error) {
+		var since int64
+		err = row.Scan(&d.TenantID, &since)
+		d.Since = moment(since)
+		return d, err
+	}, `
+		WITH RECURSIVE waiting (tenant_id) AS (
+			SELECT (SELECT tenant_id FROM outbox WHERE due_at IS NOT NULL ORDER BY tenant_id LIMIT 1)
+			UNION ALL
+			SELECT (SELECT o.tenant_id FROM outbox o WHERE o.due_at IS NOT NULL AND o.tenant_id > waiting.tenant_id ORDER BY o.tenant_id LIMIT 1)
+			FROM waiting WHERE waiting.tenant_id IS NOT NULL
+		), firsts AS (
+			SELECT tenant_id, (
+				SELECT o.due_at FROM outbox o WHERE o.tenant_id = waiting.tenant_id AND o.due_at IS NOT NULL ORDER BY o.due_at LIMIT 1
+			) AS since
+			FROM waiting WHERE tenant_id IS NOT NULL
+		)
+		SELECT tenant_id, since FROM firsts WHERE since <= ? ORDER BY since, tenant_id`, millis(now))
+	if err != nil {
+		return nil, fmt.Errorf("read outbox: %w", err)
+	}
+	return list, nil
+}
+
+// dueEvents lists the events of claims that are due.
+func (t *Tx) dueEvents(now time.Time, claims []Claim) ([]Event, error) {
+	const columns = `tenant_id, event_id, type, body, created_at, failures, due_at`
+	var query []string
+	var args []any
+	for _, c := range claims {
+		query = append(query, `SELECT * FROM (
+			SELECT `+columns+` FROM outbox WHERE tenant_id = ? AND due_at <= ? ORDER BY due_at, event_id LIMIT ?) AS e`)
+		args = append(args, c.TenantID, millis(now), c.Events)
 	}
 	list, err := collect(t, func(row row) (e Event, err error) {
 		var created int64
 		err = row.Scan(&e.TenantID, &e.ID, &e.Type, &e.Body, &created, &e.Failures, &e.due)
 		e.CreatedAt = moment(created)
 		return e, err
-	}, `
-		SELECT tenant_id, event_id, type, body, created_at, failures, due_at FROM outbox
-		WHERE `+where+` ORDER BY due_at, tenant_id, event_id LIMIT ?`, append(args, limit)...)
+	}, strings.Join(query, " UNION ALL "), args...)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}

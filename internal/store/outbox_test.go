@@ -21,7 +21,7 @@ func enqueue(t *testing.T, s *Store, tenant, id string, at time.Time) {
 // claim claims events for a minute and returns their ids.
 func claim(t *testing.T, s *Store, at time.Time, limit int) ([]Event, string) {
 	t.Helper()
-	events, err := s.ClaimEvents(t.Context(), at, at.Add(time.Minute), limit, limit, nil)
+	events, err := s.ClaimEvents(t.Context(), at, at.Add(time.Minute), upTo(limit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,6 +30,16 @@ func claim(t *testing.T, s *Store, at time.Time, limit int) ([]Event, string) {
 		ids = append(ids, e.ID)
 	}
 	return events, strings.Join(ids, " ")
+}
+
+// upTo claims up to a number of events of each of as many tenants, the longest due.
+func upTo(limit int) func([]Due) []Claim {
+	return func(due []Due) (claims []Claim) {
+		for _, d := range due[:min(limit, len(due))] {
+			claims = append(claims, Claim{d.TenantID, limit})
+		}
+		return claims
+	}
 }
 
 func must(t *testing.T, err error) {
@@ -66,36 +76,60 @@ func TestEventsAreClaimedInTurn(t *testing.T) {
 	}
 }
 
-// No tenant gets more than its share, however many of its events are due.
-func TestClaimsGiveNoTenantMoreThanItsShare(t *testing.T) {
+// The caller chooses among the tenants with due events, and gets the longest due
+// events of each.
+func TestClaimsAreChosenByTenant(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
 	for i, tenant := range []string{"t", "t", "t", "t", "t2", "t", "t3", "t2", "t2"} {
 		enqueue(t, s, tenant, fmt.Sprint("e", i), now.Add(time.Duration(i)*time.Millisecond))
 	}
-	claim := func(limit, share int, busy map[string]int) string {
-		t.Helper()
-		events, err := s.ClaimEvents(t.Context(), now.Add(time.Second), now.Add(time.Hour), limit, share, busy)
+	enqueue(t, s, "later", "e9", now.Add(time.Hour))
+	for _, tt := range []struct {
+		due    string
+		claims []Claim
+		want   string
+	}{
+		{"t+0 t2+4 t3+6", []Claim{{"t3", 1}, {"t", 2}}, "e0 e1 e6"},
+		{"t+2 t2+4", nil, ""},
+		{"t+2 t2+4", []Claim{{"t2", 9}, {"t", 1}, {"t3", 1}, {"later", 1}, {"none", 1}}, "e2 e4 e7 e8"},
+		{"t+3", []Claim{{"t", 9}}, "e3 e5"},
+		{"", nil, ""},
+	} {
+		var due, ids []string
+		events, err := s.ClaimEvents(t.Context(), now.Add(time.Second), now.Add(time.Hour), func(list []Due) []Claim {
+			for _, d := range list {
+				due = append(due, fmt.Sprintf("%s+%d", d.TenantID, d.Since.Sub(now).Milliseconds()))
+			}
+			return tt.claims
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var ids []string
 		for _, e := range events {
 			ids = append(ids, e.ID)
 		}
-		return strings.Join(ids, " ")
-	}
-	busy := map[string]int{"t2": 1}
-	for _, tt := range []struct {
-		limit, share int
-		want         string
-	}{{3, 2, "e0 e1 e4"}, {9, 2, "e2 e3 e6 e7"}, {0, 2, ""}, {9, 1, "e5"}, {9, 2, "e8"}} {
-		if got := claim(tt.limit, tt.share, busy); got != tt.want {
-			t.Errorf("limit %d, share %d: got %q, want %q", tt.limit, tt.share, got, tt.want)
+		if got := strings.Join(due, " "); got != tt.due {
+			t.Errorf("due: got %q, want %q", got, tt.due)
+		}
+		if got := strings.Join(ids, " "); got != tt.want {
+			t.Errorf("%v: got %q, want %q", tt.claims, got, tt.want)
 		}
 	}
-	if len(busy) != 1 || busy["t2"] != 1 {
-		t.Errorf("the caller's map was changed: %v", busy)
+}
+
+// Many tenants are claimed in several claims.
+func TestClaimsOfManyTenants(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	for i := range MaxClaims + 1 {
+		enqueue(t, s, fmt.Sprint("t", i), "e", now)
+	}
+	for _, want := range []int{MaxClaims, 1, 0} {
+		events, err := s.ClaimEvents(t.Context(), now, now.Add(time.Hour), upTo(MaxClaims+1))
+		if err != nil || len(events) != want {
+			t.Errorf("got %d events, %v, want %d", len(events), err, want)
+		}
 	}
 }
 
@@ -182,7 +216,7 @@ func TestConcurrentClaimsShareTheEvents(t *testing.T) {
 	for i := range 6 {
 		wg.Go(func() {
 			for range n {
-				events, err := stores[i%len(stores)].ClaimEvents(t.Context(), now, now.Add(time.Minute), 7, 7, nil)
+				events, err := stores[i%len(stores)].ClaimEvents(t.Context(), now, now.Add(time.Minute), upTo(7))
 				if err != nil {
 					t.Error(err)
 				}

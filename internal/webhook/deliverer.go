@@ -16,11 +16,7 @@ var pauses = [...]time.Duration{30 * time.Second, 2 * time.Minute, 10 * time.Min
 
 const (
 	// poll is the time between queries of the outbox: the delay of an event.
-	poll = time.Second
-	// inFlight is how many events are sent at once, share how many of one tenant:
-	// a receiver that hangs does not delay the events of other tenants.
-	inFlight = 32
-	share    = 8
+	poll = time.Second / 2
 	// settling bounds the write of a result.
 	settling = 10 * time.Second
 	// lease is the length of a claim: much longer than DeliverTimeout and settling
@@ -35,7 +31,7 @@ const (
 
 // An Outbox keeps events until they are delivered or dead; *store.Store does.
 type Outbox interface {
-	ClaimEvents(ctx context.Context, now, until time.Time, limit, share int, busy map[string]int) ([]store.Event, error)
+	ClaimEvents(ctx context.Context, now, until time.Time, choose func([]store.Due) []store.Claim) ([]store.Event, error)
 	EventDelivered(ctx context.Context, e store.Event, at time.Time) error
 	EventFailed(ctx context.Context, e store.Event, again time.Time) error
 	EventDead(ctx context.Context, e store.Event, at time.Time) error
@@ -54,6 +50,12 @@ type Deliverer struct {
 	Now    func() time.Time
 	// Metrics counts the attempts; it may be nil.
 	Metrics *Metrics
+
+	// limits are defaultLimits if zero; others in tests.
+	limits limits
+	// reading and writing limit the transactions on the outbox at once, so that
+	// many events do not take the connections of sign-ins. Run makes them.
+	reading, writing chan struct{}
 }
 
 // Run sends due events until ctx ends. Then it claims no more, waits for the
@@ -61,12 +63,13 @@ type Deliverer struct {
 func (d *Deliverer) Run(ctx context.Context) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
-	f := newFlight()
+	f := d.takeOff()
 	var cleaned time.Time
 	var settled error // of the outbox, for the events that have ended
 	failing := false
 	for ctx.Err() == nil {
-		err := errors.Join(settled, d.claim(ctx, f))
+		n, err := d.claim(ctx, f)
+		err = errors.Join(settled, err)
 		if err == nil && !d.Now().Before(cleaned.Add(cleaning)) {
 			cleaned = d.Now()
 			err = d.Outbox.CleanEvents(ctx, cleaned.Add(-retention))
@@ -77,6 +80,14 @@ func (d *Deliverer) Run(ctx context.Context) {
 		}
 		failing = err != nil
 		settled = nil
+		if n > 0 { // there may be more
+			select {
+			case e := <-f.ended:
+				settled = f.end(e)
+			default:
+			}
+			continue
+		}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
@@ -84,73 +95,50 @@ func (d *Deliverer) Run(ctx context.Context) {
 			settled = f.end(e)
 		}
 	}
-	for f.total > 0 {
+	for len(f.requests) > 0 {
 		f.end(<-f.ended)
 	}
 }
 
-// A flight holds the events that a deliverer is sending.
-type flight struct {
-	busy  map[string]int // by tenant
-	total int
-	ended chan ending
-}
-
-// An ending reports that an event was settled or could not be; err is the error of
-// the outbox, not of the receiver.
-type ending struct {
-	tenantID string
-	err      error
-}
-
-func newFlight() *flight {
-	return &flight{busy: map[string]int{}, ended: make(chan ending, inFlight)}
-}
-
-// end counts an ending and all others that are waiting.
-func (f *flight) end(e ending) error {
-	var errs []error
-	for {
-		errs = append(errs, e.err)
-		f.total--
-		if f.busy[e.tenantID]--; f.busy[e.tenantID] == 0 {
-			delete(f.busy, e.tenantID)
-		}
-		select {
-		case e = <-f.ended:
-		default:
-			return errors.Join(errs...)
-		}
+// takeOff prepares a deliverer to send events.
+func (d *Deliverer) takeOff() *flight {
+	if d.limits == (limits{}) {
+		d.limits = defaultLimits()
 	}
+	d.reading, d.writing = make(chan struct{}, maxReading), make(chan struct{}, maxWriting)
+	return newFlight(d.limits)
 }
 
-// claim starts to send as many due events as there is room for.
-func (d *Deliverer) claim(ctx context.Context, f *flight) error {
+// claim starts to send due events, as the limits allow, and returns their number.
+func (d *Deliverer) claim(ctx context.Context, f *flight) (int, error) {
 	now := d.Now()
-	events, err := d.Outbox.ClaimEvents(ctx, now, now.Add(lease), inFlight-f.total, share, f.busy)
-	if err != nil {
-		return err
-	}
+	events, err := d.Outbox.ClaimEvents(ctx, now, now.Add(lease), func(due []store.Due) []store.Claim { return f.choose(due, time.Now()) })
 	// A claimed event is sent even if ctx ends now.
 	ctx = context.WithoutCancel(ctx)
 	for _, e := range events {
-		f.busy[e.TenantID]++
-		f.total++
-		go func() { f.ended <- ending{e.TenantID, d.deliver(ctx, e)} }()
+		r := f.begin(e.TenantID)
+		go func() {
+			r.err = d.deliver(ctx, e, r)
+			f.ended <- r
+		}()
 	}
-	return nil
+	return len(events), err
 }
 
-func (d *Deliverer) deliver(ctx context.Context, e store.Event) error {
+func (d *Deliverer) deliver(ctx context.Context, e store.Event, r *request) error {
 	// After an error of the outbox the event is due again at the end of the claim.
+	d.reading <- struct{}{}
 	target, err := d.Target(ctx, e.TenantID)
+	<-d.reading
 	if err != nil {
 		return err
 	}
 	unsent := errors.New("the tenant has no webhook URL any more")
 	if target.URL != "" {
-		unsent = d.Sender.Send(ctx, target, e.Body, d.Now())
+		unsent = r.send(func() error { return d.Sender.Send(ctx, target, e.Body, d.Now()) })
 	}
+	d.writing <- struct{}{}
+	defer func() { <-d.writing }()
 	ctx, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
 	now := d.Now()

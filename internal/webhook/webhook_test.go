@@ -318,9 +318,9 @@ func (f *fleet) pass(d *Deliverer) {
 }
 
 func once(ctx context.Context, d *Deliverer) error {
-	flight := newFlight()
-	err := d.claim(ctx, flight)
-	for flight.total > 0 {
+	flight := d.takeOff()
+	_, err := d.claim(ctx, flight)
+	for len(flight.requests) > 0 {
 		err = errors.Join(err, flight.end(<-flight.ended))
 	}
 	return err
@@ -483,7 +483,8 @@ func TestEventsSurviveARestart(t *testing.T) {
 	r := newReceiver(t, status(200))
 	ids := f.enqueue(2)
 	// A process claims an event and dies.
-	if _, err := f.store.ClaimEvents(t.Context(), f.clock(), f.clock().Add(lease), 1, 1, nil); err != nil {
+	one := func([]store.Due) []store.Claim { return []store.Claim{{TenantID: "t", Events: 1}} }
+	if _, err := f.store.ClaimEvents(t.Context(), f.clock(), f.clock().Add(lease), one); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.store.Close(); err != nil {
@@ -572,7 +573,7 @@ func TestRunWaitsForRequestsInFlightBeforeItStops(t *testing.T) {
 func TestHangingReceiverDelaysNoOtherTenant(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	f.enqueueOf("slow", 2*inFlight)
+	f.enqueueOf("slow", 8*share)
 	f.advance(time.Second)
 	ids := f.enqueueOf("quick", 3*share) // later than all of them, and more than one claim takes
 	release := make(chan struct{})
@@ -643,11 +644,11 @@ type brokenOutbox struct {
 	cleaned  chan time.Time
 }
 
-func (o *brokenOutbox) ClaimEvents(ctx context.Context, now, until time.Time, limit, share int, busy map[string]int) ([]store.Event, error) {
+func (o *brokenOutbox) ClaimEvents(ctx context.Context, now, until time.Time, choose func([]store.Due) []store.Claim) ([]store.Event, error) {
 	if o.failures--; o.failures >= 0 {
 		return nil, errors.New("the database is away")
 	}
-	return o.Outbox.ClaimEvents(ctx, now, until, limit, share, busy)
+	return o.Outbox.ClaimEvents(ctx, now, until, choose)
 }
 
 func (o *brokenOutbox) CleanEvents(ctx context.Context, before time.Time) error {
