@@ -116,7 +116,7 @@ func readRename(r *http.Request) (id, name string, err error) {
 // may see it, such as a URL (wire contract, section 11, row 29).
 func (s *server) narrowToken(r *http.Request) (any, error) {
 	var in api.TokenRequest
-	if err := readJSON(r, &in); err != nil {
+	if err := readStrict(r, &in); err != nil {
 		return nil, err
 	}
 	scopes := strings.Fields(in.Scope)

@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
@@ -14,8 +15,14 @@ import (
 // to this server: of the hosted service's management API, only the prefix
 // /v1/management and the separate key are public.
 
+// managementParameters are the query parameters of the paths that have some.
+var managementParameters = map[string][]string{
+	managementPrefix + "tenants/{tenantId}/audit": {"userId", "limit"},
+	managementPrefix + "audit":                    {"limit"},
+}
+
 func (s *server) managementRoutes() map[string]map[string]endpoint {
-	return map[string]map[string]endpoint{
+	routes := map[string]map[string]endpoint{
 		managementPrefix + "tenants":                                                      {"GET": s.listTenants},
 		managementPrefix + "tenants/{tenantId}":                                           {"GET": s.managed(s.getTenant), "PUT": s.managedNew(s.putTenant), "DELETE": s.managed(s.deleteTenant)},
 		managementPrefix + "tenants/{tenantId}/secrets":                                   {"GET": s.managed(s.listSecrets), "POST": s.managed(s.createSecret)},
@@ -29,6 +36,12 @@ func (s *server) managementRoutes() map[string]map[string]endpoint {
 		managementPrefix + "signing-keys":                                                 {"GET": s.listSigningKeys, "POST": s.createSigningKey},
 		managementPrefix + "signing-keys/{keyId}":                                         {"DELETE": s.withdrawSigningKey},
 	}
+	for path, methods := range routes {
+		for method, e := range methods {
+			methods[method] = strict(e, managementParameters[path]...)
+		}
+	}
+	return routes
 }
 
 // A managedEndpoint runs in a transaction of the path's tenant.
@@ -115,11 +128,24 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 		WebhookURL    *string                    `json:"webhookUrl"`
 		Branding      *api.Branding              `json:"branding"`
 		Origins       *[]string                  `json:"origins"`
+		// These are in the answer to GET, which may be changed and sent back.
+		TenantID  *string `json:"tenantId"`
+		CreatedAt *string `json:"createdAt"`
 	}{Authenticator: &t.Authenticator, WebhookURL: &t.WebhookURL, Branding: &t.Branding}
-	if err := readJSON(r, &in); err != nil {
+	if err := readStrict(r, &in); err != nil {
 		return nil, err
 	}
-	if _, err := manage.Tenant(tx, manage.TenantChange(in), s.Now()); err != nil {
+	if in.TenantID != nil && *in.TenantID != tx.TenantID() {
+		return nil, api.InvalidRequest("tenantId is not that of the path. It cannot be changed.")
+	}
+	if in.CreatedAt != nil {
+		at, err := time.Parse(time.RFC3339, *in.CreatedAt)
+		if err != nil || !found || at.UnixMilli() != t.CreatedAt.UnixMilli() {
+			return nil, api.InvalidRequest("createdAt cannot be set. Leave it out.")
+		}
+	}
+	change := manage.TenantChange{Authenticator: in.Authenticator, WebhookURL: in.WebhookURL, Branding: in.Branding, Origins: in.Origins}
+	if _, err := manage.Tenant(tx, change, s.Now()); err != nil {
 		return nil, err
 	}
 	return s.getTenant(r, tx)
@@ -156,7 +182,7 @@ func (s *server) createSecret(r *http.Request, tx *store.Tx) (any, error) {
 	in := struct {
 		OverlapSeconds int64 `json:"overlapSeconds"`
 	}{manage.DefaultOverlap}
-	if err := readJSON(r, &in); err != nil {
+	if err := readStrict(r, &in); err != nil {
 		return nil, err
 	}
 	created, key, err := manage.NewSecret(tx, in.OverlapSeconds, s.Now())
@@ -199,7 +225,7 @@ func (s *server) putActionSettings(r *http.Request) (any, error) {
 		return nil, err
 	}
 	var settings api.ActionSettings
-	if err := readJSON(r, &settings); err != nil {
+	if err := readStrict(r, &settings); err != nil {
 		return nil, err
 	}
 	checked, err := manage.CheckAction(action, settings)
@@ -226,6 +252,9 @@ func (s *server) deleteActionSettings(r *http.Request, tx *store.Tx) (any, error
 // authenticators/{id}/unlock: the only way to unlock an authenticator after too
 // many wrong codes in a row.
 func (s *server) unlockAuthenticator(r *http.Request, tx *store.Tx) (any, error) {
+	if err := noBody(r); err != nil {
+		return nil, err
+	}
 	userID, err := pathUserID(r)
 	if err != nil {
 		return nil, err
@@ -305,6 +334,9 @@ func (s *server) listSigningKeys(r *http.Request) (any, error) {
 // signs when every replica has read it. Each earlier key verifies until its
 // successor has signed for the lifetime of a token.
 func (s *server) createSigningKey(r *http.Request) (any, error) {
+	if err := noBody(r); err != nil {
+		return nil, err
+	}
 	return api.Success{Success: true}, s.SigningKeys.Rotate(r.Context())
 }
 

@@ -301,3 +301,67 @@ func TestDeleteTenant(t *testing.T) {
 		t.Error("the audit log of the server does not record it")
 	}
 }
+
+// The management API ignores nothing of a request.
+func TestManagementRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	for _, tt := range []struct{ method, path, body, want string }{
+		{"PUT", "tenants/t1", `{"authentikator":{}}`, `The request body has the unknown key "authentikator". Its keys are authenticator, branding, createdAt, origins`},
+		{"PUT", "tenants/t1", `{"Origins":[]}`, `unknown key "Origins"`},
+		{"PUT", "tenants/t1", `{"authenticator":{"digit":8}}`, `authenticator has the unknown key "digit"`},
+		{"PUT", "tenants/t1", `{"branding":{"colour":"#000000"}}`, `branding has the unknown key "colour"`},
+		{"PUT", "tenants/t1", `{"origins":[],"origins":["https://a.test"]}`, "has the key origins twice"},
+		{"PUT", "tenants/t1", `{"authenticator":{"digits":6,"digits":8}}`, "authenticator has the key digits twice"},
+		{"PUT", "tenants/t1", `{"authenticator":{"digits":null}}`, "authenticator.digits must not be null"},
+		{"PUT", "tenants/t1", `{"origins":null}`, "origins must not be null"},
+		{"PUT", "tenants/t1", `{"authenticator":{"digits":"8"}}`, "authenticator.digits must be a number, not a string"},
+		{"PUT", "tenants/t1", `{"authenticator":{"active":1}}`, "authenticator.active must be a boolean, not a number"},
+		{"PUT", "tenants/t1", `{"origins":"https://a.test"}`, "origins must be a list, not a string"},
+		{"PUT", "tenants/t1", `{"tenantId":"t2"}`, "tenantId is not that of the path"},
+		{"PUT", "tenants/t1", `{"createdAt":"2020-01-01T00:00:00Z"}`, "createdAt cannot be set"},
+		{"PUT", "tenants/t1?dryRun=1", `{}`, `The query parameter "dryRun" is unknown. This path takes none.`},
+		{"PUT", "tenants/t1/actions/pay", `{"defaultOutcome":"BLOCK","rule":[]}`, `unknown key "rule"`},
+		{"PUT", "tenants/t1/actions/pay", `{"defaultOutcome":"BLOCK","rules":[{"name":"n","condition":"true","outcome":"ALLOW","if":"x"}]}`, `rules[0] has the unknown key "if"`},
+		{"POST", "tenants/t1/secrets", `{"overlap":0}`, `unknown key "overlap"`},
+		{"POST", "tenants/t1/users/u1/authenticators/a/unlock", `{"force":true}`, `must be empty, and has the key "force"`},
+		{"POST", "signing-keys", `{"now":true}`, `must be empty, and has the key "now"`},
+		{"DELETE", "tenants/t1/actions/pay", `{"a":1}`, `must be empty, and has the key "a"`},
+		{"GET", "tenants?limit=1", "", `"limit" is unknown. This path takes none.`},
+		{"GET", "tenants/t1/audit?user=u1", "", `"user" is unknown. This path takes userId, limit.`},
+		{"GET", "tenants/t1/audit?limit=1&limit=2", "", "limit occurs twice"},
+		{"GET", "audit?userId=u1", "", `"userId" is unknown. This path takes limit.`},
+		{"GET", "audit?limit=1;x", "", "malformed"},
+	} {
+		r := p.manage(tt.method, tt.path, tt.body)
+		p.fails(r, 400, "invalid_request")
+		if got, _ := r.object["errorDescription"].(string); !strings.Contains(got, tt.want) {
+			t.Errorf("%s %s %s:\ngot  %q\nwant %q", tt.method, tt.path, tt.body, got, tt.want)
+		}
+	}
+	// Nothing of what was refused was stored.
+	tenant := p.ok(p.manage("GET", "tenants/t1", ""))
+	if got := tenant.object["authenticator"].(map[string]any)["digits"]; got != 6.0 {
+		t.Errorf("got %v digits", got)
+	}
+	if got := p.ok(p.manage("GET", "tenants/t1/actions", "")).text; strings.Contains(got, "pay") {
+		t.Errorf("got the actions %s", got)
+	}
+	// What it answers can be sent back.
+	if got := p.ok(p.manage("PUT", "tenants/t1", tenant.text)).text; got != tenant.text {
+		t.Errorf("got %s, want %s", got, tenant.text)
+	}
+}
+
+// The additions of this server to other parts of the API ignore nothing either.
+func TestAdditionsRefuseWhatTheyDoNotKnow(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	token := "Bearer " + p.track("u1", "signIn", "{}")["token"].(string)
+	p.fails(p.do("POST", "/v1/client/token", token, `{"scopes":"read:authenticators"}`), 400, "invalid_request")
+	p.fails(p.api("DELETE", "/v1/users/u1?actions=yes", ""), 400, "invalid_request")
+	p.fails(p.api("DELETE", "/v1/users/u1?action=true", ""), 400, "invalid_request")
+	p.fails(p.api("DELETE", "/v1/users/u1/tokens?all=1", ""), 400, "invalid_request")
+	p.ok(p.api("DELETE", "/v1/users/u1?actions=false", ""))
+	p.ok(p.api("DELETE", "/v1/users/u1?actions=true", ""))
+}

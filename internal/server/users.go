@@ -159,8 +159,12 @@ func (s *server) deleteUser(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	actions := q.Get("actions")
+	if !slices.Contains([]string{"", "true", "false"}, actions) {
+		return nil, api.InvalidRequest("actions must be true or false.")
+	}
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		return manage.DeleteUser(tx, tenant(r), id, q.Get("actions") == "true", mfa.ByBackend, s.Now())
+		return manage.DeleteUser(tx, tenant(r), id, actions == "true", mfa.ByBackend, s.Now())
 	})
 	if err != nil {
 		return nil, err
