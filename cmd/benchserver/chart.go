@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// draw returns an SVG bar chart of the rates: a group for each store and number of
-// connections, with a bar each for bare commits, tracks and verifications.
+// draw returns an SVG bar chart of the rates of the present version: a group for
+// each store and number of connections, with a bar for each kind.
 func draw(results []result) []byte {
 	const (
 		left, top, height = 60, 40, 240
 		bar, gap          = 26, 26
 	)
-	colours := map[string]string{"commit": "#9aa3b5", "track": "#3355dd", "verify": "#1a9a6c"}
+	colours := map[string]string{"commit": "#9aa3b5", "track": "#3355dd", "verify": "#1a9a6c", "step-up": "#c9791f"}
 	most := 1.0
 	for _, r := range results {
 		most = max(most, r.rate)
@@ -42,7 +42,7 @@ func draw(results []result) []byte {
 	for _, l := range labels {
 		fmt.Fprintf(&b, `<text x="%d" y="%d" font-size="11" fill="#222">%s</text>`+"\n", l.x, top+height+18, l.text)
 	}
-	for i, what := range []string{"commit", "track", "verify"} {
+	for i, what := range kinds {
 		fmt.Fprintf(&b, `<rect x="%d" y="12" width="12" height="12" fill="%s"/><text x="%d" y="22" font-size="12" fill="#222">%s</text>`+"\n",
 			left+i*100, colours[what], left+18+i*100, what)
 	}
@@ -57,9 +57,9 @@ func ordered(results []result) []result {
 	var out []result
 	for _, store := range []string{"SQLite", "PostgreSQL"} {
 		for _, n := range connections {
-			for _, what := range []string{"commit", "track", "verify"} {
+			for _, what := range kinds {
 				for _, r := range results {
-					if r.store == store && r.connections == n && r.what == what {
+					if r.store == store && r.connections == n && r.what == what && r.version != earlier {
 						out = append(out, r)
 					}
 				}

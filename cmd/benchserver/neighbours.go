@@ -40,7 +40,7 @@ func (b *bench) neighbours() (string, error) {
 		return "", err
 	}
 	defer drop()
-	s, err := b.start(database)
+	s, err := b.start(b.versions[0], database)
 	if err != nil {
 		return "", err
 	}
