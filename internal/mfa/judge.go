@@ -74,14 +74,7 @@ func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time
 		}
 		switch match {
 		case totp.Matched:
-			accepted, err := tx.AcceptStep(a, step, now)
-			if err != nil {
-				return verdict{}, err
-			}
-			if accepted {
-				return verdict{accepted: &a}, nil
-			}
-			replayed = true
+			return verdict{accepted: &a}, tx.AcceptStep(a, step, now)
 		case totp.Replayed:
 			replayed, ahead = true, max(ahead, Ahead(a, now))
 		case totp.Mismatch:

@@ -1,6 +1,8 @@
 package mfa
 
 import (
+	"context"
+
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
@@ -23,16 +25,23 @@ type Subject struct {
 // LockSubject reads the subject of a token in a transaction that writes. It fails
 // with ErrVoid if the token is no longer valid.
 func LockSubject(tx *store.Tx, t store.Tenant, c token.Claims) (Subject, error) {
-	return subject(tx.LockStanding, t, c)
+	standing, err := tx.LockStanding(ActionID(c))
+	return subject(standing, err, t, c)
 }
 
 // ReadSubject is LockSubject in a transaction that only reads.
 func ReadSubject(tx *store.Tx, t store.Tenant, c token.Claims) (Subject, error) {
-	return subject(tx.Standing, t, c)
+	standing, err := tx.Standing(ActionID(c))
+	return subject(standing, err, t, c)
 }
 
-func subject(read func(store.ActionID) (store.Standing, error), t store.Tenant, c token.Claims) (Subject, error) {
-	standing, err := read(ActionID(c))
+// FindSubject is ReadSubject for a caller that reads nothing else.
+func FindSubject(ctx context.Context, st *store.Store, t store.Tenant, c token.Claims) (Subject, error) {
+	standing, err := st.Standing(ctx, t.ID, ActionID(c))
+	return subject(standing, err, t, c)
+}
+
+func subject(standing store.Standing, err error, t store.Tenant, c token.Claims) (Subject, error) {
 	if err != nil {
 		return Subject{}, err
 	}

@@ -113,7 +113,7 @@ func (c Consent) Question() api.ActionVerify {
 }
 
 // Complete changes the state of the action in a transaction after the webhook's
-// consent. It fails with store.ErrActionMoved, here or at the end of the
+// consent. It fails with store.ErrChanged, here or at the end of the
 // transaction, if the action has changed since the code was accepted.
 func (c Consent) Complete(tx *store.Tx, now time.Time) error {
 	s, err := LockSubject(tx, c.Subject.Tenant, c.Subject.Claims)
@@ -125,7 +125,7 @@ func (c Consent) Complete(tx *store.Tx, now time.Time) error {
 	case s.Action.State == to: // by another right code
 		return nil
 	case s.Action.State != before.State || !s.Action.StateUpdatedAt.Equal(before.StateUpdatedAt):
-		return store.ErrActionMoved
+		return store.ErrChanged
 	}
 	return tx.CompleteAction(s.Action.ActionID, s.Action.State, c.Authenticator, s.User.Epoch, now)
 }

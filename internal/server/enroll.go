@@ -48,10 +48,6 @@ func (s *server) updateSubject(r *http.Request, fn func(*store.Tx, mfa.Subject) 
 }
 
 // readSubject is the subject of the request's token.
-func (s *server) readSubject(r *http.Request) (subject mfa.Subject, err error) {
-	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		subject, err = mfa.ReadSubject(tx, tenant(r), claims(r))
-		return err
-	})
-	return subject, err
+func (s *server) readSubject(r *http.Request) (mfa.Subject, error) {
+	return mfa.FindSubject(r.Context(), s.Store, tenant(r), claims(r))
 }

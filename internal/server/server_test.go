@@ -42,7 +42,11 @@ var signingKey = bytes.Repeat([]byte{7}, 32)
 
 func newPeer(t testing.TB, change ...func(*Config)) *peer {
 	t.Helper()
-	database := storetest.Database(t)
+	return newPeerOn(t, storetest.Database(t), change...)
+}
+
+func newPeerOn(t testing.TB, database string, change ...func(*Config)) *peer {
+	t.Helper()
 	st := storetest.Open(t, database, store.Open)
 	p := &peer{t: t, database: database, store: st, log: &logtest.Buffer{}, now: time.Unix(1_700_000_000, 0)}
 	p.settings(func(*api.AuthenticatorSettings) {})

@@ -6,7 +6,6 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/mfa"
-	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 // The errors of /validate, word for word as in the wire contract (6.2; section
@@ -35,11 +34,7 @@ func (s *server) validateToken(r *http.Request) (any, error) {
 	case in.Action != "" && in.Action != c.Action:
 		return api.ValidateResponse{Error: errActionIsInvalid}, nil
 	}
-	var subject mfa.Subject
-	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		subject, err = mfa.ReadSubject(tx, tenant(r), c)
-		return err
-	})
+	subject, err := mfa.FindSubject(r.Context(), s.Store, tenant(r), c)
 	if errors.Is(err, mfa.ErrVoid) {
 		return api.ValidateResponse{Error: errTokenIsInvalid}, nil
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -31,10 +32,14 @@ func (s *server) verifyTOTP(r *http.Request) (any, error) {
 	// a second one changes the state of the action.
 	var out api.VerifyTOTPResponse
 	var consent *mfa.Consent
-	err := s.updateSubject(r, func(tx *store.Tx, subject mfa.Subject) (err error) {
+	verify := func(tx *store.Tx, subject mfa.Subject) (err error) {
 		out, consent, err = mfa.Verify(tx, s.Tokens, subject, code, s.Now())
 		return err
-	})
+	}
+	err := s.updateSubject(r, verify)
+	if errors.Is(err, store.ErrChanged) { // for example, the action was deleted because it is old; nothing was used up
+		err = s.updateSubject(r, verify)
+	}
 	if err == nil && consent != nil {
 		err = s.requestConsent(r.Context(), *consent)
 	}

@@ -83,7 +83,7 @@ func (s *server) requestConsent(ctx context.Context, c mfa.Consent) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	err = s.Store.Update(ctx, t.ID, func(tx *store.Tx) error { return c.Complete(tx, s.Now()) })
-	if errors.Is(err, store.ErrActionMoved) {
+	if errors.Is(err, store.ErrChanged) {
 		return api.InvalidRequest("The action was changed while it was verified. The code is used up.")
 	}
 	var refused *api.Error

@@ -130,7 +130,7 @@ func (t *Tx) InsertAction(a Action) error {
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
-	err = t.queue(write{query: `
+	err = t.queue(write{table: "actions", query: `
 		INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, created_at, state_updated_at,
 			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer, priority_rule_id)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -142,26 +142,16 @@ func (t *Tx) InsertAction(a Action) error {
 	return t.countState(a.Action, a.State, a.StateUpdatedAt)
 }
 
-// ErrActionMoved: an action has left the state in which it was read, or was
-// deleted.
-var ErrActionMoved = errors.New("the action was changed meanwhile")
-
 // CompleteAction moves an action from a state to CHALLENGE_SUCCEEDED and
-// records the method and the id of what completed it, in which epoch of the user's tokens: one write,
-// guarded by the state. If the action has left the state, the transaction fails
-// with ErrActionMoved, here or at its end.
+// records the method and the id of what completed it, in which epoch of the user's
+// tokens: one write, guarded by the state. If the action has left the state, the
+// transaction fails with ErrChanged, here or at its end.
 func (t *Tx) CompleteAction(id ActionID, from api.State, by Authenticator, epoch int64, at time.Time) error {
-	err := t.queue(write{`
+	err := t.queue(write{"actions", `
 		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = ?, user_authenticator_id = ?, epoch = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state = ?`,
 		[]any{api.StateChallengeSucceeded, millis(at), by.Method, by.ID, epoch,
-			t.tenant, id.UserID, id.Action, id.IdempotencyKey, from},
-		func(rows int64) error {
-			if rows == 0 {
-				return ErrActionMoved
-			}
-			return nil
-		}})
+			t.tenant, id.UserID, id.Action, id.IdempotencyKey, from}, true})
 	if err != nil {
 		return fmt.Errorf("complete action: %w", err)
 	}
@@ -194,7 +184,7 @@ func (t *Tx) SetState(id ActionID, state api.State, epoch int64, at time.Time) (
 // ReopenAction moves an action back to its first state, as if nothing had
 // completed it.
 func (t *Tx) ReopenAction(a Action, at time.Time) error {
-	err := t.queue(write{query: `
+	err := t.queue(write{table: "actions", query: `
 		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = '', user_authenticator_id = '', epoch = ?, newcomer = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
 		args: []any{a.State, millis(at), a.Epoch, a.Newcomer, t.tenant, a.UserID, a.Action, a.IdempotencyKey}})

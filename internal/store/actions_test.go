@@ -26,7 +26,7 @@ func TestActionRoundTrip(t *testing.T) {
 	for _, tt := range []struct {
 		from api.State
 		want error
-	}{{api.StateBlock, ErrActionMoved}, {api.StateAllow, nil}, {api.StateAllow, ErrActionMoved}} {
+	}{{api.StateBlock, ErrChanged}, {api.StateAllow, nil}, {api.StateAllow, ErrChanged}} {
 		err := s.Update(t.Context(), "t", func(tx *Tx) error {
 			return tx.CompleteAction(want.ActionID, tt.from, Authenticator{ID: "a", Method: api.AuthenticatorApp}, 0, later)
 		})

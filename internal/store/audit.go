@@ -108,7 +108,7 @@ func (t *Tx) audit(tenantID string, e AuditEvent) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	err = t.queue(write{query: `
+	err = t.queue(write{table: "audit", query: `
 		INSERT INTO audit (tenant_id, audit_id, at, kind, user_id, action, idempotency_key, detail)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		args: []any{tenantID, id.String(), millis(e.At), e.Kind, e.UserID, e.Action, e.IdempotencyKey, string(detail)}})

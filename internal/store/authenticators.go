@@ -200,38 +200,38 @@ func (t *Tx) Secret(a Authenticator) (string, error) {
 
 // AcceptStep spends a step: one write, guarded so that of any number of
 // concurrent ones only the first succeeds (RFC 6238, section 5.2). It also
-// verifies a pending authenticator and deletes the failures. accepted is false if
-// the step was spent meanwhile. The transaction must have read the authenticator
-// with the user locked.
-func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) (accepted bool, err error) {
-	n, err := t.exec(`
+// verifies a pending authenticator and deletes the failures. If the step was spent
+// meanwhile, the transaction fails with ErrChanged, here or at its end. The
+// transaction must have read the authenticator with the user locked.
+func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) error {
+	err := t.queue(write{"authenticators", `
 		UPDATE authenticators
 		SET last_step = ?, last_verified_at = ?, verified_at = COALESCE(verified_at, ?), failures = 0
 		WHERE tenant_id = ? AND user_authenticator_id = ? AND last_step < ?`,
-		step, millis(at), millis(at), t.tenant, a.ID, step)
+		[]any{step, millis(at), millis(at), t.tenant, a.ID, step}, true})
 	if err != nil {
-		return false, fmt.Errorf("accept step: %w", err)
+		return fmt.Errorf("accept step: %w", err)
 	}
-	// An authenticator with rows of failures has a count of them.
-	if n == 0 || a.Failures == 0 {
-		return n > 0, nil
+	if a.Failures == 0 { // an authenticator with rows of failures has a count of them
+		return nil
 	}
-	_, err = t.exec(`DELETE FROM failures WHERE tenant_id = ? AND user_authenticator_id = ?`, t.tenant, a.ID)
+	err = t.queue(write{table: "failures", query: `DELETE FROM failures WHERE tenant_id = ? AND user_authenticator_id = ?`,
+		args: []any{t.tenant, a.ID}})
 	if err != nil {
-		return false, fmt.Errorf("delete failures: %w", err)
+		return fmt.Errorf("delete failures: %w", err)
 	}
-	return true, nil
+	return nil
 }
 
-// Fail counts a refused code.
+// Fail counts a refused code. If the authenticator does not exist, the transaction
+// fails with ErrChanged, here or at its end.
 func (t *Tx) Fail(a Authenticator, at time.Time) error {
-	_, err := t.exec(`UPDATE authenticators SET failures = failures + 1 WHERE tenant_id = ? AND user_authenticator_id = ?`,
-		t.tenant, a.ID)
-	if err != nil {
-		return fmt.Errorf("count failure: %w", err)
+	err := t.queue(write{"authenticators", `UPDATE authenticators SET failures = failures + 1 WHERE tenant_id = ? AND user_authenticator_id = ?`,
+		[]any{t.tenant, a.ID}, true})
+	if err == nil {
+		err = t.queue(write{table: "failures", query: `INSERT INTO failures (tenant_id, user_authenticator_id, failed_at) VALUES (?, ?, ?)`,
+			args: []any{t.tenant, a.ID, millis(at)}})
 	}
-	_, err = t.exec(`INSERT INTO failures (tenant_id, user_authenticator_id, failed_at) VALUES (?, ?, ?)`,
-		t.tenant, a.ID, millis(at))
 	if err != nil {
 		return fmt.Errorf("count failure: %w", err)
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -19,15 +20,12 @@ func TestAcceptStepOnlyGrows(t *testing.T) {
 	a := pending(t, s, "t", "u", "a", "SECRET")
 	for _, tt := range []struct {
 		step int64
-		want bool
-	}{{10, true}, {10, false}, {9, false}, {11, true}, {0, false}} {
-		update(t, s, "t", func(tx *Tx) error {
-			got, err := tx.AcceptStep(a, tt.step, now)
-			if got != tt.want {
-				t.Errorf("step %d: got %v, want %v", tt.step, got, tt.want)
-			}
-			return err
-		})
+		want error
+	}{{10, nil}, {10, ErrChanged}, {9, ErrChanged}, {11, nil}, {0, ErrChanged}} {
+		err := s.Update(t.Context(), "t", func(tx *Tx) error { return tx.AcceptStep(a, tt.step, now) })
+		if !errors.Is(err, tt.want) {
+			t.Errorf("step %d: got %v, want %v", tt.step, err, tt.want)
+		}
 	}
 }
 
@@ -39,14 +37,10 @@ func TestAcceptStepIsGuardedByItsWrite(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			err := s.Update(context.Background(), "t", func(tx *Tx) error {
-				ok, err := tx.AcceptStep(a, 5, now)
-				if ok {
-					accepted.Add(1)
-				}
-				return err
-			})
-			if err != nil {
+			err := s.Update(context.Background(), "t", func(tx *Tx) error { return tx.AcceptStep(a, 5, now) })
+			if err == nil {
+				accepted.Add(1)
+			} else if !errors.Is(err, ErrChanged) {
 				t.Error(err)
 			}
 		})
@@ -54,6 +48,58 @@ func TestAcceptStepIsGuardedByItsWrite(t *testing.T) {
 	wg.Wait()
 	if got := accepted.Load(); got != 1 {
 		t.Errorf("accepted %d times", got)
+	}
+}
+
+// A guard that misses undoes the writes before it and keeps those after it from
+// happening, whatever the order.
+func TestAGuardThatMissesUndoesTheTransaction(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	a := pending(t, s, "t", "u", "a", "SECRET")
+	update(t, s, "t", func(tx *Tx) error { return tx.Fail(a, now) })
+	a.Failures = 1
+	update(t, s, "t", func(tx *Tx) error { return tx.AcceptStep(a, 5, now) })
+	update(t, s, "t", func(tx *Tx) error { return tx.Fail(a, now) })
+	audit := func(tx *Tx) error { return tx.Audit(AuditEvent{At: now, Kind: AuditCodeAccepted, ActionID: a.Began}) }
+	spend := func(tx *Tx) error { return tx.AcceptStep(a, 5, now) }
+	enqueue := func(tx *Tx) error {
+		return tx.Enqueue(Event{ID: "e", Type: "authenticator.created", Body: []byte("{}"), CreatedAt: now})
+	}
+	fail := func(tx *Tx) error { return tx.Fail(a, now) }
+	for _, order := range [][]func(*Tx) error{
+		{spend, audit, enqueue}, {audit, enqueue, spend}, {audit, audit, spend, enqueue}, {fail, spend, audit}, {enqueue, spend, fail},
+	} {
+		err := s.Update(t.Context(), "t", func(tx *Tx) error {
+			for _, write := range order {
+				if err := write(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if !errors.Is(err, ErrChanged) {
+			t.Errorf("got %v, want %v", err, ErrChanged)
+		}
+	}
+	err := s.View(t.Context(), "t", func(tx *Tx) error {
+		list, err := tx.Authenticators("u")
+		if err != nil || len(list) != 1 || list[0].Failures != 1 || list[0].LastStep != 5 {
+			t.Errorf("got %+v, %v", list, err)
+		}
+		if n, err := tx.FailuresSince(a, time.Time{}); err != nil || n != 1 {
+			t.Errorf("got %d failures, %v, want 1", n, err)
+		}
+		if events, err := tx.AuditEvents("", 10); err != nil || len(events) != 0 {
+			t.Errorf("got %d lines of the audit log, %v", len(events), err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if waiting, _, err := s.CountEvents(t.Context()); err != nil || waiting != 0 {
+		t.Errorf("got %d events, %v", waiting, err)
 	}
 }
 
@@ -79,8 +125,7 @@ func TestFailuresAreCountedAndDeleted(t *testing.T) {
 		if err != nil || len(list) != 1 || list[0].Failures != 3 {
 			t.Fatalf("got %+v, %v", list, err)
 		}
-		_, err = tx.AcceptStep(list[0], 1, now)
-		return err
+		return tx.AcceptStep(list[0], 1, now)
 	})
 	if got := count(time.Time{}); got != 0 {
 		t.Errorf("after a success: got %d failures, want 0", got)
@@ -157,8 +202,7 @@ func TestPendingEnrollmentOfTheSameActionIsReplaced(t *testing.T) {
 		if err != nil || len(list) != 1 {
 			t.Fatalf("got %+v, %v, want one that is pending", list, err)
 		}
-		_, err = tx.AcceptStep(list[0], 1, now)
-		return err
+		return tx.AcceptStep(list[0], 1, now)
 	})
 	if enroll("beside one that is verified", ActionID{"u", "enroll", "k"}, now) {
 		t.Error("a verified one counts as replaced")
@@ -196,7 +240,7 @@ func TestResetStep(t *testing.T) {
 	s := mustOpen(t, storetest.Database(t))
 	a := pending(t, s, "t", "u", "a", "SECRET")
 	update(t, s, "t", func(tx *Tx) error {
-		if _, err := tx.AcceptStep(a, 100, now); err != nil {
+		if err := tx.AcceptStep(a, 100, now); err != nil {
 			return err
 		}
 		steps := func() int64 {
@@ -215,14 +259,12 @@ func TestResetStep(t *testing.T) {
 		if err := tx.ResetStep(a, 50); err != nil || steps() != 50 {
 			t.Errorf("got step %d, %v", a.LastStep, err)
 		}
-		if accepted, err := tx.AcceptStep(a, 50, now); err != nil || accepted {
-			t.Errorf("the step itself: accepted %v, %v", accepted, err)
-		}
-		if accepted, err := tx.AcceptStep(a, 51, now); err != nil || !accepted {
-			t.Errorf("the next step: accepted %v, %v", accepted, err)
-		}
 		return nil
 	})
+	if err := s.Update(t.Context(), "t", func(tx *Tx) error { return tx.AcceptStep(a, 50, now) }); !errors.Is(err, ErrChanged) {
+		t.Errorf("the step itself: got %v", err)
+	}
+	update(t, s, "t", func(tx *Tx) error { return tx.AcceptStep(a, 51, now) })
 }
 
 func TestVerifiedAuthenticatorRoundTrip(t *testing.T) {

@@ -11,10 +11,10 @@ import (
 
 // countState counts an action that comes to a state.
 func (t *Tx) countState(action string, state api.State, at time.Time) error {
-	err := t.queue(write{`
+	err := t.queue(write{table: "action_counts", query: `
 		INSERT INTO action_counts (tenant_id, hour, action, state, shard, n) VALUES (?, ?, ?, ?, ` + t.dialect.shard + `, 1)
 		ON CONFLICT (tenant_id, hour, action, state, shard) DO UPDATE SET n = action_counts.n + 1`,
-		[]any{t.tenant, millis(at.Truncate(time.Hour)), action, state}, nil})
+		args: []any{t.tenant, millis(at.Truncate(time.Hour)), action, state}})
 	if err != nil {
 		return fmt.Errorf("count action: %w", err)
 	}

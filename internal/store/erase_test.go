@@ -35,7 +35,7 @@ func TestDeletedSecretIsInNoFile(t *testing.T) {
 	for name, remove := range map[string]func(tx *Tx, a Authenticator) error{
 		"a user": func(tx *Tx, a Authenticator) error { return tx.DeleteUser(a.UserID) },
 		"an authenticator": func(tx *Tx, a Authenticator) error {
-			if _, err := tx.AcceptStep(a, 1, now); err != nil {
+			if err := tx.AcceptStep(a, 1, now); err != nil {
 				return err
 			}
 			_, err := tx.DeleteAuthenticator(a.UserID, a.ID)

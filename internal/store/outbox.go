@@ -31,7 +31,7 @@ type Event struct {
 // Enqueue puts an event of the transaction's tenant into the outbox, due at once.
 // It is sent if and only if the transaction is committed.
 func (t *Tx) Enqueue(e Event) error {
-	err := t.queue(write{query: `INSERT INTO outbox (tenant_id, event_id, type, body, created_at, due_at) VALUES (?, ?, ?, ?, ?, ?)`,
+	err := t.queue(write{table: "outbox", query: `INSERT INTO outbox (tenant_id, event_id, type, body, created_at, due_at) VALUES (?, ?, ?, ?, ?, ?)`,
 		args: []any{t.tenant, e.ID, e.Type, e.Body, millis(e.CreatedAt), millis(e.CreatedAt)}})
 	if err != nil {
 		return fmt.Errorf("enqueue event: %w", err)

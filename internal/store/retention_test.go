@@ -19,7 +19,7 @@ func TestCleanKeepsRecentRows(t *testing.T) {
 		if _, err := tx.EnsureTenant(api.DefaultAuthenticatorSettings("Acme"), now); err != nil {
 			return err
 		}
-		if _, err := tx.AcceptStep(verified, 1, now); err != nil {
+		if err := tx.AcceptStep(verified, 1, now); err != nil {
 			return err
 		}
 		for i := range 2500 {

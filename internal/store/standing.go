@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -18,17 +19,36 @@ type Standing struct {
 }
 
 // Standing reads a user with the authenticators, and an action.
-func (t *Tx) Standing(id ActionID) (Standing, error) { return t.standing(id, "") }
+func (t *Tx) Standing(id ActionID) (s Standing, err error) {
+	return s, s.read(t.readAll, t.standingReads(&s, id, ""))
+}
 
 // LockStanding is Standing for a transaction that will write: it locks the user
 // as LockUser does, and then reads what the lock protects.
-func (t *Tx) LockStanding(id ActionID) (Standing, error) {
-	return t.standing(id, t.dialect.forUpdate)
+func (t *Tx) LockStanding(id ActionID) (s Standing, err error) {
+	return s, s.read(t.readAll, t.standingReads(&s, id, t.dialect.forUpdate))
 }
 
-func (t *Tx) standing(id ActionID, lock string) (s Standing, err error) {
-	err = t.readAll(
-		read{
+// Standing is Tx.Standing for a caller that reads nothing else.
+func (s *Store) Standing(ctx context.Context, tenantID string, id ActionID) (standing Standing, err error) {
+	err = s.View(ctx, tenantID, func(tx *Tx) error {
+		return standing.read(tx.readLast, tx.standingReads(&standing, id, ""))
+	})
+	return standing, err
+}
+
+// read executes the reads of a standing, which is empty after an error.
+func (s *Standing) read(execute func(...read) error, reads []read) error {
+	if err := execute(reads...); err != nil {
+		*s = Standing{}
+		return fmt.Errorf("read user and action: %w", err)
+	}
+	return nil
+}
+
+func (t *Tx) standingReads(s *Standing, id ActionID, lock string) []read {
+	return []read{
+		{
 			// The lock comes first: the reads after it see what it waited for.
 			`SELECT ` + userColumns + ` FROM users WHERE tenant_id = ? AND user_id = ?` + lock,
 			[]any{t.tenant, id.UserID},
@@ -39,11 +59,11 @@ func (t *Tx) standing(id ActionID, lock string) (s Standing, err error) {
 				return err
 			},
 		},
-		read{
+		{
 			selectAuthenticators, []any{t.tenant, id.UserID},
 			appendTo(&s.Authenticators, scanAuthenticator),
 		},
-		read{
+		{
 			selectAction, []any{t.tenant, id.UserID, id.Action, id.IdempotencyKey},
 			func(r rows) (err error) {
 				if s.HasAction = r.Next(); s.HasAction {
@@ -52,11 +72,7 @@ func (t *Tx) standing(id ActionID, lock string) (s Standing, err error) {
 				return err
 			},
 		},
-	)
-	if err != nil {
-		return Standing{}, fmt.Errorf("read user and action: %w", err)
 	}
-	return s, nil
 }
 
 // EnsureStanding is LockStanding, and creates the user if it does not exist.

@@ -14,8 +14,10 @@ type statements interface {
 }
 
 func (t *Tx) exec(query string, args ...any) (int64, error) {
-	if err := t.flush(); err != nil {
-		return 0, err
+	if t.pipeline != nil {
+		var n int64
+		err := t.flush(statement{t.dialect.rebind(query), args, &n})
+		return n, err
 	}
 	stmt, err := t.stmt(query)
 	if err != nil {
@@ -41,9 +43,26 @@ type failedRow struct{ err error }
 
 func (r failedRow) Scan(...any) error { return r.err }
 
+// A pipelinedRow is the row of a query that its Scan sends.
+type pipelinedRow struct {
+	tx    *Tx
+	query string
+	args  []any
+}
+
+// Scan returns sql.ErrNoRows if there is no row.
+func (r pipelinedRow) Scan(dest ...any) error {
+	return r.tx.readOne(read{r.query, r.args, func(rows rows) error {
+		if !rows.Next() {
+			return sql.ErrNoRows
+		}
+		return rows.Scan(dest...)
+	}})
+}
+
 func (t *Tx) queryRow(query string, args ...any) row {
-	if err := t.flush(); err != nil {
-		return failedRow{err}
+	if t.pipeline != nil {
+		return pipelinedRow{t, query, args}
 	}
 	stmt, err := t.stmt(query)
 	switch {
@@ -55,10 +74,8 @@ func (t *Tx) queryRow(query string, args ...any) row {
 	return t.tx.QueryRowContext(t.ctx, t.dialect.rebind(query), args...)
 }
 
+// query executes a query on SQLite.
 func (t *Tx) query(query string, args ...any) (*sql.Rows, error) {
-	if err := t.flush(); err != nil {
-		return nil, err
-	}
 	stmt, err := t.stmt(query)
 	switch {
 	case err != nil:

@@ -73,10 +73,15 @@ type Tx struct {
 	changed bool
 	// generation is that of the cache before the beginning of the transaction.
 	generation int64
-	// pipeline sends statements to PostgreSQL together; nil on SQLite and in
-	// transactions that only read. pending are the writes for the next pipeline.
+	// pipeline sends statements to PostgreSQL together; nil on SQLite. begin, if not
+	// empty, and pending are for the next pipeline. ended reports whether the
+	// transaction was committed before its function returned, and failed whether a
+	// statement has failed, after which it cannot be.
 	pipeline func(func(*pgx.Conn) error) error
+	begin    string
 	pending  []write
+	ended    bool
+	failed   bool
 }
 
 // TenantID is the id of the transaction's tenant.
@@ -87,7 +92,7 @@ func (t *Tx) TenantID() string { return t.tenant }
 // LockUser, so that the writers of one user run one after another.
 func (s *Store) Update(ctx context.Context, tenantID string, fn func(*Tx) error) error {
 	if s.dialect == postgres {
-		return s.updatePipelined(ctx, tenantID, fn)
+		return s.pipelined(ctx, tenantID, begin, fn)
 	}
 	return s.updateGrouped(ctx, tenantID, fn)
 }
@@ -95,6 +100,9 @@ func (s *Store) Update(ctx context.Context, tenantID string, fn func(*Tx) error)
 // View runs fn in a transaction that only reads, and sees one state of the
 // database.
 func (s *Store) View(ctx context.Context, tenantID string, fn func(*Tx) error) error {
+	if s.dialect == postgres {
+		return s.pipelined(ctx, tenantID, beginSnapshot, fn)
+	}
 	if s.readers != nil {
 		select {
 		case s.readers <- struct{}{}:
@@ -104,7 +112,7 @@ func (s *Store) View(ctx context.Context, tenantID string, fn func(*Tx) error) e
 		}
 	}
 	generation := s.cache.generation.Load()
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: s.dialect.snapshot})
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
