@@ -151,7 +151,7 @@ func (t *Tx) CompleteAction(id ActionID, from api.State, by Authenticator, epoch
 		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = ?, user_authenticator_id = ?, epoch = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state = ?`,
 		[]any{api.StateChallengeSucceeded, millis(at), by.Method, by.ID, epoch,
-			t.tenant, id.UserID, id.Action, id.IdempotencyKey, from}, true})
+			t.tenant, id.UserID, id.Action, id.IdempotencyKey, from}, true, nil})
 	if err != nil {
 		return fmt.Errorf("complete action: %w", err)
 	}

@@ -208,7 +208,7 @@ func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) error {
 		UPDATE authenticators
 		SET last_step = ?, last_verified_at = ?, verified_at = COALESCE(verified_at, ?), failures = 0
 		WHERE tenant_id = ? AND user_authenticator_id = ? AND last_step < ?`,
-		[]any{step, millis(at), millis(at), t.tenant, a.ID, step}, true})
+		[]any{step, millis(at), millis(at), t.tenant, a.ID, step}, true, nil})
 	if err != nil {
 		return fmt.Errorf("accept step: %w", err)
 	}
@@ -227,7 +227,7 @@ func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) error {
 // fails with ErrChanged, here or at its end.
 func (t *Tx) Fail(a Authenticator, at time.Time) error {
 	err := t.queue(write{"authenticators", `UPDATE authenticators SET failures = failures + 1 WHERE tenant_id = ? AND user_authenticator_id = ?`,
-		[]any{t.tenant, a.ID}, true})
+		[]any{t.tenant, a.ID}, true, nil})
 	if err == nil {
 		err = t.queue(write{table: "failures", query: `INSERT INTO failures (tenant_id, user_authenticator_id, failed_at) VALUES (?, ?, ?)`,
 			args: []any{t.tenant, a.ID, millis(at)}})

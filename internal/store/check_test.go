@@ -58,7 +58,7 @@ func populated(t *testing.T) (database string, s *Store) {
 		if _, err := tx.LockStanding(ActionID{UserID: "u"}); err != nil {
 			return err
 		}
-		if _, err := tx.AcceptStep(a, a.Step(now), now); err != nil {
+		if err := tx.AcceptStep(a, a.Step(now), now); err != nil {
 			return err
 		}
 		if err := tx.Fail(a, now); err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql"
 	"errors"
 	"strconv"
 	"strings"
@@ -20,6 +21,9 @@ type dialect struct {
 	// forUpdate makes a SELECT lock its rows until the end of a writing
 	// transaction. SQLite has one writer and needs none.
 	forUpdate string
+	// snapshot makes a transaction of database/sql that only reads see one state
+	// of the database. SQLite's always do.
+	snapshot sql.IsolationLevel
 	// alone is a statement that keeps other processes from starting on the
 	// database until the end of the transaction. SQLite has the process lock.
 	alone string
@@ -52,6 +56,7 @@ var sqlite = &dialect{
 var postgres = &dialect{
 	migrations: migrations.Postgres,
 	forUpdate:  " FOR UPDATE",
+	snapshot:   sql.LevelRepeatableRead,
 	alone:      `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
 	binary:     ` COLLATE "C"`,
 	indexedBy:  func(string) string { return "" },

@@ -80,14 +80,15 @@ func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, choose fu
 	}
 	// Of one order for all callers, so that none waits for the other.
 	slices.SortFunc(due, func(a, b Event) int { return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.ID, b.ID)) })
-	won := make([]bool, len(due))
+	changed := make([]int64, len(due))
 	err = s.Update(ctx, "", func(tx *Tx) error {
 		for i, e := range due {
 			// Of several callers that read the same row, one claims it.
 			err := tx.queue(write{
+				table: "outbox",
 				query: `UPDATE outbox SET due_at = ? WHERE tenant_id = ? AND event_id = ? AND due_at = ?`,
 				args:  []any{millis(until), e.TenantID, e.ID, e.due},
-				check: func(n int64) error { won[i] = n == 1; return nil },
+				rows:  &changed[i],
 			})
 			if err != nil {
 				return fmt.Errorf("claim event: %w", err)
@@ -100,7 +101,7 @@ func (s *Store) ClaimEvents(ctx context.Context, now, until time.Time, choose fu
 	}
 	var claimed []Event
 	for i, e := range due {
-		if won[i] {
+		if changed[i] == 1 {
 			claimed = append(claimed, e)
 		}
 	}
