@@ -81,6 +81,10 @@ type Attributes struct {
 	DeviceID  string
 	// Scope adds rights to the token: Scope values with spaces between them.
 	Scope string
+	// DeviceToken is that of a browser that the user trusts, from the cookie in which
+	// the backend keeps it. Each use voids it: keep TrackResponse.DeviceToken in its
+	// place. Only this project's server knows it.
+	DeviceToken string
 	// Custom holds strings, numbers, booleans and lists of these for rules: at
 	// most 256 keys and 64 KiB of JSON. A number of 2^53 or more is refused;
 	// send it as a string.
@@ -114,6 +118,11 @@ type TrackResponse struct {
 	DefaultVerificationMethod   VerificationMethod   `json:"defaultVerificationMethod,omitempty"`
 	// RuleIDs are the rules that matched.
 	RuleIDs []string `json:"ruleIds"`
+	// DeviceToken is the next token of the user's browser. If Attributes had one and
+	// this is empty, the browser is not trusted: delete the cookie.
+	DeviceToken string `json:"deviceToken,omitempty"`
+	// IsTrusted reports whether the state is ALLOW because the browser is trusted.
+	IsTrusted bool `json:"isTrusted,omitempty"`
 }
 
 // Track records an action of a user. It returns the state that the rules decide,
@@ -147,6 +156,9 @@ type ValidateRequest struct {
 	// token, so that a token of an earlier sign-in of the same user does not
 	// complete this one; if empty, it is not compared.
 	IdempotencyKey string
+	// TrustBrowser asks for the token of a trusted browser, because the user wants
+	// to be remembered. Only this project's server knows it.
+	TrustBrowser bool
 }
 
 // ValidateResponse is what ValidateChallenge returns.
@@ -164,6 +176,12 @@ type ValidateResponse struct {
 	ActionCode         string             `json:"actionCode,omitempty"`
 	IdempotencyKey     string             `json:"idempotencyKey,omitempty"`
 	VerificationMethod VerificationMethod `json:"verificationMethod,omitempty"`
+	// DeviceToken is the token of the user's browser, if TrustBrowser was set, the
+	// action succeeded by a code of an app, and its settings have trustBrowserDays.
+	// Keep it in a cookie that is HttpOnly, Secure and SameSite=Lax or Strict until
+	// DeviceTokenExpiresAt, and give it to Track.
+	DeviceToken          string     `json:"deviceToken,omitempty"`
+	DeviceTokenExpiresAt *time.Time `json:"deviceTokenExpiresAt,omitempty"`
 }
 
 // ErrOtherAction reports that a token belongs to another instance of the
@@ -183,7 +201,7 @@ func (c *Client) ValidateChallenge(ctx context.Context, r ValidateRequest) (Vali
 	}
 	err := c.do(ctx, call{
 		name: name, method: http.MethodPost, path: path("validate"),
-		body: api.ValidateRequest{Token: r.Token, UserID: r.UserID, Action: r.Action}, repeatable: true,
+		body: api.ValidateRequest{Token: r.Token, UserID: r.UserID, Action: r.Action, TrustBrowser: r.TrustBrowser}, repeatable: true,
 	}, &out)
 	if err != nil {
 		return ValidateResponse{}, err

@@ -28,6 +28,9 @@ func TestResultsHaveTheFieldsOfTheAPI(t *testing.T) {
 		{RecoveryCodesCreated{}, api.RecoveryCodesCreated{}},
 		{RecoveryCodeUsed{}, api.RecoveryCodeUsed{}},
 		{RecoveryCodesVoided{}, api.RecoveryCodesVoided{}},
+		{TrustedBrowser{}, api.TrustedBrowser{}},
+		{TrustedBrowserCreated{}, api.TrustedBrowserCreated{}},
+		{TrustedBrowserCopied{}, api.TrustedBrowserCopied{}},
 		{ActionVerify{}, api.ActionVerify{}},
 	} {
 		sameFields(t, reflect.TypeOf(tt.got), reflect.TypeOf(tt.want))

@@ -40,13 +40,15 @@ var (
 
 // The types of events.
 const (
-	EventAuthenticatorCreated = api.EventAuthenticatorCreated
-	EventAuthenticatorDeleted = api.EventAuthenticatorDeleted
-	EventAuthenticatorRenamed = api.EventAuthenticatorRenamed
-	EventRecoveryCodesCreated = api.EventRecoveryCodesCreated
-	EventRecoveryCodeUsed     = api.EventRecoveryCodeUsed
-	EventRecoveryCodesVoided  = api.EventRecoveryCodesVoided
-	EventActionVerify         = api.EventActionVerify
+	EventAuthenticatorCreated  = api.EventAuthenticatorCreated
+	EventAuthenticatorDeleted  = api.EventAuthenticatorDeleted
+	EventAuthenticatorRenamed  = api.EventAuthenticatorRenamed
+	EventRecoveryCodesCreated  = api.EventRecoveryCodesCreated
+	EventRecoveryCodeUsed      = api.EventRecoveryCodeUsed
+	EventRecoveryCodesVoided   = api.EventRecoveryCodesVoided
+	EventTrustedBrowserCreated = api.EventTrustedBrowserCreated
+	EventTrustedBrowserCopied  = api.EventTrustedBrowserCopied
+	EventActionVerify          = api.EventActionVerify
 )
 
 // AuthenticatorCreated is the data of EventAuthenticatorCreated: a user completed an
@@ -101,6 +103,33 @@ type RecoveryCodeUsed struct {
 type RecoveryCodesVoided struct {
 	UserID   string    `json:"userId"`
 	VoidedAt time.Time `json:"voidedAt"`
+}
+
+// TrustedBrowserCreated is the data of EventTrustedBrowserCreated: a user trusts a
+// browser.
+type TrustedBrowserCreated struct {
+	UserID    string    `json:"userId"`
+	BrowserID string    `json:"browserId"`
+	TrustedAt time.Time `json:"trustedAt"`
+	// IPAddress and UserAgent are those of the action, as the backend tracked them.
+	IPAddress string `json:"ipAddress,omitempty"`
+	UserAgent string `json:"userAgent,omitempty"`
+}
+
+// TrustedBrowserCopied is the data of EventTrustedBrowserCopied: the token of a trusted
+// browser was used twice, so that one of the two has a copy. Neither is trusted any
+// more. Tell the user.
+type TrustedBrowserCopied struct {
+	UserID    string    `json:"userId"`
+	BrowserID string    `json:"browserId"`
+	NoticedAt time.Time `json:"noticedAt"`
+	// IPAddress and UserAgent are those of the use that was refused.
+	IPAddress string `json:"ipAddress,omitempty"`
+	UserAgent string `json:"userAgent,omitempty"`
+	// LastUsedAt, LastIPAddress and LastUserAgent are those of the use before.
+	LastUsedAt    time.Time `json:"lastUsedAt"`
+	LastIPAddress string    `json:"lastIpAddress,omitempty"`
+	LastUserAgent string    `json:"lastUserAgent,omitempty"`
 }
 
 // ActionVerify is the data of EventActionVerify, which asks whether an action may
@@ -243,6 +272,10 @@ func parseEvent(payload []byte) (Event, error) {
 		e.Data, err = decode[RecoveryCodeUsed](in.Data)
 	case EventRecoveryCodesVoided:
 		e.Data, err = decode[RecoveryCodesVoided](in.Data)
+	case EventTrustedBrowserCreated:
+		e.Data, err = decode[TrustedBrowserCreated](in.Data)
+	case EventTrustedBrowserCopied:
+		e.Data, err = decode[TrustedBrowserCopied](in.Data)
 	case EventActionVerify:
 		e.Data, err = decode[ActionVerify](in.Data)
 	default:

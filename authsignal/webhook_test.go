@@ -99,6 +99,16 @@ func TestVerifyWebhookDataIsTyped(t *testing.T) {
 		},
 		{EventRecoveryCodesVoided, `{"userId":"u","voidedAt":"2024-05-13T04:59:02.640Z"}`, RecoveryCodesVoided{UserID: "u", VoidedAt: at}},
 		{
+			EventTrustedBrowserCreated,
+			`{"userId":"u","browserId":"b","trustedAt":"2024-05-13T04:59:02.640Z","ipAddress":"192.0.2.1"}`,
+			TrustedBrowserCreated{UserID: "u", BrowserID: "b", TrustedAt: at, IPAddress: "192.0.2.1"},
+		},
+		{
+			EventTrustedBrowserCopied,
+			`{"userId":"u","browserId":"b","noticedAt":"2024-05-13T04:59:02.640Z","lastUsedAt":"2024-05-13T04:59:02.640Z","lastUserAgent":"x"}`,
+			TrustedBrowserCopied{UserID: "u", BrowserID: "b", NoticedAt: at, LastUsedAt: at, LastUserAgent: "x"},
+		},
+		{
 			EventActionVerify,
 			`{"userId":"u","action":"pay","idempotencyKey":"k","verifiedAt":"2024-05-13T04:59:02.640Z","state":"CHALLENGE_SUCCEEDED","verificationMethod":"AUTHENTICATOR_APP","userAuthenticatorId":"a"}`,
 			ActionVerify{

@@ -120,6 +120,7 @@ const (
 	PathClientRecoveryCodes        = "/client/recovery-codes"
 	PathClientConfirmRecoveryCodes = "/client/recovery-codes/confirm"
 	PathClientVerifyRecoveryCode   = "/client/verify/recovery-code"
+	PathClientTrustedBrowsers      = "/client/trusted-browsers"
 )
 
 // DescriptionUnauthorized is the exact text for a bad API secret; the suites

@@ -129,6 +129,10 @@ const (
 type ActionSettings struct {
 	DefaultOutcome Outcome      `json:"defaultOutcome"`
 	Rules          []ActionRule `json:"rules"`
+	// TrustBrowserDays is for how many days a browser that a user trusts needs no
+	// code: 0, which is never, to MaxTrustBrowserDays. It replaces a CHALLENGE that
+	// no rule decided.
+	TrustBrowserDays int `json:"trustBrowserDays,omitempty"`
 }
 
 // An ActionRule is a condition in CEL and the outcome if it matches.

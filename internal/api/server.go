@@ -44,6 +44,9 @@ type Attributes struct {
 	DeviceID  string `json:"deviceId,omitempty"`
 	// Scope adds rights to the token: Scope values separated by spaces.
 	Scope string `json:"scope,omitempty"`
+	// DeviceToken is that of a browser that the user trusts. Each use voids it, and
+	// the response has the next one. It is our own addition.
+	DeviceToken string `json:"deviceToken,omitempty"`
 	// Custom holds strings, numbers, booleans and lists of these for rules: at
 	// most 256 keys and 64 KiB of JSON. A number of 2^53 or more is refused;
 	// send it as a string.
@@ -64,6 +67,11 @@ type TrackResponse struct {
 	EnrolledVerificationMethods []VerificationMethod `json:"enrolledVerificationMethods"`
 	DefaultVerificationMethod   VerificationMethod   `json:"defaultVerificationMethod,omitempty"`
 	RuleIDs                     []string             `json:"ruleIds"`
+	// DeviceToken is the next token of the browser, if the one of the request was
+	// valid. It and IsTrusted are our own additions.
+	DeviceToken string `json:"deviceToken,omitempty"`
+	// IsTrusted reports whether the state is ALLOW because the browser is trusted.
+	IsTrusted bool `json:"isTrusted,omitempty"`
 }
 
 // ValidateRequest is the body of POST /validate.
@@ -74,6 +82,9 @@ type ValidateRequest struct {
 	// UserID and Action, where given, must be those of the token.
 	UserID string `json:"userId,omitempty"`
 	Action string `json:"action,omitempty"`
+	// TrustBrowser asks for the token of a trusted browser, if the action succeeded
+	// and its settings have TrustBrowserDays. It is our own addition.
+	TrustBrowser bool `json:"trustBrowser,omitempty"`
 }
 
 // ValidateResponse answers POST /validate.
@@ -92,6 +103,10 @@ type ValidateResponse struct {
 	ActionCode         string             `json:"actionCode,omitempty"`
 	IdempotencyKey     string             `json:"idempotencyKey,omitempty"`
 	VerificationMethod VerificationMethod `json:"verificationMethod,omitempty"`
+	// DeviceToken is the token of the browser that is trusted now, to be kept in an
+	// HttpOnly cookie until DeviceTokenExpiresAt. Both are our own additions.
+	DeviceToken          string `json:"deviceToken,omitempty"`
+	DeviceTokenExpiresAt *Time  `json:"deviceTokenExpiresAt,omitempty"`
 }
 
 // Action answers GET /users/{userId}/actions/{action}/{idempotencyKey}.

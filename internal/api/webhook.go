@@ -31,6 +31,12 @@ const (
 	// EventRecoveryCodesVoided reports that a user's recovery codes are no longer
 	// accepted, and that there are no new ones.
 	EventRecoveryCodesVoided = "recovery_codes.voided"
+	// EventTrustedBrowserCreated reports that a user trusts a browser. This event and
+	// the next are our own additions.
+	EventTrustedBrowserCreated = "trusted_browser.created"
+	// EventTrustedBrowserCopied reports that the token of a trusted browser was used
+	// twice, so that one of the two has a copy. Neither is trusted any more.
+	EventTrustedBrowserCopied = "trusted_browser.copied"
 	// EventActionVerify asks, after a correct code, whether the action may become
 	// CHALLENGE_SUCCEEDED. A status of 200 to 299 within 5 seconds means yes.
 	EventActionVerify = "action.verify"
@@ -94,6 +100,30 @@ type RecoveryCodeUsed struct {
 type RecoveryCodesVoided struct {
 	UserID   string `json:"userId"`
 	VoidedAt Time   `json:"voidedAt"`
+}
+
+// TrustedBrowserCreated is the data of EventTrustedBrowserCreated.
+type TrustedBrowserCreated struct {
+	UserID    string `json:"userId"`
+	BrowserID string `json:"browserId"`
+	TrustedAt Time   `json:"trustedAt"`
+	// IPAddress and UserAgent are those of the action, as the backend tracked them.
+	IPAddress string `json:"ipAddress,omitempty"`
+	UserAgent string `json:"userAgent,omitempty"`
+}
+
+// TrustedBrowserCopied is the data of EventTrustedBrowserCopied.
+type TrustedBrowserCopied struct {
+	UserID    string `json:"userId"`
+	BrowserID string `json:"browserId"`
+	NoticedAt Time   `json:"noticedAt"`
+	// IPAddress and UserAgent are those of the use that was refused.
+	IPAddress string `json:"ipAddress,omitempty"`
+	UserAgent string `json:"userAgent,omitempty"`
+	// LastUsedAt, LastIPAddress and LastUserAgent are those of the use before.
+	LastUsedAt    Time   `json:"lastUsedAt"`
+	LastIPAddress string `json:"lastIpAddress,omitempty"`
+	LastUserAgent string `json:"lastUserAgent,omitempty"`
 }
 
 // ActionVerify is the data of EventActionVerify.

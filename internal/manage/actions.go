@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -43,6 +44,9 @@ func (c CheckedAction) Settings() api.ActionSettings { return c.settings }
 func CheckAction(action string, settings api.ActionSettings) (c CheckedAction, err error) {
 	if err := checkAction(action); err != nil {
 		return c, err
+	}
+	if days := settings.TrustBrowserDays; days < 0 || days > api.MaxTrustBrowserDays {
+		return c, api.InvalidRequest(fmt.Sprintf("trustBrowserDays must be 0 to %d.", api.MaxTrustBrowserDays))
 	}
 	if settings, err = rules.Check(settings); err != nil {
 		return c, api.InvalidRequest(err.Error())

@@ -245,6 +245,10 @@ func VerifyRecoveryCode(tx *store.Tx, tokens *token.Issuer, s Subject, text stri
 	if !spent {
 		return s.refuseUnspent(tx, *set, code, now)
 	}
+	// Who needs a recovery code may have lost a browser with the phone.
+	if _, err := tx.DeleteTrustedBrowsers(s.User.ID); err != nil {
+		return none, nil, err
+	}
 	left := set.Left - 1
 	verified, consent, err := s.complete(tx, tokens, store.Authenticator{UserID: s.User.ID, Method: api.RecoveryCode, VerifiedAt: now}, now)
 	if err == nil {

@@ -13,11 +13,12 @@ import (
 func Succeeded(a store.Action) bool { return a.State == api.StateChallengeSucceeded }
 
 // settled reports whether an action requires no code. An ALLOW because the user was
-// not enrolled requires one when the user is enrolled.
+// not enrolled requires one when the user is enrolled. An ALLOW because the browser is
+// trusted lets the user in, and gives no right to change factors.
 func settled(a store.Action, f Factors) bool {
 	switch a.State {
 	case api.StateAllow:
-		return !(a.Newcomer && f.Enrolled())
+		return !a.Trusted && !(a.Newcomer && f.Enrolled())
 	case api.StateChallengeSucceeded, api.StateReviewSucceeded:
 		return true
 	}

@@ -90,15 +90,18 @@ func accepts(state api.State, on event) bool {
 
 // TrackedAgain returns a known action after it is tracked again. It does not change
 // (wire contract, section 11, row 6), unless the reason for its state is gone: an
-// ALLOW because the user was not enrolled, when the user is, and a success, when
-// the user's tokens have been ended since. Such an action starts again with a
-// challenge.
+// ALLOW because the user was not enrolled, when the user is, and a success or an
+// ALLOW of a trusted browser, when the user's tokens have been ended since. Such an
+// action starts again with a challenge.
 func TrackedAgain(a store.Action, u store.User, f Factors) (again store.Action, changed bool) {
-	if !(a.State == api.StateAllow && !settled(a, f)) && !(Succeeded(a) && a.Epoch != u.Epoch) {
+	allowed := a.State == api.StateAllow
+	enrolled := allowed && a.Newcomer && f.Enrolled()
+	ended := (Succeeded(a) || allowed && a.Trusted) && a.Epoch != u.Epoch
+	if !enrolled && !ended {
 		return a, false
 	}
 	a.State, a.Newcomer = TrackedState(api.OutcomeChallenge, f)
-	a.Epoch, a.VerificationMethod, a.AuthenticatorID = u.Epoch, "", ""
+	a.Epoch, a.VerificationMethod, a.AuthenticatorID, a.Trusted = u.Epoch, "", "", false
 	return a, true
 }
 

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,6 +88,7 @@ type actionView struct {
 	Set      bool
 	Settings api.ActionSettings
 	Outcomes []api.Outcome
+	MaxTrust int
 	Error    string
 }
 
@@ -124,7 +126,7 @@ func (p *portal) action(r *http.Request, t store.Tenant) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{template: "action", view: view{Section: "actions", Title: "Action " + code, Body: actionView{Code: code, Set: set, Settings: s, Outcomes: outcomes}}}, nil
+	return reply{template: "action", view: view{Section: "actions", Title: "Action " + code, Body: actionView{Code: code, Set: set, Settings: s, Outcomes: outcomes, MaxTrust: api.MaxTrustBrowserDays}}}, nil
 }
 
 // changeAction changes the stored settings of the path's action.
@@ -135,9 +137,15 @@ func (p *portal) changeAction(r *http.Request, t store.Tenant, change func(*api.
 	return code, manage.ChangeAction(r.Context(), p.Store, t.ID, code, p.Now(), change)
 }
 
-func (p *portal) setOutcome(r *http.Request, t store.Tenant) (reply, error) {
-	code, err := p.changeAction(r, t, func(s *api.ActionSettings) error {
+// setDefaults saves the default outcome of an action, and for how long trust counts.
+func (p *portal) setDefaults(r *http.Request, t store.Tenant) (reply, error) {
+	code, err := p.changeAction(r, t, func(s *api.ActionSettings) (err error) {
 		s.DefaultOutcome = api.Outcome(r.PostFormValue("outcome"))
+		if days := r.PostFormValue("trustBrowserDays"); days != "" {
+			if s.TrustBrowserDays, err = strconv.Atoi(days); err != nil {
+				return badInput("The days of trust must be a number.")
+			}
+		}
 		return nil
 	})
 	if err != nil {

@@ -129,7 +129,7 @@ func (p *portal) routes() map[string]http.Handler {
 		"GET /actions":                p.actions,
 		"GET /actions/open":           p.openAction,
 		"GET /actions/{action}":       p.action,
-		"POST /actions/{action}":      p.setOutcome,
+		"POST /actions/{action}":      p.setDefaults,
 		"GET /actions/{action}/rule":  p.ruleForm,
 		"POST /actions/{action}/rule": p.setRule,
 		"POST /actions/{action}/move": p.moveRule,

@@ -90,6 +90,13 @@ func TestRules(t *testing.T) {
 	}
 	b.wants(b.post("/t/t1/actions/pay", "outcome", "REVIEW"), http.StatusSeeOther)
 	b.wants(b.post("/t/t1/actions/pay", "outcome", "PERHAPS"), http.StatusBadRequest)
+	for _, days := range []string{"91", "-1", "x"} {
+		b.wants(b.post("/t/t1/actions/pay", "outcome", "REVIEW", "trustBrowserDays", days), http.StatusBadRequest)
+	}
+	b.wants(b.post("/t/t1/actions/pay", "outcome", "REVIEW", "trustBrowserDays", "30"), http.StatusSeeOther)
+	if text := b.get("/t/t1/actions/pay").text; !strings.Contains(text, `required value="30"`) {
+		t.Errorf("the days of trust are not shown: %s", text)
+	}
 	b.wants(b.post("/t/t1/actions/pay/drop"), http.StatusSeeOther)
 	if got := names(); got != nil {
 		t.Errorf("got %v", got)

@@ -52,6 +52,7 @@ type userView struct {
 	Custom         string
 	Authenticators []authenticatorView
 	RecoveryCodes  api.RecoveryCodesStatus
+	Browsers       []api.TrustedBrowser
 	// Few is the number of codes left at which a user should make new ones.
 	Few     int
 	Actions []store.Action
@@ -94,6 +95,9 @@ func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 		if v.RecoveryCodes, err = mfa.RecoveryCodesOf(tx, id); err != nil {
 			return err
 		}
+		if v.Browsers, err = mfa.TrustedBrowsers(tx, v.User, p.Now()); err != nil {
+			return err
+		}
 		v.Actions, err = tx.BrowseActions(store.BrowseFilter{UserID: id, Limit: 20})
 		return err
 	})
@@ -123,6 +127,7 @@ const (
 	unlockAuthenticator userChange = "unlock"
 	renameAuthenticator userChange = "rename"
 	voidRecoveryCodes   userChange = "void"
+	removeBrowser       userChange = "distrust"
 	endTokens           userChange = "end"
 	deleteUser          userChange = "delete"
 )
@@ -154,7 +159,7 @@ func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	}
 	v := confirmView{
 		User: id, Action: "/users/change", Back: userPath(id),
-		Hidden: [][2]string{{"id", id}, {"do", string(change)}, {"authenticator", authenticator}},
+		Hidden: [][2]string{{"id", id}, {"do", string(change)}, {"authenticator", authenticator}, {"browser", r.FormValue("browser")}},
 	}
 	var title string
 	switch change {
@@ -168,6 +173,9 @@ func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	case voidRecoveryCodes:
 		title, v.Button = "Void the recovery codes?", "Void"
 		v.Text = "None of the user's recovery codes is accepted any more. The user can make new ones after a challenge."
+	case removeBrowser:
+		title, v.Button = "Remove the trusted browser?", "Remove"
+		v.Text = "The next sign-in with it requires a code."
 	case unlockAuthenticator:
 		title, v.Button, v.Harmless = "Unlock the authenticator?", "Unlock", true
 		v.Text = "The count of wrong codes is reset, and all tokens of the user are ended. Make sure that it was the user who entered the codes."
@@ -212,6 +220,13 @@ func (p *portal) changeUser(r *http.Request, t store.Tenant) (reply, error) {
 		case voidRecoveryCodes:
 			did = noticeCodesVoided
 			return mfa.VoidRecoveryCodes(tx, t, id, mfa.ByOperator, p.Now())
+		case removeBrowser:
+			did = noticeBrowserRemoved
+			browser := r.PostFormValue("browser")
+			if browser == "" {
+				return errNoPage
+			}
+			return mfa.RevokeBrowser(tx, id, browser, mfa.ByOperator, p.Now())
 		case endTokens:
 			did = noticeTokensEnded
 			return manage.EndTokens(tx, id, mfa.ByOperator, p.Now())

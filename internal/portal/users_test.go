@@ -135,3 +135,36 @@ func TestNamesAndRecoveryCodesOfAUser(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 }
+
+// An operator sees the browsers that a user trusts, and ends the trust in one.
+func TestTrustedBrowsersOfAUser(t *testing.T) {
+	t.Parallel()
+	d := newFixture(t)
+	d.update(func(tx *store.Tx) error {
+		if _, err := tx.EnsureUser("ada", d.clock()); err != nil {
+			return err
+		}
+		for _, id := range []string{"b1", "b2"} {
+			err := tx.InsertTrustedBrowser(store.TrustedBrowser{
+				ID: id, UserID: "ada", UserAgent: "Firefox <" + id + ">", IPAddress: "192.0.2.1", TrustedAt: d.clock(), LastUsedAt: d.clock(),
+				FixedHash: []byte{1}, TurnHash: []byte{2},
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	b := d.operator()
+	const page = "/t/t1/users/user?id=ada"
+	if text := b.get(page).text; !strings.Contains(text, "Firefox &lt;b1&gt;") || !strings.Contains(text, "from ") || !strings.Contains(text, "browser=b2") {
+		t.Errorf("got %s", text)
+	}
+	b.wants(b.get("/t/t1/users/change?do=distrust&id=ada&browser=b1"), http.StatusOK)
+	b.wants(b.post("/t/t1/users/change", "do", "distrust", "id", "ada", "browser", "b1"), http.StatusSeeOther)
+	b.wants(b.post("/t/t1/users/change", "do", "distrust", "id", "ada", "browser", "b1"), http.StatusNotFound)
+	b.wants(b.post("/t/t1/users/change", "do", "distrust", "id", "ada", "browser", ""), http.StatusNotFound)
+	if text := b.get(page).text; strings.Contains(text, "b1") || !strings.Contains(text, "b2") {
+		t.Errorf("got %s", text)
+	}
+}

@@ -73,6 +73,9 @@ type Device struct {
 	// device id it is true. Having merely been seen does not make a device
 	// known: a second try would then pass.
 	IsNew bool `cel:"isNew" json:"isNew"`
+	// IsTrusted is true if the backend sent the token of a browser that the user
+	// trusts, for as long as the action's settings say that trust counts.
+	IsTrusted bool `cel:"isTrusted" json:"isTrusted"`
 }
 
 // Counts are how often something has happened to the user lately. An hour is

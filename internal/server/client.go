@@ -101,7 +101,7 @@ func readRename(r *http.Request) (id, name string, err error) {
 		return "", "", err
 	}
 	var in api.RenameRequest
-	if err := readJSON(r, &in); err != nil {
+	if err := readStrict(r, &in); err != nil {
 		return "", "", err
 	}
 	if in.Name == nil {

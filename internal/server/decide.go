@@ -102,7 +102,7 @@ func (s *server) begin(ctx context.Context, tenantID string, in tracked, d *deci
 			standing.User = store.User{ID: in.id.UserID, Custom: map[string]any{}, CreatedAt: in.at}
 		}
 		describe(&standing.User, in.attr)
-		d.facts.input, err = gather(tx, in, standing, d.needs)
+		d.facts.input, err = gather(tx, in, standing, d)
 		return err
 	})
 }
@@ -121,7 +121,7 @@ func (d *decision) holds(tx *store.Tx, in tracked, standing store.Standing) (boo
 	if len(settings.Rules) == 0 {
 		return true, nil
 	}
-	input, err := gather(tx, in, standing, d.needs)
+	input, err := gather(tx, in, standing, d)
 	if err != nil {
 		return false, err
 	}
@@ -186,8 +186,12 @@ func (s *server) evaluate(ctx context.Context, tenantID, action string, d *decis
 
 // gather reads the input of an action's rules. It makes only the lookups that
 // conditions need.
-func gather(tx *store.Tx, in tracked, standing store.Standing, needs rules.Lookups) (rules.Input, error) {
+func gather(tx *store.Tx, in tracked, standing store.Standing, d *decision) (rules.Input, error) {
 	user := standing.User
+	trust, err := readTrust(tx, in, standing)
+	if err != nil {
+		return rules.Input{}, err
+	}
 	input := rules.Input{
 		User: rules.User{
 			ID: user.ID, Email: user.Email, EmailVerified: user.EmailVerified,
@@ -197,10 +201,10 @@ func gather(tx *store.Tx, in tracked, standing store.Standing, needs rules.Looku
 		},
 		Action: rules.Action{Code: in.id.Action, CreatedAt: in.at},
 		IP:     in.attr.IPAddress, UserAgent: in.attr.UserAgent,
-		Device: rules.Device{ID: in.attr.DeviceID, IsNew: true},
+		Device: rules.Device{ID: in.attr.DeviceID, IsNew: true, IsTrusted: trust.Counts(d.facts.settings, in.at)},
 		Custom: in.attr.Custom,
 	}
-	return input, lookUp(tx, &input, needs, in, user.Incarnation)
+	return input, lookUp(tx, &input, d.needs, in, user.Incarnation)
 }
 
 // lookUp sets the parts of an input that need a query.

@@ -40,7 +40,7 @@ func (s *server) makeClientRecoveryCodes(r *http.Request) (any, error) {
 // confirmClientRecoveryCodes answers POST /v1/client/recovery-codes/confirm.
 func (s *server) confirmClientRecoveryCodes(r *http.Request) (any, error) {
 	var in api.ConfirmRecoveryCodesRequest
-	if err := readJSON(r, &in); err != nil {
+	if err := readStrict(r, &in); err != nil {
 		return nil, err
 	}
 	if in.Saved == (in.RecoveryCode != "") {
@@ -58,7 +58,7 @@ func (s *server) confirmClientRecoveryCodes(r *http.Request) (any, error) {
 // an ordinary answer.
 func (s *server) verifyRecoveryCode(r *http.Request) (any, error) {
 	var in api.VerifyRecoveryCodeRequest
-	if err := readJSON(r, &in); err != nil {
+	if err := readStrict(r, &in); err != nil {
 		return nil, err
 	}
 	if in.RecoveryCode == nil {

@@ -85,58 +85,85 @@ func (s *server) trackAction(r *http.Request) (any, error) {
 		}
 	}
 	var standing store.Standing
+	var next string
 	err = s.decide(r.Context(), t, in, func(tx *store.Tx, d *decision) (err error) {
-		standing, err = track(tx, in, d)
+		standing, next, err = track(tx, t, in, d)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.trackResponse(t, in, standing)
+	return s.trackResponse(t, in, standing, next)
 }
 
 // track stores the user's attributes and, unless its idempotency key is known, the
 // action with its decision. A known key is that of the stored action, which one
 // of concurrent requests creates; see mfa.TrackedAgain. An action of a deleted
-// user with the same id is a different action, and is replaced.
-func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
-	standing, err := tx.EnsureStanding(in.id, in.at)
-	if err != nil {
-		return standing, err
+// user with the same id is a different action, and is replaced. next is the next token
+// of the user's browser, if that is trusted.
+func track(tx *store.Tx, t store.Tenant, in tracked, d *decision) (standing store.Standing, next string, err error) {
+	if standing, err = tx.EnsureStanding(in.id, in.at); err != nil {
+		return standing, "", err
 	}
+	trust, err := readTrust(tx, in, standing)
+	if err != nil {
+		return standing, "", err
+	}
+	if err := decided(tx, &standing, in, d, trust); err != nil {
+		return standing, "", err
+	}
+	device := store.Action{ActionID: in.id, IPAddress: in.attr.IPAddress, UserAgent: in.attr.UserAgent}
+	next, err = trust.Use(tx, t, device, in.at)
+	return standing, next, err
+}
+
+// readTrust returns what is known of the browser of a track.
+func readTrust(tx *store.Tx, in tracked, standing store.Standing) (mfa.Trust, error) {
+	if in.attr.DeviceToken == "" {
+		return mfa.Trust{}, nil
+	}
+	var earlier *store.Action
+	if isKnown(standing) {
+		earlier = &standing.Action
+	}
+	return mfa.ReadTrust(tx, standing.User, earlier, in.attr.DeviceToken)
+}
+
+// decided stores the user's attributes and the action, and updates standing.
+func decided(tx *store.Tx, standing *store.Standing, in tracked, d *decision, trust mfa.Trust) error {
 	described := describe(&standing.User, in.attr)
-	known := isKnown(standing)
+	known := isKnown(*standing)
 	if !known {
-		holds, err := d.holds(tx, in, standing)
+		holds, err := d.holds(tx, in, *standing)
 		if err != nil {
-			return standing, err
+			return err
 		}
 		if !holds {
-			return standing, errUndecided
+			return errUndecided
 		}
 	}
 	if described {
 		if err := tx.PutUser(standing.User); err != nil {
-			return standing, err
+			return err
 		}
 	}
 	if known {
 		again, changed := mfa.TrackedAgain(standing.Action, standing.User, mfa.FactorsOf(standing.Authenticators))
 		if !changed {
-			return standing, nil
+			return nil
 		}
 		again.StateUpdatedAt = in.at
 		standing.Action = again
 		if err := tx.ReopenAction(again, in.at); err != nil {
-			return standing, err
+			return err
 		}
-		return standing, tx.Audit(store.AuditEvent{
+		return tx.Audit(store.AuditEvent{
 			At: in.at, Kind: store.AuditActionUpdated, ActionID: in.id, Detail: map[string]any{"state": again.State, "by": "track"},
 		})
 	}
 	if standing.HasAction {
 		if err := tx.DeleteAction(in.id); err != nil {
-			return standing, err
+			return err
 		}
 	}
 	a := store.Action{
@@ -144,18 +171,23 @@ func track(tx *store.Tx, in tracked, d *decision) (store.Standing, error) {
 		IPAddress: in.attr.IPAddress, UserAgent: in.attr.UserAgent, DeviceID: in.attr.DeviceID,
 		RedirectURL: in.attr.RedirectURL, Custom: in.attr.Custom,
 		Outcome: d.outcome, Rules: d.rules, PriorityRuleID: d.priority, Incarnation: standing.User.Incarnation, Epoch: standing.User.Epoch,
+		BrowserTurn: trust.TurnHash,
 	}
 	a.State, a.Newcomer = mfa.TrackedState(a.Outcome, mfa.FactorsOf(standing.Authenticators))
+	if trust.Waives(a, d.facts.settings, in.at) {
+		a.State, a.Trusted = api.StateAllow, true
+	}
 	standing.Action, standing.HasAction = a, true
-	return standing, tx.InsertAction(a)
+	return tx.InsertAction(a)
 }
 
 // isKnown reports whether an action was tracked before for the same incarnation of
 // its user.
 func isKnown(s store.Standing) bool { return s.HasAction && mfa.Current(s.Action, s.User) }
 
-// trackResponse issues the token of a tracked action.
-func (s *server) trackResponse(t store.Tenant, in tracked, standing store.Standing) (out api.TrackResponse, err error) {
+// trackResponse issues the token of a tracked action. deviceToken is the next one of
+// the user's browser, or empty.
+func (s *server) trackResponse(t store.Tenant, in tracked, standing store.Standing, deviceToken string) (out api.TrackResponse, err error) {
 	user, action, f := standing.User, standing.Action, mfa.FactorsOf(standing.Authenticators)
 	out = api.TrackResponse{
 		IdempotencyKey:              in.id.IdempotencyKey,
@@ -165,6 +197,8 @@ func (s *server) trackResponse(t store.Tenant, in tracked, standing store.Standi
 		EnrolledVerificationMethods: f.Methods(),
 		DefaultVerificationMethod:   f.Preferred(user.DefaultMethod).Method,
 		RuleIDs:                     ruleIDs(action),
+		DeviceToken:                 deviceToken,
+		IsTrusted:                   action.Trusted && action.State == api.StateAllow,
 	}
 	claims := token.Claims{
 		TenantID: t.ID, UserID: in.id.UserID, Action: in.id.Action, IdempotencyKey: in.id.IdempotencyKey,

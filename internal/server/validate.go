@@ -1,11 +1,15 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/mfa"
+	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
 // The errors of /validate, word for word as in the wire contract (6.2; section
@@ -16,7 +20,8 @@ const (
 	errActionIsInvalid = "Action is invalid."
 )
 
-// validateToken answers POST /v1/validate (wire contract, 6.2). It changes nothing.
+// validateToken answers POST /v1/validate (wire contract, 6.2). It changes nothing,
+// unless the backend asks it to trust the user's browser.
 func (s *server) validateToken(r *http.Request) (any, error) {
 	var in api.ValidateRequest
 	if err := readJSON(r, &in); err != nil {
@@ -34,7 +39,13 @@ func (s *server) validateToken(r *http.Request) (any, error) {
 	case in.Action != "" && in.Action != c.Action:
 		return api.ValidateResponse{Error: errActionIsInvalid}, nil
 	}
-	subject, err := mfa.FindSubject(r.Context(), s.Store, tenant(r), c)
+	var subject mfa.Subject
+	var trusted api.ValidateResponse
+	if in.TrustBrowser {
+		subject, trusted, err = s.trustBrowser(r.Context(), tenant(r), c)
+	} else {
+		subject, err = mfa.FindSubject(r.Context(), s.Store, tenant(r), c)
+	}
 	if errors.Is(err, mfa.ErrVoid) {
 		return api.ValidateResponse{Error: errTokenIsInvalid}, nil
 	}
@@ -51,5 +62,27 @@ func (s *server) validateToken(r *http.Request) (any, error) {
 		ActionCode:         c.Action,
 		IdempotencyKey:     c.IdempotencyKey,
 		VerificationMethod: action.VerificationMethod,
+
+		DeviceToken:          trusted.DeviceToken,
+		DeviceTokenExpiresAt: trusted.DeviceTokenExpiresAt,
 	}, nil
+}
+
+// trustBrowser reads the subject of a token, and trusts the user's browser if the
+// action was completed and its settings say that trust counts. Otherwise the response
+// is empty.
+func (s *server) trustBrowser(ctx context.Context, t store.Tenant, c token.Claims) (subject mfa.Subject, out api.ValidateResponse, err error) {
+	err = s.Store.Update(ctx, t.ID, func(tx *store.Tx) error {
+		if subject, err = mfa.LockSubject(tx, t, c); err != nil {
+			return err
+		}
+		settings, err := manage.ActionSettings(tx, c.Action)
+		if err != nil || !subject.MayTrust(settings) {
+			return err
+		}
+		text, until, err := subject.TrustBrowser(tx, settings, s.Now())
+		out = api.ValidateResponse{DeviceToken: text, DeviceTokenExpiresAt: &api.Time{Time: until}}
+		return err
+	})
+	return subject, out, err
 }

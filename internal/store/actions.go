@@ -43,17 +43,22 @@ type Action struct {
 	// only because the user was not enrolled. It is false for a state that the
 	// backend has set.
 	Newcomer bool
+	// Trusted reports whether the state is ALLOW, instead of CHALLENGE_REQUIRED, only
+	// because the user trusts the browser. BrowserTurn is the hash of the changing
+	// part of the browser's token, if the action was tracked with one.
+	Trusted     bool
+	BrowserTurn []byte
 }
 
 const actionColumns = `user_id, action, idempotency_key, state, created_at, state_updated_at,
-	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer, priority_rule_id`
+	verification_method, user_authenticator_id, ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer, priority_rule_id, trusted, browser_turn`
 
 func scanAction(row row) (a Action, err error) {
 	var created, updated int64
 	var custom, rules string
 	var priority sql.NullString
 	err = row.Scan(&a.UserID, &a.Action, &a.IdempotencyKey, &a.State, &created, &updated,
-		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom, &a.Outcome, &rules, &a.Incarnation, &a.Epoch, &a.Newcomer, &priority)
+		&a.VerificationMethod, &a.AuthenticatorID, &a.IPAddress, &a.UserAgent, &a.DeviceID, &a.RedirectURL, &custom, &a.Outcome, &rules, &a.Incarnation, &a.Epoch, &a.Newcomer, &priority, &a.Trusted, &a.BrowserTurn)
 	if err != nil {
 		return Action{}, err
 	}
@@ -132,10 +137,10 @@ func (t *Tx) InsertAction(a Action) error {
 	}
 	err = t.queue(write{table: "actions", query: `
 		INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, created_at, state_updated_at,
-			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer, priority_rule_id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			ip_address, user_agent, device_id, redirect_url, custom, outcome, rules, incarnation, epoch, newcomer, priority_rule_id, trusted, browser_turn)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		args: []any{t.tenant, a.UserID, a.Action, a.IdempotencyKey, a.State, millis(a.CreatedAt), millis(a.StateUpdatedAt),
-			a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules), a.Incarnation, a.Epoch, a.Newcomer, a.PriorityRuleID}})
+			a.IPAddress, a.UserAgent, a.DeviceID, a.RedirectURL, custom, a.Outcome, string(rules), a.Incarnation, a.Epoch, a.Newcomer, a.PriorityRuleID, a.Trusted, a.BrowserTurn}})
 	if err != nil {
 		return fmt.Errorf("store action: %w", err)
 	}
@@ -162,7 +167,7 @@ func (t *Tx) CompleteAction(id ActionID, from api.State, by Authenticator, epoch
 // clears Newcomer. moved is false if nothing changes or the action does not exist.
 func (t *Tx) SetState(id ActionID, state api.State, epoch int64, at time.Time) (moved bool, err error) {
 	n, err := t.exec(`
-		UPDATE actions SET state = ?, state_updated_at = ?, epoch = ?, newcomer = FALSE
+		UPDATE actions SET state = ?, state_updated_at = ?, epoch = ?, newcomer = FALSE, trusted = FALSE
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state <> ?`,
 		state, millis(at), epoch, t.tenant, id.UserID, id.Action, id.IdempotencyKey, state)
 	if err != nil {
@@ -185,7 +190,7 @@ func (t *Tx) SetState(id ActionID, state api.State, epoch int64, at time.Time) (
 // completed it.
 func (t *Tx) ReopenAction(a Action, at time.Time) error {
 	err := t.queue(write{table: "actions", query: `
-		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = '', user_authenticator_id = '', epoch = ?, newcomer = ?
+		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = '', user_authenticator_id = '', epoch = ?, newcomer = ?, trusted = FALSE
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
 		args: []any{a.State, millis(at), a.Epoch, a.Newcomer, t.tenant, a.UserID, a.Action, a.IdempotencyKey}})
 	if err != nil {

@@ -37,6 +37,9 @@ const (
 	AuditRecoveryCodeAccepted AuditKind = "recovery_code.accepted"
 	AuditRecoveryCodesVoided  AuditKind = "recovery_codes.voided"
 	AuditAuthenticatorDeleted AuditKind = "authenticator.deleted"
+	AuditBrowserTrusted       AuditKind = "browser.trusted"
+	AuditBrowserCopied        AuditKind = "browser.copied" // a token was used twice
+	AuditBrowserRevoked       AuditKind = "browser.revoked"
 	AuditAuthenticatorRenamed AuditKind = "authenticator.renamed"
 	AuditAuthenticatorUnlock  AuditKind = "authenticator.unlocked"
 	AuditUserDeleted          AuditKind = "user.deleted"
@@ -53,7 +56,7 @@ const (
 var AuditKinds = []AuditKind{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
 	AuditRecoveryCodesMade, AuditRecoveryCodesInForce, AuditRecoveryCodeAccepted, AuditRecoveryCodesVoided,
-	AuditAuthenticatorDeleted, AuditAuthenticatorRenamed, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
+	AuditBrowserTrusted, AuditBrowserCopied, AuditBrowserRevoked, AuditAuthenticatorDeleted, AuditAuthenticatorRenamed, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
 	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited, AuditKeysRefused,
 }
 

@@ -439,6 +439,16 @@ func (c *check) rows() error {
 		{"a recovery code belongs to no set", `
 			SELECT tenant_id, set_id, COUNT(*) AS codes FROM recovery_codes c GROUP BY tenant_id, set_id
 			HAVING NOT EXISTS (SELECT 1 FROM recovery_sets s WHERE s.tenant_id = c.tenant_id AND s.set_id = c.set_id)`, nil},
+		{"a trusted browser belongs to no user", `
+			SELECT tenant_id, user_id, browser_id FROM trusted_browsers b
+			WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = b.tenant_id AND u.user_id = b.user_id)`, nil},
+		{"a trusted browser is of a later epoch than its user", `
+			SELECT b.tenant_id, b.user_id, b.browser_id, b.epoch, u.epoch AS epoch_of_user
+			FROM trusted_browsers b JOIN users u ON u.tenant_id = b.tenant_id AND u.user_id = b.user_id
+			WHERE b.epoch > u.epoch`, nil},
+		{"an action is trusted and not ALLOW or CHALLENGE_SUCCEEDED", `
+			SELECT tenant_id, user_id, action, idempotency_key, state FROM actions
+			WHERE trusted AND state NOT IN ('ALLOW', 'CHALLENGE_SUCCEEDED')`, nil},
 		{"the count of refused codes of an authenticator differs from those recorded", `
 			SELECT a.tenant_id, a.user_id, a.user_authenticator_id, a.failures, COALESCE(f.n, 0) AS recorded
 			FROM authenticators a LEFT JOIN (

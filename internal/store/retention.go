@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
 // Retention says how long rows are kept.
@@ -37,6 +39,7 @@ func (s *Store) Clean(ctx context.Context, r Retention, now time.Time) (int64, e
 			{"actions", "tenant_id, user_id, action, idempotency_key", "created_at < ?", now.Add(-r.Actions)},
 			{"action_counts", "tenant_id, hour, action, state, shard", "hour < ?", now.Add(-r.Actions)},
 			{"audit", "tenant_id, audit_id", "at < ?", now.Add(-r.Audit)},
+			{"trusted_browsers", "tenant_id, browser_id", "trusted_at < ?", now.Add(-api.MaxTrustBrowserDays * 24 * time.Hour)},
 			{"authenticators", "tenant_id, user_authenticator_id", "verified_at IS NULL AND created_at < ?", now.Add(-r.Pending)},
 		} {
 			for {
