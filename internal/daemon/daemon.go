@@ -112,6 +112,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	if err != nil {
 		return err
 	}
+	warm := s.warm(ctx)
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("%w; -addr or AUTHSIGNAL_ADDR names another address", err)
@@ -166,6 +167,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	if c.HTTPS() {
 		handler = strictTransport(handler)
 	}
+	warm()
 	s.serve(server.Listener(listener), handler)
 	if metrics != nil {
 		s.serveMetrics(metrics, registry)
@@ -173,6 +175,23 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	s.runInBackground(c, ring, registry)
 	s.stopControl = s.control(c.DB)
 	return nil
+}
+
+// warmTime bounds how long a start waits until the database is warm.
+const warmTime = 500 * time.Millisecond
+
+// warm begins to warm the database up, so that the first requests are not slow, and
+// returns a function that waits for that.
+func (s *Server) warm(ctx context.Context) (wait func()) {
+	ctx, cancel := context.WithTimeout(ctx, warmTime)
+	done := make(chan error, 1)
+	go func() { done <- s.store.Warm(ctx, time.Now()) }()
+	return func() {
+		defer cancel()
+		if err := <-done; err != nil {
+			s.log.Info("the first requests may be slow", "error", err)
+		}
+	}
 }
 
 // prepare applies the configuration to the database.

@@ -84,14 +84,20 @@ func checkPassword(s string) error {
 // FirstPassword creates the operator's password if there is none yet, and
 // returns it. Otherwise it returns "".
 func FirstPassword(ctx context.Context, st *store.Store, now time.Time) (string, error) {
+	var found bool
+	err := st.Update(ctx, "", func(tx *store.Tx) (err error) {
+		_, found, err = tx.PortalPassword()
+		return err
+	})
+	if err != nil || found {
+		return "", err
+	}
+	// A hash takes longer than the rest of a start.
 	var created bool
 	password := newPassword()
 	p := store.PortalPassword{Hash: hash(password)}
-	err := st.Update(ctx, "", func(tx *store.Tx) (err error) {
-		_, found, err := tx.PortalPassword()
-		if err == nil && !found {
-			created, err = tx.MakePortalPassword(p, now)
-		}
+	err = st.Update(ctx, "", func(tx *store.Tx) (err error) {
+		created, err = tx.MakePortalPassword(p, now)
 		return err
 	})
 	if err != nil || !created {

@@ -76,3 +76,28 @@ func TestRoundTrips(t *testing.T) {
 		}
 	}
 }
+
+// After Warm, the first requests wait for no connection and no statement to be
+// prepared: they only read what is cached from then on.
+func TestRoundTripsOfTheFirstRequests(t *testing.T) {
+	t.Parallel()
+	if !storetest.Postgres() {
+		return // SQLite runs in the process
+	}
+	database := storetest.Database(t)
+	secret := newPeerOn(t, database).enrolled("u")
+	counted, trips := storetest.Counted(t, database)
+	p := newPeerOn(t, counted)
+	if err := p.store.Warm(t.Context(), p.clock()); err != nil {
+		t.Fatal(err)
+	}
+	p.advance(time.Minute)
+	before := trips.Load()
+	token := p.token("u", "signIn", "")
+	p.accepted(p.verify(token, p.code(secret, 0)))
+	// Four of them, the API secret key, the tenant, and the action's settings.
+	const cached, again = 3, 2 // what is cached is read again after a second
+	if got := trips.Load() - before; got < 4 || got > 4+cached+again {
+		t.Errorf("%d round trips, want 4 and %d for what is cached", got, cached)
+	}
+}

@@ -55,6 +55,8 @@ func (t *Tx) APISecrets() ([]APISecret, error) {
 	return list, nil
 }
 
+const selectOwner = `SELECT tenant_id, expires_at FROM api_secrets WHERE secret_sum = ?`
+
 // TenantOfSecret returns the tenant of an API secret key that is in force. The key
 // is looked up by its SHA-256, so that the time of the look-up reveals nothing of
 // it.
@@ -65,7 +67,7 @@ func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time
 		expires sql.NullInt64
 	}
 	o, err := lookUp(&s.cache, s.cache.generation.Load(), secretKey(sum), func() (o owner, keep bool, err error) {
-		err = s.db.QueryRowContext(ctx, s.dialect.rebind(`SELECT tenant_id, expires_at FROM api_secrets WHERE secret_sum = ?`), sum[:]).
+		err = s.db.QueryRowContext(ctx, s.dialect.rebind(selectOwner), sum[:]).
 			Scan(&o.id, &o.expires)
 		if errors.Is(err, sql.ErrNoRows) {
 			return owner{}, false, nil

@@ -62,11 +62,12 @@ func (s *sealer) scanTenant(row row) (t Tenant, found bool, err error) {
 	return t, true, nil
 }
 
+const selectTenant = `SELECT ` + tenantColumns + ` FROM tenants WHERE tenant_id = ?`
+
 // Tenant returns a tenant; found is false if it does not exist.
 func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, err error) {
 	t, err = lookUp(&s.cache, s.cache.generation.Load(), tenantKey(id), func() (t Tenant, keep bool, err error) {
-		t, keep, err = s.sealer.scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(`
-			SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`), id))
+		t, keep, err = s.sealer.scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(selectTenant), id))
 		return t, keep, err
 	})
 	return t, t.ID != "", err
@@ -93,8 +94,7 @@ func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
 // Tenant returns the transaction's tenant, locked for a change; found is false if
 // it does not exist.
 func (t *Tx) Tenant() (Tenant, bool, error) {
-	return t.sealer.scanTenant(t.queryRow(`
-		SELECT `+tenantColumns+` FROM tenants WHERE tenant_id = ?`+t.dialect.forUpdate, t.tenant))
+	return t.sealer.scanTenant(t.queryRow(selectTenant+t.dialect.forUpdate, t.tenant))
 }
 
 // PutTenant stores the settings of the transaction's tenant, which it creates if it
