@@ -13,7 +13,8 @@ import (
 // SQLite has one writer at a time, and syncs its log at every commit. Writers
 // that wait for their turn share a commit: each works in a savepoint of the same
 // transaction, which is rolled back if the writer fails, and Update returns after
-// the commit. If the commit fails, all fail. PostgreSQL groups commits itself.
+// the commit, with an error too. If the commit fails, all fail. PostgreSQL groups
+// commits itself.
 
 const (
 	// maxGroup and groupLife bound how long the first of a group waits for
@@ -118,16 +119,25 @@ func (s *Store) updateGrouped(ctx context.Context, tenantID string, fn func(*Tx)
 		}
 		g = &group{tx: tx, began: time.Now(), generation: generation, done: make(chan struct{})}
 	}
+	shared := g.members > 0
 	err = s.member(g, &Tx{
 		ctx: ctx, tx: g.tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s,
 		// The changes of the other members are visible, and may still be undone.
 		changed: g.changed, generation: g.generation,
 	}, fn)
-	if err != nil {
-		return err
+	if err == nil {
+		<-g.done
+		return g.err
 	}
-	<-g.done
-	return g.err
+	if shared {
+		// The error may be due to changes of other members, which still may be
+		// undone: no answer may tell of them before the commit.
+		<-g.done
+		if g.err != nil {
+			return fmt.Errorf("%w; before that: %v", g.err, err)
+		}
+	}
+	return err
 }
 
 // member runs a writer within a group and gives the turn up.

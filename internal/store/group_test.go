@@ -113,6 +113,65 @@ func awaitWriter(s *Store) {
 	}
 }
 
+// A writer that fails because of what another one of its group has written returns
+// after the commit: what its error tells of can then be read by all.
+func TestErrorsOfSharedChangesWaitForTheCommit(t *testing.T) {
+	t.Parallel()
+	if storetest.Postgres() {
+		return // its writers share nothing
+	}
+	s := mustOpen(t, storetest.Database(t))
+	s.writers.life = time.Hour // however slow the machine is, the others join
+	failed := errors.New("it is there")
+	queued := func(n int) bool {
+		s.writers.mu.Lock()
+		defer s.writers.mu.Unlock()
+		return len(s.writers.queue) == n
+	}
+	seen := make(chan bool, 1)
+	errs := make(chan error, 2)
+	err := s.Update(t.Context(), "t", func(tx *Tx) error {
+		go func() {
+			errs <- s.Update(t.Context(), "t", func(tx *Tx) error {
+				list, err := tx.AuditEvents("", 1)
+				if err != nil || len(list) != 1 {
+					return fmt.Errorf("got %v, %w", list, err)
+				}
+				return failed
+			})
+			seen <- audited(t, s)["first"]
+		}()
+		for !queued(1) {
+			runtime.Gosched()
+		}
+		go func() {
+			errs <- s.Update(t.Context(), "t", func(*Tx) error {
+				// The group is not committed before the other one has returned, or has
+				// had the time to.
+				select {
+				case there := <-seen:
+					seen <- there
+				case <-time.After(100 * time.Millisecond):
+				}
+				return nil
+			})
+		}()
+		for !queued(2) {
+			runtime.Gosched()
+		}
+		return tx.Audit(AuditEvent{At: now, Kind: "first"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := <-errs, <-errs; !errors.Is(errors.Join(a, b), failed) || a != nil && b != nil {
+		t.Errorf("got %v and %v", a, b)
+	}
+	if !<-seen {
+		t.Error("Update returned an error because of a change that others could not read yet")
+	}
+}
+
 // If the whole transaction is undone, Update fails for all that share it.
 func TestUndoneGroupFailsForAllMembers(t *testing.T) {
 	t.Parallel()
