@@ -13,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak package bench-server bench-sdk screenshots pictures
+.PHONY: help demo test test-all tools tinygo wasm js types lint fmt clean native suite suite-go pages engines fuzz soak torture package bench-server bench-sdk screenshots pictures
 
 say = @.ci/say
 
@@ -38,7 +38,7 @@ test: tools tinygo wasm js types lint native suite ## check and test it; install
 	$(say) "all tests passed"
 	@.ci/say -table "looking for what the tests need"
 
-test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
+test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, checked histories, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
 	@$(MAKE) pages && $(MAKE) engines && $(MAKE) suite-go
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
@@ -47,6 +47,8 @@ test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.j
 	$(say) "100,000 random calls beside the model of the flow, on both stores"
 	@AUTHSIGNAL_TEST_STEPS=100000 go test -count=1 -timeout 30m -run Model ./internal/attacks
 	@AUTHSIGNAL_TEST_STEPS=100000 .ci/with-postgres go test -count=1 -timeout 30m -run Model ./internal/attacks
+	$(say) "100,000 calls of sixteen clients under kills, pauses, switch-overs and clock steps on each store, checked for linearizability, and servers with planted faults"
+	@AUTHSIGNAL_TEST_OPERATIONS=100000 go test -count=1 -v -timeout 30m ./internal/torture
 	$(say) "the portal's lists and the command check among a million users and a million actions, on both stores"
 	@AUTHSIGNAL_TEST_ROWS=1000000 go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall|CheckAmong' ./internal/store ./internal/portal ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|rows in|among|checked'
 	@AUTHSIGNAL_TEST_ROWS=1000000 .ci/with-postgres go test -count=1 -v -timeout 30m -run 'PortalLists|PagesAreSmall|CheckAmong' ./internal/store ./internal/portal ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|rows in|among|checked'
@@ -169,6 +171,10 @@ bench-server: ## measure the API server on both stores, beside bare commits; tab
 
 bench-sdk: wasm js types ## measure the browser SDK beside the official one with npm qrcode; table and SVG chart
 	@node js/bench/sdk.mjs $(BENCH)
+
+torture: ## a million calls on PostgreSQL and 100,000 on SQLite under kills, pauses, switch-overs and clock steps, checked for linearizability; OPERATIONS and AUTHSIGNAL_TEST_SEED set others
+	@AUTHSIGNAL_TEST_OPERATIONS=$(or $(OPERATIONS),1000000) go test -count=1 -v -timeout 3h -run PostgreSQL ./internal/torture
+	@AUTHSIGNAL_TEST_OPERATIONS=$(or $(OPERATIONS),100000) go test -count=1 -v -timeout 3h -run SQLite ./internal/torture
 
 soak: wasm js js/node_modules/.package-lock.json ## enroll and verify SOAK_ROUNDS times (500) in Chromium, on both compilers' builds: does anything grow?
 	$(say) "soaking the package"

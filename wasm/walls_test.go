@@ -151,6 +151,7 @@ var rooms = map[string][]string{
 	"internal/attacks":         {},
 	"docs":                     {},
 	"internal/logtest":         {},
+	"internal/torture":         {},
 	"internal/store/storetest": {"internal/store/migrations"},
 	// Stand-ins for the standard library's, in the browser module only.
 	"cmd/buildsdk/std/image/png": {},
