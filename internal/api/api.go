@@ -67,13 +67,18 @@ const (
 	MaxAttemptsExceeded  FailureReason = "MAX_ATTEMPTS_EXCEEDED"
 )
 
-// A FailureDetail says why a right code was refused.
+// A FailureDetail says why a code was refused that is right, or was at another time.
 type FailureDetail string
 
-// ServerClockWasAhead means that an earlier code was accepted while the clock of a
-// server was ahead: codes are refused until that time, or until an operator unlocks
-// the authenticator.
-const ServerClockWasAhead FailureDetail = "SERVER_CLOCK_WAS_AHEAD"
+const (
+	// ServerClockWasAhead means that an earlier code was accepted while the clock of a
+	// server was ahead: codes are refused until that time, or until an operator
+	// unlocks the authenticator.
+	ServerClockWasAhead FailureDetail = "SERVER_CLOCK_WAS_AHEAD"
+	// DeviceClockIsOff means that this code and the refused one before it, of another
+	// step, are right for a clock that is off by the same time.
+	DeviceClockIsOff FailureDetail = "DEVICE_CLOCK_IS_OFF"
+)
 
 // Scopes of a client token, sent as one space-separated string.
 const (

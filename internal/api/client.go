@@ -39,6 +39,9 @@ type VerifyTOTPResponse struct {
 	// FailureDetail says more about the refusal of a code that was right. It is our
 	// own addition.
 	FailureDetail FailureDetail `json:"failureDetail,omitempty"`
+	// ClockOffSeconds is by how much the clock of the user's device is off, with
+	// DeviceClockIsOff: negative if it is behind. It is our own addition.
+	ClockOffSeconds *int `json:"clockOffSeconds,omitempty"`
 	// AccessToken is a new token with all scopes; only when IsVerified.
 	AccessToken string `json:"accessToken,omitempty"`
 	// UserAuthenticator is present only when the code completed an enrollment.

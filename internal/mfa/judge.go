@@ -36,6 +36,9 @@ type verdict struct {
 	reason   api.FailureReason
 	// refusal explains to operators why a code was refused that was compared.
 	refusal Refusal
+	// clockOff is by how much the clock of the user's device is off, if that is known:
+	// negative if it is behind.
+	clockOff time.Duration
 }
 
 // judge compares a code with each candidate that is not blocked, and uses up the
@@ -43,8 +46,8 @@ type verdict struct {
 // candidate that it was compared with. A replayed code does not count, because
 // it proves knowledge of the secret, and neither does a malformed one.
 func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time.Time, settings api.AuthenticatorSettings) (verdict, error) {
-	var open, wrong []store.Authenticator
-	var compared []key
+	var open []store.Authenticator
+	var compared []comparison
 	for _, a := range candidates {
 		block, err := BlockOf(tx, a, now, settings)
 		if err != nil {
@@ -67,7 +70,6 @@ func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time
 		if err != nil {
 			return verdict{}, err
 		}
-		compared = append(compared, key{a.Parameters, secret})
 		step, match, err := totp.Match(code, secret, a.Parameters, now, drift(a, settings), a.LastStep)
 		if err != nil {
 			return verdict{}, err
@@ -77,20 +79,25 @@ func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time
 			return verdict{accepted: &a}, tx.AcceptStep(a, step, now)
 		case totp.Replayed:
 			replayed, ahead = true, max(ahead, Ahead(a, now))
-		case totp.Mismatch:
-			wrong = append(wrong, a)
 		}
+		// The same work for every refused code, so that its time reveals nothing.
+		steps, near, err := totp.Offset(code, secret, a.Parameters, now, explained)
+		if err != nil {
+			return verdict{}, err
+		}
+		compared = append(compared, comparison{a, steps, near})
 	}
-	refusal, err := explain(compared, code, now, replayed, ahead)
-	if err != nil {
-		return verdict{}, err
-	}
-	refused.refusal = refusal
+	refused.refusal = explain(compared, replayed, ahead)
 	if replayed {
 		return refused, nil
 	}
-	for _, a := range wrong {
-		if err := tx.Fail(a, now); err != nil {
+	for _, c := range compared {
+		miss := c.miss(now)
+		if off, ok := clockOff(c.authenticator, miss); ok {
+			refused.clockOff = off
+		}
+		c.authenticator.Miss = miss
+		if err := tx.Fail(c.authenticator, now); err != nil {
 			return verdict{}, err
 		}
 	}

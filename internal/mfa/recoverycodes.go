@@ -284,7 +284,7 @@ func (s Subject) refuseUnspent(tx *store.Tx, set store.RecoverySet, code string,
 		if block != NotBlocked {
 			continue
 		}
-		blocked = false
+		blocked, a.Miss = false, store.Miss{}
 		if err := tx.Fail(a, now); err != nil {
 			return api.VerifyRecoveryCodeResponse{}, nil, err
 		}

@@ -3,7 +3,7 @@ package mfa
 import (
 	"time"
 
-	"github.com/authsignal-wasm/sdk/internal/totp"
+	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 // A RefusalReason is the reason for the refusal of a code, as the audit log names
@@ -51,41 +51,65 @@ func (r Refusal) Detail() map[string]any {
 // by chance with odds of 2 in 100,000.
 const explained = 10
 
-// A key computes the codes of an authenticator.
-type key struct {
-	totp.Parameters
-	secret string
+// A comparison is that of a code with an authenticator for which it was not right:
+// near reports whether it is that of a step nearby, and steps is its distance from
+// now, negative if it is late.
+type comparison struct {
+	authenticator store.Authenticator
+	steps         int
+	near          bool
 }
 
-// explain returns why a code was refused that was compared with keys; replayed
-// reports whether it was right for one whose step is spent, and ahead is Ahead of
-// that one. It searches
-// the steps around now for every key, even if the reason is known, so that the
-// time of the response reveals nothing.
-func explain(compared []key, code string, now time.Time, replayed bool, ahead int64) (Refusal, error) {
-	if len(compared) == 0 {
-		return Refusal{Reason: RefusedMalformed}, nil
+// miss returns the comparison as it is kept, the zero value if the code is that of no
+// step nearby.
+func (c comparison) miss(now time.Time) store.Miss {
+	if !c.near {
+		return store.Miss{}
+	}
+	by := int64(c.steps)
+	return store.Miss{By: by, Step: c.authenticator.Step(now) + by, At: now}
+}
+
+// explain returns why a code was refused; replayed reports whether it was right for an
+// authenticator whose step is spent, and ahead is Ahead of that one.
+func explain(compared []comparison, replayed bool, ahead int64) Refusal {
+	switch {
+	case len(compared) == 0:
+		return Refusal{Reason: RefusedMalformed}
+	case ahead > 0:
+		return Refusal{RefusedAhead, int(ahead)}
+	case replayed:
+		return Refusal{Reason: RefusedReplayed}
 	}
 	refusal := Refusal{Reason: RefusedWrong}
-	for _, k := range compared {
-		steps, found, err := totp.Offset(code, k.secret, k.Parameters, now, explained)
-		if err != nil {
-			return Refusal{}, err
-		}
-		if !found || refusal.Steps != 0 && max(steps, -steps) >= refusal.Steps {
+	for _, c := range compared {
+		if !c.near || refusal.Steps != 0 && max(c.steps, -c.steps) >= refusal.Steps {
 			continue
 		}
-		if steps < 0 {
-			refusal = Refusal{RefusedLate, -steps}
+		if c.steps < 0 {
+			refusal = Refusal{RefusedLate, -c.steps}
 		} else {
-			refusal = Refusal{RefusedEarly, steps}
+			refusal = Refusal{RefusedEarly, c.steps}
 		}
 	}
-	if ahead > 0 {
-		return Refusal{RefusedAhead, int(ahead)}, nil
+	return refusal
+}
+
+// offWindow is the longest time between two refused codes that tell that a clock is
+// off.
+const offWindow = 10 * time.Minute
+
+// clockOff returns by how much the clock of the user's device is off, if a refused code
+// and the one before it agree: negative if it is behind. They are codes of different
+// steps, so that a single code, which may be seen or guessed, tells nothing, and their
+// distances from the time differ by one step at most.
+func clockOff(a store.Authenticator, miss store.Miss) (off time.Duration, ok bool) {
+	before := a.Miss
+	if miss.At.IsZero() || before.At.IsZero() || miss.Step == before.Step || miss.By < before.By-1 || miss.By > before.By+1 {
+		return 0, false
 	}
-	if replayed {
-		return Refusal{Reason: RefusedReplayed}, nil
+	if age := miss.At.Sub(before.At); age < 0 || age > offWindow {
+		return 0, false
 	}
-	return refusal, nil
+	return time.Duration(miss.By) * time.Duration(a.Period) * time.Second, true
 }

@@ -41,6 +41,10 @@ func Verify(tx *store.Tx, tokens *token.Issuer, s Subject, code string, now time
 		if v.refusal.Reason == RefusedAhead { // only for a right code
 			out.FailureDetail = api.ServerClockWasAhead
 		}
+		if v.clockOff != 0 {
+			seconds := int(v.clockOff.Seconds())
+			out.FailureDetail, out.ClockOffSeconds = api.DeviceClockIsOff, &seconds
+		}
 		return out, nil, err
 	}
 	return s.complete(tx, tokens, *v.accepted, now)

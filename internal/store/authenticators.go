@@ -35,30 +35,46 @@ type Authenticator struct {
 	LastStep int64
 	// Failures counts refused codes in a row.
 	Failures int
+	// Miss is the newest refused code, if it was that of a step nearby.
+	Miss Miss
 
 	sealed []byte
 	keyID  string
+}
+
+// A Miss is a code that was refused although it is that of a step nearby. The zero
+// value is none.
+type Miss struct {
+	// By is the distance of its step from that of the time, in steps: negative if the
+	// code was late.
+	By   int64
+	Step int64
+	At   time.Time
 }
 
 // Verified reports whether the enrollment was completed.
 func (a Authenticator) Verified() bool { return !a.VerifiedAt.IsZero() }
 
 const authenticatorColumns = `user_authenticator_id, user_id, verification_method, name, secret, key_id,
-	algorithm, digits, period, email, phone_number, is_default, action, idempotency_key, created_at, verified_at, last_verified_at, last_step, failures`
+	algorithm, digits, period, email, phone_number, is_default, action, idempotency_key, created_at, verified_at, last_verified_at, last_step, failures,
+	missed_by, missed_step, missed_at`
 
 func scanAuthenticator(row row) (a Authenticator, err error) {
 	var created int64
-	var verified, last sql.NullInt64
+	var verified, last, missedBy, missedStep, missedAt sql.NullInt64
 	var keyID sql.NullString
 	err = row.Scan(&a.ID, &a.UserID, &a.Method, &a.Name, &a.sealed, &keyID,
 		&a.Algorithm, &a.Digits, &a.Period, &a.Email, &a.PhoneNumber, &a.IsDefault, &a.Began.Action, &a.Began.IdempotencyKey,
-		&created, &verified, &last, &a.LastStep, &a.Failures)
+		&created, &verified, &last, &a.LastStep, &a.Failures, &missedBy, &missedStep, &missedAt)
 	if err != nil {
 		return Authenticator{}, err
 	}
 	a.Began.UserID = a.UserID
 	a.keyID = keyID.String
 	a.CreatedAt = moment(created)
+	if missedAt.Valid {
+		a.Miss = Miss{missedBy.Int64, missedStep.Int64, moment(missedAt.Int64)}
+	}
 	if verified.Valid {
 		a.VerifiedAt = moment(verified.Int64)
 	}
@@ -206,7 +222,7 @@ func (t *Tx) Secret(a Authenticator) (string, error) {
 func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) error {
 	err := t.queue(write{"authenticators", `
 		UPDATE authenticators
-		SET last_step = ?, last_verified_at = ?, verified_at = COALESCE(verified_at, ?), failures = 0
+		SET last_step = ?, last_verified_at = ?, verified_at = COALESCE(verified_at, ?), failures = 0, missed_at = NULL
 		WHERE tenant_id = ? AND user_authenticator_id = ? AND last_step < ?`,
 		[]any{step, millis(at), millis(at), t.tenant, a.ID, step}, true, nil})
 	if err != nil {
@@ -223,11 +239,18 @@ func (t *Tx) AcceptStep(a Authenticator, step int64, at time.Time) error {
 	return nil
 }
 
-// Fail counts a refused code. If the authenticator does not exist, the transaction
-// fails with ErrChanged, here or at its end.
+// Fail counts a refused code, and stores a.Miss, which the caller has set if it was
+// that of a step nearby, or else cleared. If the authenticator does not exist, the
+// transaction fails with ErrChanged, here or at its end.
 func (t *Tx) Fail(a Authenticator, at time.Time) error {
-	err := t.queue(write{"authenticators", `UPDATE authenticators SET failures = failures + 1 WHERE tenant_id = ? AND user_authenticator_id = ?`,
-		[]any{t.tenant, a.ID}, true, nil})
+	var by, step, missed sql.NullInt64
+	if m := a.Miss; !m.At.IsZero() {
+		by, step, missed = sql.NullInt64{Int64: m.By, Valid: true}, sql.NullInt64{Int64: m.Step, Valid: true}, sql.NullInt64{Int64: millis(m.At), Valid: true}
+	}
+	err := t.queue(write{"authenticators", `
+		UPDATE authenticators SET failures = failures + 1, missed_by = ?, missed_step = ?, missed_at = ?
+		WHERE tenant_id = ? AND user_authenticator_id = ?`,
+		[]any{by, step, missed, t.tenant, a.ID}, true, nil})
 	if err == nil {
 		err = t.queue(write{table: "failures", query: `INSERT INTO failures (tenant_id, user_authenticator_id, failed_at) VALUES (?, ?, ?)`,
 			args: []any{t.tenant, a.ID, millis(at)}})

@@ -52,6 +52,10 @@ export type Texts = {
   tooMany: string;
   /** The code was right, but a server's clock was wrong: an operator must unlock the authenticator. */
   clockWasAhead: string;
+  /** Two codes in a row fit a phone's clock that is `{minutes}` minutes behind. */
+  clockBehind: string;
+  /** Two codes in a row fit a phone's clock that is `{minutes}` minutes ahead. */
+  clockAhead: string;
   /** Too many requests. */
   limited: string;
   /** The token is too old. */
@@ -87,6 +91,8 @@ export const defaultTexts: Texts = {
   wrongEnrollment: "That code is wrong or no longer valid. Enter the one that the app shows now. If this page is open twice, only the newest QR code works.",
   tooMany: "Too many wrong codes. Wait a few minutes before you try again.",
   clockWasAhead: "Your code is right, but the server cannot accept it, because its clock was wrong earlier. Ask for help: the authenticator must be unlocked.",
+  clockBehind: "That code was not accepted: your phone’s clock is about {minutes} min behind. Let the phone set its time automatically, then enter a new code.",
+  clockAhead: "That code was not accepted: your phone’s clock is about {minutes} min ahead. Let the phone set its time automatically, then enter a new code.",
   limited: "Too many requests. Wait a minute, then try again.",
   expired: "This took too long. Start again.",
   invalid: "There is no valid sign-in. Start again.",
@@ -135,6 +141,12 @@ export type TotpProps = {
   /** The class of the form. Its parts have `data-authsignal` attributes. */
   className?: string;
 };
+
+/** Returns the text for a clock that is off by some seconds. */
+function clockOff(seconds: number, texts: Texts): string {
+  const minutes = Math.max(1, Math.round(Math.abs(seconds) / 60));
+  return (seconds < 0 ? texts.clockBehind : texts.clockAhead).replace("{minutes}", String(minutes));
+}
 
 /** Returns the text for an error. An API may have codes of its own. */
 function textOf({ errorCode }: AuthsignalError, texts: Texts): string {
@@ -221,6 +233,7 @@ function CodeForm({
     if (!current) return;
     if (!data) setRefusal(textOf(response, texts));
     else if (data.failureDetail === "SERVER_CLOCK_WAS_AHEAD") setRefusal(texts.clockWasAhead);
+    else if (data.clockOffSeconds !== undefined) setRefusal(clockOff(data.clockOffSeconds, texts));
     else setRefusal(data.failureReason === "MAX_ATTEMPTS_EXCEEDED" ? texts.tooMany : attempt === undefined ? texts.wrong : texts.wrongEnrollment);
     field.current!.focus();
     field.current!.select();

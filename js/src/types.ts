@@ -175,9 +175,12 @@ export type VerifyResponse = {
   failureReason?: string;
   /**
    * `SERVER_CLOCK_WAS_AHEAD` if the code was right, but cannot be accepted until an operator
-   * unlocks the authenticator; otherwise absent.
+   * unlocks the authenticator. `DEVICE_CLOCK_IS_OFF` if this code and the refused one before it
+   * are right for a clock that is off by the same time. Otherwise absent.
    */
   failureDetail?: string;
+  /** By how many seconds the device's clock is off: negative if it is behind. Absent if that is not known. */
+  clockOffSeconds?: number;
   /** Only when the code completed an enrollment. */
   userAuthenticator?: Authenticator;
 };

@@ -31,6 +31,13 @@ function text(key, values = {}) {
   return (texts[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** What to say to a user whose phone's clock is off; negative seconds are behind. */
+function clockOff(seconds) {
+  const minutes = Math.max(1, Math.round(Math.abs(seconds) / 60));
+  const unit = new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit: "minute", unitDisplay: "long" });
+  return text(seconds < 0 ? "error.behind" : "error.ahead", { minutes: unit.format(minutes) });
+}
+
 // Messages to the page that opened this one.
 
 /** The window that messages are sent to; null outside popup mode. */
@@ -201,6 +208,7 @@ for (const step of ["enroll", "challenge"]) {
       return fail("attempts", () => show(step));
     }
     if (result.data?.failureDetail === "SERVER_CLOCK_WAS_AHEAD") return showError(text("error.clock"));
+    if (result.data?.failureDetail === "DEVICE_CLOCK_IS_OFF") return showError(clockOff(result.data.clockOffSeconds));
     if (result.data) return showError(text(step === "enroll" ? "error.wrongEnrollment" : "error.wrong"));
     if (reportError(result)) return;
     switch (result.errorCode) {
