@@ -52,7 +52,7 @@ func (d Dialect) Hash() string {
 		_, err := fmt.Fprintf(h, "%s %d\n%s", name, len(text), text)
 		return err
 	})
-	fmt.Fprintf(h, "%q", d.prefixes)
+	fmt.Fprintf(h, "%q", append(d.prefixes, newestKeys))
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
@@ -64,6 +64,11 @@ func Up(ctx context.Context, db *sql.DB, dialect Dialect) error {
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate database: %w", err)
+	}
+	if dialect.locked {
+		if _, err := db.ExecContext(ctx, newestKeys); err != nil {
+			return fmt.Errorf("migrate database: %w", err)
+		}
 	}
 	current, target, err := p.GetVersions(ctx)
 	if err != nil {
