@@ -3,7 +3,8 @@
 //
 // When it is ready, it prints its base URL on standard output, then the address of
 // the portal and, once, the portal's first password. It writes JSON logs to
-// standard error. SIGINT and SIGTERM stop it gracefully.
+// standard error. SIGINT and SIGTERM stop it gracefully, and
+// a second signal at once; see -drain for SIGTERM.
 package main
 
 import (
@@ -28,8 +29,7 @@ import (
 const grace = 20 * time.Second
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx, stop := untilSignal()
 	err := run(ctx, os.Args[1:], config.NewEnv(os.Environ()), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	if errors.Is(err, flag.ErrHelp) {
@@ -39,6 +39,24 @@ func main() {
 		fmt.Fprintln(os.Stderr, "authsignal-server:", err)
 		os.Exit(1)
 	}
+}
+
+// untilSignal returns a context that ends with the first SIGINT or SIGTERM; the cause
+// of the latter is daemon.Terminated. A second signal ends the process at once.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		signal.Stop(signals)
+		if s == syscall.SIGTERM {
+			cancel(daemon.Terminated)
+		} else {
+			cancel(nil)
+		}
+	}()
+	return ctx, func() { signal.Stop(signals) }
 }
 
 func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -109,6 +127,9 @@ func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, s
 
 func serve(ctx context.Context, c config.Config, stdout io.Writer, log *slog.Logger) error {
 	s, err := daemon.Start(ctx, c, log)
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // it was stopped before it was ready
+	}
 	if err != nil {
 		return err
 	}

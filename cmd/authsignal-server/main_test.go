@@ -274,13 +274,13 @@ func TestStartErrorsNameTheCause(t *testing.T) {
 	p := start(t, db)
 	address := strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/v1")
 
-	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", db)); !strings.Contains(got, "in use by another process: "+db) {
+	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", db, "-wait-db", "0")); !strings.Contains(got, "in use by another process: "+db) {
 		t.Errorf("second process: got %s", got)
 	}
 	if got := fails(t, command(t, "-addr", address, "-db", filepath.Join(dir, "b.db"))); !strings.Contains(got, "address already in use") {
 		t.Errorf("port taken: got %s", got)
 	}
-	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", "postgres://nobody:hunter2@127.0.0.1:1/x")); !strings.Contains(got, "connect to the database") || strings.Contains(got, "hunter2") {
+	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", "postgres://nobody:hunter2@127.0.0.1:1/x", "-wait-db", "0")); !strings.Contains(got, "connect to the database") || strings.Contains(got, "hunter2") {
 		t.Errorf("no PostgreSQL there: got %s", got)
 	}
 	untouched := filepath.Join(dir, "c.db")
@@ -390,7 +390,7 @@ func TestTwoNamesOfOneFile(t *testing.T) {
 	if err := os.Symlink(db, link); err != nil {
 		t.Fatal(err)
 	}
-	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", link)); !strings.Contains(got, "in use") {
+	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", link, "-wait-db", "0")); !strings.Contains(got, "in use") {
 		t.Errorf("got %s", got)
 	}
 }

@@ -67,6 +67,11 @@ type Config struct {
 	// File is the path of a declarative configuration to apply at the start, or
 	// empty.
 	File string
+	// WaitDB is how long the start waits for a database that is not available yet;
+	// 0 is not at all.
+	WaitDB time.Duration
+	// Drain is how long requests are served after SIGTERM, or AutoDrain.
+	Drain time.Duration
 	// Retention is how long tracked actions are kept: 30 days or more.
 	Retention time.Duration
 	// WebhookURL receives signed events; empty means none.
@@ -89,6 +94,7 @@ const (
 	// DefaultRateLimit suffices for many users behind one address.
 	DefaultRateLimit = 20
 	DefaultRetention = 90 * 24 * time.Hour
+	DefaultWaitDB    = time.Minute
 )
 
 // A PortalMode says when the operator's portal is served.
@@ -99,6 +105,15 @@ const (
 	PortalAuto PortalMode = "auto" // when only this machine can reach it
 	PortalOn   PortalMode = "on"
 	PortalOff  PortalMode = "off"
+)
+
+// AutoDrain means a few seconds if /readyz was requested lately, and none otherwise.
+const AutoDrain time.Duration = -1
+
+// maxDrain and maxWaitDB are longer than anybody should wait.
+const (
+	maxDrain  = 10 * time.Minute
+	maxWaitDB = 24 * time.Hour
 )
 
 // maxTokenTTL keeps "short-lived" true, and below the life of a pending
@@ -132,6 +147,8 @@ func Parse(args []string, env *Env, usage io.Writer) (Config, error) {
 	limit := f.String("rate-limit", strconv.Itoa(DefaultRateLimit), "`requests` a second that one address may send, ten times as many at once, where those with the right API secret or management key do not count; 0 is no limit")
 	f.StringVar(&c.MetricsAddr, "metrics-addr", "", "`host:port` of Prometheus /metrics; by default there are none")
 	f.StringVar(&c.File, "config", "", "`path` of a declarative configuration to apply at the start")
+	f.DurationVar(&c.WaitDB, "wait-db", DefaultWaitDB, "how long the start waits for a database that is not available yet, a `duration`; 0 is not at all")
+	drain := f.String("drain", "auto", "how long requests are served after SIGTERM while /readyz answers 503, a `duration`, or auto: 5s if /readyz was requested in the last minute, otherwise 0")
 	f.DurationVar(&c.Retention, "retention", DefaultRetention, "how long tracked actions are kept, a `duration` of "+retentionRange)
 	f.StringVar(&c.WebhookURL, "webhook-url", "", "http or https `URL` that takes signed events, and consents to each verification; by default none")
 	portal := f.String("portal", string(PortalAuto), "`when` to serve the operator's portal: on (which needs an https -public-url, or a loopback address without a -public-url of another machine), off, or auto, which is on at a loopback address")
@@ -155,6 +172,12 @@ func Parse(args []string, env *Env, usage io.Writer) (Config, error) {
 	}
 	if c.RateLimit, err = strconv.ParseFloat(*limit, 64); err != nil || !(c.RateLimit >= 0 && c.RateLimit <= 1e6) {
 		return Config{}, fmt.Errorf("-rate-limit must be a number from 0 to 1000000, not %q", *limit)
+	}
+	if c.Drain, err = parseDrain(*drain); err != nil {
+		return Config{}, err
+	}
+	if c.WaitDB < 0 || c.WaitDB > maxWaitDB {
+		return Config{}, fmt.Errorf("-wait-db must be a duration from 0 to %.0fh, not %s", maxWaitDB.Hours(), c.WaitDB)
 	}
 	if c.Retention < api.ActionHistory {
 		return Config{}, fmt.Errorf("-retention must be %s, not %s", retentionRange, c.Retention)
@@ -245,6 +268,18 @@ func (c *Config) check(origins, ttl string) error {
 		return fmt.Errorf("-issuer: %s", manage.Text(err))
 	}
 	return nil
+}
+
+// parseDrain reads a duration or auto.
+func parseDrain(text string) (time.Duration, error) {
+	if text == "auto" {
+		return AutoDrain, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > maxDrain {
+		return 0, fmt.Errorf("-drain must be auto or a duration from 0 to %s, not %q", maxDrain, text)
+	}
+	return d, nil
 }
 
 // parseProxies reads networks and single addresses, separated by commas.

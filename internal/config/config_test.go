@@ -39,7 +39,7 @@ func TestParseDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{Addr: "127.0.0.1:4000", DB: "authsignal.db", TokenTTL: 10 * time.Minute, Issuer: "Authsignal", RateLimit: 20,
-		Retention: 90 * 24 * time.Hour, Portal: PortalAuto}
+		Retention: 90 * 24 * time.Hour, WaitDB: time.Minute, Drain: AutoDrain, Portal: PortalAuto}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -52,6 +52,7 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 		"AUTHSIGNAL_PUBLIC_URL", "https://env.test/mfa/", "AUTHSIGNAL_TOKEN_TTL", "1m", "AUTHSIGNAL_ISSUER", "Env",
 		"AUTHSIGNAL_RATE_LIMIT", "1.5", "AUTHSIGNAL_METRICS_ADDR", ":9", "AUTHSIGNAL_TRUSTED_PROXIES", "10.1.2.3/8, ::1",
 		"AUTHSIGNAL_WEBHOOK_URL", "https://env.test/hook?key=1", "AUTHSIGNAL_PORTAL", "off",
+		"AUTHSIGNAL_WAIT_DB", "2s", "AUTHSIGNAL_DRAIN", "3s",
 	)
 	got, err := parse(nil, vars)
 	if err != nil {
@@ -61,20 +62,22 @@ func TestParseFlagsBeatEnvironment(t *testing.T) {
 		Addr: ":1", DB: "env.db", Origins: []string{"https://env.test"}, PublicURL: "https://env.test/mfa",
 		TokenTTL: time.Minute, Issuer: "Env", WebhookURL: "https://env.test/hook?key=1", RateLimit: 1.5, MetricsAddr: ":9",
 		Retention:      90 * 24 * time.Hour,
+		WaitDB:         2 * time.Second,
+		Drain:          3 * time.Second,
 		Portal:         PortalOff,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("environment: got %+v, want %+v", got, want)
 	}
-	got, err = parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080,capacitor://localhost -public-url http://f -token-ttl 2m -issuer Flag -webhook-url http://10.0.0.1:8080/hook -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h -portal on backup x"), vars)
+	got, err = parse(strings.Fields("-addr :2 -db flag.db -origins HTTPS://A.test:443,,http://b.test:8080,capacitor://localhost -public-url http://f -token-ttl 2m -issuer Flag -webhook-url http://10.0.0.1:8080/hook -dev -rate-limit 0 -metrics-addr :8 -trusted-proxies 192.0.2.1 -retention 1000h -portal on -wait-db 0 -drain auto backup x"), vars)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = Config{
 		Addr: ":2", DB: "flag.db", Origins: []string{"https://a.test", "http://b.test:8080", "capacitor://localhost"}, PublicURL: "http://f",
 		TokenTTL: 2 * time.Minute, Issuer: "Flag", WebhookURL: "http://10.0.0.1:8080/hook", Dev: true, Activate: true, Portal: PortalOn, MetricsAddr: ":8",
-		Retention: 1000 * time.Hour, Command: []string{"backup", "x"},
+		Retention: 1000 * time.Hour, Drain: AutoDrain, Command: []string{"backup", "x"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -112,6 +115,11 @@ func TestParseErrorsNameTheFlag(t *testing.T) {
 		"-metrics-addr 9090":          "-metrics-addr",
 		"-no-such-flag":               "no-such-flag",
 		"-retention 24h":              "-retention",
+		"-wait-db -1s":                "-wait-db",
+		"-wait-db 25h":                "-wait-db",
+		"-drain -1s":                  "-drain",
+		"-drain 11m":                  "-drain",
+		"-drain never":                "-drain",
 		"-issuer " + longName + "xy":  "-issuer",
 		"-issuer Acme:Pay":            "-issuer: issuer must not contain a colon",
 	} {

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -54,17 +55,23 @@ type Server struct {
 
 	log     *slog.Logger
 	store   *store.Store
-	servers []*http.Server
+	servers []*serving
 	done    chan error
-	// quit stops the background tasks. idle is closed when they have stopped,
+	drain   server.Drain
+	// drainFor is how long requests are served after the drain has begun;
+	// negative is config.AutoDrain.
+	drainFor time.Duration
+	// quitWebhooks makes the deliverer of webhooks claim no more events, and quit
+	// stops the other background tasks too. idle is closed when all have stopped,
 	// and nil if they were not started.
-	quit func()
-	idle chan struct{}
+	quitWebhooks, quit func()
+	idle               chan struct{}
 	// stopControl stops the control socket; nil if it was not started.
 	stopControl func()
 }
 
-// Start opens the store and listens. When it returns, requests are answered.
+// Start opens the store, which it waits for if it is not available yet, and listens.
+// When it returns, requests are answered.
 func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, error) {
 	// The file is read first, so that an invalid file leaves nothing behind.
 	var file config.File
@@ -74,37 +81,85 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 			return nil, err
 		}
 	}
-	address, err := net.ResolveTCPAddr("tcp", c.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("-addr: %w", err)
+	var in sockets
+	var err error
+	if in.api, in.metrics, err = passed(); err != nil {
+		return nil, err
+	}
+	var address *net.TCPAddr
+	if in.api != nil {
+		address = in.api.Addr().(*net.TCPAddr)
+		log.Info("listening on the socket that systemd passed; -addr is not used", "address", address.String())
+	} else if address, err = net.ResolveTCPAddr("tcp", c.Addr); err != nil {
+		return nil, errors.Join(fmt.Errorf("-addr: %w", err), in.Close())
 	}
 	if err := c.CheckExposure(address.IP); err != nil {
-		return nil, err
+		return nil, errors.Join(err, in.Close())
 	}
 	tighten(c.DB, log)
 	var keys config.Keys
-	st, err := store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
-		var made bool
-		var err error
-		if keys, made, err = config.LoadKeys(c.Given, c.DB, fresh); made {
-			log.Info("created new keys; keep this file safe and backed up", "file", config.KeysFile(c.DB))
-		}
-		return keys.EncryptionKeys(), err
+	st, err := await(ctx, c.WaitDB, log, func() (*store.Store, error) {
+		return store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
+			var made bool
+			var err error
+			if keys, made, err = config.LoadKeys(c.Given, c.DB, fresh); made {
+				log.Info("created new keys; keep this file safe and backed up", "file", config.KeysFile(c.DB))
+			}
+			return keys.EncryptionKeys(), err
+		})
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, in.Close())
 	}
 	s := &Server{
 		TenantID: keys.TenantID, APISecretKey: keys.APISecretKey,
-		log: log, store: st, done: make(chan error, 2), quit: func() {},
+		log: log, store: st, done: make(chan error, 2), drainFor: c.Drain, quitWebhooks: func() {}, quit: func() {},
 	}
-	if err := s.start(ctx, c, keys, file); err != nil {
+	if err := s.start(ctx, c, keys, file, in); err != nil {
 		return nil, errors.Join(err, s.Stop(0))
 	}
+	notify(log, systemd.SdNotifyReady, "STATUS=Serving "+s.BaseURL)
 	return s, nil
 }
 
-func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, file config.File) (err error) {
+// sockets are those that the server listens on; nil ones are not open yet.
+type sockets struct{ api, metrics net.Listener }
+
+// listen opens the socket of the API, and that of the metrics if there are any,
+// unless they were passed.
+func (in *sockets) listen(c config.Config) (err error) {
+	if in.api == nil {
+		if in.api, err = net.Listen("tcp", c.Addr); err != nil {
+			return fmt.Errorf("%w; -addr or AUTHSIGNAL_ADDR names another address", err)
+		}
+	}
+	switch {
+	case in.metrics != nil && c.MetricsAddr == "":
+		return errNoMetricsAddr
+	case in.metrics == nil && c.MetricsAddr != "":
+		if in.metrics, err = net.Listen("tcp", c.MetricsAddr); err != nil {
+			return fmt.Errorf("metrics: %w; -metrics-addr or AUTHSIGNAL_METRICS_ADDR names another address", err)
+		}
+	}
+	return nil
+}
+
+// Close closes the sockets, on which nothing serves yet.
+func (in *sockets) Close() (err error) {
+	for _, l := range []net.Listener{in.api, in.metrics} {
+		if l != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}
+	return err
+}
+
+func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, file config.File, in sockets) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, in.Close())
+		}
+	}()
 	if err := s.prepare(ctx, c, keys, file); err != nil {
 		return err
 	}
@@ -113,19 +168,10 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		return err
 	}
 	warm := s.warm(ctx)
-	listener, err := net.Listen("tcp", c.Addr)
-	if err != nil {
-		return fmt.Errorf("%w; -addr or AUTHSIGNAL_ADDR names another address", err)
+	if err := in.listen(c); err != nil {
+		return err
 	}
-	listeners := []net.Listener{listener}
-	defer func() {
-		if err != nil { // nothing serves on them yet
-			for _, l := range listeners {
-				err = errors.Join(err, l.Close())
-			}
-		}
-	}()
-	address := listener.Addr().(*net.TCPAddr)
+	address := in.api.Addr().(*net.TCPAddr)
 	s.BaseURL = "http://" + reachable(address) + "/v1"
 	publicURL := c.PublicURL
 	if publicURL == "" {
@@ -144,13 +190,6 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	activateAt := cmp.Or(s.PortalURL, "the management API, a declarative configuration, or the portal (-portal on)")
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	var metrics net.Listener
-	if c.MetricsAddr != "" {
-		if metrics, err = net.Listen("tcp", c.MetricsAddr); err != nil {
-			return fmt.Errorf("metrics: %w; -metrics-addr or AUTHSIGNAL_METRICS_ADDR names another address", err)
-		}
-		listeners = append(listeners, metrics)
-	}
 	if s.PortalURL != "" {
 		// This is the last step that can fail: a stored password must be shown.
 		if s.PortalPassword, err = portal.FirstPassword(ctx, s.store, time.Now()); err != nil {
@@ -162,15 +201,15 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		ManagementKey: keys.ManagementKey, SigningKeys: ring,
 		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: pages, Files: files, ActivateAt: activateAt, Log: s.log,
 		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,
-		Now: time.Now, Random: rand.Reader,
+		Drain: &s.drain, Now: time.Now, Random: rand.Reader,
 	})
 	if c.HTTPS() {
 		handler = strictTransport(handler)
 	}
 	warm()
-	s.serve(server.Listener(listener), handler)
-	if metrics != nil {
-		s.serveMetrics(metrics, registry)
+	s.serve(server.Listener(in.api), handler)
+	if in.metrics != nil {
+		s.serveMetrics(in.metrics, registry)
 	}
 	s.runInBackground(c, ring, registry)
 	s.stopControl = s.control(c.DB)
@@ -248,6 +287,7 @@ func (s *Server) serveMetrics(listener net.Listener, registry *prometheus.Regist
 // runInBackground starts the background tasks, which run until quit is called.
 func (s *Server) runInBackground(c config.Config, ring *keyring, registry *prometheus.Registry) {
 	background, cancel := context.WithCancel(context.Background())
+	delivering, cancelWebhooks := context.WithCancel(background)
 	var wg sync.WaitGroup
 	wg.Go(func() { ring.watch(background, s.log) })
 	wg.Go(func() { s.emptyLog(background) })
@@ -257,8 +297,9 @@ func (s *Server) runInBackground(c config.Config, ring *keyring, registry *prome
 		Outbox: s.store, Sender: webhook.NewSender(webhook.DeliverTimeout), Log: s.log, Now: time.Now, Target: s.target,
 		Metrics: webhook.NewMetrics(registry, s.store.CountEvents),
 	}
-	wg.Go(func() { deliverer.Run(background) })
-	s.quit, s.idle = cancel, make(chan struct{})
+	wg.Go(func() { deliverer.Run(delivering) })
+	wg.Go(func() { watchdog(background, s.log) })
+	s.quitWebhooks, s.quit, s.idle = cancelWebhooks, cancel, make(chan struct{})
 	go func() {
 		wg.Wait()
 		close(s.idle)
@@ -460,18 +501,7 @@ func strictTransport(next http.Handler) http.Handler {
 
 // serve serves a handler on a listener in the background.
 func (s *Server) serve(listener net.Listener, handler http.Handler) {
-	h := &http.Server{
-		Handler: handler,
-		// The timeouts are for clients that send or read slowly.
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-	}
-	s.servers = append(s.servers, h)
-	go func() { s.done <- h.Serve(listener) }()
+	s.servers = append(s.servers, serve(listener, handler, s.log, s.done))
 }
 
 // reachable returns an address that this machine can connect to.
@@ -482,32 +512,81 @@ func reachable(a *net.TCPAddr) string {
 	return a.String()
 }
 
-// Wait waits until ctx ends or a listener fails, and then calls Stop.
+// Terminated is the cause of a context whose end tells Wait to stop with a drain:
+// the process is about to be replaced, and a proxy may still send requests to it.
+var Terminated = errors.New("terminated")
+
+const (
+	// probeAge is how long ago the last request for /readyz may be if a proxy
+	// follows it, and autoDrain how long requests are then served after it
+	// answers 503: time for two probes that are two seconds apart.
+	probeAge  = time.Minute
+	autoDrain = 5 * time.Second
+)
+
+// Wait waits until ctx ends or a listener fails, and then calls Stop, after a drain
+// if the cause of the end is Terminated.
 func (s *Server) Wait(ctx context.Context, grace time.Duration) error {
 	var failed error
 	select {
 	case <-ctx.Done():
+		if errors.Is(context.Cause(ctx), Terminated) {
+			failed = s.Drain(grace)
+		}
 	case failed = <-s.done:
 	}
 	return errors.Join(failed, s.Stop(grace))
 }
 
-// Stop stops the server: it accepts no new requests, waits for at most grace for
-// requests and webhooks in progress, and closes the store. Undelivered events
-// stay in the outbox.
+// Drain makes /readyz answer 503, and serves requests for the time of -drain, so that
+// proxies notice before connections are refused. It returns early if a listener
+// fails. grace is that of Stop, which is to follow.
+func (s *Server) Drain(grace time.Duration) error {
+	d := s.drainFor
+	if d == config.AutoDrain {
+		if d = 0; s.drain.Probed(probeAge) {
+			d = autoDrain
+		}
+	}
+	s.drain.Begin()
+	s.quitWebhooks()
+	s.log.Info("stopping", "drain", d.String())
+	// systemd's own time-out begins with its SIGTERM.
+	notify(s.log, systemd.SdNotifyStopping, "STATUS=Stopping", extend(d+grace+stopping))
+	select {
+	case <-time.After(d):
+		return nil
+	case err := <-s.done:
+		return err
+	}
+}
+
+// stopping bounds what a stop does after the time for requests.
+const stopping = 5 * time.Second
+
+// Stop stops the server, in this order: it claims no more webhooks, accepts no new
+// requests, waits for at most grace for requests and webhooks in progress, stops
+// the background tasks, and closes the store. Undelivered events stay in the
+// outbox.
 func (s *Server) Stop(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	s.quit()
+	s.drain.Begin()
+	s.quitWebhooks()
 	if s.stopControl != nil {
 		s.stopControl()
 	}
-	var err error
-	for _, h := range s.servers {
-		if stopErr := h.Shutdown(ctx); stopErr != nil {
-			err = errors.Join(err, fmt.Errorf("stop: %w", stopErr), h.Close())
-		}
+	errs := make([]error, len(s.servers))
+	var wg sync.WaitGroup
+	for i, h := range s.servers {
+		wg.Go(func() { errs[i] = h.stop(ctx) })
 	}
+	wg.Wait()
+	err := errors.Join(errs...)
+	if err != nil {
+		err = fmt.Errorf("stop: %w", err)
+	}
+	s.quit()
 	if s.idle != nil {
 		select {
 		case <-s.idle:

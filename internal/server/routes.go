@@ -77,7 +77,7 @@ func (s *server) handler() http.Handler {
 	// routing: see realmOf.
 	handler := http.Handler(mux)
 	for _, wrap := range []func(http.Handler) http.Handler{
-		s.authenticated, s.crossOrigin, s.sameSite, s.limited, s.normalised, s.paged, s.bounded, s.recovered, s.logged,
+		s.authenticated, s.crossOrigin, s.sameSite, s.limited, s.normalised, s.paged, s.bounded, s.recovered, s.logged, s.Drain.closing,
 	} {
 		handler = wrap(handler)
 	}
@@ -127,6 +127,10 @@ func (s *server) getHealth(*http.Request) (any, error) {
 }
 
 func (s *server) getReady(r *http.Request) (any, error) {
+	s.Drain.probed.Store(time.Now().UnixNano())
+	if s.Drain.draining.Load() {
+		return nil, &api.Error{Status: http.StatusServiceUnavailable, Code: api.CodeInternalError, Description: "The server is stopping."}
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if err := s.Store.Ping(ctx); err != nil {

@@ -62,6 +62,8 @@ type Config struct {
 	// Now and Random are the clock and the source of secrets.
 	Now    func() time.Time
 	Random io.Reader
+	// Drain, if not nil, tells /readyz when the server is about to stop.
+	Drain *Drain
 	// VerifyTimeout is the timeout of an action.verify webhook. 0 means
 	// webhook.VerifyTimeout.
 	VerifyTimeout time.Duration
@@ -102,6 +104,9 @@ func New(c Config) http.Handler {
 	c.Log = slog.New(requestHandler{c.Log.Handler()})
 	if c.VerifyTimeout == 0 {
 		c.VerifyTimeout = webhook.VerifyTimeout
+	}
+	if c.Drain == nil {
+		c.Drain = &Drain{}
 	}
 	s := &server{
 		Config: c, sender: webhook.NewSender(c.VerifyTimeout),
