@@ -91,6 +91,14 @@ func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, s
 		return err
 	case c.Command[0] == "backup" && len(c.Command) == 2:
 		return store.Backup(ctx, c.DB, c.Command[1])
+	case c.Command[0] == "restore" && len(c.Command) == 2:
+		kept, err := daemon.Restore(ctx, c, c.Command[1], func(finding string) { fmt.Fprintln(stdout, "found:", finding) })
+		if err == nil && kept != "" {
+			fmt.Fprintln(stdout, "restored; the database before is kept as", kept)
+		} else if err == nil {
+			fmt.Fprintln(stdout, "restored; there was no database before")
+		}
+		return err
 	case c.Command[0] == "check" && len(c.Command) == 1:
 		n, err := daemon.Check(ctx, c, func(finding string) { fmt.Fprintln(stdout, finding) })
 		switch {

@@ -36,6 +36,9 @@ type Config struct {
 	Addr string
 	// DB is the name of the database; see store.ParseName.
 	DB string
+	// DBMustExist refuses a database that is missing or empty; otherwise it is made,
+	// unless there was one.
+	DBMustExist bool
 	// Origins are those of the pages that may call the client API and, if they
 	// are http or https, show the pre-built UI and be its redirect URL, exactly as
 	// a browser writes them: scheme, host and port.
@@ -138,6 +141,7 @@ func Parse(args []string, env *Env, usage io.Writer) (Config, error) {
 	var origins string
 	f.StringVar(&c.Addr, "addr", DefaultAddr, "`host:port` to listen on; port 0 takes a free one")
 	f.StringVar(&c.DB, "db", DefaultDB, "the database: the `path` of a SQLite file, file:PATH or sqlite:PATH, a postgres:// URL, or libpq's host=... dbname=...")
+	f.BoolVar(&c.DBMustExist, "db-must-exist", false, "do not start on a database that is missing or empty; set it after the first start, above all with PostgreSQL")
 	f.StringVar(&origins, "origins", "", "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com; capacitor://localhost and other origins of app webviews and extensions may call the client API only")
 	f.StringVar(&c.PublicURL, "public-url", "", "`URL` at which browsers reach the server, without /v1; a proxy removes its path from requests; by default http:// and the address")
 	ttl := f.String("token-ttl", DefaultTokenTTL.String(), "life of a client token, a `duration` "+tokenTTLRange)
@@ -197,6 +201,7 @@ func Parse(args []string, env *Env, usage io.Writer) (Config, error) {
 const help = `Usage: authsignal-server [flags]                      run the server
        authsignal-server [flags] apply FILE           set tenants, actions and rules from a YAML file
        authsignal-server [flags] backup FILE          copy a SQLite database, in use or not
+       authsignal-server [flags] restore FILE         replace a SQLite database by a backup; the server must be stopped
        authsignal-server [flags] check                look for what is wrong in a database, in use or not; exit status 1 if something is
        authsignal-server [flags] rotate-key           seal all secrets with a new encryption key
        authsignal-server [flags] delete-tenant TENANT delete a tenant with everything of it

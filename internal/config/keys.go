@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/google/uuid"
@@ -32,6 +31,8 @@ type Keys struct {
 	ManagementKey string `json:"-"`
 	// OldEncryptionKeys open what was sealed before a rotation.
 	OldEncryptionKeys [][]byte `json:"oldEncryptionKeys,omitempty"`
+	// Used reports, in the file beside a database, whether the database was made.
+	Used bool `json:"used,omitempty"`
 }
 
 // EncryptionKeys returns all encryption keys; the first one seals.
@@ -127,6 +128,9 @@ func LoadKeys(given Keys, db string, fresh bool) (k Keys, made bool, err error) 
 	if err != nil {
 		return Keys{}, false, err
 	}
+	if fresh && stored.Used {
+		return Keys{}, false, wasUsed(db)
+	}
 	k = given
 	if fresh {
 		if given.TenantID+stored.TenantID == "" {
@@ -158,6 +162,52 @@ func LoadKeys(given Keys, db string, fresh bool) (k Keys, made bool, err error) 
 		}
 	}
 	return k, made, nil
+}
+
+// wasUsed is the error of a database that is missing or empty although its keys say
+// that there was one.
+func wasUsed(db string) error {
+	return fmt.Errorf("%w: %s, according to its keys; restore it with authsignal-server restore FILE. If a new database is wanted, in which no user is enrolled, remove %s",
+		store.ErrMissing, store.FilePath(db), KeysFile(db))
+}
+
+// CheckFile returns an error if a SQLite file does not exist, and must not be made:
+// because of DBMustExist, or because its keys have been made, which happens after the
+// file is. An empty file may be that of a first start that was interrupted.
+func CheckFile(c Config) error {
+	if store.IsPostgres(c.DB) {
+		return nil
+	}
+	// The keys come first: a process that starts now makes the file before them.
+	stored, err := readKeys(KeysFile(c.DB))
+	if err != nil {
+		return err
+	}
+	switch _, err := os.Stat(store.FilePath(c.DB)); {
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil
+	case stored.EncryptionKey != nil:
+		return wasUsed(c.DB)
+	case c.DBMustExist:
+		return fmt.Errorf("open database: %w; -db or AUTHSIGNAL_DB names another one", err)
+	}
+	return nil
+}
+
+// MarkUsed records in the file of keys, if there is one, that the database was made.
+func MarkUsed(db string) error {
+	if store.IsPostgres(db) {
+		return nil
+	}
+	stored, err := readKeys(KeysFile(db))
+	if err != nil || stored.Used || stored.EncryptionKey == nil {
+		return err
+	}
+	stored.Used = true
+	if err := writeKeys(KeysFile(db), stored); err != nil {
+		return fmt.Errorf("write keys: %w", err)
+	}
+	return nil
 }
 
 // RotateKeys is LoadKeys for a rotation of the encryption key. If the key is in the
@@ -232,38 +282,10 @@ func newKey() []byte {
 
 // writeKeys replaces the file in one step: without the keys no secret in the
 // database can be read.
-func writeKeys(path string, k Keys) (err error) {
+func writeKeys(path string, k Keys) error {
 	b, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(append(b, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes a rename survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return store.ReplaceFile(path, append(b, '\n'))
 }

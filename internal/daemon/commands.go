@@ -18,18 +18,14 @@ import (
 // the stored keys can decrypt everything. On PostgreSQL, servers that have both
 // keys may run at the same time; on SQLite, the server must be stopped.
 func RotateKey(ctx context.Context, c config.Config) (n int, err error) {
-	st, err := store.Open(ctx, c.DB, func(bool) ([][]byte, error) {
-		keys, err := config.RotateKeys(c.Given, c.DB)
-		return keys.EncryptionKeys(), err
+	keys := func(bool) (config.Keys, error) { return config.RotateKeys(c.Given, c.DB) }
+	err = withStore(ctx, c, keys, func(st *store.Store) (err error) {
+		if n, err = st.RotateKey(ctx); err != nil {
+			return err
+		}
+		return config.ForgetOldKeys(c.DB)
 	})
-	if err != nil {
-		return 0, stopFirst(err)
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	if n, err = st.RotateKey(ctx); err != nil {
-		return n, err
-	}
-	return n, config.ForgetOldKeys(c.DB)
+	return n, err
 }
 
 // Apply applies a declarative configuration to a database, and reports each
@@ -47,7 +43,7 @@ func Apply(ctx context.Context, c config.Config, path string, report func(change
 	if path, err = filepath.Abs(path); err != nil { // the server may be in another folder
 		return err
 	}
-	answer, err := askOrOpen(ctx, c, loadKeys(c), func(st *store.Store) error {
+	answer, err := askOrOpen(ctx, c, func(st *store.Store) error {
 		return file.Apply(ctx, st, c.Env, time.Now(), report)
 	}, controlApply, applyRequest{Name: path, File: text, Variables: variables})
 	for _, change := range answer.Changes {
@@ -56,18 +52,11 @@ func Apply(ctx context.Context, c config.Config, path string, report func(change
 	return err
 }
 
-// loadKeys returns the keys for a database that a command opens.
-func loadKeys(c config.Config) func(fresh bool) ([][]byte, error) {
-	return func(fresh bool) ([][]byte, error) {
-		keys, _, err := config.LoadKeys(c.Given, c.DB, fresh)
-		return keys.EncryptionKeys(), err
-	}
-}
-
 // PortalPassword replaces the password of the portal and returns the new one. It
 // ends all sessions. Servers may run at the same time, as with Apply.
 func PortalPassword(ctx context.Context, c config.Config) (password string, err error) {
-	answer, err := askOrOpen(ctx, c, loadKeys(c), func(st *store.Store) (err error) {
+	c.DBMustExist = true
+	answer, err := askOrOpen(ctx, c, func(st *store.Store) (err error) {
 		password, err = portal.NewPassword(ctx, st, time.Now())
 		return err
 	}, controlPassword, struct{}{})
@@ -77,7 +66,11 @@ func PortalPassword(ctx context.Context, c config.Config) (password string, err 
 // Check looks for what is wrong in a database, beside servers that may be running,
 // and reports each finding; see store.Check. It changes nothing.
 func Check(ctx context.Context, c config.Config, report func(finding string)) (findings int, err error) {
-	keys, _, err := config.LoadKeys(c.Given, c.DB, false)
+	c.DBMustExist = true
+	if err := config.CheckFile(c); err != nil {
+		return 0, err
+	}
+	keys, err := loadKeys(c)(false)
 	if err != nil {
 		return 0, err
 	}
@@ -87,4 +80,17 @@ func Check(ctx context.Context, c config.Config, report func(finding string)) (f
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	return st.Check(ctx, store.Inspection{Now: time.Now(), Ahead: mfa.Ahead, Report: report})
+}
+
+// Restore replaces a SQLite database by a copy, and returns where the one before is
+// kept; see store.Restore.
+func Restore(ctx context.Context, c config.Config, file string, report func(finding string)) (kept string, err error) {
+	var keys config.Keys
+	if !store.IsPostgres(c.DB) {
+		if keys, err = loadKeys(c)(false); err != nil {
+			return "", err
+		}
+	}
+	kept, err = store.Restore(ctx, c.DB, file, keys.EncryptionKeys(), store.Inspection{Now: time.Now(), Ahead: mfa.Ahead, Report: report})
+	return kept, stopFirst(err)
 }

@@ -213,12 +213,14 @@ const patience = 5 * time.Second
 
 // askOrOpen opens the database and calls alone. If a server has it open, it sends
 // the request to the server instead, and returns the answer.
-func askOrOpen(ctx context.Context, c config.Config, keys func(fresh bool) ([][]byte, error), alone func(*store.Store) error, path string, request any) (controlAnswer, error) {
+func askOrOpen(ctx context.Context, c config.Config, alone func(*store.Store) error, path string, request any) (controlAnswer, error) {
 	waited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		st, err := store.Open(ctx, c.DB, keys)
+		st, err := openStore(ctx, c, loadKeys(c))
 		if err == nil {
+			// If this fails, the next start warns of it.
+			_ = config.MarkUsed(c.DB)
 			return controlAnswer{}, errors.Join(alone(st), st.Close())
 		}
 		if !errors.Is(err, store.ErrLocked) {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +18,9 @@ import (
 func TestCommandsWithoutASocketSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "a.db")
+	if err := os.WriteFile(db, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	lock := flock.New(db + ".lock")
 	if held, err := lock.TryLock(); err != nil || !held {
 		t.Fatal(held, err)

@@ -99,17 +99,22 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 	tighten(c.DB, log)
 	var keys config.Keys
 	st, err := await(ctx, c.WaitDB, log, func() (*store.Store, error) {
-		return store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
+		return openStore(ctx, c, func(fresh bool) (_ config.Keys, err error) {
 			var made bool
-			var err error
 			if keys, made, err = config.LoadKeys(c.Given, c.DB, fresh); made {
 				log.Info("created new keys; keep this file safe and backed up", "file", config.KeysFile(c.DB))
 			}
-			return keys.EncryptionKeys(), err
+			return keys, err
 		})
 	})
 	if err != nil {
 		return nil, errors.Join(err, in.Close())
+	}
+	for _, doubt := range st.Doubts() {
+		log.Warn(doubt)
+	}
+	if err := config.MarkUsed(c.DB); err != nil {
+		log.Warn("the keys file does not record that a database was made", "error", err)
 	}
 	s := &Server{
 		TenantID: keys.TenantID, APISecretKey: keys.APISecretKey,

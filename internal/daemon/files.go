@@ -26,7 +26,7 @@ func tighten(db string, log *slog.Logger) {
 	if file, err := filepath.EvalSymlinks(db); err == nil {
 		db = file
 	}
-	for _, path := range []string{db, db + "-wal", db + "-shm", db + ".lock", keys} {
+	for _, path := range []string{db, db + "-wal", db + "-shm", db + ".lock", db + ".mark", keys} {
 		info, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -35,18 +35,26 @@ const maxExamples = 10
 // and its memory does not depend on the number of rows.
 func (s *Store) Check(ctx context.Context, i Inspection) (int, error) {
 	c := &check{ctx: ctx, store: s, Inspection: i}
-	current, err := c.current()
-	if err != nil || !current {
+	if current, err := c.current(); err != nil || !current {
 		return c.findings, err
 	}
+	return s.check(ctx, i, allParts...)
+}
+
+// allParts are all parts of Check.
+var allParts = []func(*check) error{
+	(*check).file, (*check).keys, (*check).secrets, (*check).authenticators, (*check).tenants, (*check).documents, (*check).rows, (*check).future,
+}
+
+// check is Check of a current database, in parts.
+func (s *Store) check(ctx context.Context, i Inspection, parts ...func(*check) error) (findings int, err error) {
+	c := &check{ctx: ctx, store: s, Inspection: i}
 	if c.tx, err = s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: s.dialect.snapshot}); err != nil {
 		return 0, fmt.Errorf("check: %w", err)
 	}
 	defer c.tx.Rollback() // it has written nothing
-	for _, part := range []func() error{
-		c.file, c.keys, c.secrets, c.authenticators, c.tenants, c.documents, c.rows, c.future,
-	} {
-		if err := part(); err != nil {
+	for _, part := range parts {
+		if err := part(c); err != nil {
 			return c.findings, fmt.Errorf("check: %w", err)
 		}
 	}
@@ -449,6 +457,9 @@ func (c *check) rows() error {
 		{"an action is trusted and not ALLOW or CHALLENGE_SUCCEEDED", `
 			SELECT tenant_id, user_id, action, idempotency_key, state FROM actions
 			WHERE trusted AND state NOT IN ('ALLOW', 'CHALLENGE_SUCCEEDED')`, nil},
+		{"a trusted browser belongs to no user, or to a later epoch than its user", `
+			SELECT b.tenant_id, b.user_id, b.browser_id, b.epoch FROM trusted_browsers b
+			WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = b.tenant_id AND u.user_id = b.user_id AND u.epoch >= b.epoch)`, nil},
 		{"the count of refused codes of an authenticator differs from those recorded", `
 			SELECT a.tenant_id, a.user_id, a.user_authenticator_id, a.failures, COALESCE(f.n, 0) AS recorded
 			FROM authenticators a LEFT JOIN (

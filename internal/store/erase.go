@@ -21,20 +21,36 @@ func (s *Store) EmptyLog(ctx context.Context) error {
 	if s.dialect != sqlite {
 		return nil
 	}
+	if size, err := logSize(s.path); err != nil || size <= 0 {
+		return err
+	}
+	s.recording.Lock()
+	defer s.recording.Unlock()
+	if s.identity.database == 0 {
+		_, err := s.checkpoint(ctx)
+		return err
+	}
+	s.identity.generation += 2
+	return s.record(ctx)
+}
+
+// checkpoint is EmptyLog; complete reports whether nothing blocked it.
+func (s *Store) checkpoint(ctx context.Context) (complete bool, err error) {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("empty the write-ahead log: %w", err)
+		return false, fmt.Errorf("empty the write-ahead log: %w", err)
 	}
 	defer conn.Close()
 	// Writers wait meanwhile, so this is shorter than busyTimeout.
 	if _, err := conn.ExecContext(ctx, `PRAGMA busy_timeout(200)`); err != nil {
-		return fmt.Errorf("empty the write-ahead log: %w", err)
+		return false, fmt.Errorf("empty the write-ahead log: %w", err)
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), `PRAGMA `+busyTimeout)
-	if _, err := conn.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
-		return fmt.Errorf("empty the write-ahead log: %w", err)
+	var busy, pages, moved int
+	if err := conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+		return false, fmt.Errorf("empty the write-ahead log: %w", err)
 	}
-	return nil
+	return busy == 0, nil
 }
 
 // vacuum rewrites a SQLite file without what was deleted or replaced. On

@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/authsignal-wasm/sdk/internal/store/migrations"
 )
@@ -78,12 +75,17 @@ func OpenToCheck(ctx context.Context, database string, keys [][]byte) (*Store, e
 // connectReadOnly opens a SQLite file that exists. It takes no lock, and leaves the
 // write-ahead log as it is.
 func (s *Store) connectReadOnly(path string) error {
-	path, err := filepath.Abs(path)
+	path, err := realPath(path)
 	if err != nil {
 		return err
 	}
 	if _, err := os.Stat(path); err != nil {
 		return err
+	}
+	if files, err := examine(path); err != nil {
+		return err
+	} else if !files.there {
+		return fmt.Errorf("%w: %s", ErrMissing, path)
 	}
 	s.db, err = sql.Open("sqlite", fileURI(path, url.Values{"mode": {"ro"}, "_pragma": {busyTimeout}}))
 	return err
@@ -104,25 +106,24 @@ const maxReaders = 6
 // connectSQLite creates the file with mode 0600 if it may and it does not exist,
 // and takes the process lock (path + ".lock").
 func (s *Store) connectSQLite(name Name) error {
-	path, err := filepath.Abs(name.Path)
+	path, err := realPath(name.Path)
 	if err != nil {
-		return fmt.Errorf("database path: %w", err)
+		return fmt.Errorf("open database: %w", err)
 	}
 	if name.MustExist {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("open database: %w", err)
 		}
 	}
-	// A file has one lock, whatever links lead to it.
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if s.lock, err = lockFile(path); err != nil {
+		return err
 	}
-	s.lock = flock.New(path+".lock", flock.SetPermissions(0o600))
-	switch held, err := s.lock.TryLock(); {
-	case err != nil:
-		return fmt.Errorf("lock database: %w", err)
-	case !held:
-		return fmt.Errorf("%w: %s", ErrLocked, path)
+	s.path = path
+	if err := finishRestore(path); err != nil {
+		return err
+	}
+	if s.files, err = examine(path); err != nil {
+		return err
 	}
 	// SQLite would create the file readable for all; its companions get the mode
 	// of the file.
@@ -133,23 +134,9 @@ func (s *Store) connectSQLite(name Name) error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	dsn := fileURI(path, url.Values{
-		// FULL syncs the log at every commit, so that a commit survives a power
-		// cut.
-		// secure_delete overwrites what is deleted; see EmptyLog.
-		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)", busyTimeout},
-		// A writing transaction takes its lock at its start: otherwise two could
-		// read and then both fail to write.
-		"_txlock": {"immediate"},
-	})
-	if s.db, err = sql.Open("sqlite", dsn); err != nil {
+	if err := s.open(path); err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
-	// One for the writer, one to prepare a statement, the others for readers and
-	// single queries.
-	s.db.SetMaxOpenConns(maxReaders + 4)
-	s.db.SetMaxIdleConns(maxReaders + 4)
-	s.readers, s.writers.life = make(chan struct{}, maxReaders), groupLife
 	return nil
 }
 
@@ -176,6 +163,9 @@ func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, er
 	if err != nil {
 		return err
 	}
+	if m, err := readMark(s.path); s.path != "" && fresh && (err != nil || m.Database != 0) {
+		return errors.Join(fmt.Errorf("%w: %s; remove %s if a new database is wanted, in which no user is enrolled", ErrMissing, s.path, markPath(s.path)), err)
+	}
 	k, err := keys(fresh)
 	if err != nil {
 		return err
@@ -186,7 +176,15 @@ func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, er
 	if err := s.checkKey(ctx); err != nil {
 		return err
 	}
-	return s.sealWebhooks(ctx)
+	if s.files.doubtful {
+		if err := s.examineCopy(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.sealWebhooks(ctx); err != nil || s.dialect != sqlite {
+		return err
+	}
+	return s.begin(ctx)
 }
 
 // empty reports whether the database has no record of a key, and possibly no

@@ -29,6 +29,12 @@ type Store struct {
 	sealer  *sealer
 	// lock excludes other processes from a SQLite file; nil on PostgreSQL.
 	lock *flock.Flock
+	// path is that of the SQLite file, and files what was found there. identity is
+	// what the header has after begin; recording is held while it changes.
+	path      string
+	files     fileState
+	identity  header
+	recording sync.Mutex
 	// writers admits one writing transaction at a time. With SQLite alone the
 	// others would poll for its lock; here they queue. Not used on PostgreSQL,
 	// which locks rows.
@@ -48,12 +54,25 @@ type Store struct {
 func (s *Store) Close() error {
 	var err error
 	if s.db != nil {
+		s.end()
 		err = s.db.Close()
 	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
 	}
 	return err
+}
+
+// Doubts returns what was noticed about a SQLite file when it was opened, and is no
+// error.
+func (s *Store) Doubts() (doubts []string) {
+	if s.files.restored {
+		doubts = append(doubts, "the database file took the place of a newer one or of another one, as after a restore by hand")
+	}
+	if s.files.doubtful {
+		doubts = append(doubts, "the database file was copied while a server used it, or its write-ahead log was removed: it is whole, but its newest changes may be missing")
+	}
+	return doubts
 }
 
 // Ping reports whether the database answers.
