@@ -112,6 +112,20 @@ const (
 	MaxLogo         = 64 << 10 // as a data: URL
 )
 
+// UserIDs says what a tenant does about user ids that differ only by case, space
+// around them or Unicode form.
+type UserIDs string
+
+// The modes of UserIDs.
+const (
+	// UserIDsExact: such ids are those of different users.
+	UserIDsExact UserIDs = "exact"
+	// UserIDsRefuse: a new user whose id looks like another's is refused.
+	UserIDsRefuse UserIDs = "refuse"
+	// UserIDsFold: such ids are those of one user, in folded form.
+	UserIDsFold UserIDs = "fold"
+)
+
 // MaxOrigins is the maximal number of origins of a tenant.
 const MaxOrigins = 100
 
@@ -154,6 +168,7 @@ type Tenant struct {
 	Branding   Branding `json:"branding"`
 	// Origins are those of the tenant's own pages.
 	Origins   []string `json:"origins"`
+	UserIDs   UserIDs  `json:"userIds"`
 	CreatedAt Time     `json:"createdAt"`
 }
 

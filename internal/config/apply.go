@@ -55,6 +55,8 @@ type FileTenant struct {
 	// own pages. Both are replaced as a whole.
 	Branding *api.Branding `json:"branding"`
 	Origins  *[]string     `json:"origins"`
+	// UserIDs says what is done about user ids that look alike.
+	UserIDs *api.UserIDs `json:"userIds"`
 	// Actions are settings by action code.
 	Actions map[string]api.ActionSettings `json:"actions"`
 
@@ -141,7 +143,7 @@ func (t FileTenant) check() error {
 	if _, err := t.over(api.DefaultAuthenticatorSettings(t.TenantID)); err != nil {
 		return err
 	}
-	change := manage.TenantChange{WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins}
+	change := manage.TenantChange{WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins, UserIDs: t.UserIDs}
 	if err := change.Check(); err != nil {
 		return invalid("", manage.Text(err))
 	}
@@ -254,7 +256,7 @@ func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction,
 		return nil, err
 	}
 	changes, err = manage.Tenant(tx, manage.TenantChange{
-		Authenticator: &settings, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins,
+		Authenticator: &settings, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins, UserIDs: t.UserIDs,
 	}, now)
 	if err != nil {
 		return nil, err

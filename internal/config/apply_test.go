@@ -22,6 +22,7 @@ tenants:
     webhookUrl: https://hooks.test/acme
     branding: {name: Acme, color: "#1a6b54"}
     origins: ["https://app.acme.test"]
+    userIds: refuse
     actions:
       createPayment:
         defaultOutcome: ALLOW
@@ -62,7 +63,7 @@ func TestApplyReportsChangesAndIsIdempotent(t *testing.T) {
 		return changes
 	}
 	want := []string{
-		"tenant acme: made", "tenant acme: webhook changed", "tenant acme: branding changed", "tenant acme: origins changed", "tenant acme: API secret key added", "tenant acme: action createPayment set", "tenant acme: action signIn set",
+		"tenant acme: made", "tenant acme: webhook changed", "tenant acme: branding changed", "tenant acme: origins changed", "tenant acme: user ids: refuse", "tenant acme: API secret key added", "tenant acme: action createPayment set", "tenant acme: action signIn set",
 		"tenant other: made",
 	}
 	if got := apply(example); !reflect.DeepEqual(got, want) {

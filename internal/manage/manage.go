@@ -14,6 +14,7 @@ package manage
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -30,6 +31,7 @@ type TenantChange struct {
 	Branding   *api.Branding
 	// Origins replace all origins.
 	Origins *[]string
+	UserIDs *api.UserIDs
 }
 
 // Check returns an error for the first field that is wrong, and writes origins as
@@ -45,6 +47,9 @@ func (c *TenantChange) Check() error {
 		if err := CheckBranding(*c.Branding); err != nil {
 			return err
 		}
+	}
+	if c.UserIDs != nil && !slices.Contains([]api.UserIDs{api.UserIDsExact, api.UserIDsRefuse, api.UserIDsFold}, *c.UserIDs) {
+		return api.InvalidRequest("userIds must be exact, refuse or fold.")
 	}
 	if c.Origins == nil {
 		return nil
@@ -122,6 +127,21 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 	if c.Origins != nil {
 		changed, err := tx.SetOrigins(*c.Origins)
 		if err := note(changed, err, "origins changed", store.Configured(store.ChangeOrigins, map[string]any{"origins": *c.Origins}, now)); err != nil {
+			return nil, err
+		}
+	}
+	if c.UserIDs != nil {
+		changed, alike, err := tx.SetUserIDs(*c.UserIDs)
+		var notFolded *store.NotFoldedError
+		if errors.As(err, &notFolded) {
+			return nil, &api.Error{Status: 409, Code: api.CodeInvalidRequest, Description: "userIds cannot be fold: " + notFolded.Error() +
+				". Use refuse, or rename these users first: export and import, or delete and enroll them again."}
+		}
+		change := "user ids: " + string(*c.UserIDs)
+		if alike > 0 {
+			change += fmt.Sprintf("; %d users look like an earlier one, and stay", alike)
+		}
+		if err := note(changed, err, change, store.Configured(store.ChangeUserIDs, map[string]any{"userIds": *c.UserIDs, "alike": alike}, now)); err != nil {
 			return nil, err
 		}
 	}

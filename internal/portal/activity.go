@@ -120,7 +120,7 @@ func (p *portal) activity(r *http.Request, t store.Tenant) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	f := store.BrowseFilter{UserID: v.User, Action: v.Action, State: v.What.state(), Kind: v.What.kind(), Limit: pageSize + 1}
+	f := store.BrowseFilter{UserID: t.UserID(v.User), Action: v.Action, State: v.What.state(), Kind: v.What.kind(), Limit: pageSize + 1}
 	status := http.StatusOK
 	if !parseTime(v.From, &f.From) || !parseTime(v.Until, &f.Until) {
 		v.Error, status = "A time must be like 2026-01-31T13:45, in UTC.", http.StatusBadRequest

@@ -71,7 +71,7 @@ type authenticatorView struct {
 
 func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 	v := userView{Few: api.FewRecoveryCodes}
-	id := r.FormValue("id")
+	id := t.UserID(r.FormValue("id"))
 	found := false
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) (err error) {
 		if v.User, found, err = tx.User(id); err != nil || !found {

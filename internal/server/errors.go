@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 // errInternal is the error that a caller gets for any internal error. The log has
@@ -56,6 +57,9 @@ func (s *server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	var method *methodError
 	if errors.As(err, &method) {
 		w.Header().Set("Allow", method.allow)
+	}
+	if errors.Is(err, store.ErrLookAlike) {
+		err = api.InvalidRequest("userId: " + store.ErrLookAlike.Error() + ".")
 	}
 	var e *api.Error
 	if !errors.As(err, &e) {

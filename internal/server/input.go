@@ -166,8 +166,15 @@ func pathActionID(r *http.Request) (id store.ActionID, err error) {
 	return id, err
 }
 
-func pathUserID(r *http.Request) (string, error) {
-	return identifier("userId", r.PathValue("userId"))
+// pathUserID returns the user id of the path, as the caller's tenant stores it.
+func pathUserID(r *http.Request) (string, error) { return userIDOf(tenant(r), r.PathValue("userId")) }
+
+// userIDOf checks a user id, and returns it as the tenant stores it.
+func userIDOf(t store.Tenant, id string) (string, error) {
+	if _, err := identifier("userId", id); err != nil {
+		return "", err
+	}
+	return identifier("userId", t.UserID(id)) // folding can make it longer, or empty
 }
 
 // identifier checks an identifier that a caller has chosen: 1 to 256 characters,

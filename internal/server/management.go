@@ -97,7 +97,7 @@ func (s *server) listTenants(r *http.Request) (any, error) {
 
 func shownTenant(t store.Tenant, origins []string) api.Tenant {
 	return api.Tenant{
-		TenantID: t.ID, Authenticator: t.Authenticator, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: origins,
+		TenantID: t.ID, Authenticator: t.Authenticator, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: origins, UserIDs: t.UserIDs,
 		CreatedAt: api.Time{Time: t.CreatedAt},
 	}
 }
@@ -128,6 +128,7 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 		WebhookURL    *string                    `json:"webhookUrl"`
 		Branding      *api.Branding              `json:"branding"`
 		Origins       *[]string                  `json:"origins"`
+		UserIDs       *api.UserIDs               `json:"userIds"`
 		// These are in the answer to GET, which may be changed and sent back.
 		TenantID  *string `json:"tenantId"`
 		CreatedAt *string `json:"createdAt"`
@@ -144,7 +145,7 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 			return nil, api.InvalidRequest("createdAt cannot be set. Leave it out.")
 		}
 	}
-	change := manage.TenantChange{Authenticator: in.Authenticator, WebhookURL: in.WebhookURL, Branding: in.Branding, Origins: in.Origins}
+	change := manage.TenantChange{Authenticator: in.Authenticator, WebhookURL: in.WebhookURL, Branding: in.Branding, Origins: in.Origins, UserIDs: in.UserIDs}
 	if _, err := manage.Tenant(tx, change, s.Now()); err != nil {
 		return nil, err
 	}
@@ -255,7 +256,7 @@ func (s *server) unlockAuthenticator(r *http.Request, tx *store.Tx) (any, error)
 	if err := noBody(r); err != nil {
 		return nil, err
 	}
-	userID, err := pathUserID(r)
+	userID, err := managedUserID(r, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +270,7 @@ func (s *server) unlockAuthenticator(r *http.Request, tx *store.Tx) (any, error)
 // endManagedTokens answers DELETE
 // /v1/management/tenants/{tenantId}/users/{userId}/tokens.
 func (s *server) endManagedTokens(r *http.Request, tx *store.Tx) (any, error) {
-	userID, err := pathUserID(r)
+	userID, err := managedUserID(r, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +289,11 @@ func (s *server) listAudit(r *http.Request, tx *store.Tx) (any, error) {
 	}
 	userID := r.FormValue("userId")
 	if userID != "" {
-		if _, err := identifier("userId", userID); err != nil {
+		t, _, err := tx.Tenant()
+		if err != nil {
+			return nil, err
+		}
+		if userID, err = userIDOf(t, userID); err != nil {
 			return nil, err
 		}
 	}
@@ -349,4 +354,13 @@ func (s *server) withdrawSigningKey(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return api.Success{Success: true}, s.SigningKeys.Withdraw(r.Context(), id)
+}
+
+// managedUserID returns the user id of the path for the tenant of the path.
+func managedUserID(r *http.Request, tx *store.Tx) (string, error) {
+	t, _, err := tx.Tenant()
+	if err != nil {
+		return "", err
+	}
+	return userIDOf(t, r.PathValue("userId"))
 }

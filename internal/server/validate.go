@@ -34,7 +34,7 @@ func (s *server) validateToken(r *http.Request) (any, error) {
 	switch {
 	case err != nil || c.TenantID != tenant(r).ID:
 		return api.ValidateResponse{Error: errTokenIsInvalid}, nil
-	case in.UserID != "" && in.UserID != c.UserID:
+	case in.UserID != "" && tenant(r).UserID(in.UserID) != c.UserID:
 		return api.ValidateResponse{Error: errUserIsInvalid}, nil
 	case in.Action != "" && in.Action != c.Action:
 		return api.ValidateResponse{Error: errActionIsInvalid}, nil

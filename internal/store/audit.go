@@ -71,6 +71,7 @@ const (
 	ChangeWebhook              Change = "webhook"
 	ChangeBranding             Change = "branding"
 	ChangeOrigins              Change = "origins"
+	ChangeUserIDs              Change = "user ids"
 	ChangeAction               Change = "action"
 	ChangeActionDeleted        Change = "action deleted"
 	ChangeSecretMade           Change = "API secret made"

@@ -21,6 +21,9 @@ type dialect struct {
 	// forUpdate makes a SELECT lock its rows until the end of a writing
 	// transaction. SQLite has one writer and needs none.
 	forUpdate string
+	// forKeyShare makes a SELECT wait for transactions that change its rows, and
+	// keeps others from it until the end of the transaction.
+	forKeyShare string
 	// snapshot makes a transaction of database/sql that only reads see one state
 	// of the database. SQLite's always do.
 	snapshot sql.IsolationLevel
@@ -54,12 +57,13 @@ var sqlite = &dialect{
 }
 
 var postgres = &dialect{
-	migrations: migrations.Postgres,
-	forUpdate:  " FOR UPDATE",
-	snapshot:   sql.LevelRepeatableRead,
-	alone:      `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
-	binary:     ` COLLATE "C"`,
-	indexedBy:  func(string) string { return "" },
+	migrations:  migrations.Postgres,
+	forUpdate:   " FOR UPDATE",
+	forKeyShare: " FOR KEY SHARE",
+	snapshot:    sql.LevelRepeatableRead,
+	alone:       `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
+	binary:      ` COLLATE "C"`,
+	indexedBy:   func(string) string { return "" },
 	// Each connection of PostgreSQL has its own process.
 	shard: "pg_backend_pid() % 16",
 	noTable: func(err error) bool {

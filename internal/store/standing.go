@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
 // A Standing is a user with all authenticators, pending ones too, oldest first,
@@ -75,12 +77,18 @@ func (t *Tx) standingReads(s *Standing, id ActionID, lock string) []read {
 	}
 }
 
-// EnsureStanding is LockStanding, and creates the user if it does not exist.
+// EnsureStanding is LockStanding, and creates the user if it does not exist. The
+// error is ErrLookAlike if the tenant does not accept the id.
 func (t *Tx) EnsureStanding(id ActionID, now time.Time) (Standing, error) {
-	for {
+	for try := 0; ; try++ {
 		s, err := t.LockStanding(id)
 		if err != nil || s.HasUser {
 			return s, err
+		}
+		if try > 0 {
+			if err := t.checkLookAlike(id.UserID); err != nil {
+				return Standing{}, err
+			}
 		}
 		// A user that another transaction creates meanwhile may be deleted before
 		// this one has the lock.
@@ -90,11 +98,17 @@ func (t *Tx) EnsureStanding(id ActionID, now time.Time) (Standing, error) {
 	}
 }
 
-// insertUser creates a user unless it exists.
+// insertUser creates a user unless it exists, or the tenant does not accept the id:
+// checkLookAlike tells. The setting of the tenant is read here, so that no cached one
+// decides, and is locked, so that no user is created while SetUserIDs compares all.
 func (t *Tx) insertUser(id string, now time.Time) error {
+	folded := FoldUserID(id)
 	_, err := t.exec(`
-		INSERT INTO users (tenant_id, user_id, incarnation, created_at) VALUES (?, ?, ?, ?)
-		ON CONFLICT (tenant_id, user_id) DO NOTHING`, t.tenant, id, uuid.NewString(), millis(now))
+		INSERT INTO users (tenant_id, user_id, incarnation, created_at, id_fold)
+		SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CASE WHEN tenant.mode <> '`+string(api.UserIDsExact)+`' THEN CAST(? AS TEXT) END
+		FROM (SELECT COALESCE((SELECT user_ids FROM tenants WHERE tenant_id = ?`+t.dialect.forKeyShare+`), '`+string(api.UserIDsExact)+`') AS mode) AS tenant
+		WHERE tenant.mode <> '`+string(api.UserIDsFold)+`' OR CAST(? AS BOOLEAN)
+		ON CONFLICT DO NOTHING`, t.tenant, id, uuid.NewString(), millis(now), folded, t.tenant, folded == id)
 	if err != nil {
 		return fmt.Errorf("store user: %w", err)
 	}

@@ -20,19 +20,21 @@ type Tenant struct {
 	// verifications ask for no consent.
 	WebhookURL string
 	// Branding is the look of the pre-built UI.
-	Branding  api.Branding
+	Branding api.Branding
+	// UserIDs says what is done about user ids that look alike.
+	UserIDs   api.UserIDs
 	CreatedAt time.Time
 }
 
 // tenantColumns are what readTenant scans.
-const tenantColumns = `tenants.tenant_id, tenants.authenticator, tenants.webhook_sealed, tenants.webhook_key_id, tenants.branding, tenants.created_at`
+const tenantColumns = `tenants.tenant_id, tenants.authenticator, tenants.webhook_sealed, tenants.webhook_key_id, tenants.branding, tenants.user_ids, tenants.created_at`
 
 func (s *sealer) readTenant(row row) (t Tenant, err error) {
 	var authenticator, branding string
 	var webhook []byte
 	var keyID sql.NullString
 	var created int64
-	if err := row.Scan(&t.ID, &authenticator, &webhook, &keyID, &branding, &created); err != nil {
+	if err := row.Scan(&t.ID, &authenticator, &webhook, &keyID, &branding, &t.UserIDs, &created); err != nil {
 		return Tenant{}, err
 	}
 	if webhook != nil {

@@ -41,7 +41,8 @@ func (t *Tx) LockUser(id string) (u User, found bool, err error) {
 	return t.user(id, t.dialect.forUpdate)
 }
 
-// EnsureUser is LockUser, and creates the user if it does not exist.
+// EnsureUser is LockUser, and creates the user if it does not exist. The error is
+// ErrLookAlike if the tenant does not accept the id.
 func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
 	for {
 		if err := t.insertUser(id, now); err != nil {
@@ -50,6 +51,9 @@ func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
 		// A user that existed may be deleted before this transaction has the lock.
 		if u, found, err := t.LockUser(id); err != nil || found {
 			return u, err
+		}
+		if err := t.checkLookAlike(id); err != nil {
+			return User{}, err
 		}
 	}
 }
