@@ -44,6 +44,9 @@ test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.j
 	@AUTHSIGNAL_TEST_KILLS=40 go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
 	@AUTHSIGNAL_TEST_KILLS=40 .ci/with-postgres go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
+	$(say) "importing 100,000 users, killed three times, on both stores"
+	@AUTHSIGNAL_TEST_ROWS=100000 go test -count=1 -v -run ImportSurvivesKills ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|killed'
+	@AUTHSIGNAL_TEST_ROWS=100000 .ci/with-postgres go test -count=1 -v -run ImportSurvivesKills ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|killed'
 	$(say) "100,000 random calls beside the model of the flow, on both stores"
 	@AUTHSIGNAL_TEST_STEPS=100000 go test -count=1 -timeout 30m -run Model ./internal/attacks
 	@AUTHSIGNAL_TEST_STEPS=100000 .ci/with-postgres go test -count=1 -timeout 30m -run Model ./internal/attacks
@@ -188,7 +191,7 @@ fmt: js/node_modules/.package-lock.json ## format the Go, JavaScript and TypeScr
 # Counted, not timed: when its time is over in mid-work, the Go command may call
 # that a failure.
 fuzz: ## fuzz what parses, some ten seconds a target
-	@for target in internal/totp:FuzzParseURI:400000 internal/totp:FuzzMatch:400000 internal/token:FuzzParse:300000 \
+	@for target in internal/totp:FuzzParseURI:400000 internal/totp:FuzzMatch:400000 internal/transfer:FuzzRecords:40000 internal/token:FuzzParse:300000 \
 		internal/rules:FuzzCompile:40000 internal/rules:FuzzDecide:5000 internal/server:FuzzBodies:3000 internal/config:FuzzIdentifiersAreTexts:20000 internal/config:FuzzParseFile:20000 authsignal:FuzzVerifyWebhook:10000; do \
 		IFS=: read -r dir name count <<<"$$target"; \
 		go test -run '^$$' -fuzz "^$$name$$" -fuzztime "$${count}x" -fuzzminimizetime 10x ./$$dir; \

@@ -36,6 +36,8 @@ var ran = map[[2]string]run{
 	{"docs/backend.md", `import { Authsignal } from "@authsignal/node";`}:            {"js/test/package/docs.test.mjs", "lets the user in"},
 	{"docs/webhooks.md", `event, err := client.VerifyWebhook(`}:                      {"docs/samples_test.go", "TestGoSamplesCompile"},
 	{"docs/moving.md", `for _, user := range users {`}:                               {"docs/samples_test.go", "TestGoSamplesCompile"},
+	{"docs/moving.md", "authsignal-server -db authsignal.db import -dry-run"}:        {"cmd/authsignal-server/transfer_test.go", "func TestImportOfTheDocumentation"},
+	{"docs/moving.md", "userId,secret,algorithm"}:                                    {"cmd/authsignal-server/transfer_test.go", "func TestImportOfTheDocumentation"},
 	{"docs/rules.md", "device.isNew && user.isEnrolled"}:                             {"docs/samples_test.go", "TestConditionsCompile"},
 	{"docs/operate.md", "tenants:"}:                                                  {"docs/samples_test.go", "TestTheFileIsRead"},
 	{"docs/operate.md", "make wasm js   # once: the server's pages use the browser"}: {"cmd/authsignal-server/main_test.go", "func command("},
@@ -130,7 +132,7 @@ var goSamples = []struct{ page, heading, before, after string }{
 	{"README.md", "Use it", "ctx context.Context, token string", "_ = action"},
 	{"docs/backend.md", "Go", "ctx context.Context, token string", "_ = action"},
 	{"docs/webhooks.md", "Webhooks", "client *authsignal.Client, body []byte, r *http.Request", "_ = data"},
-	{"docs/moving.md", "From another system", "ctx context.Context, client *authsignal.Client, users []struct{ ID, Secret string }", "return nil"},
+	{"docs/moving.md", "The Server API", "ctx context.Context, client *authsignal.Client, users []struct{ ID, Secret string }", "return nil"},
 }
 
 // The samples compile in a module that has the SDK as docs/backend.md says, by

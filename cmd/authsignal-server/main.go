@@ -117,6 +117,8 @@ func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, s
 			fmt.Fprintln(stdout, password)
 		}
 		return err
+	case c.Command[0] == "import":
+		return importUsers(ctx, c, c.Command[1:], stdin, stdout, stderr)
 	case c.Command[0] == "delete-tenant" && len(c.Command) == 2:
 		n, err := daemon.DeleteTenant(ctx, c, c.Command[1])
 		if err == nil {

@@ -1,10 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"database/sql"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
@@ -45,7 +54,7 @@ func TestDeleteTenantCommand(t *testing.T) {
 func TestCommandsNeedADatabaseThatExists(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "typo.db")
-	for _, args := range [][]string{{"delete-tenant", "t1"}} {
+	for _, args := range [][]string{{"delete-tenant", "t1"}, {"import", os.DevNull}} {
 		if got := fails(t, command(t, append([]string{"-db", db}, args...)...)); !strings.Contains(got, "no such file") {
 			t.Errorf("%q: got %s", args, got)
 		}
@@ -63,5 +72,185 @@ func stopped(t *testing.T, p *process) {
 	}
 	if err := p.cmd.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, p.stderr.String())
+	}
+}
+
+// usersFile writes a CSV file with users, each with a secret of its own, and
+// returns its path, the secrets and the time of the step that was used last.
+func usersFile(t *testing.T, users int) (file string, secrets []string, lastUse time.Time) {
+	t.Helper()
+	lastUse = time.Now().Add(-30 * time.Second)
+	var b bytes.Buffer
+	b.WriteString("userId,secret,lastStep\n")
+	for n := range users {
+		key := make([]byte, 20)
+		binary.BigEndian.PutUint64(key, uint64(n+1))
+		secrets = append(secrets, base32.StdEncoding.EncodeToString(key))
+		fmt.Fprintf(&b, "user-%06d,%s,%d\n", n, secrets[n], lastUse.Unix()/30)
+	}
+	file = filepath.Join(t.TempDir(), "users.csv")
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file, secrets, lastUse
+}
+
+// count returns the result of a query for a number, beside whatever uses the
+// database.
+func count(t *testing.T, db, query string) (n int) {
+	t.Helper()
+	driver, dsn := "sqlite", "file:"+db+"?mode=ro&_pragma=busy_timeout(5000)"
+	if storetest.Postgres() {
+		driver, dsn = "pgx", db
+	}
+	c, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.QueryRow(query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+var importedLine = regexp.MustCompile(`imported (\d+) authenticators and created (\d+) users, from (\d+) lines in .*\n(\d+) were there already`)
+
+// An import that is killed at any time goes on when it is run again: no user is
+// missing and none has an authenticator twice. On PostgreSQL a server runs
+// meanwhile.
+func TestImportSurvivesKills(t *testing.T) {
+	t.Parallel()
+	db := storetest.Database(t)
+	p := start(t, db)
+	if !storetest.Postgres() {
+		stopped(t, p)
+	}
+	users := 4_000
+	if text := os.Getenv("AUTHSIGNAL_TEST_ROWS"); text != "" {
+		var err error
+		if users, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, secrets, lastUse := usersFile(t, users)
+	const authenticators = `SELECT COUNT(*) FROM authenticators`
+	kills := 0
+	for before := 0; kills < 3; {
+		cmd := command(t, "-db", db, "import", file)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		exited := make(chan error, 1)
+		go func() { exited <- cmd.Wait() }()
+		ended := false
+		for !ended {
+			if n := count(t, db, authenticators); n > before {
+				before = n
+				break
+			}
+			select {
+			case err := <-exited:
+				if err != nil {
+					t.Fatal(err)
+				}
+				ended = true
+			default:
+			}
+		}
+		if ended {
+			break
+		}
+		cmd.Process.Kill()
+		<-exited
+		kills++
+	}
+	there := count(t, db, authenticators)
+	began := time.Now()
+	out := succeeds(t, "-db", db, "import", file)
+	m := importedLine.FindStringSubmatch(out)
+	if want := []string{strconv.Itoa(users - there), strconv.Itoa(users - there), strconv.Itoa(users), strconv.Itoa(there)}; m == nil || fmt.Sprint(m[1:]) != fmt.Sprint(want) {
+		t.Errorf("got %s, want %q", out, want)
+	}
+	t.Logf("killed %d times, the last time with %d of %d users; the rest was imported in %v", kills, there, users, time.Since(began).Round(time.Millisecond))
+	for query, want := range map[string]int{
+		authenticators: users, `SELECT COUNT(*) FROM users`: users, `SELECT COUNT(DISTINCT user_id) FROM authenticators`: users,
+		`SELECT COUNT(*) FROM audit WHERE kind = 'enrollment.completed'`: users,
+	} {
+		if got := count(t, db, query); got != want {
+			t.Errorf("%s: got %d, want %d", query, got, want)
+		}
+	}
+	if !storetest.Postgres() {
+		p = start(t, db)
+	}
+	// The step of the last use is spent, and the present one is not.
+	for _, n := range []int{0, users / 2, users - 1} {
+		tok := p.track(fmt.Sprintf("user-%06d", n), "k").Token
+		if p.verify(tok, oathtool(t, secrets[n], lastUse)) || !p.verify(tok, oathtool(t, secrets[n], time.Now())) {
+			t.Errorf("user %d cannot sign in with the code of the present step alone", n)
+		}
+	}
+}
+
+func TestImportCommand(t *testing.T) {
+	t.Parallel()
+	db := storetest.Database(t)
+	p := start(t, db)
+	if !storetest.Postgres() {
+		if got := fails(t, command(t, "-db", db, "import", os.DevNull)); !strings.Contains(got, "in use") {
+			t.Errorf("while the server runs: got %s", got)
+		}
+		stopped(t, p)
+	}
+	const file = "userId,secret\njane,GEZDGNBVGY3TQOJQ\nbad,GEZDGNBVGY3TQOJ1\n"
+	in := func(args ...string) string {
+		cmd := command(t, append([]string{"-db", db, "import"}, args...)...)
+		cmd.Stdin = strings.NewReader(file)
+		out, _ := cmd.CombinedOutput()
+		return string(out)
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-"}, "line 3: secret is not base32\nauthsignal-server: 1 of 2 lines cannot be imported; nothing was imported"},
+		{[]string{"-", "-dry-run", "-skip-bad"}, "line 3: secret is not base32\nwould import 1 authenticators and create 1 users, from 2 lines"},
+		{[]string{"-", "-dry-run", "-skip-bad"}, "1 secrets have fewer than the 128 bits of RFC 4226"},
+		{[]string{"-tenant", "t1", "-", "-skip-bad"}, "imported 1 authenticators and created 1 users, from 2 lines"},
+		{[]string{"-skip-bad", "-"}, "1 were there already, 0 of them with an earlier last use; 1 lines cannot be imported"},
+		{[]string{"-tenant", "t9", "-"}, "there is no tenant t9"},
+		{[]string{"-"}, "cannot be imported"},
+		{nil, "usage: authsignal-server [flags] import"},
+		{[]string{"-", "-"}, "usage: authsignal-server [flags] import"},
+		{[]string{"-dry", "-"}, "usage: authsignal-server [flags] import"},
+		{[]string{filepath.Join(t.TempDir(), "none.csv")}, "no such file"},
+	} {
+		if got := in(tt.args...); !strings.Contains(got, tt.want) || strings.Contains(got, "GEZDG") {
+			t.Errorf("%q: got %s, want %q", tt.args, got, tt.want)
+		}
+	}
+}
+
+// The file of docs/moving.md is imported as the page says.
+func TestImportOfTheDocumentation(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/moving.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sample, _ := strings.Cut(string(page), "```text\nuserId,")
+	sample, _, _ = strings.Cut(sample, "```")
+	file := filepath.Join(t.TempDir(), "users.csv")
+	if err := os.WriteFile(file, []byte("userId,"+sample), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db := storetest.Database(t)
+	stopped(t, start(t, db))
+	if got := succeeds(t, "-db", db, "import", "-dry-run", file); !strings.Contains(got, "would import 2 authenticators and create 2 users") {
+		t.Errorf("got %s", got)
+	}
+	if got := succeeds(t, "-db", db, "import", file); !strings.Contains(got, "imported 2 authenticators and created 2 users") {
+		t.Errorf("got %s", got)
 	}
 }

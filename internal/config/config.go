@@ -204,6 +204,8 @@ const help = `Usage: authsignal-server [flags]                      run the serv
        authsignal-server [flags] restore FILE         replace a SQLite database by a backup; the server must be stopped
        authsignal-server [flags] check                look for what is wrong in a database, in use or not; exit status 1 if something is
        authsignal-server [flags] rotate-key           seal all secrets with a new encryption key
+       authsignal-server [flags] import FILE          import users of another system: CSV or JSON lines, - for standard input
+                    after import: [-tenant TENANT] [-dry-run] [-skip-bad]
        authsignal-server [flags] delete-tenant TENANT delete a tenant with everything of it
        authsignal-server [flags] portal-password      make a new password for the portal
        authsignal-server code SECRET-OR-URI [-step N] print a code, as an authenticator app does

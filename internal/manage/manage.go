@@ -15,7 +15,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/origin"
@@ -173,4 +176,14 @@ func Text(err error) string {
 		return e.Description
 	}
 	return err.Error()
+}
+
+// IdentifierForm is the form that IsIdentifier checks, for sentences.
+const IdentifierForm = "1 to 256 characters without control characters"
+
+// IsIdentifier reports whether a text may be an identifier that callers choose,
+// such as a user id.
+func IsIdentifier(s string) bool {
+	n := utf8.RuneCountInString(s)
+	return n >= 1 && n <= 256 && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

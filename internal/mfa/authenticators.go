@@ -170,28 +170,38 @@ func insertVerified(tx *store.Tx, t store.Tenant, f Factors, a store.Authenticat
 // enrolledAlready returns the factor in a list that is the same as a, or nil. It
 // deletes a pending enrollment with the same secret.
 func enrolledAlready(tx *store.Tx, list []store.Authenticator, a store.Authenticator, secret string) (*store.Authenticator, error) {
-	for _, b := range list {
+	known, pending, err := findKnown(tx, list, a, secret)
+	for _, p := range pending {
+		if err == nil {
+			err = tx.DeletePending(p)
+		}
+	}
+	return known, err
+}
+
+// findKnown returns the factor in a list that is the same as a, or nil, and the
+// pending enrollments with the same secret before it.
+func findKnown(tx *store.Tx, list []store.Authenticator, a store.Authenticator, secret string) (known *store.Authenticator, pending []store.Authenticator, err error) {
+	for i, b := range list {
 		if b.Method != a.Method || b.Parameters != a.Parameters || b.Email != a.Email || b.PhoneNumber != a.PhoneNumber {
 			continue
 		}
 		if secret != "" {
-			known, err := tx.Secret(b)
+			text, err := tx.Secret(b)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			// An earlier version stored the text as it was given.
-			if known, err = totp.NormalizeSecret(known); err != nil || known != secret {
+			if text, err = totp.NormalizeSecret(text); err != nil || text != secret {
 				continue
 			}
 		}
 		if b.Verified() {
-			return &b, nil
+			return &list[i], pending, nil
 		}
-		if err := tx.DeletePending(b); err != nil {
-			return nil, err
-		}
+		pending = append(pending, b)
 	}
-	return nil, nil
+	return nil, pending, nil
 }
 
 // A Channel is the way by which a change reached the server, in the audit log.

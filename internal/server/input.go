@@ -13,11 +13,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/authsignal-wasm/sdk/internal/address"
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
@@ -180,9 +180,8 @@ func userIDOf(t store.Tenant, id string) (string, error) {
 // identifier checks an identifier that a caller has chosen: 1 to 256 characters,
 // without control characters.
 func identifier(name, s string) (string, error) {
-	n := utf8.RuneCountInString(s)
-	if n < 1 || n > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-		return "", api.InvalidRequest(name + " must be 1 to 256 characters without control characters.")
+	if !manage.IsIdentifier(s) {
+		return "", api.InvalidRequest(name + " must be " + manage.IdentifierForm + ".")
 	}
 	return s, nil
 }
