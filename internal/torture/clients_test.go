@@ -67,9 +67,12 @@ type run struct {
 	// calls counts the recorded calls, and those of each answer.
 	calls    atomic.Int64
 	unknowns atomic.Int64
-	counts   sync.Map // of *atomic.Int64 by text
-	failed   atomic.Pointer[error]
-	users    []*subject
+	// longest is the longest time in nanoseconds from a call without an answer to the
+	// next success of the client.
+	longest atomic.Int64
+	counts  sync.Map // of *atomic.Int64 by text
+	failed  atomic.Pointer[error]
+	users   []*subject
 }
 
 // fail ends the run with its first error.
@@ -753,12 +756,18 @@ const (
 
 // recover waits until a write succeeds, so that a fault costs each client one call.
 func (c *client) recover(replica int) error {
-	deadline := time.Now().Add(patience)
+	began := time.Now()
+	deadline := began.Add(patience)
 	probe := request{"POST", fmt.Sprintf("/v1/users/probe-%d/actions/probe", c.number), backendKey, `{"idempotencyKey":"k"}`}
 	for {
 		res, err := c.links[replica].send(c.cluster.replicas[replica], probe)
 		if err == nil && res.status == 200 {
-			return nil
+			for took := int64(time.Since(began)); ; {
+				longest := c.longest.Load()
+				if took <= longest || c.longest.CompareAndSwap(longest, took) {
+					return nil
+				}
+			}
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("a write still fails after %v: status %d, %v", patience, res.status, err)

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
 )
@@ -255,6 +256,21 @@ func (p *pair) kill(i int) error {
 	})
 }
 
+// shutDown ends a server as an operator does: its connections are closed, and the
+// standby gets the whole log.
+func (p *pair) shutDown(i int) error {
+	if err := p.servers[i].Process.Signal(syscall.SIGINT); err != nil {
+		return err
+	}
+	late := time.AfterFunc(patience, func() { p.signal(i, syscall.SIGKILL) })
+	err := p.servers[i].Wait()
+	p.servers[i] = nil
+	if !late.Stop() {
+		return errors.New("PostgreSQL does not end")
+	}
+	return err
+}
+
 // alive reports whether a process is there and has not ended.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -265,14 +281,21 @@ func alive(pid int) bool {
 	return len(fields) > 0 && fields[0] != "Z"
 }
 
-// switchOver kills the primary, leads the address to the standby, promotes that and
-// adds a new standby. Servers connect to a standby that is still read-only.
-func (p *pair) switchOver(ctx context.Context) error {
-	if err := p.kill(p.primary); err != nil {
+// switchOver stops the primary, leads the address to the standby, promotes that and
+// adds a new standby. For a time, the servers reach a standby that is read-only.
+// A planned switch-over lets the primary send all that it has; otherwise it is
+// killed.
+func (p *pair) switchOver(ctx context.Context, planned bool, readOnly time.Duration) error {
+	stop := p.kill
+	if planned {
+		stop = p.shutDown
+	}
+	if err := stop(p.primary); err != nil {
 		return err
 	}
 	p.primary = 1 - p.primary
 	p.proxy.redirect(p.socket(p.primary))
+	time.Sleep(readOnly) // that is a part of the fault
 	if err := p.exec(ctx, `SELECT pg_promote()`); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -353,15 +354,18 @@ func (r *replica) steps(from time.Time, unanswered bool, s *secret) (all span) {
 }
 
 // check runs the command that opens every secret and checks what must hold in the
-// database.
+// database. If the clocks were stepped, it may find that one was ahead.
 func (c *cluster) check(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, c.program, "-db", c.database, "check")
 	cmd.Env = []string{"HOME=" + c.dir, "AUTHSIGNAL_ENCRYPTION_KEY=" + encryptionKey}
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("check: %w\n%s", err, tail(string(text)))
+	text, err := cmd.CombinedOutput()
+	if err == nil || c.replicas[0].clock != nil && onlyAhead.Match(text) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("check: %w\n%s", err, tail(string(text)))
 }
+
+var onlyAhead = regexp.MustCompile(`^(the newest accepted step of .*, because the clock of a server was ahead.*\n)+authsignal-server: check: \d+ findings?\n$`)
 
 // eventually waits until f is true.
 func eventually(what string, f func() bool) error {

@@ -127,7 +127,9 @@ func recorded(t *testing.T, b build, seed uint64, n int, postgres bool) (*run, e
 				r.fail(fmt.Errorf("%s: %w", m, err))
 				return
 			}
-			r.count("fault: " + m.kind)
+			if r.count("fault: " + m.kind); m.both {
+				r.count("fault: replica killed meanwhile")
+			}
 		}
 	})
 	r.start(users)
@@ -143,9 +145,9 @@ func recorded(t *testing.T, b build, seed uint64, n int, postgres bool) (*run, e
 			return nil, err
 		}
 	}
-	t.Logf("%d operations of %d users in %.0f s, %.0f a second; %d without an answer; %d codes accepted; %d faults",
+	t.Logf("%d operations of %d users in %.0f s, %.0f a second; %d without an answer; %d codes accepted; %d faults; a client waited for %.1f s at most after a call without an answer",
 		r.calls.Load(), users, time.Since(r.began).Seconds(), float64(users*members*perMember)/took.Seconds(), r.unknowns.Load(),
-		r.counted("verify: 200 accepted"), len(mishaps))
+		r.counted("verify: 200 accepted"), len(mishaps), time.Duration(r.longest.Load()).Seconds())
 	var counts []string
 	r.counts.Range(func(what, n any) bool {
 		counts = append(counts, what.(string))
