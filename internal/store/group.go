@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,14 +28,104 @@ const (
 type writers struct {
 	life time.Duration // groupLife; another in tests
 
+	// writer is the connection of all of them; nil before the first. It belongs to
+	// the turn.
+	writer *writer
+
 	mu    sync.Mutex
 	busy  bool
 	queue []chan *group
 }
 
+// A writer is a connection to a SQLite file that is kept, with its prepared
+// statements. A sql.Tx would start a goroutine for each transaction and for each
+// query, and prepare its statements from those of the pool.
+type writer struct {
+	*sql.Conn
+	prepared map[string]*sql.Stmt
+}
+
+// begin begins a transaction on the writer.
+func (w *writers) begin(ctx context.Context, db *sql.DB) error {
+	if w.writer == nil {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		w.writer = &writer{conn, map[string]*sql.Stmt{}}
+	}
+	// It takes its lock now: otherwise two could read and then both fail to write.
+	err := w.writer.execute(ctx, `BEGIN IMMEDIATE`)
+	if err != nil {
+		w.discard()
+	}
+	return err
+}
+
+// commit ends the transaction; if that fails, it is undone.
+func (w *writers) commit(ctx context.Context) error {
+	err := w.writer.execute(ctx, `COMMIT`)
+	if err != nil {
+		w.rollback(ctx)
+	}
+	return err
+}
+
+// rollback undoes the transaction. Where SQLite has done that by itself, because a
+// disk is full for example, it fails.
+func (w *writers) rollback(ctx context.Context) {
+	if err := w.writer.execute(ctx, `ROLLBACK`); err != nil {
+		w.discard()
+	}
+}
+
+// discard closes the connection, with a transaction that may be open. The next
+// writer opens another one.
+func (w *writers) discard() {
+	_ = w.writer.closeStatements()
+	_ = w.writer.Raw(func(any) error { return driver.ErrBadConn }) // which closes it
+	w.writer = nil
+}
+
+// close gives the connection back.
+func (w *writers) close() error {
+	if w.writer == nil {
+		return nil
+	}
+	err := errors.Join(w.writer.closeStatements(), w.writer.Close())
+	w.writer = nil
+	return err
+}
+
+func (w *writer) closeStatements() (err error) {
+	for _, stmt := range w.prepared {
+		err = errors.Join(err, stmt.Close())
+	}
+	return err
+}
+
+func (w *writer) execute(ctx context.Context, query string) error {
+	stmt, err := w.statement(ctx, query)
+	if err == nil {
+		_, err = stmt.ExecContext(ctx)
+	}
+	return err
+}
+
+// statement returns the prepared statement of a query.
+func (w *writer) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt, ok := w.prepared[query]; ok {
+		return stmt, nil
+	}
+	stmt, err := w.PrepareContext(ctx, query)
+	if err == nil {
+		w.prepared[query] = stmt
+	}
+	return stmt, err
+}
+
 // A group is a transaction that several writers share, one after another.
 type group struct {
-	tx         *sql.Tx
 	began      time.Time
 	members    int   // that succeeded so far
 	changed    bool  // by one of them: Tx.changed
@@ -112,16 +203,15 @@ func (s *Store) updateGrouped(ctx context.Context, tenantID string, fn func(*Tx)
 	ctx = context.WithoutCancel(ctx)
 	if g == nil {
 		generation := s.cache.generation.Load()
-		tx, err := s.db.BeginTx(ctx, nil)
-		if err != nil {
+		if err := s.writers.begin(ctx, s.db); err != nil {
 			s.leave(nil)
 			return fmt.Errorf("begin transaction: %w", err)
 		}
-		g = &group{tx: tx, began: time.Now(), generation: generation, done: make(chan struct{})}
+		g = &group{began: time.Now(), generation: generation, done: make(chan struct{})}
 	}
 	shared := g.members > 0
 	err = s.member(g, &Tx{
-		ctx: ctx, tx: g.tx, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s,
+		ctx: ctx, tx: s.writers.writer, writer: s.writers.writer, dialect: s.dialect, sealer: s.sealer, tenant: tenantID, store: s,
 		// The changes of the other members are visible, and may still be undone.
 		changed: g.changed, generation: g.generation,
 	}, fn)
@@ -182,7 +272,7 @@ func (s *Store) undo(g *group, t *Tx, savepoint bool) *group {
 		// Some faults, such as a full disk, make SQLite undo the whole transaction.
 		g.err = fmt.Errorf("commit: the transaction was undone: %w", err)
 	}
-	g.tx.Rollback()
+	s.writers.rollback(t.ctx)
 	close(g.done)
 	return nil
 }
@@ -194,8 +284,7 @@ func (s *Store) leave(g *group) {
 		if g.members < maxGroup && time.Since(g.began) < s.writers.life && s.writers.pass(g) {
 			return
 		}
-		if err := g.tx.Commit(); err != nil {
-			g.tx.Rollback()
+		if err := s.writers.commit(context.Background()); err != nil {
 			g.err = fmt.Errorf("commit: %w", err)
 		}
 		if g.changed {

@@ -122,6 +122,9 @@ func (t *Tx) stmt(query string) (*sql.Stmt, error) {
 	if !t.dialect.prepare {
 		return nil, nil
 	}
+	if t.writer != nil {
+		return t.writer.statement(t.ctx, query)
+	}
 	stmt, err := t.store.statement(t.ctx, query)
 	if err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ func (s *Store) Close() error {
 	var err error
 	if s.db != nil {
 		s.end()
-		err = s.db.Close()
+		err = errors.Join(s.writers.close(), s.db.Close())
 	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
@@ -83,6 +83,7 @@ func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 type Tx struct {
 	ctx     context.Context
 	tx      statements
+	writer  *writer // on SQLite, of a transaction that writes
 	dialect *dialect
 	sealer  *sealer
 	tenant  string
