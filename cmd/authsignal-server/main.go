@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -135,7 +136,15 @@ func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, s
 	return fmt.Errorf("%q is not a command; see authsignal-server -help", strings.Join(c.Command, " "))
 }
 
+// garbage is how much a server's memory may grow before a collection, in percent of
+// what is in use, unless GOGC says otherwise. That is little: with twice Go's default
+// a request takes 8 % less CPU and the server 8 MiB more.
+const garbage = 200
+
 func serve(ctx context.Context, c config.Config, stdout io.Writer, log *slog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	s, err := daemon.Start(ctx, c, log)
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // it was stopped before it was ready

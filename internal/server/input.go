@@ -77,8 +77,11 @@ func decodeJSON(b []byte, v any) error {
 	if err != nil {
 		return api.InvalidRequest("The request body is not valid JSON.")
 	}
-	if field := withNUL(reflect.ValueOf(v), ""); field != "" {
-		return api.InvalidRequest(field + " must not contain a NUL character.")
+	// JSON has no other form of a NUL character (RFC 8259, section 7).
+	if bytes.Contains(b, []byte(`\u0000`)) {
+		if field := withNUL(reflect.ValueOf(v), ""); field != "" {
+			return api.InvalidRequest(field + " must not contain a NUL character.")
+		}
 	}
 	return nil
 }
