@@ -31,6 +31,7 @@ var ran = map[[2]string]run{
 	{"README.md", `import { Authsignal } from "authsignal-wasm";`}:                   {"js/test/package/docs.test.mjs", "lets the user in"},
 	{"README.md", `client := authsignal.New(`}:                                       {"docs/samples_test.go", "TestGoSamplesCompile"},
 	{"docs/browser-sdk.md", `import { Authsignal } from "authsignal-wasm";`}:         {"js/test/package/docs.test.mjs", "lets the user in"},
+	{"docs/browser-sdk.md", "// After a completed challenge"}:                        {"js/test/package/recovery.test.mjs", "After a completed challenge"},
 	{"docs/backend.md", "go mod edit -require"}:                                      {"docs/samples_test.go", "TestGoSamplesCompile"},
 	{"docs/backend.md", `client := authsignal.New(`}:                                 {"docs/samples_test.go", "TestGoSamplesCompile"},
 	{"docs/backend.md", `import { Authsignal } from "@authsignal/node";`}:            {"js/test/package/docs.test.mjs", "lets the user in"},

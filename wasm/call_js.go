@@ -60,7 +60,7 @@ func newHandlers() handlers {
 	return h
 }
 
-// enroll is instance.totp.enroll({signal, timeout}). A third argument
+// enroll is instance.totp.enroll({name, signal, timeout}). A third argument
 // replaces the token that is kept: it is the token at the time of a call that
 // the page made before the module was loaded.
 func (h handlers) enroll(p bridge.Promise, args []js.Value) {
@@ -76,9 +76,21 @@ func (h handlers) enroll(p bridge.Promise, args []js.Value) {
 		p.Reject(bridge.TypeError(text("enroll")))
 		return
 	}
+	name, err := bridge.Get(options, "name")
+	if err == nil && !bridge.IsNullish(name) && bridge.KindOf(name) != bridge.String {
+		err = bridge.TypeError("name must be a string")
+	}
+	if err != nil {
+		p.Reject(err)
+		return
+	}
 	c := newCall(p, config, isEnroll)
 	h.begin(c, options, func() (*client.Request, client.Result) {
-		return clientOf(config).Enroll(tokenFor(config, token))
+		json := ""
+		if !bridge.IsNullish(name) && lengthOf(name) > 0 {
+			json = page.stringify.Invoke(name).String()
+		}
+		return clientOf(config).Enroll(tokenFor(config, token), json)
 	})
 }
 
@@ -94,20 +106,66 @@ func (h handlers) verify(p bridge.Promise, args []js.Value) {
 		p.Reject(bridge.TypeError(text("verify")))
 		return
 	}
-	v, err := bridge.Get(options, "code")
+	code, err := codeOf(options)
 	if err != nil {
 		p.Reject(err)
 		return
 	}
-	code := ""
-	if k := bridge.KindOf(v); k == bridge.String || k == bridge.Number {
-		if v = page.string.Invoke(v); lengthOf(v) <= maxCode {
-			code = v.String()
-		}
-	}
 	c := newCall(p, config, isVerify)
 	h.begin(c, options, func() (*client.Request, client.Result) {
 		return clientOf(config).Verify(tokenFor(config, token), code)
+	})
+}
+
+// codeOf returns the option code, a string or a number, or "" if it is anything else
+// or too long.
+func codeOf(options js.Value) (string, *bridge.Exception) {
+	v, err := bridge.Get(options, "code")
+	if k := bridge.KindOf(v); err == nil && (k == bridge.String || k == bridge.Number) {
+		if v = page.string.Invoke(v); lengthOf(v) <= maxCode {
+			return v.String(), nil
+		}
+	}
+	return "", err
+}
+
+// recovery is a function of instance.recoveryCodes, by its name: status, generate,
+// confirm({code}) or confirm({saved: true}), and verify({code}), all with signal and
+// timeout. A fourth argument is as the third of enroll.
+func (h handlers) recovery(p bridge.Promise, args []js.Value) {
+	config, name, options, token := args[0], args[1].String(), args[2], args[3]
+	if err := errDisposed(config); err != nil {
+		p.Reject(err)
+		return
+	}
+	if bridge.IsNullish(options) && (name == "status" || name == "generate") {
+		options = bridge.NewObject("")
+	}
+	if !bridge.IsObject(options) {
+		p.Reject(bridge.TypeError(text("recoveryCodes")))
+		return
+	}
+	code, err := codeOf(options)
+	var saved js.Value
+	if err == nil {
+		saved, err = bridge.Get(options, "saved")
+	}
+	if err != nil {
+		p.Reject(err)
+		return
+	}
+	c := newCall(p, config, name == "verify")
+	h.begin(c, options, func() (*client.Request, client.Result) {
+		api, token := clientOf(config), tokenFor(config, token)
+		switch name {
+		case "generate":
+			return api.MakeRecoveryCodes(token)
+		case "confirm":
+			return api.ConfirmRecoveryCodes(token, code, bridge.KindOf(saved) == bridge.Boolean && saved.Bool())
+		case "verify":
+			return api.VerifyRecoveryCode(token, code)
+		}
+		return api.RecoveryCodes(token)
 	})
 }
 
@@ -205,7 +263,7 @@ func (h handlers) send(c call, q client.Request) {
 	// A plain object: fetch rejects if a value in it is invalid, while
 	// Headers.append throws.
 	headers := bridge.NewObject("Content-Type,Authorization", "application/json", "Bearer "+q.Token)
-	init := bridge.NewObject("method,headers,body,redirect,signal", "POST", headers, body, "error", c.Get("controller").Get("signal"))
+	init := bridge.NewObject("method,headers,body,redirect,signal", q.Method, headers, body, "error", c.Get("controller").Get("signal"))
 	fetch, err := bridge.Get(js.Global(), "fetch")
 	answer := js.Undefined()
 	if err == nil {

@@ -16,6 +16,7 @@ func newClass(calls handlers) js.Value {
 	setToken := bridge.Throwing(2, setToken)
 	enroll := bridge.Promising(3, calls.enroll)
 	verify := bridge.Promising(3, calls.verify)
+	recovery := bridge.Promising(4, calls.recovery)
 	dispose := bridge.Throwing(1, dispose)
 	return bridge.Class("Authsignal", func(options js.Value) (js.Value, *bridge.Exception) {
 		config, err := readConfig(options)
@@ -23,7 +24,9 @@ func newClass(calls handlers) js.Value {
 			return js.Undefined(), err
 		}
 		totp := bridge.NewObject("enroll,verify", bridge.Bind(enroll, config), bridge.Bind(verify, config))
-		return bridge.NewObject("setToken,totp,dispose", bridge.Bind(setToken, config), totp, bridge.Bind(dispose, config)), nil
+		codes := bridge.NewObject("status,generate,confirm,verify", bridge.Bind(recovery, config, "status"), bridge.Bind(recovery, config, "generate"),
+			bridge.Bind(recovery, config, "confirm"), bridge.Bind(recovery, config, "verify"))
+		return bridge.NewObject("setToken,totp,recoveryCodes,dispose", bridge.Bind(setToken, config), totp, codes, bridge.Bind(dispose, config)), nil
 	})
 }
 

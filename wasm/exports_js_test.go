@@ -20,7 +20,7 @@ func TestSurface(t *testing.T) {
 	a := newInstance(t, trueAPI)
 	got := eval(`return [Object.keys(globalThis.authsignal), Object.keys(globalThis.authsignal.qr), Object.keys(a),
 		Object.keys(a.totp), globalThis.authsignal.Authsignal.name]`, a)
-	checkShow(t, got, `[["Authsignal","qr"],["toSVG","toDataURL","matrix"],["setToken","totp","dispose"],["enroll","verify"],"Authsignal"]`)
+	checkShow(t, got, `[["Authsignal","qr"],["toSVG","toDataURL","matrix"],["setToken","totp","recoveryCodes","dispose"],["enroll","verify"],"Authsignal"]`)
 }
 
 //go:embed testdata/misuse.json

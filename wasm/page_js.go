@@ -10,7 +10,8 @@ import "syscall/js"
 var page struct {
 	abortController, number, object, string, url js.Value
 	setTimeout, clearTimeout, now, parseDate     js.Value
-	parseJSON, isArray, decodeURIComponent       js.Value
+	parseJSON, stringify, isArray                js.Value
+	decodeURIComponent                           js.Value
 	// toUpperCase stands in for strings.ToUpper, which brings 3 kB of
 	// Unicode's tables into the compressed module.
 	toUpperCase js.Value
@@ -25,7 +26,8 @@ func lookUpPage() {
 	page.object, page.string = global.Get("Object"), global.Get("String")
 	page.setTimeout, page.clearTimeout = global.Get("setTimeout"), global.Get("clearTimeout")
 	page.now, page.parseDate = global.Get("Date").Get("now"), global.Get("Date").Get("parse")
-	page.parseJSON, page.isArray = global.Get("JSON").Get("parse"), global.Get("Array").Get("isArray")
+	page.parseJSON, page.stringify = global.Get("JSON").Get("parse"), global.Get("JSON").Get("stringify")
+	page.isArray = global.Get("Array").Get("isArray")
 	page.decodeURIComponent = global.Get("decodeURIComponent")
 	page.toUpperCase = global.Get("String").Get("prototype").Get("toUpperCase")
 }

@@ -23,9 +23,11 @@ type Client struct {
 	Logging bool
 }
 
-// A Request is one call of the client API, always a POST.
+// A Request is one call of the client API.
 type Request struct {
-	URL string
+	// Method is GET or POST.
+	Method string
+	URL    string
 	// Token is sent as "Authorization: Bearer Token".
 	Token string
 	// Body is JSON, or "" for no body.
@@ -89,10 +91,14 @@ type Result struct {
 	Log string
 }
 
-// Enroll starts the enrollment of an authenticator app. If it returns no
-// request, the result is final.
-func (c Client) Enroll(token string) (*Request, Result) {
-	return c.request(token, api.PathClientEnrollTOTP, "")
+// Enroll starts the enrollment of an authenticator app. name is what the user calls
+// it, as JSON, or "". If it returns no request, the result is final.
+func (c Client) Enroll(token, name string) (*Request, Result) {
+	body := ""
+	if name != "" {
+		body = `{"name":` + name + `}`
+	}
+	return c.request(token, api.PathClientEnrollTOTP, body)
 }
 
 // Verify checks a code of the user's authenticator app: the one that completes
@@ -122,7 +128,7 @@ func (c Client) request(token, path, body string) (*Request, Result) {
 			return nil, Result{Kind: Failure, Err: &api.Error{Code: api.CodeInvalidRequest, Description: descriptionToken}}
 		}
 	}
-	return &Request{URL: c.BaseURL + path, Token: token, Body: body}, Result{}
+	return &Request{Method: "POST", URL: c.BaseURL + path, Token: token, Body: body}, Result{}
 }
 
 // Result returns the result of an answer: the server's object, a refusal of the

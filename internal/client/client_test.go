@@ -41,8 +41,17 @@ func code(t *testing.T, r Result) string {
 
 func TestEnrollSendsTokenAndNoBody(t *testing.T) {
 	t.Parallel()
-	got, _ := testClient.Enroll("tok")
-	want := &Request{"https://api.example.com/v1/client/user-authenticators/totp", "tok", ""}
+	got, _ := testClient.Enroll("tok", "")
+	want := &Request{"POST", "https://api.example.com/v1/client/user-authenticators/totp", "tok", ""}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got request %v, want %v", got, want)
+	}
+}
+
+func TestEnrollSendsName(t *testing.T) {
+	t.Parallel()
+	got, _ := testClient.Enroll("tok", `"Jane’s \"phone\""`)
+	want := &Request{"POST", "https://api.example.com/v1/client/user-authenticators/totp", "tok", `{"name":"Jane’s \"phone\""}`}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got request %v, want %v", got, want)
 	}
@@ -51,7 +60,7 @@ func TestEnrollSendsTokenAndNoBody(t *testing.T) {
 func TestVerifySendsCleanCode(t *testing.T) {
 	t.Parallel()
 	got, _ := testClient.Verify("tok", " 123-456 ")
-	want := &Request{"https://api.example.com/v1/client/verify/totp", "tok", `{"verificationCode":"123456"}`}
+	want := &Request{"POST", "https://api.example.com/v1/client/verify/totp", "tok", `{"verificationCode":"123456"}`}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got request %v, want %v", got, want)
 	}
@@ -82,7 +91,7 @@ func TestVerifyRefusesMalformedCodeWithoutRequest(t *testing.T) {
 
 func TestTokenNotSet(t *testing.T) {
 	t.Parallel()
-	_, enrolled := testClient.Enroll("")
+	_, enrolled := testClient.Enroll("", "")
 	_, verified := testClient.Verify("", "not a code")
 	want := Result{
 		Kind: Failure,
@@ -99,7 +108,7 @@ func TestTokenNotSet(t *testing.T) {
 func TestTokenThatNoHeaderCanHold(t *testing.T) {
 	t.Parallel()
 	for _, token := range []string{"a\nb", "a\r\nX: y", "a\x00", "a\tb", "a\x7fb", "a\u0085b", "a\u2028b", "ключ", "😀"} {
-		r, got := testClient.Enroll(token)
+		r, got := testClient.Enroll(token, "")
 		if got := code(t, got); r != nil || got != "invalid_request" {
 			t.Errorf("token %q: got request %v and code %s, want none and invalid_request", token, r, got)
 		}

@@ -2,10 +2,21 @@ import { readOptions, refuseAbsent, texts } from "guard";
 import { anonymousId, hostDomain } from "./cookie.js";
 import { ErrorCode, ModuleError } from "./errors.js";
 import { launch } from "./launch.js";
-import { loadEarly, loadModule, setDefaultSource, sourceOf, type Exports, type Module } from "./load.js";
+import { loadEarly, loadModule, setDefaultSource, sourceOf, type Exports, type Module, type ModuleRecovery } from "./load.js";
 import { record, tokens } from "./loader.js";
 import { checkArgument, checkCookie, checkLoadOptions } from "./misuse.js";
-import type { AuthsignalOptions, CallOptions, LaunchOptions, LoadOptions, PopupLaunchOptions, RedirectLaunchOptions, TokenPayload, Totp, WindowLaunchOptions } from "./types.js";
+import type {
+  AuthsignalOptions,
+  CallOptions,
+  LaunchOptions,
+  LoadOptions,
+  PopupLaunchOptions,
+  RecoveryCodes,
+  RedirectLaunchOptions,
+  TokenPayload,
+  Totp,
+  WindowLaunchOptions,
+} from "./types.js";
 
 /**
  * The enrollments under way, by tenant, API and token. Concurrent calls share
@@ -19,6 +30,7 @@ const abortedText = "The call was aborted by its signal.";
 
 /** The module's calls take the token that was set when the page made the call. */
 type ModuleTotp = { [name in keyof Totp]: (options: Parameters<Totp[name]>[0], token: string) => ReturnType<Totp[name]> };
+type ModuleInstance = { totp: ModuleTotp; recoveryCodes: ModuleRecovery };
 
 /** The client of the Authsignal API in a page. */
 export class Authsignal {
@@ -35,6 +47,8 @@ export class Authsignal {
   enableLogging: boolean;
   /** Authenticator apps. */
   readonly totp: Totp;
+  /** Codes for the user whose phone is lost; with this project's server only. */
+  readonly recoveryCodes: RecoveryCodes;
   /** The key of its token: the tenant and the API. */
   private readonly of: [tenantId: string, url: string];
   private readonly wasmUrl: string | URL | undefined;
@@ -80,8 +94,8 @@ export class Authsignal {
       enroll: async (options) => {
         checkArgument(options ?? {}, texts.enroll);
         this.check();
-        const { signal, timeout } = options ?? {};
-        const enroll = (signal: AbortSignal | undefined) => call({ signal, timeout }, (totp, limits, token) => totp.enroll(limits, token));
+        const { name, signal, timeout } = options ?? {};
+        const enroll = (signal: AbortSignal | undefined) => call({ signal, timeout }, ({ totp }, limits, token) => totp.enroll({ name, ...limits }, token));
         // The module reports what is wrong with a signal or a timeout.
         if ((signal && (!isSignal(signal) || signal.aborted)) || !isTimeout(timeout ?? 1)) return enroll(signal);
         const key = [...of, tokens.get(...of)].join("\n");
@@ -109,9 +123,18 @@ export class Authsignal {
         checkArgument(options, texts.verify);
         this.check();
         const { code, signal, timeout } = options;
-        return call({ signal, timeout }, (totp, limits, token) => totp.verify({ code, ...limits }, token));
+        return call({ signal, timeout }, ({ totp }, limits, token) => totp.verify({ code, ...limits }, token));
       },
     };
+    const recovery =
+      (name: keyof RecoveryCodes, optional?: object) =>
+      async <R>(options: (CallOptions & { code?: string; saved?: boolean }) | undefined): Promise<R> => {
+        checkArgument(options ?? optional, texts.recoveryCodes);
+        this.check();
+        const { code, saved, signal, timeout } = options ?? {};
+        return call({ signal, timeout }, ({ recoveryCodes }, limits, token) => recoveryCodes[name]({ code, saved, ...limits }, token));
+      };
+    this.recoveryCodes = { status: recovery("status", {}), generate: recovery("generate", {}), confirm: recovery("confirm"), verify: recovery("verify") };
   }
 
   /**
@@ -192,7 +215,7 @@ function caller(options: ReturnType<typeof readOptions>, wasmUrl: string | URL |
     }
     inner = innerOf = undefined;
   });
-  return async <R>({ signal, timeout }: CallOptions, f: (totp: ModuleTotp, limits: CallOptions, token: string) => Promise<R>): Promise<R> => {
+  return async <R>({ signal, timeout }: CallOptions, f: (module: ModuleInstance, limits: CallOptions, token: string) => Promise<R>): Promise<R> => {
     const token = tokens.get(options.tenantId, options.baseUrl);
     const start = performance.now();
     try {
@@ -206,7 +229,7 @@ function caller(options: ReturnType<typeof readOptions>, wasmUrl: string | URL |
           inner = new exports.Authsignal(options);
           innerOf = module;
         }
-        return f(inner.totp, { signal, timeout }, token);
+        return f(inner, { signal, timeout }, token);
       });
     } catch (error) {
       return asResult<R>(error);

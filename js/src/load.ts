@@ -1,10 +1,13 @@
 import { ErrorCode, ModuleError } from "./errors.js";
 import { checkRecord, Program } from "./loader.js";
-import type { AuthsignalOptions, LoadOptions, QRMatrix, QROptions, Totp } from "./types.js";
+import type { AuthsignalOptions, LoadOptions, QRMatrix, QROptions, RecoveryCodes, Totp } from "./types.js";
+
+/** The functions behind recoveryCodes, which read their options themselves. */
+export type ModuleRecovery = Record<keyof RecoveryCodes, <R>(options: object, token: string) => Promise<R>>;
 
 /** What the Go program publishes as `authsignal`; see wasm/main_js.go. */
 export interface Exports {
-  Authsignal: new (options: AuthsignalOptions) => { setToken(token: string): void; totp: Totp; dispose(): void };
+  Authsignal: new (options: AuthsignalOptions) => { setToken(token: string): void; totp: Totp; recoveryCodes: ModuleRecovery; dispose(): void };
   qr: {
     toSVG(text: string, options?: QROptions): Promise<string>;
     toDataURL(text: string, options?: QROptions): Promise<string>;

@@ -39,7 +39,7 @@ declare module "guard" {
   export function makeTokens(): Tokens;
   export function makeGuard(tokens: Tokens): { end(cause: unknown): void };
   export function readOptions(options: unknown): { tenantId: string; baseUrl: string; onTokenExpired?: () => void; enableLogging: boolean };
-  export const texts: Record<"disposed" | "enroll" | "token" | "verify", string>;
+  export const texts: Record<"disposed" | "enroll" | "recoveryCodes" | "token" | "verify", string>;
   export function refuseAbsent(prototype: object): void;
 }
 

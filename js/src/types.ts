@@ -185,17 +185,79 @@ export type VerifyResponse = {
   userAuthenticator?: Authenticator;
 };
 
+/** New recovery codes. They are in no other answer: show them for the user to keep. */
+export type RecoveryCodesResponse = {
+  /** Ten codes such as `7KQF-2MXR-9TBA`. */
+  recoveryCodes: string[];
+  /** When they were made: ISO 8601. */
+  createdAt: string;
+};
+
+/** How many recovery codes the user has left. */
+export type RecoveryCodesStatus = {
+  /** How many came into force together, and how many of them were not used; both 0 if there are none. */
+  total: number;
+  left: number;
+  /** When they came into force: ISO 8601. */
+  confirmedAt?: string;
+  /** Whether there are codes that the user has not confirmed. */
+  isPending: boolean;
+};
+
+/** The answer to a recovery code. A refused code is data, not an error. */
+export type VerifyRecoveryCodeResponse = {
+  /** For the screen only; see {@link Totp.verify}. */
+  isVerified: boolean;
+  /** The new token, for the backend to validate; only if verified. */
+  token?: string;
+  /** Why a code was refused: `CODE_INVALID_OR_EXPIRED` or `MAX_ATTEMPTS_EXCEEDED`. */
+  failureReason?: string;
+  /** How many codes are left; only if verified. */
+  recoveryCodesLeft?: number;
+};
+
+/**
+ * Recovery codes, which each replace one code of an authenticator app when the
+ * phone is lost. They are an addition of this project's server; the hosted service
+ * does not answer these calls. Expected failures resolve to an error.
+ */
+export interface RecoveryCodes {
+  /** Asks how many codes are left. */
+  status(options?: CallOptions): Promise<AuthsignalResponse<RecoveryCodesStatus>>;
+  /**
+   * Makes ten codes, after a completed challenge. They come into force, in place of
+   * those before, when the user confirms them.
+   */
+  generate(options?: CallOptions): Promise<AuthsignalResponse<RecoveryCodesResponse>>;
+  /**
+   * Puts the new codes in force: by one of them, which is not used up, or by the
+   * user's word for having kept them.
+   *
+   * @throws TypeError (as a rejection) if the argument is not an object.
+   */
+  confirm(options: CallOptions & ({ code: string; saved?: undefined } | { saved: true; code?: undefined })): Promise<AuthsignalResponse<{ isConfirmed: boolean }>>;
+  /**
+   * Completes a challenge with a code, instead of one of the app. Afterwards lead the
+   * user to enrolling a new app. As with {@link Totp.verify}, only the backend's
+   * `validateChallenge` decides.
+   *
+   * @throws TypeError (as a rejection) if the argument is not an object.
+   */
+  verify(options: CallOptions & { code: string }): Promise<AuthsignalResponse<VerifyRecoveryCodeResponse> & { readonly token?: string }>;
+}
+
 /** Authenticator apps: codes that change with time (TOTP, RFC 6238). */
 export interface Totp {
   /**
    * Starts the enrollment of an authenticator app: show `data.qrCode` to be
    * scanned or `data.secret` to be typed, then {@link Totp.verify} the code
    * that the app shows. Enrolling again before that, with this or another
-   * token of the action, replaces the secret; `data.replaced` is then set.
+   * token of the action, replaces the secret; `data.replaced` is then set. `name` is what
+   * the user calls the authenticator, of at most 64 characters.
    *
    * Expected failures resolve to an error.
    */
-  enroll(options?: CallOptions): Promise<AuthsignalResponse<EnrollTotpResponse>>;
+  enroll(options?: CallOptions & { name?: string }): Promise<AuthsignalResponse<EnrollTotpResponse>>;
 
   /**
    * Verifies a code: of a new enrollment, or to sign in with an existing one.

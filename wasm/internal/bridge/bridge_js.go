@@ -185,10 +185,10 @@ func PromiseOf(resolve, reject js.Value) Promise { return Promise{resolve, rejec
 
 // Promising creates a function that returns a promise at once, which f settles
 // before it returns or later. n is the number of arguments that f gets, at most
-// 3.
+// 4.
 func Promising(n int, f func(p Promise, args []js.Value)) js.Value {
 	return promising.Invoke(Func(n+2, func(args []js.Value) {
-		f(Promise{args[0], args[1]}, args[2:])
+		f(Promise{args[0], args[1]}, args[2:n+2])
 	}))
 }
 

@@ -105,8 +105,8 @@ export function makeGuard(tokens) {
     construct: (made, arg) => new made(arg),
     /** Makes a function of at most two arguments that throws where f fails. */
     throwing,
-    /** Makes a function of at most three arguments that returns a promise, which f settles: f(resolve, reject, ...). */
-    promising: (f) => (a, b, c) =>
+    /** Makes a function of at most four arguments that returns a promise, which f settles: f(resolve, reject, ...). */
+    promising: (f) => (a, b, c, d) =>
       new Promise((resolve, reject) => {
         const id = ++promises;
         const settled = (settle) => (value) => {
@@ -114,7 +114,7 @@ export function makeGuard(tokens) {
           settle(value);
         };
         pending[id] = reject;
-        f(settled(resolve), settled(reject), a, b, c);
+        f(settled(resolve), settled(reject), a, b, c, d);
         if (ended) reject(ended);
       }),
     /** Calls fulfilled or rejected with the result of a promise, or fulfilled with a value that is not one. */
@@ -154,6 +154,7 @@ export function makeGuard(tokens) {
 /** The texts of errors of misuse, for the module and for the wrapper, which checks before the module is loaded. */
 export const texts = {
   disposed: "this Authsignal instance has been disposed of: make a new one",
+  recoveryCodes: "this call takes an object: confirm({ code }) or confirm({ saved: true }), verify({ code })",
   enroll: "enroll takes an object: enroll({ signal, timeout })",
   token: "token must be a string",
   verify: "verify takes an object: verify({ code })",
