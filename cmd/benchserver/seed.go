@@ -85,6 +85,9 @@ func (s *seeder) postgres(ctx context.Context, database string) error {
 		return err
 	}
 	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, `SET search_path TO `+store.DefaultSchema+`, public`); err != nil { // earlier versions have their tables in public
+		return err
+	}
 	if err := conn.QueryRow(ctx, `SELECT key_id FROM encryption_keys`).Scan(&s.keyID); err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"database/sql"
 	"fmt"
 	"io"
 	"net"
@@ -137,16 +136,12 @@ func TestAnAbandonedGuessCounts(t *testing.T) {
 	s.settings(`{"maxFailures":1}`)
 	u := s.enrolledUser()
 	tr := u.track("signIn", "")
-	driver, dsn, lock := "sqlite", "file:"+s.database, `BEGIN IMMEDIATE`
+	lock := `BEGIN IMMEDIATE`
 	if storetest.Postgres() {
 		// The guess has been compared when its line of the audit log is written.
-		driver, dsn, lock = "pgx", s.database, `BEGIN; LOCK TABLE audit IN EXCLUSIVE MODE`
+		lock = `BEGIN; LOCK TABLE audit IN EXCLUSIVE MODE`
 	}
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := storetest.Connect(t, s.database)
 	held, err := db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)

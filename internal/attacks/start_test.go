@@ -2,7 +2,6 @@ package attacks
 
 import (
 	"bytes"
-	"database/sql"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -123,16 +122,7 @@ func TestFilesAreTightened(t *testing.T) {
 // rows returns the values of a column of the database.
 func rows(t *testing.T, database, query string) (values [][]byte) {
 	t.Helper()
-	driver, dsn := "sqlite", "file:"+database+"?_pragma=busy_timeout(5000)"
-	if strings.HasPrefix(database, "postgres://") {
-		driver, dsn = "pgx", database
-	}
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	r, err := db.Query(query)
+	r, err := storetest.Connect(t, database).Query(query)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,8 @@ type Config struct {
 	// DBMustExist refuses a database that is missing or empty; otherwise it is made,
 	// unless there was one.
 	DBMustExist bool
+	// Store has the options of the database.
+	Store store.Options
 	// Origins are those of the pages that may call the client API and, if they
 	// are http or https, show the pre-built UI and be its redirect URL, exactly as
 	// a browser writes them: scheme, host and port.
@@ -143,6 +145,11 @@ func Parse(args []string, env *Env, usage io.Writer) (Config, error) {
 	f.StringVar(&c.DB, "db", DefaultDB, "the database: the `path` of a SQLite file, file:PATH or sqlite:PATH, a postgres:// URL, or libpq's host=... dbname=...")
 	f.BoolVar(&c.DBMustExist, "db-must-exist", false, "do not start on a database that is missing or empty; set it after the first start, above all with PostgreSQL")
 	f.StringVar(&origins, "origins", "", "comma-separated `origins` of the pages that may call the client API, show the pre-built UI and be returned to, such as https://app.example.com; capacitor://localhost and other origins of app webviews and extensions may call the client API only")
+	f.IntVar(&c.Store.Connections, "db-connections", store.DefaultConnections, "at most so many connections to PostgreSQL, a `number` from 1 to 1000")
+	f.DurationVar(&c.Store.ConnectionLife, "db-connection-life", store.DefaultConnectionLife, "how long a connection to PostgreSQL is used, a `duration` of 1s or more")
+	f.DurationVar(&c.Store.Wait, "db-wait", store.DefaultWait, "how long a call waits for a connection to PostgreSQL, a `duration` from 100ms to 5m")
+	f.StringVar(&c.Store.Schema, "db-schema", store.DefaultSchema, "the schema of all tables on PostgreSQL, a `name` of small letters, digits and _; it is created if it does not exist")
+	f.StringVar(&c.Store.MigrateDB, "migrate-db", "", "another `URL` of the same PostgreSQL database, to create tables with: past a pooler, or of a role that may; by default that of -db")
 	f.StringVar(&c.PublicURL, "public-url", "", "`URL` at which browsers reach the server, without /v1; a proxy removes its path from requests; by default http:// and the address")
 	ttl := f.String("token-ttl", DefaultTokenTTL.String(), "life of a client token, a `duration` "+tokenTTLRange)
 	f.StringVar(&c.Issuer, "issuer", DefaultIssuer, "`name` that authenticator apps show")
@@ -169,6 +176,9 @@ func Parse(args []string, env *Env, usage io.Writer) (Config, error) {
 	}
 	c.Command, c.Activate = f.Args(), c.Dev
 	if err := c.check(origins, *ttl); err != nil {
+		return Config{}, err
+	}
+	if err := c.checkStore(); err != nil {
 		return Config{}, err
 	}
 	if c.TrustedProxies, err = parseProxies(proxies); err != nil {
@@ -287,6 +297,45 @@ func parseDrain(text string) (time.Duration, error) {
 		return 0, fmt.Errorf("-drain must be auto or a duration from 0 to %s, not %q", maxDrain, text)
 	}
 	return d, nil
+}
+
+// checkStore checks the options of the database.
+func (c *Config) checkStore() error {
+	if !store.IsPostgres(c.DB) {
+		for _, name := range []string{"db-connections", "db-connection-life", "db-wait", "db-schema", "migrate-db"} {
+			if c.Sources[name] != "default" {
+				return fmt.Errorf("-%s is for PostgreSQL, and -db is a SQLite file", name)
+			}
+		}
+		c.Store = store.Options{}
+		return nil
+	}
+	switch o := c.Store; {
+	case o.Connections < 1 || o.Connections > 1000:
+		return fmt.Errorf("-db-connections must be a number from 1 to 1000, not %d", o.Connections)
+	case o.ConnectionLife < time.Second:
+		return fmt.Errorf("-db-connection-life must be a duration of 1s or more, not %s", o.ConnectionLife)
+	case o.Wait < 100*time.Millisecond || o.Wait > 5*time.Minute:
+		return fmt.Errorf("-db-wait must be a duration from 100ms to 5m, not %s", o.Wait)
+	}
+	if err := store.CheckSchema(c.Store.Schema); err != nil {
+		return fmt.Errorf("-db-schema: %w", err)
+	}
+	if c.Store.MigrateDB != "" {
+		if name, err := store.ParseName(c.Store.MigrateDB); err != nil {
+			return fmt.Errorf("-migrate-db: %w", err)
+		} else if name.Postgres == "" {
+			return errors.New("-migrate-db must be a URL of PostgreSQL, as -db is")
+		}
+	}
+	// What the name of the database says counts unless a flag says otherwise.
+	if c.Sources["db-connections"] == "default" {
+		c.Store.Connections = 0
+	}
+	if c.Sources["db-connection-life"] == "default" {
+		c.Store.ConnectionLife = 0
+	}
+	return nil
 }
 
 // parseProxies reads networks and single addresses, separated by commas.

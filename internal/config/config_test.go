@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 func env(pairs ...string) *Env {
@@ -431,5 +433,43 @@ func TestServesPortal(t *testing.T) {
 	}
 	if _, err := Parse([]string{"-portal", "maybe"}, env(), io.Discard); err == nil || !strings.Contains(err.Error(), "-portal") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestParseOptionsOfPostgres(t *testing.T) {
+	t.Parallel()
+	const db = "postgres://u:hunter2@h/n"
+	for args, want := range map[string]store.Options{
+		"": {Wait: 10 * time.Second, Schema: "authsignal"}, // the rest may be in the URL
+		"-db-connections 3 -db-connection-life 1m -db-wait 2s -db-schema mfa_1 -migrate-db host=h": {
+			Connections: 3, ConnectionLife: time.Minute, Wait: 2 * time.Second, Schema: "mfa_1", MigrateDB: "host=h"},
+	} {
+		c, err := Parse(append([]string{"-db", db}, strings.Fields(args)...), NewEnv(nil), io.Discard)
+		if err != nil || c.Store != want {
+			t.Errorf("%s: got %+v, %v, want %+v", args, c.Store, err, want)
+		}
+	}
+	c, err := Parse(nil, NewEnv([]string{"AUTHSIGNAL_DB=" + db, "AUTHSIGNAL_DB_CONNECTIONS=16", "AUTHSIGNAL_MIGRATE_DB=" + db}), io.Discard)
+	if want := (store.Options{Connections: 16, Wait: 10 * time.Second, Schema: "authsignal", MigrateDB: db}); err != nil || c.Store != want {
+		t.Errorf("environment: got %+v, %v, want %+v", c.Store, err, want)
+	}
+	for args, want := range map[string]string{
+		"-db-connections 0":                          "from 1 to 1000",
+		"-db-connections 1001":                       "from 1 to 1000",
+		"-db-connection-life 0s":                     "1s or more",
+		"-db-wait 0s":                                "from 100ms to 5m",
+		"-db-schema pg_catalog":                      "-db-schema",
+		"-db-schema Mfa":                             "-db-schema",
+		"-migrate-db a.db":                           "-migrate-db",
+		"-migrate-db postgre://u:hunter2@h/n":        "-migrate-db",
+		"-db a.db -db-schema x":                      "-db-schema is for PostgreSQL",
+		"-db a.db -db-connections 16":                "-db-connections is for PostgreSQL",
+		"-db postgre://u:hunter2@h/n":                "-db: ",
+		"-db jdbc:postgresql://h/n?password=hunter2": "jdbc:",
+	} {
+		_, err := Parse(append([]string{"-db", db}, strings.Fields(args)...), NewEnv(nil), io.Discard)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: got %v, want it to say %q", args, err, want)
+		}
 	}
 }

@@ -74,7 +74,7 @@ func Check(ctx context.Context, c config.Config, report func(finding string)) (f
 	if err != nil {
 		return 0, err
 	}
-	st, err := store.OpenToCheck(ctx, c.DB, keys.EncryptionKeys())
+	st, err := store.OpenToCheck(ctx, c.DB, c.Store, keys.EncryptionKeys())
 	if err != nil {
 		return 0, err
 	}

@@ -16,7 +16,7 @@ func openStore(ctx context.Context, c config.Config, keys func(fresh bool) (conf
 	if err := config.CheckFile(c); err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, c.DB, func(fresh bool) ([][]byte, error) {
+	return store.OpenWith(ctx, c.DB, c.Store, func(fresh bool) ([][]byte, error) {
 		if fresh && c.DBMustExist {
 			return nil, fmt.Errorf("%w, and -db-must-exist or the command needs one", store.ErrMissing)
 		}

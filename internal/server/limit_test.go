@@ -12,6 +12,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/address"
 	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
 func TestLimiter(t *testing.T) {
@@ -372,11 +373,37 @@ func TestReady(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)
 	p.ok(p.do("GET", "/readyz", "", ""))
+	becomes := func(status int) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); p.do("GET", "/readyz", "", "").status != status; {
+			if time.Now().After(deadline) {
+				t.Fatalf("never %d", status)
+			}
+		}
+		for range 20 {
+			p.do("GET", "/readyz", "", "")
+		}
+	}
+	storetest.Exec(t, p.database, `INSERT INTO encryption_keys (key_id, created_at) VALUES ('of-another', 1)`)
+	becomes(503)
+	p.fails(p.do("GET", "/readyz", "", ""), 503, "internal_error")
+	if got := p.do("GET", "/readyz", "", "").text; strings.Contains(got, "of-another") {
+		t.Errorf("the answer has the reason: %s", got)
+	}
+	p.ok(p.do("GET", "/healthz", "", ""))
+	storetest.Exec(t, p.database, `DELETE FROM encryption_keys WHERE key_id = 'of-another'`)
+	becomes(200)
 	if err := p.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	p.fails(p.do("GET", "/readyz", "", ""), 503, "internal_error")
-	p.ok(p.do("GET", "/healthz", "", ""))
+	becomes(503)
+	log := p.log.String()
+	if n := strings.Count(log, `"not ready"`); n != 2 || !strings.Contains(log, "of-another") {
+		t.Errorf("the log has %d reasons for two:\n%s", n, log)
+	}
+	if n := strings.Count(log, `"ready again"`); n != 1 {
+		t.Errorf("the log has %d recoveries for one", n)
+	}
 }
 
 func TestMetricsCountOutcomesWithoutUsers(t *testing.T) {

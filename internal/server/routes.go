@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
@@ -118,7 +119,7 @@ func allowed(mux *http.ServeMux, r *http.Request) (methods []string) {
 }
 
 // getHealth answers that the process is running, and its version; getReady answers
-// that its database is available too.
+// that users can sign in by its database too.
 func (s *server) getHealth(*http.Request) (any, error) {
 	return struct {
 		api.Success
@@ -133,11 +134,39 @@ func (s *server) getReady(r *http.Request) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	if err := s.Store.Ping(ctx); err != nil {
-		s.Log.WarnContext(r.Context(), "not ready", "error", err)
+	err := s.Store.Ready(ctx)
+	if s.unready.changed(err) {
+		if err != nil {
+			s.Log.WarnContext(r.Context(), "not ready", "error", err)
+		} else {
+			s.Log.InfoContext(r.Context(), "ready again")
+		}
+	}
+	if err != nil {
 		return nil, &api.Error{
 			Status: http.StatusServiceUnavailable, Code: api.CodeInternalError, Description: "The database is not available.",
 		}
 	}
 	return api.Success{Success: true}, nil
+}
+
+// lastReason is the error that was logged last, or nil, and when.
+type lastReason struct {
+	mu  sync.Mutex
+	err error
+	at  time.Time
+}
+
+// changed reports whether an error, or nil, is to be logged: it is nil and the last
+// one is not, or the reverse, or it has another text than the last one of more than a
+// minute ago. Texts may have the number of a port.
+func (l *lastReason) changed(err error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	changed := (err == nil) != (l.err == nil) ||
+		err != nil && err.Error() != l.err.Error() && time.Since(l.at) > time.Minute
+	if changed {
+		l.err, l.at = err, time.Now()
+	}
+	return changed
 }

@@ -95,6 +95,8 @@ type server struct {
 	conditions rules.Cache
 	turns      turns
 	inactive   reminder // by tenant
+	// unready is the reason why the server was not ready when it was last asked.
+	unready lastReason
 	// refusedOrigins are the origins that are not allowed, together.
 	refusedOrigins reminder
 }

@@ -32,7 +32,7 @@ type foundSettings struct {
 // ActionSettings is Tx.ActionSettings for a caller that reads nothing else.
 func (s *Store) ActionSettings(ctx context.Context, tenantID, action string) (settings api.ActionSettings, found bool, err error) {
 	got, err := lookUp(&s.cache, s.cache.generation.Load(), settingsKey{tenantID, action}, func() (foundSettings, bool, error) {
-		settings, found, err := readSettings(s.db.QueryRowContext(ctx, s.dialect.rebind(selectSettings), tenantID, action))
+		settings, found, err := readSettings(s.queryRow(ctx, selectSettings, tenantID, action))
 		return foundSettings{settings, found}, true, err
 	})
 	return got.ActionSettings, got.found, err

@@ -30,7 +30,7 @@ func noneAhead(a Authenticator, now time.Time) int64 { return max(0, a.LastStep-
 // toCheck opens a database for Check with a key.
 func toCheck(t *testing.T, database string, key []byte) *Store {
 	t.Helper()
-	s, err := OpenToCheck(t.Context(), database, [][]byte{key})
+	s, err := OpenToCheck(t.Context(), database, Options{}, [][]byte{key})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,13 +3,14 @@ package store
 import (
 	"database/sql"
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver, for PostgreSQL
-	_ "modernc.org/sqlite"             // the "sqlite" driver, in pure Go
+	_ "modernc.org/sqlite" // the "sqlite" driver, in pure Go
 
 	"github.com/authsignal-wasm/sdk/internal/store/migrations"
 )
@@ -18,6 +19,8 @@ import (
 // are the same text for both.
 type dialect struct {
 	migrations migrations.Dialect
+	// schema is that of all tables on PostgreSQL; empty on SQLite.
+	schema string
 	// forUpdate makes a SELECT lock its rows until the end of a writing
 	// transaction. SQLite has one writer and needs none.
 	forUpdate string
@@ -56,31 +59,37 @@ var sqlite = &dialect{
 	rebind:     func(query string) string { return query },
 }
 
-var postgres = &dialect{
-	migrations:  migrations.Postgres,
-	forUpdate:   " FOR UPDATE",
-	forKeyShare: " FOR KEY SHARE",
-	snapshot:    sql.LevelRepeatableRead,
-	alone:       `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
-	binary:      ` COLLATE "C"`,
-	indexedBy:   func(string) string { return "" },
-	// Each connection of PostgreSQL has its own process.
-	shard: "pg_backend_pid() % 16",
-	noTable: func(err error) bool {
-		var e *pgconn.PgError
-		return errors.As(err, &e) && (e.Code == "42P01" || e.Code == "3F000") // undefined table or schema
-	},
-	rebind: numbered,
+// postgresIn is the dialect of PostgreSQL with all tables in a schema.
+func postgresIn(schema string) *dialect {
+	var rebound sync.Map // there are a few dozen queries
+	return &dialect{
+		migrations:  migrations.Postgres(schema),
+		schema:      schema,
+		forUpdate:   " FOR UPDATE",
+		forKeyShare: " FOR KEY SHARE",
+		snapshot:    sql.LevelRepeatableRead,
+		alone:       `LOCK TABLE encryption_keys IN EXCLUSIVE MODE`,
+		binary:      ` COLLATE "C"`,
+		indexedBy:   func(string) string { return "" },
+		// Each connection of PostgreSQL has its own process.
+		shard: "pg_backend_pid() % 16",
+		noTable: func(err error) bool {
+			var e *pgconn.PgError
+			return errors.As(err, &e) && (e.Code == "42P01" || e.Code == "3F000") // undefined table or schema
+		},
+		rebind: func(query string) string {
+			if q, ok := rebound.Load(query); ok {
+				return q.(string)
+			}
+			q := qualified(numbered(query), schema)
+			rebound.Store(query, q)
+			return q
+		},
+	}
 }
-
-// rebound caches the results of numbered; there are a few dozen queries.
-var rebound sync.Map
 
 // numbered writes each ? as $1, $2 and so on. No query has a ? in a literal.
 func numbered(query string) string {
-	if q, ok := rebound.Load(query); ok {
-		return q.(string)
-	}
 	var b strings.Builder
 	n := 0
 	for part := range strings.SplitSeq(query, "?") {
@@ -90,6 +99,19 @@ func numbered(query string) string {
 		b.WriteString(part)
 		n++
 	}
-	rebound.Store(query, b.String())
 	return b.String()
+}
+
+// tableNames matches the names of the store's tables where SQL has that of a table;
+// the names of columns may be the same.
+var tableNames = func() *regexp.Regexp {
+	names := migrations.SQLite.Tables()
+	return regexp.MustCompile(`\b(FROM|JOIN|INTO|UPDATE|USING|TABLE|VACUUM)(\s+)(` + strings.Join(names, "|") + `)\b`)
+}()
+
+// qualified writes the names of tables with their schema. A search path would be
+// state of the session, which a pooler may not keep; with a name that is not
+// qualified the statement fails, since no other schema has these tables.
+func qualified(query, schema string) string {
+	return tableNames.ReplaceAllString(query, "$1$2"+pgx.Identifier{schema}.Sanitize()+".$3")
 }

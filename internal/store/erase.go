@@ -63,8 +63,13 @@ func (s *Store) vacuum(ctx context.Context) error {
 		}
 		return s.EmptyLog(ctx)
 	}
+	conn, err := s.conn(ctx)
+	if err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	defer conn.Close()
 	for _, table := range sealedTables {
-		if _, err := s.db.ExecContext(ctx, `VACUUM `+table.name); err != nil {
+		if _, err := conn.ExecContext(ctx, s.dialect.rebind(`VACUUM `+table.name)); err != nil {
 			return fmt.Errorf("vacuum %s: %w", table.name, err)
 		}
 	}

@@ -172,7 +172,7 @@ func TestWebhookURLIsSealedAndBoundToItsTenant(t *testing.T) {
 	tenantWithWebhook(t, s, "other", "https://other.test")
 	var plain string
 	var sealed []byte
-	if err := s.db.QueryRowContext(t.Context(), `SELECT webhook_url, webhook_sealed FROM tenants WHERE tenant_id = 't'`).Scan(&plain, &sealed); err != nil {
+	if err := s.queryRow(t.Context(), `SELECT webhook_url, webhook_sealed FROM tenants WHERE tenant_id = 't'`).Scan(&plain, &sealed); err != nil {
 		t.Fatal(err)
 	}
 	if plain != "" || bytes.Contains(sealed, []byte("hooks")) {
@@ -206,7 +206,7 @@ func TestOpenSealsPlainWebhookURLs(t *testing.T) {
 		t.Errorf("got %q, want %q", got, url)
 	}
 	var plain int
-	if err := s.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM tenants WHERE webhook_url <> ''`).Scan(&plain); err != nil || plain != 0 {
+	if err := s.queryRow(t.Context(), `SELECT COUNT(*) FROM tenants WHERE webhook_url <> ''`).Scan(&plain); err != nil || plain != 0 {
 		t.Errorf("got %d plain URLs, %v", plain, err)
 	}
 	if !storetest.Postgres() && holds(t, database, []byte(url)) {

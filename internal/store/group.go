@@ -246,6 +246,7 @@ func (s *Store) member(g *group, t *Tx, fn func(*Tx) error) (err error) {
 		}
 	}
 	if err := fn(t); err != nil {
+		s.written.note(err, false)
 		return err
 	}
 	if savepoint {
@@ -284,7 +285,9 @@ func (s *Store) leave(g *group) {
 		if g.members < maxGroup && time.Since(g.began) < s.writers.life && s.writers.pass(g) {
 			return
 		}
-		if err := s.writers.commit(context.Background()); err != nil {
+		err := s.writers.commit(context.Background())
+		s.written.note(err, true)
+		if err != nil {
 			g.err = fmt.Errorf("commit: %w", err)
 		}
 		if g.changed {

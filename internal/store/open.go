@@ -28,14 +28,18 @@ var (
 // may be new only if the database is fresh. Each has KeySize bytes; the first one
 // seals, the others only open what was sealed before a rotation.
 func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte, error)) (*Store, error) {
+	return OpenWith(ctx, database, Options{}, keys)
+}
+
+// OpenWith is Open with options.
+func OpenWith(ctx context.Context, database string, o Options, keys func(fresh bool) ([][]byte, error)) (*Store, error) {
 	name, err := ParseName(database)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{dialect: sqlite}
 	if name.Postgres != "" {
-		s.dialect = postgres
-		err = s.connectPostgres(ctx, name.Postgres)
+		err = s.connectPostgres(ctx, name.Postgres, o)
 	} else {
 		err = s.connectSQLite(name)
 	}
@@ -51,15 +55,14 @@ func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte,
 // OpenToCheck opens the database with a name that ParseName accepts for Check and
 // nothing else: it migrates and changes nothing, and a server may be running. The
 // keys need not be those of the database.
-func OpenToCheck(ctx context.Context, database string, keys [][]byte) (*Store, error) {
+func OpenToCheck(ctx context.Context, database string, o Options, keys [][]byte) (*Store, error) {
 	name, err := ParseName(database)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{dialect: sqlite}
 	if name.Postgres != "" {
-		s.dialect = postgres
-		err = s.connectPostgres(ctx, name.Postgres)
+		err = s.connectPostgres(ctx, name.Postgres, o)
 	} else {
 		err = s.connectReadOnly(name.Path)
 	}
@@ -140,23 +143,12 @@ func (s *Store) connectSQLite(name Name) error {
 	return nil
 }
 
-func (s *Store) connectPostgres(ctx context.Context, url string) error {
-	db, err := sql.Open("pgx", url)
-	if err != nil {
-		// The driver's text may quote the password of the URL.
-		return errors.New("the name of the database is not one of PostgreSQL: postgres://user:password@host:port/name or host=... user=... password=... dbname=...")
-	}
-	s.db = db
-	s.db.SetMaxOpenConns(16)
-	s.db.SetMaxIdleConns(16)
-	if err := db.PingContext(ctx); err != nil { // the error names user and host, not the password
-		return fmt.Errorf("connect to the database: %w", err)
-	}
-	return nil
-}
-
 func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, error)) error {
-	if err := migrations.Up(ctx, s.db, s.dialect.migrations); err != nil {
+	migrate := s.migratePostgres
+	if s.pool == nil {
+		migrate = func(ctx context.Context) error { return migrations.Up(ctx, s.db, s.dialect.migrations) }
+	}
+	if err := migrate(ctx); err != nil {
 		return err
 	}
 	fresh, err := s.fresh(ctx)
@@ -172,6 +164,11 @@ func (s *Store) prepare(ctx context.Context, keys func(fresh bool) ([][]byte, er
 	}
 	if s.sealer, err = newSealer(k); err != nil {
 		return err
+	}
+	if fresh && s.pool != nil {
+		if err := s.checkElsewhere(ctx); err != nil {
+			return err
+		}
 	}
 	if err := s.checkKey(ctx); err != nil {
 		return err
@@ -199,7 +196,7 @@ func (s *Store) empty(ctx context.Context) (bool, error) {
 
 // fresh reports whether the database is new: it has no record of a key.
 func (s *Store) fresh(ctx context.Context) (fresh bool, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM encryption_keys)`).Scan(&fresh)
+	err = s.queryRow(ctx, `SELECT NOT EXISTS (SELECT 1 FROM encryption_keys)`).Scan(&fresh)
 	if err != nil {
 		return false, fmt.Errorf("look for encryption keys: %w", err)
 	}

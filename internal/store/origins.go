@@ -53,7 +53,7 @@ func (s *Store) HasOrigin(ctx context.Context, origin string) (bool, error) {
 	key := originKey(sha256.Sum256([]byte(origin)))
 	return lookUp(&s.cache, s.cache.generation.Load(), key, func() (has, keep bool, err error) {
 		var n int
-		err = s.db.QueryRowContext(ctx, s.dialect.rebind(`SELECT COUNT(*) FROM tenant_origins WHERE origin = ?`), origin).Scan(&n)
+		err = s.queryRow(ctx, `SELECT COUNT(*) FROM tenant_origins WHERE origin = ?`, origin).Scan(&n)
 		if err != nil {
 			return false, false, fmt.Errorf("read origins: %w", err)
 		}

@@ -255,7 +255,7 @@ func TestCleanEventsDeletesOldEvents(t *testing.T) {
 	must(t, s.EventDelivered(t.Context(), events[2], now.Add(time.Second)))
 	must(t, s.CleanEvents(t.Context(), now.Add(time.Second)))
 	var ids string
-	rows, err := s.db.Query(`SELECT event_id FROM outbox ORDER BY event_id`)
+	rows, err := s.db.Query(s.dialect.rebind(`SELECT event_id FROM outbox ORDER BY event_id`))
 	must(t, err)
 	defer rows.Close()
 	for rows.Next() {

@@ -90,8 +90,8 @@ func (t *Tx) InsertPortalSession(id string, now, before time.Time) error {
 // another; seen is the time of its last use.
 func (s *Store) PortalSession(ctx context.Context, id string, beganAfter, seenAfter time.Time) (seen time.Time, found bool, err error) {
 	var ms int64
-	err = s.db.QueryRowContext(ctx, s.dialect.rebind(`
-		SELECT seen_at FROM portal_sessions WHERE session_sum = ? AND created_at > ? AND seen_at > ?`),
+	err = s.queryRow(ctx, `
+		SELECT seen_at FROM portal_sessions WHERE session_sum = ? AND created_at > ? AND seen_at > ?`,
 		hash(id), millis(beganAfter), millis(seenAfter)).Scan(&ms)
 	if errors.Is(err, sql.ErrNoRows) {
 		return time.Time{}, false, nil

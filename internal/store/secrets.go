@@ -67,7 +67,7 @@ func (s *Store) TenantOfSecret(ctx context.Context, secret string, now time.Time
 		expires sql.NullInt64
 	}
 	o, err := lookUp(&s.cache, s.cache.generation.Load(), secretKey(sum), func() (o owner, keep bool, err error) {
-		err = s.db.QueryRowContext(ctx, s.dialect.rebind(selectOwner), sum[:]).
+		err = s.queryRow(ctx, selectOwner, sum[:]).
 			Scan(&o.id, &o.expires)
 		if errors.Is(err, sql.ErrNoRows) {
 			return owner{}, false, nil

@@ -26,7 +26,11 @@ import (
 type Store struct {
 	db      *sql.DB
 	dialect *dialect
-	sealer  *sealer
+	// pool fills db on PostgreSQL, and migrateDB is Options.MigrateDB; nil and empty
+	// on SQLite.
+	pool      *pool
+	migrateDB string
+	sealer    *sealer
 	// lock excludes other processes from a SQLite file; nil on PostgreSQL.
 	lock *flock.Flock
 	// path is that of the SQLite file, and files what was found there. identity is
@@ -48,6 +52,8 @@ type Store struct {
 	prepared  sync.Map
 	preparing sync.Mutex
 	cache     cache
+	readiness readiness
+	written   written // not used on PostgreSQL
 }
 
 // Close closes the database and releases the process lock.
@@ -74,9 +80,6 @@ func (s *Store) Doubts() (doubts []string) {
 	}
 	return doubts
 }
-
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
 // A Tx is a transaction within one tenant. It is for one goroutine, and ends when
 // the function that received it returns.
@@ -111,7 +114,7 @@ func (t *Tx) TenantID() string { return t.tenant }
 // error. SQLite runs writers one after another; on PostgreSQL fn must begin with
 // LockUser, so that the writers of one user run one after another.
 func (s *Store) Update(ctx context.Context, tenantID string, fn func(*Tx) error) error {
-	if s.dialect == postgres {
+	if s.pool != nil {
 		return s.pipelined(ctx, tenantID, begin, fn)
 	}
 	return s.updateGrouped(ctx, tenantID, fn)
@@ -120,7 +123,7 @@ func (s *Store) Update(ctx context.Context, tenantID string, fn func(*Tx) error)
 // View runs fn in a transaction that only reads, and sees one state of the
 // database.
 func (s *Store) View(ctx context.Context, tenantID string, fn func(*Tx) error) error {
-	if s.dialect == postgres {
+	if s.pool != nil {
 		return s.pipelined(ctx, tenantID, beginSnapshot, fn)
 	}
 	if s.readers != nil {

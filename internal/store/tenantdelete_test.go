@@ -16,8 +16,8 @@ import (
 func tenantTables(t *testing.T, s *Store) []string {
 	t.Helper()
 	query := `SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = 'tenant_id'`
-	if s.dialect == postgres {
-		query = `SELECT table_name::text FROM information_schema.columns WHERE column_name = 'tenant_id' AND table_schema = current_schema()`
+	if s.pool != nil {
+		query = `SELECT table_name::text FROM information_schema.columns WHERE column_name = 'tenant_id' AND table_schema = '` + DefaultSchema + `'`
 	}
 	var tables []string
 	err := s.View(t.Context(), "", func(tx *Tx) (err error) {

@@ -69,7 +69,7 @@ const selectTenant = `SELECT ` + tenantColumns + ` FROM tenants WHERE tenant_id 
 // Tenant returns a tenant; found is false if it does not exist.
 func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, err error) {
 	t, err = lookUp(&s.cache, s.cache.generation.Load(), tenantKey(id), func() (t Tenant, keep bool, err error) {
-		t, keep, err = s.sealer.scanTenant(s.db.QueryRowContext(ctx, s.dialect.rebind(selectTenant), id))
+		t, keep, err = s.sealer.scanTenant(s.queryRow(ctx, selectTenant, id))
 		return t, keep, err
 	})
 	return t, t.ID != "", err
@@ -77,7 +77,12 @@ func (s *Store) Tenant(ctx context.Context, id string) (t Tenant, found bool, er
 
 // Tenants lists all tenants in the order of their ids.
 func (s *Store) Tenants(ctx context.Context) ([]Tenant, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT `+tenantColumns+` FROM tenants ORDER BY tenant_id`)
+	conn, err := s.conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read tenants: %w", err)
+	}
+	defer conn.Close()
+	rows, err := conn.QueryContext(ctx, s.dialect.rebind(`SELECT `+tenantColumns+` FROM tenants ORDER BY tenant_id`))
 	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}

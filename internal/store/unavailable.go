@@ -15,7 +15,7 @@ import (
 // stopping or full, or only reads. A wrong password, an unknown database, a wrong key
 // or a newer schema stay wrong.
 func Unavailable(err error) bool {
-	if errors.Is(err, ErrLocked) {
+	if errors.Is(err, ErrLocked) || errors.Is(err, errReadOnly) { // by another process; on a standby that is to be promoted
 		return true
 	}
 	if errors.Is(err, context.Canceled) {

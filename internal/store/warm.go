@@ -23,7 +23,7 @@ var errWarm = errors.New("only to warm up")
 // that it executes them, for a user of no tenant, and undoes them. An error says
 // that the first requests are slow, and nothing else.
 func (s *Store) Warm(ctx context.Context, now time.Time) error {
-	if s.dialect != postgres {
+	if s.pool == nil {
 		return errors.Join(s.warmWriter(ctx, now), s.warmReader(ctx))
 	}
 	n := warmConnections

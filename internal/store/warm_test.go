@@ -17,7 +17,7 @@ func TestWarmLeavesNothing(t *testing.T) {
 	}
 	for _, table := range []string{"users", "authenticators", "failures", "actions", "action_counts", "audit", "outbox"} {
 		var n int
-		if err := s.db.QueryRow(`SELECT COUNT(*) FROM ` + table).Scan(&n); err != nil || n != 0 {
+		if err := s.queryRow(t.Context(), `SELECT COUNT(*) FROM `+table).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%s: %d rows, %v", table, n, err)
 		}
 	}

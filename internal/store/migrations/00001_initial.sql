@@ -2,11 +2,6 @@
 -- has its tenant. The same text serves SQLite and PostgreSQL: SQLite takes any
 -- name for a type, and keeps bytes as bytes in a BYTEA.
 
--- All of it is one statement to goose, whose parser else takes a buffer of 4 MB
--- for each line when the race detector empties its pool.
-
--- +goose Up
--- +goose StatementBegin
 CREATE TABLE encryption_keys (
     key_id     TEXT   NOT NULL PRIMARY KEY,
     created_at BIGINT NOT NULL
@@ -179,4 +174,3 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_ended ON outbox (ended_at) WHERE ended_at IS NOT NULL;
--- +goose StatementEnd

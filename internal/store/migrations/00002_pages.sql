@@ -1,6 +1,5 @@
 -- What the pages that the server shows need to know of a tenant.
 
--- +goose Up
 -- How the pre-built UI looks: a JSON object.
 ALTER TABLE tenants ADD COLUMN branding TEXT NOT NULL DEFAULT '{}';
 

@@ -1,11 +1,6 @@
 -- What the operator's portal needs: who is signed in, and lists that stay
 -- quick however long they grow.
 
--- All of it is one statement to goose, whose parser else takes a buffer of 4 MB
--- for each line when the race detector empties its pool.
-
--- +goose Up
--- +goose StatementBegin
 -- The operator's password. There is one.
 CREATE TABLE portal_password (
     password_id INTEGER NOT NULL PRIMARY KEY,
@@ -65,4 +60,3 @@ CREATE INDEX actions_tenant ON actions (tenant_id, created_at);
 CREATE INDEX actions_state ON actions (tenant_id, action, state, created_at);
 DROP INDEX audit_at;
 CREATE INDEX audit_action ON audit (tenant_id, action, kind, at DESC, audit_id DESC);
--- +goose StatementEnd

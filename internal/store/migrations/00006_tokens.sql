@@ -1,7 +1,5 @@
 -- What ends tokens before they expire, and what keeps an action to its user.
 
--- +goose Up
--- +goose StatementBegin
 -- Tokens carry the epoch of their user. It grows when they are to end.
 ALTER TABLE users ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
 
@@ -24,4 +22,3 @@ ALTER TABLE actions ADD COLUMN priority_rule_id TEXT;
 -- user was not enrolled.
 ALTER TABLE actions ADD COLUMN newcomer BOOLEAN NOT NULL DEFAULT FALSE;
 UPDATE actions SET newcomer = TRUE WHERE state = 'ALLOW' AND outcome = 'CHALLENGE';
--- +goose StatementEnd

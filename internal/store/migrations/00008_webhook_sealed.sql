@@ -3,8 +3,5 @@
 -- server has started on this version: sealing needs the encryption key, which
 -- no statement here has.
 
--- +goose Up
--- +goose StatementBegin
 ALTER TABLE tenants ADD COLUMN webhook_sealed BYTEA;
 ALTER TABLE tenants ADD COLUMN webhook_key_id TEXT REFERENCES encryption_keys (key_id);
--- +goose StatementEnd

@@ -1,7 +1,3 @@
--- All of it is one statement to goose; see 00001_initial.sql.
-
--- +goose Up
--- +goose StatementBegin
 -- A user's sets of recovery codes: the one in force, and one that the user has
 -- not confirmed yet.
 CREATE TABLE recovery_sets (
@@ -31,4 +27,3 @@ CREATE TABLE recovery_codes (
     PRIMARY KEY (tenant_id, set_id, code_hash),
     FOREIGN KEY (tenant_id, set_id) REFERENCES recovery_sets (tenant_id, set_id) ON DELETE CASCADE
 );
--- +goose StatementEnd

@@ -1,7 +1,6 @@
 -- Tenants that were deleted. Their rows are erased afterwards, in batches; the
 -- record stays, so that no start of a server creates such a tenant again.
 
--- +goose Up
 CREATE TABLE deleted_tenants (
     tenant_id  TEXT   NOT NULL PRIMARY KEY,
     deleted_at BIGINT NOT NULL,

@@ -1,3 +1,2 @@
--- +goose Up
 -- What the user calls an authenticator; empty if nothing was given.
 ALTER TABLE authenticators ADD COLUMN name TEXT NOT NULL DEFAULT '';

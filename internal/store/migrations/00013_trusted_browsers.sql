@@ -1,7 +1,3 @@
--- All of it is one statement to goose; see 00001_initial.sql.
-
--- +goose Up
--- +goose StatementBegin
 -- Browsers that users trust. A browser's token has two random parts: one stays, and
 -- one changes at each use. Only SHA-256 hashes of them are stored.
 CREATE TABLE trusted_browsers (
@@ -29,4 +25,3 @@ ALTER TABLE actions ADD COLUMN trusted BOOLEAN NOT NULL DEFAULT FALSE;
 -- The hash of the changing part of the token that the action was tracked with, so
 -- that tracking it again is not taken for a copy of the token.
 ALTER TABLE actions ADD COLUMN browser_turn BYTEA;
--- +goose StatementEnd

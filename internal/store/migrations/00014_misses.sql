@@ -1,11 +1,6 @@
--- All of it is one statement to goose; see 00001_initial.sql.
-
--- +goose Up
--- +goose StatementBegin
 -- The newest refused code, if it was that of a step nearby: its distance from the
 -- step of that time, its step, and when it was refused. Two that agree tell that a
 -- clock is off.
 ALTER TABLE authenticators ADD COLUMN missed_by BIGINT;
 ALTER TABLE authenticators ADD COLUMN missed_step BIGINT;
 ALTER TABLE authenticators ADD COLUMN missed_at BIGINT;
--- +goose StatementEnd

@@ -10,23 +10,18 @@ import (
 
 func open(t *testing.T) (*sql.DB, migrations.Dialect) {
 	t.Helper()
-	driver, dsn, dialect := "sqlite", "file:"+storetest.Empty(t), migrations.SQLite
+	dialect := migrations.SQLite
 	if storetest.Postgres() {
-		driver, dsn, dialect = "pgx", storetest.Empty(t), migrations.Postgres
+		dialect = migrations.Postgres(migrations.DefaultSchema)
 	}
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db, dialect
+	return storetest.Connect(t, storetest.Empty(t)), dialect
 }
 
 // A database of any earlier version is migrated to the newest, and keeps its rows.
 func TestUpFromEachStep(t *testing.T) {
 	t.Parallel()
-	db, dialect := open(t)
-	steps, err := dialect.Steps(db)
+	_, dialect := open(t)
+	steps, err := dialect.Steps()
 	if err != nil || len(steps) < 5 || steps[0] != 1 {
 		t.Fatalf("the steps are %v: %v", steps, err)
 	}

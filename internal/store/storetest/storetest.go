@@ -114,7 +114,7 @@ var postgresTemplate = sync.OnceValues(func() (string, error) {
 	}
 	defer c.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, lock)
 
-	name := "test_template_" + migrations.Postgres.Hash()[:16]
+	name := "test_template_" + migrations.Postgres(migrations.DefaultSchema).Hash()[:16]
 	var there bool
 	err = c.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)`, name).Scan(&there)
 	if err != nil || there {
@@ -125,7 +125,7 @@ var postgresTemplate = sync.OnceValues(func() (string, error) {
 	if _, err := c.ExecContext(ctx, fmt.Sprintf(`CREATE DATABASE %q`, draft)); err != nil {
 		return "", err
 	}
-	if err := migrate("pgx", databaseURL(draft), migrations.Postgres); err != nil {
+	if err := migrate("pgx", databaseURL(draft), migrations.Postgres(migrations.DefaultSchema)); err != nil {
 		return "", err
 	}
 	_, err = c.ExecContext(ctx, fmt.Sprintf(`ALTER DATABASE %q RENAME TO %q`, draft, name))
@@ -176,17 +176,33 @@ func databaseURL(name string) string {
 	return u.String()
 }
 
-// Exec runs a statement on a database by a connection of its own.
-func Exec(t testing.TB, database, statement string) {
+// Connect opens a database beside the store, and closes it after the test. On
+// PostgreSQL names without a schema are those of the store.
+func Connect(t testing.TB, database string) *sql.DB {
 	t.Helper()
 	driver, dsn := "sqlite", "file:"+(&url.URL{Path: database}).EscapedPath()+"?_pragma=busy_timeout(5000)"
 	if strings.HasPrefix(database, "postgres://") {
-		driver, dsn = "pgx", database
+		u, err := url.Parse(database)
+		if err != nil {
+			t.Fatal("the database's URL cannot be parsed")
+		}
+		q := u.Query()
+		q.Set("search_path", migrations.DefaultSchema+",public")
+		u.RawQuery = q.Encode()
+		driver, dsn = "pgx", u.String()
 	}
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// Exec runs a statement on a database by a connection of its own.
+func Exec(t testing.TB, database, statement string) {
+	t.Helper()
+	db := Connect(t, database)
 	defer db.Close()
 	if _, err := db.Exec(statement); err != nil {
 		t.Fatal(err)
