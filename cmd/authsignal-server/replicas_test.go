@@ -225,6 +225,36 @@ func (f *fleet) enroll(ctx context.Context, user string) (a acknowledgement, ok 
 	return a, true
 }
 
+// kept fails the test unless everything that was acknowledged is in the database,
+// once, and nothing is wrong there. It returns how many enrollments there are, and
+// how many changes are lost.
+func (f *fleet) kept(acknowledged []acknowledgement) (enrolled, lost int) {
+	f.t.Helper()
+	p := f.processes[0]
+	for _, a := range acknowledged {
+		state, err := p.client.Action(f.t.Context(), a.user, "signIn", a.key)
+		if err != nil {
+			f.t.Errorf("%s: the action is lost: %v", a.user, err)
+			lost++
+			continue
+		}
+		if !a.enrolled {
+			continue
+		}
+		enrolled++
+		list, err := p.client.Authenticators(f.t.Context(), a.user)
+		if err != nil || len(list) != 1 || state.State != authsignal.StateChallengeSucceeded {
+			f.t.Errorf("%s: got %d authenticators, state %s, %v", a.user, len(list), state.State, err)
+			lost++
+		}
+		if p.verify(a.token, a.code) {
+			f.t.Errorf("%s: the code was accepted twice", a.user)
+		}
+	}
+	checked(f.t, f.database)
+	return enrolled, lost
+}
+
 // Processes are killed repeatedly under load. Changes that were not acknowledged
 // may be lost, acknowledged ones must not be.
 func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
@@ -279,29 +309,7 @@ func TestAKillInMidLoadLosesNoAcknowledgement(t *testing.T) {
 	stop()
 	wg.Wait()
 
-	var enrolled, lost int
-	p := f.processes[0]
-	for _, a := range acknowledged {
-		state, err := p.client.Action(t.Context(), a.user, "signIn", a.key)
-		if err != nil {
-			t.Errorf("%s: the action is lost: %v", a.user, err)
-			lost++
-			continue
-		}
-		if !a.enrolled {
-			continue
-		}
-		enrolled++
-		list, err := p.client.Authenticators(t.Context(), a.user)
-		if err != nil || len(list) != 1 || state.State != authsignal.StateChallengeSucceeded {
-			t.Errorf("%s: got %d authenticators, state %s, %v", a.user, len(list), state.State, err)
-			lost++
-		}
-		if p.verify(a.token, a.code) {
-			t.Errorf("%s: the code was accepted twice", a.user)
-		}
-	}
-	checked(t, f.database)
+	enrolled, lost := f.kept(acknowledged)
 	t.Logf("%d actions and %d enrollments were acknowledged over %d kills, %d lost", len(acknowledged), enrolled, kills, lost)
 	if enrolled < perKill {
 		t.Errorf("only %d enrollments: the load was too light for a result", enrolled)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"database/sql"
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
@@ -99,14 +98,7 @@ func usersFile(t *testing.T, users int) (file string, secrets []string, lastUse 
 // database.
 func count(t *testing.T, db, query string) (n int) {
 	t.Helper()
-	driver, dsn := "sqlite", "file:"+db+"?mode=ro&_pragma=busy_timeout(5000)"
-	if storetest.Postgres() {
-		driver, dsn = "pgx", db
-	}
-	c, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := storetest.Connect(t, db)
 	defer c.Close()
 	if err := c.QueryRow(query).Scan(&n); err != nil {
 		t.Fatal(err)

@@ -130,8 +130,8 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		"audit kind":         {`UPDATE audit SET kind = ''`, `has no kind`},
 		"future failure":     {fmt.Sprintf(`UPDATE failures SET failed_at = %d`, now.Add(time.Hour).UnixMilli()), `rows of failures are from the future (1)`},
 		"future event":       {fmt.Sprintf(`UPDATE outbox SET created_at = %d`, now.Add(time.Hour).UnixMilli()), `rows of outbox are from the future (1)`},
-		"older schema":       {`DELETE FROM goose_db_version WHERE version_id > 5`, `the next start migrates it`},
 		"trusted browser":    {`INSERT INTO trusted_browsers (tenant_id, browser_id, user_id, fixed_hash, turn_hash, epoch, trusted_at, last_used_at) VALUES ('t', 'b', 'u', 'x', 'y', 9, 1, 1)`, `a trusted browser belongs to no user, or to a later epoch than its user: tenant_id "t", user_id "u", browser_id "b", epoch 9`},
+		"older schema":       {`DELETE FROM ` + versionTable() + ` WHERE version_id > 5`, `the next start migrates it`},
 		"recovery codes":     {`INSERT INTO recovery_codes (tenant_id, set_id, code_hash) VALUES ('t', 'gone', 'x')`, `a recovery code belongs to no set: tenant_id "t", set_id "gone", codes 1`},
 	} {
 		t.Run(name, func(t *testing.T) {

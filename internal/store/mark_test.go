@@ -170,7 +170,7 @@ func TestABackupBesideAnotherLogIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for name, err := range map[string]error{
-		"check":  func() error { _, err := OpenToCheck(t.Context(), path, [][]byte{key}); return err }(),
+		"check":  func() error { _, err := OpenToCheck(t.Context(), path, Options{}, [][]byte{key}); return err }(),
 		"backup": Backup(t.Context(), path, filepath.Join(t.TempDir(), "b.db")),
 	} {
 		if !errors.Is(err, ErrReplaced) {

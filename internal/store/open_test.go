@@ -63,17 +63,21 @@ func TestOpenRefusesAWrongKey(t *testing.T) {
 	mustOpen(t, path)
 }
 
+// versionTable returns the name of the table of the steps that have run.
+func versionTable() string {
+	if storetest.Postgres() {
+		return "authsignal_migrations"
+	}
+	return "goose_db_version"
+}
+
 func TestOpenRefusesANewerDatabase(t *testing.T) {
 	t.Parallel()
 	path := storetest.Database(t)
 	if err := mustOpen(t, path).Close(); err != nil {
 		t.Fatal(err)
 	}
-	table := "goose_db_version"
-	if storetest.Postgres() {
-		table = "authsignal_migrations"
-	}
-	storetest.Exec(t, path, `INSERT INTO `+table+` (version_id, is_applied) VALUES (999, TRUE)`)
+	storetest.Exec(t, path, `INSERT INTO `+versionTable()+` (version_id, is_applied) VALUES (999, TRUE)`)
 	if _, err := open(t, path, key); !errors.Is(err, ErrNewer) {
 		t.Errorf("got %v, want %v", err, ErrNewer)
 	}

@@ -261,6 +261,8 @@ func guardError(err error) error {
 // statements, and COMMIT with the last writes: database/sql's own transactions
 // take a round trip for each.
 func (s *Store) pipelined(ctx context.Context, tenantID, begin string, fn func(*Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
+	defer cancel()
 	conn, err := s.conn(ctx)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)

@@ -62,6 +62,10 @@ const (
 	// peerTimeout is about how long a host that is gone without a word stays
 	// unnoticed.
 	peerTimeout = 5 * time.Second
+	// transactionTimeout is how long a transaction or a query may take. Behind a proxy
+	// a server may stop to answer and keep its connections, which would never be free
+	// again. The HTTP server's own timeout is the same.
+	transactionTimeout = 30 * time.Second
 	// growAfter is how long a limit of the server, which the pool has met, is kept
 	// to before one more connection is tried.
 	growAfter = 5 * time.Second
@@ -518,20 +522,24 @@ func (s *Store) queryRow(ctx context.Context, query string, args ...any) row {
 	if s.pool == nil {
 		return s.db.QueryRowContext(ctx, query, args...)
 	}
+	ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
 	conn, err := s.conn(ctx)
 	if err != nil {
+		cancel()
 		return failedRow{err}
 	}
-	return connRow{conn.QueryRowContext(ctx, s.dialect.rebind(query), args...), conn}
+	return connRow{conn.QueryRowContext(ctx, s.dialect.rebind(query), args...), conn, cancel}
 }
 
 // A connRow is a row that gives its connection back.
 type connRow struct {
 	*sql.Row
-	conn *sql.Conn
+	conn   *sql.Conn
+	cancel func()
 }
 
 func (r connRow) Scan(dest ...any) error {
+	defer r.cancel()
 	err := r.Row.Scan(dest...)
 	return errors.Join(err, r.conn.Close())
 }

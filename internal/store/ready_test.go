@@ -27,10 +27,7 @@ func TestReadyIsAboutSigningIn(t *testing.T) {
 	if err := ready(t, s); err != nil {
 		t.Fatal(err)
 	}
-	versions := "goose_db_version"
-	if storetest.Postgres() {
-		versions = "authsignal_migrations"
-	}
+	versions := versionTable()
 	for _, tt := range []struct{ change, back, want string }{
 		{`INSERT INTO ` + versions + ` (version_id, is_applied) VALUES (999, TRUE)`, `DELETE FROM ` + versions + ` WHERE version_id = 999`, "newer version"},
 		{`UPDATE ` + versions + ` SET version_id = -version_id WHERE version_id > 2`, `UPDATE ` + versions + ` SET version_id = -version_id WHERE version_id < 0`, "is at version 2"},

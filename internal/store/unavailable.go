@@ -33,6 +33,8 @@ func Unavailable(err error) bool {
 		}
 		return strings.HasPrefix(pg.Code, "08") // connection_exception
 	}
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	// A syscall.Errno is a net.Error too, that of a file that does not exist as well.
+	var network *net.OpError
+	var name *net.DNSError
+	return errors.As(err, &network) || errors.As(err, &name) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -188,7 +188,7 @@ func TestUserIDsChangeWhileUsersAreCreated(t *testing.T) {
 	alike := setUserIDs(t, s, api.UserIDsRefuse)
 	wg.Wait()
 	var without int
-	if err := s.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM users WHERE id_fold IS NULL`).Scan(&without); err != nil {
+	if err := s.queryRow(t.Context(), `SELECT COUNT(*) FROM users WHERE id_fold IS NULL`).Scan(&without); err != nil {
 		t.Fatal(err)
 	}
 	if without != alike {
