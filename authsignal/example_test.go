@@ -250,6 +250,6 @@ func ExampleClient_VerifyWebhook() {
 	// Output:
 	// u enrolled AUTHENTICATOR_APP
 	// 200
-	// authsignal: verify webhook: no signature matches the payload and the API secret key
+	// authsignal: verify webhook: no signature matches the payload and the key
 	// 401
 }

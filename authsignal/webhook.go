@@ -27,9 +27,9 @@ var (
 	// ErrWebhookSignatureFormat reports a header that is missing or malformed.
 	ErrWebhookSignatureFormat = errors.New("the signature header does not have the form t=<unix seconds>,v2=<signature>")
 	// ErrWebhookSignatureMismatch reports that the payload was not signed with
-	// this secret, or was changed afterwards. Verify the raw body, byte for byte,
+	// this key, or was changed afterwards. Verify the raw body, byte for byte,
 	// not a body that was decoded and encoded again.
-	ErrWebhookSignatureMismatch = errors.New("no signature matches the payload and the API secret key")
+	ErrWebhookSignatureMismatch = errors.New("no signature matches the payload and the key")
 	// ErrWebhookTooOld reports a valid signature that is older than the
 	// tolerance: the webhook was delayed or replayed, or a clock is wrong.
 	ErrWebhookTooOld = errors.New("the signature is older than the tolerance")
@@ -167,7 +167,8 @@ type Event struct {
 }
 
 // VerifyWebhook checks that a webhook comes from the server that shares the
-// client's API secret key, and decodes it. The payload is the raw request body,
+// client's key, and decodes it. The key is an API secret key, or the tenant's webhook
+// secret if there is one: New(webhookSecret, ""). The payload is the raw request body,
 // the signature the value of its WebhookSignatureHeader. It sends no request.
 //
 // A signature older than the tolerance is refused, so that a recorded webhook

@@ -182,6 +182,16 @@ type APISecret struct {
 	ExpiresAt *Time `json:"expiresAt,omitempty"`
 }
 
+// A WebhookSecret is a secret that signs webhooks, in the management API.
+type WebhookSecret struct {
+	SecretID string `json:"secretId"`
+	// WebhookSecret is returned once, when the secret is made.
+	WebhookSecret string `json:"webhookSecret,omitempty"`
+	CreatedAt     Time   `json:"createdAt"`
+	// ExpiresAt is absent if the secret does not expire.
+	ExpiresAt *Time `json:"expiresAt,omitempty"`
+}
+
 // A SigningKey is a key that signs client tokens, in the management API.
 type SigningKey struct {
 	KeyID     string `json:"keyId"`

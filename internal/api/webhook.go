@@ -3,9 +3,9 @@
 package api
 
 // HeaderSignature is the header of a webhook request that carries its
-// signatures: t=<unix seconds>,v2=<signature>, one v2 for each active API
-// secret key. A signature is the HMAC-SHA256 of "<t>.<body>" in base64 without
-// padding.
+// signatures: t=<unix seconds>,v2=<signature>, one v2 for each webhook secret in
+// force, or API secret key if there is none. A signature is the HMAC-SHA256 of
+// "<t>.<body>" in base64 without padding.
 const HeaderSignature = "X-Signature-V2"
 
 // EventVersion and EventSource are the same in every event.

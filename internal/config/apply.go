@@ -49,6 +49,8 @@ type FileTenant struct {
 	APISecretKeyEnv string `json:"apiSecretKeyEnv"`
 	// WebhookURL receives the tenant's events; empty for none.
 	WebhookURL *string `json:"webhookUrl"`
+	// WebhookSecretEnv names the variable that holds a secret that signs the events.
+	WebhookSecretEnv string `json:"webhookSecretEnv"`
 	// Authenticator holds some of api.AuthenticatorSettings.
 	Authenticator subtree `json:"authenticator"`
 	// Branding is the look of the pre-built UI; Origins are those of the tenant's
@@ -63,8 +65,9 @@ type FileTenant struct {
 	decoder *decoder
 	// path is that of the tenant in its document.
 	path string
-	// apiSecretKey is the value of the variable, once resolve has read it.
-	apiSecretKey string
+	// apiSecretKey and webhookSecret are the values of the variables, once resolve
+	// has read them.
+	apiSecretKey, webhookSecret string
 }
 
 // maxFile is the maximum size of a declarative configuration, in bytes.
@@ -127,7 +130,7 @@ func ParseFile(name string, text []byte) (File, error) {
 	return all, nil
 }
 
-// variableName matches the names of variables that apiSecretKeyEnv may have (POSIX
+// variableName matches the names of variables that a file may name (POSIX
 // .1-2024, section 3.216, with small letters).
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
@@ -136,9 +139,11 @@ func (t FileTenant) check() error {
 	if !api.IsTenantID(t.TenantID) {
 		return invalid("", "tenantId must be "+api.TenantIDForm)
 	}
-	if t.decoder.places[t.path+".apiSecretKeyEnv"] != nil && !variableName.MatchString(t.APISecretKeyEnv) {
-		// It may be a key itself, and is not quoted.
-		return invalid("", "apiSecretKeyEnv must be the name of a variable, of letters, digits and underscores")
+	for _, v := range t.variables() {
+		if t.decoder.places[t.path+"."+v.key] != nil && !variableName.MatchString(v.name) {
+			// It may be a key itself, and is not quoted.
+			return invalid("", v.key+" must be the name of a variable, of letters, digits and underscores")
+		}
 	}
 	if _, err := t.over(api.DefaultAuthenticatorSettings(t.TenantID)); err != nil {
 		return err
@@ -175,25 +180,43 @@ func (t FileTenant) over(s api.AuthenticatorSettings) (api.AuthenticatorSettings
 	return s, nil
 }
 
+// A variable is one that a file names by a key, and where its value is kept.
+type variable struct {
+	key, name string
+	value     *string
+}
+
+// variables returns the variables of the tenant; the name of one that the file does
+// not name is empty.
+func (t *FileTenant) variables() []variable {
+	return []variable{
+		{"apiSecretKeyEnv", t.APISecretKeyEnv, &t.apiSecretKey},
+		{"webhookSecretEnv", t.WebhookSecretEnv, &t.webhookSecret},
+	}
+}
+
 // resolve reads the variables that the file names.
 func (f File) resolve(env *Env) error {
-	for i, t := range f.Tenants {
-		if t.APISecretKeyEnv == "" {
-			continue
-		}
-		key, err := env.Secret(t.APISecretKeyEnv)
-		if err == nil && key == "" {
-			err = fmt.Errorf("the variable %s, which apiSecretKeyEnv names, is empty", t.APISecretKeyEnv)
-		}
-		if err == nil {
-			if wrong := manage.CheckKey(key); wrong != nil {
-				err = fmt.Errorf("the variable %s, which apiSecretKeyEnv names, %w", t.APISecretKeyEnv, wrong)
+	for i := range f.Tenants {
+		t := &f.Tenants[i]
+		for _, v := range t.variables() {
+			if v.name == "" {
+				continue
 			}
+			key, err := env.Secret(v.name)
+			if err == nil && key == "" {
+				err = fmt.Errorf("the variable %s, which %s names, is empty", v.name, v.key)
+			}
+			if err == nil {
+				if wrong := manage.CheckKey(key); wrong != nil {
+					err = fmt.Errorf("the variable %s, which %s names, %w", v.name, v.key, wrong)
+				}
+			}
+			if err != nil {
+				return t.decoder.at(t.decoder.places[t.path+"."+v.key], "", "tenant %s: %s", t.TenantID, err)
+			}
+			*v.value = key
 		}
-		if err != nil {
-			return t.decoder.at(t.decoder.places[t.path+".apiSecretKeyEnv"], "", "tenant %s: %s", t.TenantID, err)
-		}
-		f.Tenants[i].apiSecretKey = key
 	}
 	return nil
 }
@@ -206,8 +229,10 @@ func (f File) Variables(env *Env) (map[string]string, error) {
 	}
 	values := map[string]string{}
 	for _, t := range f.Tenants {
-		if t.APISecretKeyEnv != "" {
-			values[t.APISecretKeyEnv] = t.apiSecretKey
+		for _, v := range t.variables() {
+			if v.name != "" {
+				values[v.name] = *v.value
+			}
 		}
 	}
 	return values, nil
@@ -268,6 +293,15 @@ func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction,
 		}
 		if made {
 			changes = append(changes, "API secret key added")
+		}
+	}
+	if t.webhookSecret != "" {
+		made, err := manage.EnsureWebhookSecret(tx, t.webhookSecret, now)
+		if err != nil {
+			return nil, fmt.Errorf("the variable %s, which webhookSecretEnv names: %w", t.WebhookSecretEnv, err)
+		}
+		if made {
+			changes = append(changes, "webhook secret added")
 		}
 	}
 	for _, action := range slices.Sorted(maps.Keys(t.Actions)) {

@@ -286,3 +286,40 @@ func TestAliases(t *testing.T) {
 		t.Errorf("a large file: got %v", err)
 	}
 }
+
+// webhookSecretEnv names a secret that signs the tenant's webhooks. Another value
+// follows it.
+func TestApplyAddsAWebhookSecret(t *testing.T) {
+	t.Parallel()
+	st := storetest.Open(t, storetest.Database(t), store.Open)
+	now := time.Unix(1_700_000_000, 0)
+	file, err := ReadFile(write(t, "tenants: [{tenantId: acme, webhookSecretEnv: ACME_HOOK}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply := func(value string) (changes []string, err error) {
+		err = file.Apply(t.Context(), st, env("ACME_HOOK", value), now, func(c string) { changes = append(changes, c) })
+		return changes, err
+	}
+	first, second := strings.Repeat("1", 32), strings.Repeat("2", 32)
+	for _, tt := range []struct {
+		value string
+		want  []string
+	}{{first, []string{"tenant acme: made", "tenant acme: webhook secret added"}}, {first, nil}, {second, []string{"tenant acme: webhook secret added"}}} {
+		if got, err := apply(tt.value); err != nil || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: got %q, %v, want %q", tt.value, got, err, tt.want)
+		}
+	}
+	if got, err := st.SigningSecrets(t.Context(), "acme", now); err != nil || !reflect.DeepEqual(got, []string{second, first}) && !reflect.DeepEqual(got, []string{first, second}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	now = now.Add(time.Hour)
+	for value, want := range map[string]string{"": "is empty", "hunter2": "32 characters or more", first: "revoked or replaced"} {
+		if _, err := apply(value); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "ACME_HOOK") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: got %v", value, err)
+		}
+	}
+	if _, err := ReadFile(write(t, "tenants: [{tenantId: acme, webhookSecretEnv: a-b}]")); err == nil || !strings.Contains(err.Error(), "webhookSecretEnv must be the name of a variable") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -317,7 +317,7 @@ func (s *Server) target(ctx context.Context, tenantID string) (webhook.Target, e
 	if err != nil || !found || t.WebhookURL == "" {
 		return webhook.Target{}, err
 	}
-	secrets, err := s.store.ActiveSecrets(ctx, tenantID, time.Now())
+	secrets, err := s.store.SigningSecrets(ctx, tenantID, time.Now())
 	return webhook.Target{URL: t.WebhookURL, Secrets: secrets}, err
 }
 

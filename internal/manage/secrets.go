@@ -38,17 +38,30 @@ func CheckKey(key string) error {
 // NewSecret makes an API secret key and returns it; it cannot be read later. The
 // earlier keys stay in force for an overlap in seconds, 0 to MaxOverlap.
 func NewSecret(tx *store.Tx, overlap int64, now time.Time) (made store.APISecret, key string, err error) {
-	if overlap < 0 || overlap > MaxOverlap {
-		return store.APISecret{}, "", api.InvalidRequest(fmt.Sprintf("overlapSeconds must be 0 to %d (%d days).", MaxOverlap, MaxOverlap/(24*60*60)))
+	if err := checkOverlap(overlap); err != nil {
+		return store.APISecret{}, "", err
 	}
-	b := make([]byte, 32)
-	rand.Read(b) // never fails
-	key = base64.RawURLEncoding.EncodeToString(b)
+	key = newKey()
 	if err := tx.ExpireSecrets(now.Add(time.Duration(overlap) * time.Second)); err != nil {
 		return store.APISecret{}, "", err
 	}
 	made, _, err = addSecret(tx, key, map[string]any{"overlapSeconds": overlap}, now)
 	return made, key, err
+}
+
+// checkOverlap returns an error if an overlap in seconds is out of range.
+func checkOverlap(seconds int64) error {
+	if seconds < 0 || seconds > MaxOverlap {
+		return api.InvalidRequest(fmt.Sprintf("overlapSeconds must be 0 to %d (%d days).", MaxOverlap, MaxOverlap/(24*60*60)))
+	}
+	return nil
+}
+
+// newKey returns a random key of 256 bits.
+func newKey() string {
+	b := make([]byte, 32)
+	rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
 }
 
 // EnsureSecret adds an API secret key that an operator chose, unless the tenant has

@@ -81,37 +81,39 @@ func (p *portal) fail(w http.ResponseWriter, r *http.Request, err error) {
 type notice string
 
 const (
-	noticeActivated      notice = "active"
-	noticeDeactivated    notice = "inactive"
-	noticeSaved          notice = "saved"
-	noticeRevoked        notice = "revoked"
-	noticeMoved          notice = "moved"
-	noticeDeleted        notice = "deleted"
-	noticeReset          notice = "forgot"
-	noticeRemoved        notice = "removed"
-	noticeUnlocked       notice = "unlocked"
-	noticeCodesVoided    notice = "void"
-	noticeBrowserRemoved notice = "distrusted"
-	noticeTokensEnded    notice = "ended"
-	noticeUserDeleted    notice = "gone"
-	noticePassword       notice = "password"
+	noticeActivated            notice = "active"
+	noticeDeactivated          notice = "inactive"
+	noticeSaved                notice = "saved"
+	noticeRevoked              notice = "revoked"
+	noticeWebhookSecretRevoked notice = "unsigned"
+	noticeMoved                notice = "moved"
+	noticeDeleted              notice = "deleted"
+	noticeReset                notice = "forgot"
+	noticeRemoved              notice = "removed"
+	noticeUnlocked             notice = "unlocked"
+	noticeCodesVoided          notice = "void"
+	noticeBrowserRemoved       notice = "distrusted"
+	noticeTokensEnded          notice = "ended"
+	noticeUserDeleted          notice = "gone"
+	noticePassword             notice = "password"
 )
 
 var noticeTexts = map[notice]string{
-	noticeActivated:      "The authenticator app is active.",
-	noticeDeactivated:    "The authenticator app is inactive. Nothing can be tracked until it is active again.",
-	noticeSaved:          "Saved.",
-	noticeRevoked:        "The key is revoked.",
-	noticeMoved:          "The order of the rules has changed.",
-	noticeDeleted:        "The rule is deleted.",
-	noticeReset:          "The settings of the action are deleted.",
-	noticeRemoved:        "The authenticator is removed.",
-	noticeUnlocked:       "The authenticator is unlocked.",
-	noticeCodesVoided:    "The recovery codes are void.",
-	noticeBrowserRemoved: "The browser is no longer trusted.",
-	noticeTokensEnded:    "All tokens of the user have ended.",
-	noticeUserDeleted:    "The user is deleted.",
-	noticePassword:       "The password is changed. All other sessions have ended.",
+	noticeActivated:            "The authenticator app is active.",
+	noticeDeactivated:          "The authenticator app is inactive. Nothing can be tracked until it is active again.",
+	noticeSaved:                "Saved.",
+	noticeRevoked:              "The key is revoked.",
+	noticeWebhookSecretRevoked: "The webhook secret is revoked.",
+	noticeMoved:                "The order of the rules has changed.",
+	noticeDeleted:              "The rule is deleted.",
+	noticeReset:                "The settings of the action are deleted.",
+	noticeRemoved:              "The authenticator is removed.",
+	noticeUnlocked:             "The authenticator is unlocked.",
+	noticeCodesVoided:          "The recovery codes are void.",
+	noticeBrowserRemoved:       "The browser is no longer trusted.",
+	noticeTokensEnded:          "All tokens of the user have ended.",
+	noticeUserDeleted:          "The user is deleted.",
+	noticePassword:             "The password is changed. All other sessions have ended.",
 }
 
 // done returns a redirect to a page of the tenant that shows a notice, so that

@@ -16,10 +16,19 @@ import (
 
 type settingsView struct {
 	WebhookURL, WebhookError string
-	Branding                 api.Branding
-	BrandingError            string
+	Secrets                  []webhookSecretView
+	// NewSecret is the secret of webhooks that was created by this request. It is
+	// shown only once.
+	NewSecret     string
+	Branding      api.Branding
+	BrandingError string
 	// Logo is the logo of the branding, after it was checked.
 	Logo template.URL
+}
+
+type webhookSecretView struct {
+	store.WebhookSecret
+	Expired bool
 }
 
 func (p *portal) settingsForm(r *http.Request, t store.Tenant) (reply, error) {
@@ -31,7 +40,71 @@ func (p *portal) settingsPage(r *http.Request, status int, t store.Tenant, v set
 	if manage.CheckBranding(t.Branding) == nil {
 		v.Logo = template.URL(t.Branding.Logo)
 	}
+	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
+		list, err := tx.WebhookSecrets()
+		for _, s := range list {
+			v.Secrets = append(v.Secrets, webhookSecretView{s, !s.InForce(p.Now())})
+		}
+		return err
+	})
+	if err != nil {
+		return reply{}, err
+	}
 	return reply{status: status, template: "settings", view: view{Section: "settings", Title: "Settings", Body: v}}, nil
+}
+
+// newWebhookSecret creates a secret that signs webhooks. The response shows it.
+func (p *portal) newWebhookSecret(r *http.Request, t store.Tenant) (reply, error) {
+	overlap, ok := overlaps[r.PostFormValue("overlap")]
+	if !ok {
+		return reply{}, badInput("Choose how long what signs now also signs.")
+	}
+	v := settingsView{WebhookURL: t.WebhookURL, Branding: t.Branding}
+	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) (err error) {
+		_, v.NewSecret, err = manage.NewWebhookSecret(tx, overlap, p.Now())
+		return err
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	return p.settingsPage(r, http.StatusOK, t, v)
+}
+
+func (p *portal) revokeWebhookForm(r *http.Request, t store.Tenant) (reply, error) {
+	id := r.FormValue("id")
+	inForce := map[string]bool{}
+	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
+		list, err := tx.WebhookSecrets()
+		for _, s := range list {
+			if s.InForce(p.Now()) {
+				inForce[s.ID] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	if !inForce[id] {
+		return reply{}, errNoPage
+	}
+	text := "Receivers that verify by this secret refuse webhooks from now on."
+	if len(inForce) == 1 {
+		text += " It is the last one: the API secret keys sign again."
+	}
+	return reply{template: "confirm", view: view{Section: "settings", Title: "Revoke the webhook secret?", Body: confirmView{
+		Text: text, Button: "Revoke", Action: "/settings/revoke", Back: "/settings", Hidden: [][2]string{{"id", id}},
+	}}}, nil
+}
+
+func (p *portal) revokeWebhookSecret(r *http.Request, t store.Tenant) (reply, error) {
+	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
+		return manage.RevokeWebhookSecret(tx, r.PostFormValue("id"), p.Now())
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	return done(t, "/settings", noticeWebhookSecretRevoked)
 }
 
 func (p *portal) setWebhook(r *http.Request, t store.Tenant) (reply, error) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,4 +116,42 @@ func TestDeleteTenantNeedsItsID(t *testing.T) {
 	}
 	b.wants(b.get("/t/t1/settings"), http.StatusNotFound)
 	b.wants(b.post("/t/t1/settings/delete", "typed", "t1"), http.StatusNotFound)
+}
+
+func TestWebhookSecretsAreShownOnlyOnce(t *testing.T) {
+	t.Parallel()
+	d := newFixture(t)
+	b := d.operator()
+	r := b.wants(b.post("/t/t1/settings/secrets", "overlap", "none"), http.StatusOK)
+	found := regexp.MustCompile(`id="new-secret">([A-Za-z0-9_-]{43})<`).FindStringSubmatch(r.text)
+	if found == nil {
+		t.Fatalf("got %s", r.text)
+	}
+	signs := func() []string {
+		secrets, err := d.store.SigningSecrets(t.Context(), "t1", d.clock())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secrets
+	}
+	if got := signs(); !slices.Equal(got, found[1:]) {
+		t.Errorf("got %q", got)
+	}
+	text := b.wants(b.get("/t/t1/settings"), http.StatusOK).text
+	if strings.Contains(text+d.log.String(), found[1]) {
+		t.Error("the secret is shown again")
+	}
+	id := regexp.MustCompile(`settings/revoke\?id=([0-9a-f-]+)`).FindStringSubmatch(text)
+	if text := b.wants(b.get("/t/t1/settings/revoke?id="+id[1]), http.StatusOK).text; !strings.Contains(text, "the API secret keys sign again") {
+		t.Error("there is no word about the last secret")
+	}
+	if r := b.wants(b.post("/t/t1/settings/revoke", "id", id[1]), http.StatusSeeOther); !strings.Contains(b.get(strings.TrimPrefix(r.Header.Get("Location"), Path)).text, "The webhook secret is revoked.") {
+		t.Error("there is no word about the end")
+	}
+	if got := signs(); slices.Contains(got, found[1]) {
+		t.Error("a revoked secret signs")
+	}
+	b.wants(b.get("/t/t1/settings/revoke?id="+id[1]), http.StatusNotFound)
+	b.wants(b.post("/t/t1/settings/revoke", "id", id[1]), http.StatusNotFound)
+	b.wants(b.post("/t/t1/settings/secrets", "overlap", "always"), http.StatusBadRequest)
 }

@@ -27,6 +27,8 @@ func (s *server) managementRoutes() map[string]map[string]endpoint {
 		managementPrefix + "tenants/{tenantId}":                                           {"GET": s.managed(s.getTenant), "PUT": s.managedNew(s.putTenant), "DELETE": s.managed(s.deleteTenant)},
 		managementPrefix + "tenants/{tenantId}/secrets":                                   {"GET": s.managed(s.listSecrets), "POST": s.managed(s.createSecret)},
 		managementPrefix + "tenants/{tenantId}/secrets/{id}":                              {"DELETE": s.managed(s.revokeSecret)},
+		managementPrefix + "tenants/{tenantId}/webhook-secrets":                           {"GET": s.managed(s.listWebhookSecrets), "POST": s.managed(s.createWebhookSecret)},
+		managementPrefix + "tenants/{tenantId}/webhook-secrets/{id}":                      {"DELETE": s.managed(s.revokeWebhookSecret)},
 		managementPrefix + "tenants/{tenantId}/actions":                                   {"GET": s.managed(s.listActionSettings)},
 		managementPrefix + "tenants/{tenantId}/actions/{action}":                          {"GET": s.managed(s.getActionSettings), "PUT": s.putActionSettings, "DELETE": s.managed(s.deleteActionSettings)},
 		managementPrefix + "tenants/{tenantId}/audit":                                     {"GET": s.managed(s.listAudit)},
@@ -199,6 +201,51 @@ func (s *server) revokeSecret(r *http.Request, tx *store.Tx) (any, error) {
 		return nil, err
 	}
 	return api.Success{Success: true}, manage.RevokeSecret(tx, id, s.Now())
+}
+
+// listWebhookSecrets answers GET /v1/management/tenants/{tenantId}/webhook-secrets.
+func (s *server) listWebhookSecrets(_ *http.Request, tx *store.Tx) (any, error) {
+	list, err := tx.WebhookSecrets()
+	out := []api.WebhookSecret{}
+	for _, secret := range list {
+		out = append(out, shownWebhookSecret(secret))
+	}
+	return out, err
+}
+
+func shownWebhookSecret(s store.WebhookSecret) api.WebhookSecret {
+	out := api.WebhookSecret{SecretID: s.ID, CreatedAt: api.Time{Time: s.CreatedAt}}
+	if !s.ExpiresAt.IsZero() {
+		out.ExpiresAt = &api.Time{Time: s.ExpiresAt}
+	}
+	return out
+}
+
+// createWebhookSecret answers POST
+// /v1/management/tenants/{tenantId}/webhook-secrets: a new secret that signs
+// webhooks, which only this response has. What signed before also signs for an
+// overlap.
+func (s *server) createWebhookSecret(r *http.Request, tx *store.Tx) (any, error) {
+	in := struct {
+		OverlapSeconds int64 `json:"overlapSeconds"`
+	}{manage.DefaultOverlap}
+	if err := readJSON(r, &in); err != nil {
+		return nil, err
+	}
+	created, secret, err := manage.NewWebhookSecret(tx, in.OverlapSeconds, s.Now())
+	out := shownWebhookSecret(created)
+	out.WebhookSecret = secret
+	return out, err
+}
+
+// revokeWebhookSecret answers DELETE
+// /v1/management/tenants/{tenantId}/webhook-secrets/{id}.
+func (s *server) revokeWebhookSecret(r *http.Request, tx *store.Tx) (any, error) {
+	id, err := identifier("id", r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	return api.Success{Success: true}, manage.RevokeWebhookSecret(tx, id, s.Now())
 }
 
 // listActionSettings answers GET /v1/management/tenants/{tenantId}/actions: an

@@ -3,12 +3,17 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/authsignal-wasm/sdk/authsignal"
 	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
@@ -364,4 +369,76 @@ func TestAdditionsRefuseWhatTheyDoNotKnow(t *testing.T) {
 	p.fails(p.api("DELETE", "/v1/users/u1/tokens?all=1", ""), 400, "invalid_request")
 	p.ok(p.api("DELETE", "/v1/users/u1?actions=false", ""))
 	p.ok(p.api("DELETE", "/v1/users/u1?actions=true", ""))
+}
+
+// A webhook secret is returned once. Events and consents are signed with it, and with
+// the API secret keys until the overlap ends.
+func TestWebhookSecrets(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	type request struct {
+		signature string
+		body      []byte
+	}
+	requests := make(chan request, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		requests <- request{r.Header.Get(authsignal.WebhookSignatureHeader), body}
+	}))
+	t.Cleanup(hook.Close)
+	p.ok(p.manage("PUT", "tenants/t1", `{"webhookUrl":"`+hook.URL+`"}`))
+	user := 0
+	// signed verifies a code of a new user, and returns which of the keys verify the
+	// webhook that asks for consent.
+	signed := func(keys ...string) (valid []bool) {
+		t.Helper()
+		user++
+		p.enrolled(fmt.Sprint("u", user))
+		asked := <-requests
+		for _, key := range keys {
+			_, err := authsignal.New(key, "").VerifyWebhook(asked.body, asked.signature, 0)
+			valid = append(valid, err == nil)
+		}
+		return valid
+	}
+	created := p.ok(p.manage("POST", "tenants/t1/webhook-secrets", `{"overlapSeconds":60}`))
+	first := created.object["webhookSecret"].(string)
+	if len(first) != 43 || created.object["secretId"] == nil || created.object["createdAt"] == nil {
+		t.Errorf("got %s", created.text)
+	}
+	if got := signed(first, testSecret, "another"); !slices.Equal(got, []bool{true, true, false}) {
+		t.Errorf("in the overlap: got %v", got)
+	}
+	p.advance(time.Minute)
+	if got := signed(first, testSecret); !slices.Equal(got, []bool{true, false}) {
+		t.Errorf("after the overlap: got %v", got)
+	}
+	second := p.ok(p.manage("POST", "tenants/t1/webhook-secrets", "")).object["webhookSecret"].(string)
+	if got := signed(first, second, testSecret); !slices.Equal(got, []bool{true, true, false}) {
+		t.Errorf("in the overlap of the second: got %v", got)
+	}
+	list := p.ok(p.manage("GET", "tenants/t1/webhook-secrets", ""))
+	if len(list.list) != 2 || strings.Contains(list.text, first) || strings.Contains(list.text, second) {
+		t.Errorf("got %s", list.text)
+	}
+	if list.list[0].(map[string]any)["expiresAt"] != nil || list.list[1].(map[string]any)["expiresAt"] == nil {
+		t.Errorf("got %s", list.text)
+	}
+	for _, s := range list.list {
+		p.ok(p.manage("DELETE", "tenants/t1/webhook-secrets/"+s.(map[string]any)["secretId"].(string), ""))
+	}
+	if got := signed(first, second, testSecret); !slices.Equal(got, []bool{false, false, true}) {
+		t.Errorf("without any: got %v", got)
+	}
+	p.fails(p.manage("DELETE", "tenants/t1/webhook-secrets/"+list.list[0].(map[string]any)["secretId"].(string), ""), 404, "not_found")
+	p.fails(p.manage("POST", "tenants/t1/webhook-secrets", `{"overlapSeconds":-1}`), 400, "invalid_request")
+	p.fails(p.manage("GET", "tenants/none/webhook-secrets", ""), 404, "not_found")
+	// It is no API secret key.
+	p.fails(p.do("GET", "/v1/users/u1", basic(second), ""), 401, "unauthorized")
+	if text := p.ok(p.manage("GET", "tenants/t1/audit", "")).text + p.log.String(); strings.Contains(text, first) || strings.Contains(text, second) {
+		t.Error("the audit log or the log holds a secret")
+	}
 }

@@ -64,7 +64,7 @@ func (s *server) requestConsent(ctx context.Context, c mfa.Consent) error {
 	if err != nil {
 		return s.incomplete(ctx, c, err)
 	}
-	secrets, err := s.Store.ActiveSecrets(ctx, t.ID, s.Now())
+	secrets, err := s.Store.SigningSecrets(ctx, t.ID, s.Now())
 	if err != nil {
 		return s.incomplete(ctx, c, err)
 	}

@@ -76,6 +76,8 @@ const (
 	ChangeActionDeleted        Change = "action deleted"
 	ChangeSecretMade           Change = "API secret made"
 	ChangeSecretRevoked        Change = "API secret revoked"
+	ChangeWebhookSecretMade    Change = "webhook secret made"
+	ChangeWebhookSecretRevoked Change = "webhook secret revoked"
 	ChangeSigningKeyMade       Change = "signing key made"
 	ChangeSigningKeyWithdrawn  Change = "signing key withdrawn"
 	ChangeSigningKeyRetired    Change = "signing key retired"

@@ -18,6 +18,7 @@ type sealedTable struct {
 var sealedTables = []sealedTable{
 	{"authenticators", "secret", "key_id", "", []string{"tenant_id", "user_id", "user_authenticator_id"}},
 	{"api_secrets", "secret", "key_id", "api secret", []string{"tenant_id", "secret_id"}},
+	{"webhook_secrets", "secret", "key_id", webhookSecretBinding, []string{"tenant_id", "secret_id"}},
 	{"signing_keys", "secret", "key_id", "signing key", []string{"kid"}},
 	{"recovery_sets", "hash_key", "key_id", recoveryBinding, []string{"tenant_id", "user_id", "set_id"}},
 	{"tenants", "webhook_sealed", "webhook_key_id", webhookBinding, []string{"tenant_id"}},

@@ -42,7 +42,7 @@ func (t *Tx) DeleteTenant(now time.Time) (found bool, err error) {
 	_, err = t.exec(`
 		INSERT INTO deleted_tenants (tenant_id, deleted_at) VALUES (?, ?)
 		ON CONFLICT (tenant_id) DO UPDATE SET deleted_at = excluded.deleted_at, erased_at = NULL`, t.tenant, millis(now))
-	for _, table := range []string{"api_secrets", "tenant_origins", "action_settings", "tenants"} {
+	for _, table := range []string{"api_secrets", "webhook_secrets", "tenant_origins", "action_settings", "tenants"} {
 		if err == nil {
 			_, err = t.exec(`DELETE FROM `+table+` WHERE tenant_id = ?`, t.tenant)
 		}

@@ -70,6 +70,9 @@ func whole(t *testing.T, s *Store, database, tenant string, users int) {
 				_, _, err = tx.EnsureSecret("a secret key of the tenant "+id, now)
 			}
 			if err == nil {
+				_, _, err = tx.EnsureWebhookSecret("a webhook secret of the tenant "+id, now, now)
+			}
+			if err == nil {
 				_, err = tx.InsertRecoverySet("someone", []string{"code-1", "code-2"}, now)
 			}
 			if err == nil {

@@ -35,7 +35,7 @@ const userAgent = "authsignal-server"
 type Target struct {
 	// URL is one that CheckURL accepts; if empty, there is no receiver.
 	URL string
-	// Secrets are the tenant's active API secret keys.
+	// Secrets are those that sign; see store.SigningSecrets.
 	Secrets []string
 }
 
