@@ -56,7 +56,8 @@ const (
 var AuditKinds = []AuditKind{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
 	AuditRecoveryCodesMade, AuditRecoveryCodesInForce, AuditRecoveryCodeAccepted, AuditRecoveryCodesVoided,
-	AuditBrowserTrusted, AuditBrowserCopied, AuditBrowserRevoked, AuditAuthenticatorDeleted, AuditAuthenticatorRenamed, AuditAuthenticatorUnlock, AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
+	AuditAuthenticatorDeleted, AuditBrowserTrusted, AuditBrowserCopied, AuditBrowserRevoked, AuditAuthenticatorRenamed, AuditAuthenticatorUnlock,
+	AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
 	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited, AuditKeysRefused,
 }
 

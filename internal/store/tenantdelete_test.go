@@ -76,6 +76,9 @@ func whole(t *testing.T, s *Store, database, tenant string, users int) {
 				_, err = tx.InsertRecoverySet("someone", []string{"code-1", "code-2"}, now)
 			}
 			if err == nil {
+				err = tx.InsertTrustedBrowser(TrustedBrowser{ID: "b", UserID: "someone", TrustedAt: now, LastUsedAt: now, FixedHash: []byte("f"), TurnHash: []byte("t")})
+			}
+			if err == nil {
 				err = tx.Enqueue(Event{ID: "e", Type: "t", Body: []byte("{}"), CreatedAt: now})
 			}
 			if err == nil {
