@@ -33,6 +33,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
+	_ "modernc.org/sqlite"             // the "sqlite" driver
 
 	"github.com/authsignal-wasm/sdk/internal/totp"
 )
@@ -221,17 +223,17 @@ func median[T cmp.Ordered](list []T) T {
 
 // among starts a version of the server with n users.
 func (b *bench) among(v version, n int) (s *server, drop func(), err error) {
-	database, drop, err := b.database()
+	database, dropDatabase, err := b.database()
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
-			drop()
+			dropDatabase()
 		}
 	}()
 	began := time.Now()
-	if err := b.seed(database, n); err != nil {
+	if err := b.seed(v, database, n); err != nil {
 		return nil, nil, err
 	}
 	fmt.Printf("%s: %d users seeded in %.0f s\n", b.name, n, time.Since(began).Seconds())
@@ -242,12 +244,11 @@ func (b *bench) among(v version, n int) (s *server, drop func(), err error) {
 		s.stop()
 		return nil, nil, err
 	}
-	return s, drop, nil
+	return s, dropDatabase, nil
 }
 
 // settle does what autovacuum does within a minute of a new database's first rows.
-// Until then PostgreSQL has no statistics of its tables, and finds an action by
-// reading all of the tenant's.
+// Until then earlier versions find an action by reading all of the tenant's.
 func (b *bench) settle(s *server, database string) error {
 	if b.postgres == "" {
 		return nil

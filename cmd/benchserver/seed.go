@@ -20,14 +20,13 @@ import (
 // the same rows, with secrets sealed in the same way (otherwise the server could not
 // open them), but in bulk: with COPY on PostgreSQL and without syncing on SQLite. A
 // million users take a minute or two.
-func (b *bench) seed(database string, n int) error {
-	st, err := store.Open(b.ctx, database, func(bool) ([][]byte, error) { return [][]byte{encryptionKey}, nil })
+func (b *bench) seed(v version, database string, n int) error {
+	// The start of that version creates the tables and records the key.
+	server, err := b.start(v, database)
 	if err != nil {
 		return err
 	}
-	if err := st.Close(); err != nil { // Open has created the tables and recorded the key
-		return err
-	}
+	server.stop()
 	s, err := newSeeder(n)
 	if err != nil {
 		return err
