@@ -39,6 +39,8 @@ var ran = map[[2]string]run{
 	{"docs/moving.md", `for _, user := range users {`}:                               {"docs/samples_test.go", "TestGoSamplesCompile"},
 	{"docs/moving.md", "authsignal-server -db authsignal.db import -dry-run"}:        {"cmd/authsignal-server/transfer_test.go", "func TestImportOfTheDocumentation"},
 	{"docs/moving.md", "userId,secret,algorithm"}:                                    {"cmd/authsignal-server/transfer_test.go", "func TestImportOfTheDocumentation"},
+	{"docs/operate.md", "pg_dump --format=custom"}:                                   {"cmd/authsignal-server/restore_test.go", "func TestADumpOfPostgreSQLIsRestored"},
+	{"docs/operate.md", "pg_restore --single-transaction"}:                           {"cmd/authsignal-server/restore_test.go", "func TestADumpOfPostgreSQLIsRestored"},
 	{"docs/rules.md", "device.isNew && user.isEnrolled"}:                             {"docs/samples_test.go", "TestConditionsCompile"},
 	{"docs/operate.md", "tenants:"}:                                                  {"docs/samples_test.go", "TestTheFileIsRead"},
 	{"docs/operate.md", "make wasm js   # once: the server's pages use the browser"}: {"cmd/authsignal-server/main_test.go", "func command("},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"database/sql"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,6 +151,41 @@ func TestACopyOfADatabaseInUse(t *testing.T) {
 	}
 }
 
+// A folder that was copied while a server used it can have a file of several times
+// beside its log: the server stops.
+func TestAFolderThatWasCopiedInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := filepath.Join(dir, "a.db")
+	p := start(t, db)
+	(&fleet{t: t, processes: []*process{p}}).enrolled("u1")
+	stop(t, p) // all is in the file
+	p = start(t, db)
+	p.track("u2", "k")
+	kill(t, p)
+	// A page of an index that no start reads.
+	file, err := sql.Open("sqlite", "file:"+db+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page int64
+	err = file.QueryRow(`SELECT rootpage FROM sqlite_schema WHERE name = 'actions_device'`).Scan(&page)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b[(page-1)*4096 : page*4096])
+	if err := os.WriteFile(db, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := fails(t, command(t, "-addr", "127.0.0.1:0", "-db", db)); !strings.Contains(got, "is damaged, as by a copy that was made while a server used it") {
+		t.Errorf("got %s", got)
+	}
+}
+
 // A server does not start on a missing or empty database if there was one, whether
 // its keys are in a file or in the environment; nor does a command.
 func TestNoEmptyDatabaseWhereThereWasOne(t *testing.T) {
@@ -229,4 +266,63 @@ func TestADatabaseThatMustExist(t *testing.T) {
 	cmd = command(t, "-addr", "127.0.0.1:0", "-db", db)
 	cmd.Env = append(cmd.Env, "AUTHSIGNAL_DB_MUST_EXIST=true")
 	stop(t, startCommand(t, cmd))
+}
+
+// A dump of PostgreSQL's own tools, taken while a server runs, is restored in a new
+// database as docs/operate.md says.
+func TestADumpOfPostgreSQLIsRestored(t *testing.T) {
+	t.Parallel()
+	if !storetest.Postgres() {
+		return // SQLite has the command restore
+	}
+	db, restored := storetest.Empty(t), storetest.Empty(t)
+	dir := t.TempDir()
+	if err := os.Symlink(os.Args[0], filepath.Join(dir, "authsignal-server")); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "## Restoring on PostgreSQL\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	// runs executes the line of the page that begins with a text.
+	runs := func(begin, db string) {
+		t.Helper()
+		i := strings.Index(section, "\n"+begin)
+		if i < 0 {
+			t.Fatalf("the page has no line %q", begin)
+		}
+		line, _, _ := strings.Cut(section[i+1:], "\n")
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", line)
+		cmd.Dir, cmd.Env = dir, append(command(t).Env, "AUTHSIGNAL_DB="+db, "PATH="+dir+":"+os.Getenv("PATH"))
+		printed(t, cmd)
+	}
+	p := start(t, db)
+	f := &fleet{t: t, processes: []*process{p}}
+	secret := f.enrolled("before")
+	code := codeAt(secret, 1)
+	if !p.verify(p.track("before", "k").Token, code) {
+		t.Fatal("the code was refused")
+	}
+	if got := fails(t, command(t, "-db", db, "restore", "authsignal.dump")); !strings.Contains(got, "pg_restore") {
+		t.Errorf("the command restore: got %s", got)
+	}
+	runs("pg_dump ", db)
+	f.enrolled("after")
+	stop(t, p)
+	runs("pg_restore ", restored)
+	runs("authsignal-server check", restored)
+	cmd := command(t, "-db", restored, "check")
+	cmd.Env = append(cmd.Env, "AUTHSIGNAL_ENCRYPTION_KEY=CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg=")
+	if got := fails(t, cmd); !strings.Contains(got, "findings") {
+		t.Errorf("with another key: got %s", got)
+	}
+	p = start(t, restored, "-db-must-exist")
+	if !p.enrolledUser("before") || p.enrolledUser("after") {
+		t.Error("the database is not that of the dump")
+	}
+	if p.verify(p.track("before", "k2").Token, code) {
+		t.Error("a code was accepted that was used before the dump")
+	}
 }

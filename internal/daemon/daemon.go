@@ -118,7 +118,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 	}
 	s := &Server{
 		TenantID: keys.TenantID, APISecretKey: keys.APISecretKey,
-		log: log, store: st, done: make(chan error, 2), drainFor: c.Drain, quitWebhooks: func() {}, quit: func() {},
+		log: log, store: st, done: make(chan error, 3), drainFor: c.Drain, quitWebhooks: func() {}, quit: func() {},
 	}
 	if err := s.start(ctx, c, keys, file, in); err != nil {
 		return nil, errors.Join(err, s.Stop(0))
@@ -304,11 +304,25 @@ func (s *Server) runInBackground(c config.Config, ring *keyring, registry *prome
 	}
 	wg.Go(func() { deliverer.Run(delivering) })
 	wg.Go(func() { watchdog(background, s.log) })
+	wg.Go(func() { s.checkUnclean(background) })
 	s.quitWebhooks, s.quit, s.idle = cancelWebhooks, cancel, make(chan struct{})
 	go func() {
 		wg.Wait()
 		close(s.idle)
 	}()
+}
+
+// checkUnclean stops the server if the database file, which was not closed, is
+// damaged.
+func (s *Server) checkUnclean(ctx context.Context) {
+	switch err := s.store.CheckUnclean(ctx); {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, store.ErrReplaced):
+		s.log.Error("the server stops", "error", err)
+		s.done <- err
+	default:
+		s.log.Warn("the database file could not be checked", "error", err)
+	}
 }
 
 // target returns the webhook of a tenant.
