@@ -19,8 +19,9 @@ type run struct{ file, name string }
 
 // ranPages are the pages of which a test runs every block.
 var ranPages = map[string]run{
-	"docs/setups.md":  {"js/test/setups/setups.mjs", "readSetups"},
-	"docs/testing.md": {"js/test/pages/testing.test.mjs", "the page's blocks are all run"},
+	"docs/setups.md":    {"js/test/setups/setups.mjs", "readSetups"},
+	"docs/testing.md":   {"js/test/pages/testing.test.mjs", "the page's blocks are all run"},
+	"docs/deploying.md": {"docs/samples_test.go", "TestTheFilesOfSetUpsAreQuoted"},
 }
 
 // ran are blocks by page and first line, with the tests that run them. A block
@@ -60,7 +61,6 @@ var notRun = map[[2]string]string{
 	{"README.md", "backend"}:                               "the flow, drawn",
 	{"docs/prebuilt-ui.md", "// backend"}:                  "three ways to launch in one block, of which a page takes one; js/test/package/launch.test.mjs and prebuilt.test.mjs take each",
 	{"CONTRIBUTING.md", "make demo"}:                       "they are what CI runs; the demo serves until it is stopped",
-	{"docs/operate.md", "# Caddyfile"}:                     "Caddy is not installed for the tests; what it sends is tested in internal/server",
 	{"docs/setups.md", "Content-Security-Policy: default"}: "a header, which the tests of the set-ups send",
 }
 
@@ -232,5 +232,43 @@ func TestTheCompilersCommandsAreThose(t *testing.T) {
 	}
 	if words < 5 {
 		t.Errorf("the page has %d options of the commands", words)
+	}
+}
+
+// Every block of the page is a file of a set-up, word for word; every file is quoted,
+// and a test runs it, which make test-all runs.
+func TestTheFilesOfSetUpsAreQuoted(t *testing.T) {
+	files, err := filepath.Glob("deploying/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := read(t, "js/test/lib/deploying.mjs")
+	names, err := filepath.Glob("../js/test/deploying/*.test.mjs")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("the tests of the set-ups: %v, %v", names, err)
+	}
+	for _, name := range names {
+		tests += read(t, strings.TrimPrefix(name, "../"))
+	}
+	texts := map[string]string{}
+	for _, name := range files {
+		texts[strings.TrimSpace(read(t, "docs/"+name))] = name
+		if base := filepath.Base(name); !strings.Contains(tests, `"`+base+`"`) {
+			t.Errorf("no test uses %s", base)
+		}
+	}
+	blocks, _ := split("docs/deploying.md", read(t, "docs/deploying.md"))
+	for _, b := range blocks {
+		text := strings.TrimSpace(b.text)
+		if texts[text] == "" {
+			t.Errorf("the block that begins with %q is no file of docs/deploying", b.first())
+		}
+		delete(texts, text)
+	}
+	for _, name := range texts {
+		t.Errorf("the page does not have docs/%s as it stands", name)
+	}
+	if !strings.Contains(read(t, "Makefile"), "js/test/deploying/*.test.mjs") {
+		t.Error("make test-all does not run the tests of the set-ups")
 	}
 }
