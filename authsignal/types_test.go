@@ -23,6 +23,8 @@ func TestResultsHaveTheFieldsOfTheAPI(t *testing.T) {
 		{UserAuthenticator{}, api.UserAuthenticator{}},
 		{AuthenticatorCreated{}, api.AuthenticatorCreated{}},
 		{AuthenticatorDeleted{}, api.AuthenticatorDeleted{}},
+		{AuthenticatorLocked{}, api.AuthenticatorLocked{}},
+		{AuthenticatorUnlocked{}, api.AuthenticatorUnlocked{}},
 		{AuthenticatorRenamed{}, api.AuthenticatorRenamed{}},
 		{RecoveryCodesStatus{}, api.RecoveryCodesStatus{}},
 		{RecoveryCodesCreated{}, api.RecoveryCodesCreated{}},

@@ -42,6 +42,8 @@ var (
 const (
 	EventAuthenticatorCreated  = api.EventAuthenticatorCreated
 	EventAuthenticatorDeleted  = api.EventAuthenticatorDeleted
+	EventAuthenticatorLocked   = api.EventAuthenticatorLocked
+	EventAuthenticatorUnlocked = api.EventAuthenticatorUnlocked
 	EventAuthenticatorRenamed  = api.EventAuthenticatorRenamed
 	EventRecoveryCodesCreated  = api.EventRecoveryCodesCreated
 	EventRecoveryCodeUsed      = api.EventRecoveryCodeUsed
@@ -68,6 +70,28 @@ type AuthenticatorDeleted struct {
 	VerificationMethod  VerificationMethod `json:"verificationMethod"`
 	CreatedAt           time.Time          `json:"createdAt"`
 	DeletedAt           time.Time          `json:"deletedAt"`
+}
+
+// AuthenticatorLocked is the data of EventAuthenticatorLocked: an authenticator accepts
+// no code, because too many were wrong. If it was not the user, somebody else knows
+// the first factor.
+type AuthenticatorLocked struct {
+	UserID              string    `json:"userId"`
+	UserAuthenticatorID string    `json:"userAuthenticatorId"`
+	LockedAt            time.Time `json:"lockedAt"`
+	// FailuresInARow is the number of codes that were wrong since the last right one.
+	FailuresInARow int `json:"failuresInARow"`
+	// NeedsUnlock reports whether only an operator can end it; otherwise it ends when
+	// the window of attempts has moved on.
+	NeedsUnlock bool `json:"needsUnlock"`
+}
+
+// AuthenticatorUnlocked is the data of EventAuthenticatorUnlocked: an operator or a
+// backend has unlocked an authenticator.
+type AuthenticatorUnlocked struct {
+	UserID              string    `json:"userId"`
+	UserAuthenticatorID string    `json:"userAuthenticatorId"`
+	UnlockedAt          time.Time `json:"unlockedAt"`
 }
 
 // AuthenticatorRenamed is the data of EventAuthenticatorRenamed: an authenticator has
@@ -265,6 +289,10 @@ func parseEvent(payload []byte) (Event, error) {
 		e.Data, err = decode[AuthenticatorCreated](in.Data)
 	case EventAuthenticatorDeleted:
 		e.Data, err = decode[AuthenticatorDeleted](in.Data)
+	case EventAuthenticatorLocked:
+		e.Data, err = decode[AuthenticatorLocked](in.Data)
+	case EventAuthenticatorUnlocked:
+		e.Data, err = decode[AuthenticatorUnlocked](in.Data)
 	case EventAuthenticatorRenamed:
 		e.Data, err = decode[AuthenticatorRenamed](in.Data)
 	case EventRecoveryCodesCreated:

@@ -87,6 +87,16 @@ func TestVerifyWebhookDataIsTyped(t *testing.T) {
 			AuthenticatorDeleted{UserID: "u", UserAuthenticatorID: "a", VerificationMethod: "SMS", CreatedAt: at, DeletedAt: at},
 		},
 		{
+			EventAuthenticatorLocked,
+			`{"userId":"u","userAuthenticatorId":"a","lockedAt":"2024-05-13T04:59:02.640Z","failuresInARow":100,"needsUnlock":true}`,
+			AuthenticatorLocked{UserID: "u", UserAuthenticatorID: "a", LockedAt: at, FailuresInARow: 100, NeedsUnlock: true},
+		},
+		{
+			EventAuthenticatorUnlocked,
+			`{"userId":"u","userAuthenticatorId":"a","unlockedAt":"2024-05-13T04:59:02.640Z"}`,
+			AuthenticatorUnlocked{UserID: "u", UserAuthenticatorID: "a", UnlockedAt: at},
+		},
+		{
 			EventAuthenticatorRenamed,
 			`{"userId":"u","userAuthenticatorId":"a","name":"Work phone","renamedAt":"2024-05-13T04:59:02.640Z"}`,
 			AuthenticatorRenamed{UserID: "u", UserAuthenticatorID: "a", Name: "Work phone", RenamedAt: at},

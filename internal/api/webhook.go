@@ -20,6 +20,12 @@ const (
 	EventAuthenticatorCreated = "authenticator.created"
 	// EventAuthenticatorDeleted reports that an authenticator was removed.
 	EventAuthenticatorDeleted = "authenticator.deleted"
+	// EventAuthenticatorLocked reports that an authenticator accepts no code, because
+	// too many were wrong. It and the next event are our own additions.
+	EventAuthenticatorLocked = "authenticator.locked"
+	// EventAuthenticatorUnlocked reports that an operator or a backend has unlocked an
+	// authenticator.
+	EventAuthenticatorUnlocked = "authenticator.unlocked"
 	// EventAuthenticatorRenamed reports that an authenticator has another name. It is
 	// our own addition.
 	EventAuthenticatorRenamed = "authenticator.renamed"
@@ -69,6 +75,25 @@ type AuthenticatorDeleted struct {
 	VerificationMethod  VerificationMethod `json:"verificationMethod"`
 	CreatedAt           Time               `json:"createdAt"`
 	DeletedAt           Time               `json:"deletedAt"`
+}
+
+// AuthenticatorLocked is the data of EventAuthenticatorLocked.
+type AuthenticatorLocked struct {
+	UserID              string `json:"userId"`
+	UserAuthenticatorID string `json:"userAuthenticatorId"`
+	LockedAt            Time   `json:"lockedAt"`
+	// FailuresInARow is the number of codes that were wrong since the last right one.
+	FailuresInARow int `json:"failuresInARow"`
+	// NeedsUnlock reports whether only an operator can end it; otherwise it ends when
+	// the window of attempts has moved on.
+	NeedsUnlock bool `json:"needsUnlock"`
+}
+
+// AuthenticatorUnlocked is the data of EventAuthenticatorUnlocked.
+type AuthenticatorUnlocked struct {
+	UserID              string `json:"userId"`
+	UserAuthenticatorID string `json:"userAuthenticatorId"`
+	UnlockedAt          Time   `json:"unlockedAt"`
 }
 
 // AuthenticatorRenamed is the data of EventAuthenticatorRenamed.

@@ -12,7 +12,7 @@ import (
 // the clock of a server was ahead when it accepted a code, codes are accepted again
 // from the next step on; see mfa.Unlock for the risk. It voids the user's tokens,
 // since another person may hold the one with which the failures were made.
-func Unlock(tx *store.Tx, userID, authenticatorID string, now time.Time) error {
+func Unlock(tx *store.Tx, t store.Tenant, userID, authenticatorID string, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func Unlock(tx *store.Tx, userID, authenticatorID string, now time.Time) error {
 	if _, _, err := tx.EndTokens(userID); err != nil {
 		return err
 	}
-	return tx.Audit(mfa.Unlocked(userID, authenticatorID, mfa.ByOperator, ahead, now))
+	return mfa.Unlocked(tx, t, userID, authenticatorID, mfa.ByOperator, ahead, now)
 }
 
 // EndTokens voids all tokens of a user that have been issued; by is mfa.ByBackend or

@@ -118,7 +118,7 @@ func Import(tx *store.Tx, t store.Tenant, in Imported, now time.Time) (api.UserA
 	}
 	if known != nil {
 		a = *known
-		if err := resetKnown(tx, a, now); err != nil {
+		if err := resetKnown(tx, t, a, now); err != nil {
 			return api.UserAuthenticator{}, err
 		}
 	} else if err := insertVerified(tx, t, FactorsOf(list), a, in.Secret, now); err != nil {
@@ -142,12 +142,12 @@ func Import(tx *store.Tx, t store.Tenant, in Imported, now time.Time) (api.UserA
 	return out, nil
 }
 
-func resetKnown(tx *store.Tx, a store.Authenticator, now time.Time) error {
+func resetKnown(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time) error {
 	ahead, err := resetAhead(tx, a, now)
 	if err != nil || ahead == 0 {
 		return err
 	}
-	return tx.Audit(Unlocked(a.UserID, a.ID, ByBackend, ahead, now))
+	return Unlocked(tx, t, a.UserID, a.ID, ByBackend, ahead, now)
 }
 
 func insertVerified(tx *store.Tx, t store.Tenant, f Factors, a store.Authenticator, secret string, now time.Time) error {

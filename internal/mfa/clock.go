@@ -50,13 +50,3 @@ func resetAhead(tx *store.Tx, a store.Authenticator, now time.Time) (ahead int64
 	}
 	return ahead, tx.ResetStep(a, a.Step(now))
 }
-
-// Unlocked is the audit entry of an authenticator that was unlocked, or whose newest
-// accepted step was only reset.
-func Unlocked(userID, authenticatorID string, by Channel, ahead int64, now time.Time) store.AuditEvent {
-	detail := map[string]any{"userAuthenticatorId": authenticatorID, "by": by}
-	if ahead > 0 {
-		detail["stepsAhead"] = ahead
-	}
-	return store.AuditEvent{At: now, Kind: store.AuditAuthenticatorUnlock, ActionID: store.ActionID{UserID: userID}, Detail: detail}
-}

@@ -205,7 +205,7 @@ func (i *Importer) importRow(tx *store.Tx, u *store.ImportedUser, row ImportRow)
 		return out, err
 	}
 	if known != nil {
-		if err := resetKnown(tx, *known, now); err != nil {
+		if err := resetKnown(tx, i.Tenant, *known, now); err != nil {
 			return out, err
 		}
 		out = ImportOutcome{Known: true, Spent: known.LastStep < a.LastStep}

@@ -45,7 +45,8 @@ type verdict struct {
 // step of the first that matches. A wrong code counts as a failure of every
 // candidate that it was compared with. A replayed code does not count, because
 // it proves knowledge of the secret, and neither does a malformed one.
-func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time.Time, settings api.AuthenticatorSettings) (verdict, error) {
+func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time.Time, t store.Tenant) (verdict, error) {
+	settings := t.Authenticator
 	var open []store.Authenticator
 	var compared []comparison
 	for _, a := range candidates {
@@ -97,7 +98,7 @@ func judge(tx *store.Tx, candidates []store.Authenticator, code string, now time
 			refused.clockOff = off
 		}
 		c.authenticator.Miss = miss
-		if err := tx.Fail(c.authenticator, now); err != nil {
+		if err := fail(tx, t, c.authenticator, now); err != nil {
 			return verdict{}, err
 		}
 	}
@@ -142,7 +143,7 @@ func BlockOf(tx *store.Tx, a store.Authenticator, now time.Time, settings api.Au
 	if a.Failures < settings.MaxFailures {
 		return NotBlocked, nil
 	}
-	n, err := tx.FailuresSince(a, now.Add(-time.Duration(settings.WindowSeconds)*time.Second))
+	n, err := tx.FailuresSince(a, now.Add(-window(settings)))
 	if err != nil || n >= settings.MaxFailures {
 		return BlockedForNow, err
 	}

@@ -285,7 +285,7 @@ func (s Subject) refuseUnspent(tx *store.Tx, set store.RecoverySet, code string,
 			continue
 		}
 		blocked, a.Miss = false, store.Miss{}
-		if err := tx.Fail(a, now); err != nil {
+		if err := fail(tx, s.Tenant, a, now); err != nil {
 			return api.VerifyRecoveryCodeResponse{}, nil, err
 		}
 	}

@@ -25,7 +25,7 @@ func Verify(tx *store.Tx, tokens *token.Issuer, s Subject, code string, now time
 		}
 		return api.VerifyTOTPResponse{}, nil, api.InvalidRequest("The user has no authenticator app to verify. Enroll one first.")
 	}
-	v, err := judge(tx, candidates, code, now, s.Tenant.Authenticator)
+	v, err := judge(tx, candidates, code, now, s.Tenant)
 	if err != nil {
 		return api.VerifyTOTPResponse{}, nil, err
 	}

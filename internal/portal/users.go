@@ -208,7 +208,7 @@ func (p *portal) changeUser(r *http.Request, t store.Tenant) (reply, error) {
 			return err
 		case unlockAuthenticator:
 			did = noticeUnlocked
-			return manage.Unlock(tx, id, authenticator, p.Now())
+			return manage.Unlock(tx, t, id, authenticator, p.Now())
 		case renameAuthenticator:
 			did = noticeSaved
 			name, err := mfa.CheckName(r.PostFormValue("name"))

@@ -311,7 +311,11 @@ func (s *server) unlockAuthenticator(r *http.Request, tx *store.Tx) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	return api.Success{Success: true}, manage.Unlock(tx, userID, id, s.Now())
+	t, _, err := tx.Tenant()
+	if err != nil {
+		return nil, err
+	}
+	return api.Success{Success: true}, manage.Unlock(tx, t, userID, id, s.Now())
 }
 
 // endManagedTokens answers DELETE
