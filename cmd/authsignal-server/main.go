@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,6 +39,10 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "authsignal-server:", err)
+		var diagnosed diagnosis
+		if errors.As(err, &diagnosed) {
+			os.Exit(int(diagnosed))
+		}
 		os.Exit(1)
 	}
 }
@@ -71,10 +76,19 @@ func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, s
 	}
 	c, err := config.Parse(args, env, stdout)
 	if err != nil {
+		if slices.Contains(args, "doctor") && !errors.Is(err, flag.ErrHelp) {
+			err = fmt.Errorf("%w: %w", err, diagnosis(daemon.Failure))
+		}
 		return err
+	}
+	if len(c.Command) > 0 && c.Command[0] == "doctor" {
+		return doctor(ctx, c, stdout)
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	for _, v := range c.UnknownVariables() {
+		if len(c.Command) == 0 {
+			break // serve reports them with all else that is unsafe
+		}
 		log.Warn("a variable that the server does not know is ignored", "variable", v.Name, "nearest", v.Nearest)
 	}
 	switch {
@@ -145,6 +159,15 @@ func serve(ctx context.Context, c config.Config, stdout io.Writer, log *slog.Log
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
+
+	given := map[string]config.Setting{}
+	for name, s := range c.Settings {
+		if s.Source != "default" {
+			given[name] = s
+		}
+	}
+	log.Info("settings", "given", given)
+	daemon.Unsafe(c, func(f daemon.Finding) { log.Warn(f.Text, "check", f.Check, "remedy", f.Remedy) })
 	s, err := daemon.Start(ctx, c, log)
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // it was stopped before it was ready

@@ -85,9 +85,8 @@ type Config struct {
 	Given Keys
 	// Env has the variables that a declarative configuration names; nil is empty.
 	Env *Env
-	// Sources tells where the value of each flag is from: "flag", the name of a
-	// variable, or "default".
-	Sources map[string]string
+	// Settings are the values of all flags and keys with their sources, for people.
+	Settings map[string]Setting
 }
 
 // Defaults of the flags.
@@ -165,7 +164,7 @@ func Parse(args []string, env *Env, usage io.Writer) (Config, error) {
 	portal := f.String("portal", string(PortalAuto), "`when` to serve the operator's portal: on (which needs an https -public-url, or a loopback address without a -public-url of another machine), off, or auto, which is on at a loopback address")
 	f.BoolVar(&c.Dev, "dev", false, "let pages on every port of this machine do what those of -origins may, and activate the authenticator app of a new tenant; not with a -public-url that is https or of another machine")
 	var err error
-	if c.Sources, err = parseFlags(f, args, env); err != nil {
+	if c.Settings, err = parseFlags(f, args, env); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(usage, help)
 			f.SetOutput(usage)
@@ -213,6 +212,7 @@ const help = `Usage: authsignal-server [flags]                      run the serv
        authsignal-server [flags] backup FILE          copy a SQLite database, in use or not
        authsignal-server [flags] restore FILE         replace a SQLite database by a backup; the server must be stopped
        authsignal-server [flags] check                look for what is wrong in a database, in use or not; exit status 1 if something is
+       authsignal-server [flags] doctor [-json]       say what is configured, unsafe or unreachable
        authsignal-server [flags] rotate-key           seal all secrets with a new encryption key
        authsignal-server [flags] import FILE          import users of another system: CSV or JSON lines, - for standard input
                     after import: [-tenant TENANT] [-dry-run] [-skip-bad]
@@ -235,7 +235,7 @@ characters or more) opens the management API. On SQLite, any of the first three
 that is missing is made on first start and kept beside the database.
 
 Each key but the tenant, and what may hold a password (AUTHSIGNAL_DB,
-AUTHSIGNAL_WEBHOOK_URL), can be in a file instead: the variable with _FILE at
+AUTHSIGNAL_MIGRATE_DB, AUTHSIGNAL_WEBHOOK_URL), can be in a file instead: the variable with _FILE at
 its end, such as AUTHSIGNAL_API_SECRET_KEY_FILE, is its path.
 `, manage.MinKey, keyForm)
 
@@ -303,7 +303,7 @@ func parseDrain(text string) (time.Duration, error) {
 func (c *Config) checkStore() error {
 	if !store.IsPostgres(c.DB) {
 		for _, name := range []string{"db-connections", "db-connection-life", "db-wait", "db-schema", "migrate-db"} {
-			if c.Sources[name] != "default" {
+			if c.Settings["-"+name].Source != "default" {
 				return fmt.Errorf("-%s is for PostgreSQL, and -db is a SQLite file", name)
 			}
 		}
@@ -329,10 +329,10 @@ func (c *Config) checkStore() error {
 		}
 	}
 	// What the name of the database says counts unless a flag says otherwise.
-	if c.Sources["db-connections"] == "default" {
+	if c.Settings["-db-connections"].Source == "default" {
 		c.Store.Connections = 0
 	}
-	if c.Sources["db-connection-life"] == "default" {
+	if c.Settings["-db-connection-life"].Source == "default" {
 		c.Store.ConnectionLife = 0
 	}
 	return nil

@@ -30,7 +30,7 @@ func env(pairs ...string) *Env {
 // parse returns what Parse reads, without where it is from.
 func parse(args []string, vars *Env) (Config, error) {
 	c, err := Parse(args, vars, io.Discard)
-	c.Env, c.Sources = nil, nil
+	c.Env, c.Settings = nil, nil
 	return c, err
 }
 

@@ -176,7 +176,12 @@ func (e *Env) know(flags []string) {
 }
 
 // Known returns the names of all variables that Parse knows, in order.
-func (e *Env) Known() []string { return slices.Clone(e.known) }
+func (e *Env) Known() []string {
+	if e == nil {
+		return nil
+	}
+	return slices.Clone(e.known)
+}
 
 // An UnknownVariable has a name like those of the server's variables, and is none.
 type UnknownVariable struct {

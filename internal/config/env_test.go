@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -42,8 +43,9 @@ func TestSecretsAreReadFromFiles(t *testing.T) {
 		c.DB != "postgres://u:hunter2@db.test/x" || c.WebhookURL != "https://hooks.test/?key=hunter2" {
 		t.Errorf("got %q, %q, %d bytes, %d old keys, %q, %q", c.Given.APISecretKey, c.Given.ManagementKey, len(c.Given.EncryptionKey), len(c.Given.OldEncryptionKeys), c.DB, c.WebhookURL)
 	}
-	if c.Sources["db"] != "AUTHSIGNAL_DB_FILE" || c.Sources["addr"] != "default" {
-		t.Errorf("got the sources %v", c.Sources)
+	if c.Settings["-db"].Source != "AUTHSIGNAL_DB_FILE" || c.Settings["-addr"].Source != "default" ||
+		strings.Contains(fmt.Sprint(c.Settings), "hunter2") {
+		t.Errorf("got the sources %v", c.Settings)
 	}
 }
 
@@ -119,8 +121,8 @@ func TestSpaceAroundValuesDoesNotCount(t *testing.T) {
 	if c.Addr != ":1" || c.Retention.Hours() != 1000 || !c.Dev || c.DB != "a.db" || c.Given.TenantID != "t1" || c.Given.APISecretKey != secretText || c.PublicURL != "" {
 		t.Errorf("got %+v", c)
 	}
-	if c.Sources["addr"] != "flag" || c.Sources["db"] != "AUTHSIGNAL_DB" || c.Sources["public-url"] != "default" {
-		t.Errorf("got the sources %v", c.Sources)
+	if c.Settings["-addr"].Source != "the flag" || c.Settings["-db"].Source != "AUTHSIGNAL_DB" || c.Settings["-public-url"].Source != "default" {
+		t.Errorf("got the sources %v", c.Settings)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
 // variableOf returns the variable of a flag.
@@ -14,14 +16,13 @@ func variableOf(flagName string) string {
 }
 
 // parseFlags parses the arguments, and then takes the variable of each flag that
-// they do not have. It returns the source of each flag's value: "flag", the name
-// of the variable, or "default". All values are trimmed and checked as variables
-// are.
+// they do not have. It returns all values with their sources. All values are trimmed
+// and checked as variables are.
 //
 // The variables are no defaults of the flags: -help would print them, with the
 // passwords that they may hold.
-func parseFlags(f *flag.FlagSet, args []string, env *Env) (sources map[string]string, err error) {
-	sources = map[string]string{}
+func parseFlags(f *flag.FlagSet, args []string, env *Env) (settings map[string]Setting, err error) {
+	sources := map[string]string{}
 	var names []string
 	f.VisitAll(func(fl *flag.Flag) {
 		names = append(names, fl.Name)
@@ -65,7 +66,30 @@ func parseFlags(f *flag.FlagSet, args []string, env *Env) (sources map[string]st
 		}
 		sources[name] = source
 	}
-	return sources, nil
+	settings = map[string]Setting{}
+	f.VisitAll(func(fl *flag.Flag) {
+		s := Setting{Value: fl.Value.String(), Source: sources[fl.Name]}
+		if s.Source == "flag" {
+			s.Source = "the flag"
+		}
+		if name, err := store.ParseName(s.Value); slices.Contains(secretFlags, fl.Name) && (fl.Name != "db" || err != nil || name.Postgres != "") {
+			s.Value = "not shown"
+		}
+		settings["-"+fl.Name] = s
+	})
+	for _, name := range secretVariables {
+		if value, err := env.Secret(name); err == nil && value != "" {
+			settings[name] = Setting{Value: "not shown", Source: env.Source(name)}
+		}
+	}
+	return settings, nil
+}
+
+// A Setting is the value of a flag or a key, which is not shown if it may hold a
+// secret, and its source: "the flag", the name of a variable, or "default".
+type Setting struct {
+	Value  string `json:"value"`
+	Source string `json:"source"`
 }
 
 // A trimmed value is set to a text without the space around it. It keeps an error
