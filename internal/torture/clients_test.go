@@ -73,6 +73,8 @@ type run struct {
 	counts  sync.Map // of *atomic.Int64 by text
 	failed  atomic.Pointer[error]
 	users   []*subject
+	// faults are those that happened, each with its time.
+	faults []string
 }
 
 // fail ends the run with its first error.

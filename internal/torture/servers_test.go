@@ -23,7 +23,6 @@ import (
 	// The packages of the program, so that the Go command does not use a cached
 	// result of these tests after a change of them.
 	_ "github.com/authsignal-wasm/sdk/internal/daemon"
-	"github.com/authsignal-wasm/sdk/internal/logtest"
 )
 
 const (
@@ -125,8 +124,19 @@ func (b build) build(ctx context.Context, dir string) (string, error) {
 	if err := os.WriteFile(list, overlay, 0o600); err != nil {
 		return "", err
 	}
+	const source = "../../cmd/authsignal-server"
+	// The cache of the Go command depends on the files that a test reads.
+	files, err := filepath.Glob(source + "/*.go")
+	if err != nil {
+		return "", err
+	}
+	for _, file := range files {
+		if _, err := os.ReadFile(file); err != nil {
+			return "", err
+		}
+	}
 	out := filepath.Join(dir, "authsignal-server")
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-o", out, "../../cmd/authsignal-server")
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-o", out, source)
 	if flags := os.Getenv("AUTHSIGNAL_TEST_GOFLAGS"); flags != "" {
 		cmd.Env = append(os.Environ(), "GOFLAGS="+flags)
 	}
@@ -141,7 +151,7 @@ type cluster struct {
 	dir, program, database string
 	postgres               *pair // nil on SQLite
 	replicas               []*replica
-	log                    *logtest.Buffer
+	log                    *os.File
 }
 
 // A replica is a server process, which is restarted at the same address.
@@ -168,7 +178,11 @@ const anyPort = "127.0.0.1:0"
 
 // newCluster starts the replicas, on PostgreSQL if there is a pair.
 func newCluster(dir, program string, steps bool, postgres *pair) (*cluster, error) {
-	c := &cluster{dir: dir, program: program, database: filepath.Join(dir, "authsignal.db"), postgres: postgres, log: &logtest.Buffer{}}
+	c := &cluster{dir: dir, program: program, database: filepath.Join(dir, "authsignal.db"), postgres: postgres}
+	var err error
+	if c.log, err = os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600); err != nil {
+		return c, err
+	}
 	n := 1
 	if postgres != nil {
 		c.database = postgres.url()
@@ -177,7 +191,6 @@ func newCluster(dir, program string, steps bool, postgres *pair) (*cluster, erro
 	for i := range n {
 		r := &replica{cluster: c, address: anyPort, conns: map[net.Conn]bool{}, offsets: []offset{{}}}
 		if steps {
-			var err error
 			if r.clock, err = os.Create(filepath.Join(dir, fmt.Sprint("clock-", i))); err != nil {
 				return c, err
 			}
@@ -206,6 +219,16 @@ func (c *cluster) stop() {
 			r.clock.Close()
 		}
 	}
+	c.log.Close()
+}
+
+// logged returns the end of the servers' log.
+func (c *cluster) logged() string {
+	text, err := os.ReadFile(c.log.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return tail(string(text))
 }
 
 // start starts the server and waits until it answers.
@@ -233,7 +256,7 @@ func (r *replica) start() error {
 	if err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
-		return fmt.Errorf("the server ended: %w\n%s", err, tail(r.cluster.log.String()))
+		return fmt.Errorf("the server ended: %w\n%s", err, r.cluster.logged())
 	}
 	go io.Copy(io.Discard, output)
 	r.cmd = cmd

@@ -71,6 +71,9 @@ func history(t *testing.T, b build, n int, postgres bool) *run {
 	for _, u := range bad {
 		t.Errorf("AUTHSIGNAL_TEST_SEED=%d: %s", seed, u)
 	}
+	if len(bad) > 0 {
+		t.Logf("the faults:\n%s", strings.Join(r.faults, "\n"))
+	}
 	return r
 }
 
@@ -123,7 +126,10 @@ func recorded(t *testing.T, b build, seed uint64, n int, postgres bool) (*run, e
 			if r.err() != nil {
 				return
 			}
-			if err := c.happen(ctx, m); err != nil {
+			from := time.Since(r.began)
+			err := c.happen(ctx, m)
+			r.faults = append(r.faults, fmt.Sprintf("%9.0f to %9.0f ms: %s", float64(from)/1e6, float64(time.Since(r.began))/1e6, m))
+			if err != nil {
 				r.fail(fmt.Errorf("%s: %w", m, err))
 				return
 			}
@@ -138,7 +144,7 @@ func recorded(t *testing.T, b build, seed uint64, n int, postgres bool) (*run, e
 	took := time.Since(r.began)
 	r.readBack()
 	if err := r.err(); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, tail(c.log.String()))
+		return nil, fmt.Errorf("%w\n%s", err, c.logged())
 	}
 	if len(b.faults) == 0 {
 		if err := c.check(ctx); err != nil {
