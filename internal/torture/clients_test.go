@@ -67,12 +67,13 @@ type run struct {
 	// calls counts the recorded calls, and those of each answer.
 	calls    atomic.Int64
 	unknowns atomic.Int64
-	// longest is the longest time in nanoseconds from a call without an answer to the
-	// next success of the client.
-	longest atomic.Int64
-	counts  sync.Map // of *atomic.Int64 by text
-	failed  atomic.Pointer[error]
-	users   []*subject
+	// longest is the longest time from a call without an answer to the next success of
+	// the client, and longestAt when that was.
+	waits              sync.Mutex
+	longest, longestAt time.Duration
+	counts             sync.Map // of *atomic.Int64 by text
+	failed             atomic.Pointer[error]
+	users              []*subject
 	// faults are those that happened, each with its time.
 	faults []string
 }
@@ -748,6 +749,15 @@ func (c *client) judged(u *subject, d draw, in call, s *secret, req request, rea
 	}
 }
 
+// waited records how long a client has waited for a success.
+func (r *run) waited(d time.Duration) {
+	r.waits.Lock()
+	defer r.waits.Unlock()
+	if d > r.longest {
+		r.longest, r.longestAt = d, time.Since(r.began)
+	}
+}
+
 const (
 	// patience is how long a client waits until the server works again.
 	patience = 90 * time.Second
@@ -764,12 +774,8 @@ func (c *client) recover(replica int) error {
 	for {
 		res, err := c.links[replica].send(c.cluster.replicas[replica], probe)
 		if err == nil && res.status == 200 {
-			for took := int64(time.Since(began)); ; {
-				longest := c.longest.Load()
-				if took <= longest || c.longest.CompareAndSwap(longest, took) {
-					return nil
-				}
-			}
+			c.waited(time.Since(began))
+			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("a write still fails after %v: status %d, %v", patience, res.status, err)
