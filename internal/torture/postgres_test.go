@@ -123,7 +123,7 @@ func (p *pair) start(ctx context.Context, i int) error {
 	defer log.Close()
 	// What is killed are processes, so the files need not survive a power cut.
 	cmd := p.command("postgres", "-D", p.data(i), "-k", p.folder(i), "-c", "listen_addresses=",
-		"-c", "max_connections=100", "-c", "fsync=off", "-c", "wal_keep_size=512MB")
+		"-c", "max_connections=100", "-c", "fsync=off", "-c", "wal_keep_size=512MB", "-c", "wal_retrieve_retry_interval=100ms")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err
