@@ -59,7 +59,7 @@ test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.j
 	@.ci/with-postgres go run ./cmd/benchserver -seconds 0.2 -users 2000 -o bin/bench-server.svg
 	$(say) "fuzzing"
 	@$(MAKE) fuzz
-	$(say) "trying the files of docs/deploying behind nginx and Caddy, under systemd and in a container"
+	$(say) "trying the files of docs/deploying: nginx, Caddy, systemd, a container, PgBouncer, a standby"
 	@for file in js/test/deploying/*.test.mjs; do .ci/sandbox node --test --test-reporter=spec "$$file"; done
 	$(say) "building the set-ups with Next.js, Parcel and older Vite, and the tarball in two folders"
 	@npm --prefix js run test:long
