@@ -38,12 +38,14 @@ test: tools tinygo wasm js types lint native suite ## check and test it; install
 	$(say) "all tests passed"
 	@.ci/say -table "looking for what the tests need"
 
-test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, 100,000 random calls, checked histories, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
+test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, switch-overs, 100,000 random calls, checked histories, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
 	@$(MAKE) pages && $(MAKE) engines && $(MAKE) suite-go
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
 	$(say) "killing replicas in mid-load, on PostgreSQL"
 	@AUTHSIGNAL_TEST_KILLS=40 .ci/with-postgres go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
+	$(say) "switching over from a primary of PostgreSQL to its standby"
+	@AUTHSIGNAL_TEST_SWITCH_OVERS=all .ci/with-postgres go test $(RACE) -count=1 -v -run 'SwitchOver|Standby' ./cmd/authsignal-server | grep -E '^ *(ok|FAIL|---)|first success'
 	$(say) "importing 100,000 users, killed three times, on both stores"
 	@AUTHSIGNAL_TEST_ROWS=100000 go test -count=1 -v -run ImportSurvivesKills ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|killed'
 	@AUTHSIGNAL_TEST_ROWS=100000 .ci/with-postgres go test -count=1 -v -run ImportSurvivesKills ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|killed'

@@ -222,7 +222,9 @@ func TestAFullDiskUnderSQLite(t *testing.T) {
 	if got := p.status(tr.Token, code); got != http.StatusInternalServerError {
 		t.Errorf("disk full: the right code got status %d", got)
 	}
+	eventually(t, "not ready", func() bool { return p.ready() == http.StatusServiceUnavailable })
 	limit("unlimited")
+	eventually(t, "ready again", func() bool { return p.ready() == http.StatusOK })
 	if !p.verify(tr.Token, code) {
 		t.Error("room again: the code was refused")
 	}
