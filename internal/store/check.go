@@ -418,9 +418,14 @@ func (c *check) documents() error {
 // with the actions: less than any retention.
 const countedDays = 29
 
+// ofTenants are the tables whose rows belong to a tenant, but to no row that does.
+var ofTenants = []string{
+	"users", "actions", "action_settings", "action_counts", "api_secrets", "webhook_secrets", "tenant_origins", "outbox", "audit",
+}
+
 // rows looks for rows that contradict each other.
 func (c *check) rows() error {
-	for _, table := range []string{"users", "actions", "action_settings", "action_counts", "api_secrets", "webhook_secrets", "tenant_origins", "outbox", "audit"} {
+	for _, table := range ofTenants {
 		err := c.none("rows of "+table+" belong to no tenant", `
 			SELECT tenant_id, COUNT(*) AS n FROM `+table+` WHERE tenant_id <> '' GROUP BY tenant_id
 			HAVING NOT EXISTS (SELECT 1 FROM tenants WHERE tenants.tenant_id = `+table+`.tenant_id)

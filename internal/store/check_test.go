@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,6 +185,36 @@ func TestCheckOfAnEmptyDatabase(t *testing.T) {
 		if got := checked(t, toCheck(t, database, key)); len(got) != 1 || !strings.Contains(got[0], "empty") {
 			t.Errorf("got %q", got)
 		}
+	}
+}
+
+// Every table with a tenant is looked at.
+func TestCheckKnowsAllTables(t *testing.T) {
+	t.Parallel()
+	if storetest.Postgres() {
+		return // the tables are the same
+	}
+	s := mustOpen(t, storetest.Database(t))
+	rows, err := s.db.Query(`SELECT m.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = 'tenant_id'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var tables []string
+	if err := appendTo(&tables, scanValue[string])(rows); err != nil {
+		t.Fatal(err)
+	}
+	known := append([]string{
+		"tenants", "deleted_tenants",
+		"authenticators", "failures", "recovery_sets", "recovery_codes", "trusted_browsers", // of users
+	}, ofTenants...)
+	for _, table := range tables {
+		if !slices.Contains(known, table) {
+			t.Errorf("%s: add it to ofTenants, or a query to rows", table)
+		}
+	}
+	if len(tables) != len(known) {
+		t.Errorf("got %q, know %q", tables, known)
 	}
 }
 

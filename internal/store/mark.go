@@ -255,6 +255,10 @@ func (s *Store) storeIdentity(ctx context.Context) error {
 // end records that the database was closed. If that fails, the next start takes a
 // closer look at it.
 func (s *Store) end() {
+	if !s.recording.TryLock() { // something still runs
+		return
+	}
+	defer s.recording.Unlock()
 	if s.identity.database == 0 { // it was not opened completely
 		return
 	}
