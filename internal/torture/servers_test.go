@@ -348,13 +348,6 @@ func (r *replica) step(seconds int64) error {
 	return nil
 }
 
-// ahead returns the offset of the clock.
-func (r *replica) ahead() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.offsets[len(r.offsets)-1].seconds
-}
-
 // steps returns the steps of a secret at which the replica's clock may have been
 // between a time and now. A call that was not answered may happen later, at any
 // time.
