@@ -369,7 +369,9 @@ func (c Config) UnknownVariables() []UnknownVariable {
 		// Whoever applies a file that cannot be read reports it.
 		file, _ := ReadFile(path)
 		for _, t := range file.Tenants {
-			known = append(known, t.APISecretKeyEnv, t.APISecretKeyEnv+fileSuffix)
+			for _, v := range t.variables() {
+				known = append(known, v.name, v.name+fileSuffix)
+			}
 		}
 	}
 	return c.Env.Unknown(known...)

@@ -150,10 +150,10 @@ func TestHelpShowsNoVariablesValue(t *testing.T) {
 
 func TestUnknownVariablesAreNamedWithTheNearest(t *testing.T) {
 	t.Parallel()
-	c, err := Parse([]string{"-config", write(t, "tenants: [{tenantId: acme, apiSecretKeyEnv: AUTHSIGNAL_ACME_KEY}]")}, env(
+	c, err := Parse([]string{"-config", write(t, "tenants: [{tenantId: acme, apiSecretKeyEnv: AUTHSIGNAL_ACME_KEY, webhookSecretEnv: AUTHSIGNAL_ACME_HOOK}]")}, env(
 		"AUTHSIGNAL_ORIGIN", "x", "authsignal_db", "y", "AUTHSIGNAL_SECRET_KEY", "z", "AUTHSIGNAL_MANAGMENT_KEY_FILE", "", "AUTHSIGNAL_ADDR_FILE", "a",
 		// These are known, or are not the server's.
-		"AUTHSIGNAL_ADDR", ":0", "AUTHSIGNAL_API_URL", "u", "AUTHSIGNAL_TEST_X", "1", "OTHER", "o", "AUTHSIGNAL_ACME_KEY_FILE", "f",
+		"AUTHSIGNAL_ADDR", ":0", "AUTHSIGNAL_API_URL", "u", "AUTHSIGNAL_TEST_X", "1", "OTHER", "o", "AUTHSIGNAL_ACME_KEY_FILE", "f", "AUTHSIGNAL_ACME_HOOK", "h",
 		// Kubernetes sets these for a Service of the name authsignal.
 		"AUTHSIGNAL_PORT", "tcp://10.0.0.1:4000", "AUTHSIGNAL_SERVICE_HOST", "10.0.0.1", "AUTHSIGNAL_SERVICE_PORT", "4000", "AUTHSIGNAL_SERVICE_PORT_HTTP", "4000",
 		"AUTHSIGNAL_PORT_4000_TCP", "tcp://10.0.0.1:4000", "AUTHSIGNAL_PORT_4000_TCP_ADDR", "10.0.0.1",
