@@ -78,6 +78,10 @@ func (i *Importer) Import(tx *store.Tx, rows []ImportRow) ([]ImportOutcome, erro
 }
 
 func (i *Importer) batch(tx *store.Tx, rows []ImportRow, plan bool) ([]ImportOutcome, error) {
+	rows = slices.Clone(rows)
+	for n := range rows {
+		rows[n].User.ID = i.Tenant.UserID(rows[n].User.ID)
+	}
 	ids := make([]string, len(rows))
 	for n, row := range rows {
 		ids[n] = row.User.ID
@@ -86,15 +90,26 @@ func (i *Importer) batch(tx *store.Tx, rows []ImportRow, plan bool) ([]ImportOut
 	if err != nil {
 		return nil, err
 	}
-	isNew := map[string]bool{}
+	isNew, alike := map[string]bool{}, map[string]bool{}
 	if !plan {
-		if isNew, err = i.createUsers(tx, rows, users); err != nil {
+		if isNew, alike, err = i.createUsers(tx, rows, users); err != nil {
 			return nil, err
 		}
 	}
 	out := make([]ImportOutcome, len(rows))
 	for n, row := range rows {
 		u := users[row.User.ID]
+		if plan && !u.Found && i.Tenant.UserIDs == api.UserIDsRefuse {
+			if err := tx.CheckLookAlike(row.User.ID); errors.Is(err, store.ErrLookAlike) {
+				alike[row.User.ID] = true
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		if alike[row.User.ID] {
+			out[n].Refused = store.ErrLookAlike
+			continue
+		}
 		if plan {
 			out[n], err = i.planRow(tx, u, row)
 		} else {
@@ -112,8 +127,8 @@ func (i *Importer) batch(tx *store.Tx, rows []ImportRow, plan bool) ([]ImportOut
 }
 
 // createUsers creates the users who do not exist, and reads those again whom others
-// have created meanwhile.
-func (i *Importer) createUsers(tx *store.Tx, rows []ImportRow, users map[string]*store.ImportedUser) (made map[string]bool, err error) {
+// have created meanwhile. alike are the ids that the tenant does not accept.
+func (i *Importer) createUsers(tx *store.Tx, rows []ImportRow, users map[string]*store.ImportedUser) (made, alike map[string]bool, err error) {
 	missing := map[string]store.User{}
 	for _, row := range rows {
 		if _, twice := missing[row.User.ID]; !twice && !users[row.User.ID].Found {
@@ -124,8 +139,8 @@ func (i *Importer) createUsers(tx *store.Tx, rows []ImportRow, users map[string]
 	for _, id := range slices.Sorted(maps.Keys(missing)) {
 		list = append(list, missing[id])
 	}
-	if made, err = tx.InsertImportedUsers(list); err != nil {
-		return nil, err
+	if made, err = tx.InsertImportedUsers(i.Tenant.UserIDs, list); err != nil {
+		return nil, nil, err
 	}
 	var others []string
 	for _, u := range list {
@@ -135,15 +150,24 @@ func (i *Importer) createUsers(tx *store.Tx, rows []ImportRow, users map[string]
 	}
 	again, err := tx.UsersForImport(others, true)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	alike = map[string]bool{}
 	for id, u := range again {
-		if !u.Found {
-			return nil, errors.New("a user was created and deleted by others while it was imported; run the import again")
-		}
 		users[id] = u
+		if u.Found {
+			continue
+		}
+		err := tx.CheckLookAlike(id)
+		if err == nil {
+			err = errors.New("a user was created and deleted by others while it was imported; run the import again")
+		}
+		if !errors.Is(err, store.ErrLookAlike) {
+			return nil, nil, err
+		}
+		alike[id] = true
 	}
-	return made, nil
+	return made, alike, nil
 }
 
 func (r ImportRow) authenticator(now time.Time) store.Authenticator {

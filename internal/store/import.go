@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+
+	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
 // ImportBatch is the maximal number of users of one call of UsersForImport.
@@ -62,15 +64,20 @@ func (t *Tx) UsersForImport(ids []string, lock bool) (map[string]*ImportedUser, 
 	return users, nil
 }
 
-// InsertImportedUsers creates users with their attributes, unless they exist. It
-// returns the ids of those that it has created.
-func (t *Tx) InsertImportedUsers(users []User) (made map[string]bool, err error) {
+// InsertImportedUsers creates users with their attributes, unless they exist or the
+// tenant, whose setting is mode, does not accept their ids: CheckLookAlike tells. It
+// returns the ids of those that it has created. The caller has locked the tenant.
+func (t *Tx) InsertImportedUsers(mode api.UserIDs, users []User) (made map[string]bool, err error) {
 	rows := make([]int64, len(users))
 	for i, u := range users {
+		var folded sql.NullString
+		if mode != api.UserIDsExact {
+			folded = sql.NullString{String: FoldUserID(u.ID), Valid: true}
+		}
 		err := t.queue(write{table: "users", rows: &rows[i], query: `
-			INSERT INTO users (tenant_id, user_id, email, phone_number, username, display_name, incarnation, created_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			args: []any{t.tenant, u.ID, u.Email, u.PhoneNumber, u.Username, u.DisplayName, uuid.NewString(), millis(u.CreatedAt)}})
+			INSERT INTO users (tenant_id, user_id, email, phone_number, username, display_name, incarnation, created_at, id_fold)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			args: []any{t.tenant, u.ID, u.Email, u.PhoneNumber, u.Username, u.DisplayName, uuid.NewString(), millis(u.CreatedAt), folded}})
 		if err != nil {
 			return nil, fmt.Errorf("store user: %w", err)
 		}

@@ -86,7 +86,7 @@ func (t *Tx) EnsureStanding(id ActionID, now time.Time) (Standing, error) {
 			return s, err
 		}
 		if try > 0 {
-			if err := t.checkLookAlike(id.UserID); err != nil {
+			if err := t.CheckLookAlike(id.UserID); err != nil {
 				return Standing{}, err
 			}
 		}
@@ -99,7 +99,7 @@ func (t *Tx) EnsureStanding(id ActionID, now time.Time) (Standing, error) {
 }
 
 // insertUser creates a user unless it exists, or the tenant does not accept the id:
-// checkLookAlike tells. The setting of the tenant is read here, so that no cached one
+// CheckLookAlike tells. The setting of the tenant is read here, so that no cached one
 // decides, and is locked, so that no user is created while SetUserIDs compares all.
 func (t *Tx) insertUser(id string, now time.Time) error {
 	folded := FoldUserID(id)

@@ -42,9 +42,9 @@ func (t Tenant) UserID(id string) string {
 	return id
 }
 
-// checkLookAlike returns ErrLookAlike if insertUser does not create a user for its
-// id.
-func (t *Tx) checkLookAlike(id string) error {
+// CheckLookAlike returns ErrLookAlike if the tenant does not accept the id of a user
+// that does not exist.
+func (t *Tx) CheckLookAlike(id string) error {
 	folded := FoldUserID(id)
 	var refused bool
 	err := t.queryRow(`

@@ -52,7 +52,7 @@ func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
 		if u, found, err := t.LockUser(id); err != nil || found {
 			return u, err
 		}
-		if err := t.checkLookAlike(id); err != nil {
+		if err := t.CheckLookAlike(id); err != nil {
 			return User{}, err
 		}
 	}

@@ -412,3 +412,30 @@ func FuzzRecords(f *testing.F) {
 		})
 	})
 }
+
+// A tenant that refuses or folds ids that look alike does so with imported ones.
+func TestImportOfIDsThatLookAlike(t *testing.T) {
+	t.Parallel()
+	const head = "userId,secret\n"
+	f := newFixture(t)
+	f.imports(head + "jane," + secret + "\n")
+	set := func(mode api.UserIDs) {
+		f.update("t1", func(tx *store.Tx) error {
+			_, _, err := tx.SetUserIDs(mode)
+			return err
+		})
+	}
+	set(api.UserIDsRefuse)
+	file := head + "JANE," + secret + "\nbob," + secret + "\nBOB," + secret + "\njane," + secret + "\n"
+	r, bad, err := f.run(file, ImportOptions{SkipBad: true})
+	// Users are created in the order of their ids, in which BOB comes before bob.
+	if err != nil || len(bad) != 2 || !strings.HasPrefix(bad[0], "2: ") || !strings.HasPrefix(bad[1], "3: ") || !strings.Contains(bad[0], "userIds") {
+		t.Errorf("refuse: got %+v, %q, %v", r, bad, err)
+	}
+	f.update("t1", func(tx *store.Tx) error { return tx.DeleteUser("BOB") })
+	set(api.UserIDsFold)
+	f.imports(head + "Carol," + secret + "\nCAROL ," + secret + "\n")
+	if _, list := f.user("carol"); len(list) != 1 {
+		t.Errorf("fold: got %d authenticators", len(list))
+	}
+}
