@@ -131,12 +131,16 @@ func TestHangingReceiversHoldUpNoOtherTenant(t *testing.T) {
 	}
 
 	began := time.Now()
-	if err := p.client.DeleteAuthenticator(t.Context(), "a", p.imported(p.client, "a")); err != nil {
+	id := p.imported(p.client, "a")
+	if err := p.client.DeleteAuthenticator(t.Context(), "a", id); err != nil {
 		t.Fatal(err)
 	}
+	// How long two requests take says how busy the machine is with other tests.
+	committed := time.Now()
+	busy := committed.Sub(began)
 	arrives(authsignal.EventAuthenticatorDeleted)
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("the event took %v", took)
+	if took := time.Since(committed); took > 2*time.Second+20*busy {
+		t.Errorf("the event took %v, and two requests %v", took, busy)
 	}
 	p.imported(p.client, "u")
 	tr := p.track("u", "k")

@@ -48,7 +48,7 @@ func main() {
 }
 
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM; the cause
-// of the latter is daemon.Terminated. A second signal ends the process at once.
+// of the latter is daemon.ErrTerminated. A second signal ends the process at once.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -57,7 +57,7 @@ func untilSignal() (ctx context.Context, stop func()) {
 		s := <-signals
 		signal.Stop(signals)
 		if s == syscall.SIGTERM {
-			cancel(daemon.Terminated)
+			cancel(daemon.ErrTerminated)
 		} else {
 			cancel(nil)
 		}

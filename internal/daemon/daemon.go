@@ -531,9 +531,9 @@ func reachable(a *net.TCPAddr) string {
 	return a.String()
 }
 
-// Terminated is the cause of a context whose end tells Wait to stop with a drain:
+// ErrTerminated is the cause of a context whose end tells Wait to stop with a drain:
 // the process is about to be replaced, and a proxy may still send requests to it.
-var Terminated = errors.New("terminated")
+var ErrTerminated = errors.New("terminated")
 
 const (
 	// probeAge is how long ago the last request for /readyz may be if a proxy
@@ -544,12 +544,12 @@ const (
 )
 
 // Wait waits until ctx ends or a listener fails, and then calls Stop, after a drain
-// if the cause of the end is Terminated.
+// if the cause of the end is ErrTerminated.
 func (s *Server) Wait(ctx context.Context, grace time.Duration) error {
 	var failed error
 	select {
 	case <-ctx.Done():
-		if errors.Is(context.Cause(ctx), Terminated) {
+		if errors.Is(context.Cause(ctx), ErrTerminated) {
 			failed = s.Drain(grace)
 		}
 	case failed = <-s.done:

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -221,7 +220,8 @@ func TestHangingTenantsDelayNoOther(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); d.Run(ctx) }()
-	var delays []time.Duration
+	var longest, busy time.Duration
+	events := 0
 	start := time.Now()
 	for again := false; time.Since(start) < 3*time.Second; {
 		if !again && time.Since(start) > 2*time.Second {
@@ -230,12 +230,16 @@ func TestHangingTenantsDelayNoOther(t *testing.T) {
 		}
 		began := time.Now()
 		f.enqueueOf("good", 1)
+		committed := time.Now()
 		<-arrived
-		delays = append(delays, time.Since(began))
+		// How long a commit takes says how busy the machine is with other tests.
+		busy = max(busy, committed.Sub(began))
+		longest = max(longest, time.Since(committed))
+		events++
 	}
 	cancel()
 	<-done
-	if longest := slices.Max(delays); longest > 2*time.Second {
-		t.Errorf("of %d events, one waited for %v", len(delays), longest)
+	if longest > 2*time.Second+20*busy {
+		t.Errorf("of %d events, one waited for %v; a commit takes up to %v", events, longest, busy)
 	}
 }
