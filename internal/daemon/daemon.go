@@ -173,6 +173,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 		return err
 	}
 	warm := s.warm(ctx)
+	defer warm() // a start that fails closes the store
 	if err := in.listen(c); err != nil {
 		return err
 	}
@@ -230,12 +231,12 @@ func (s *Server) warm(ctx context.Context) (wait func()) {
 	ctx, cancel := context.WithTimeout(ctx, warmTime)
 	done := make(chan error, 1)
 	go func() { done <- s.store.Warm(ctx, time.Now()) }()
-	return func() {
+	return sync.OnceFunc(func() {
 		defer cancel()
 		if err := <-done; err != nil {
 			s.log.Info("the first requests may be slow", "error", err)
 		}
-	}
+	})
 }
 
 // prepare applies the configuration to the database.
