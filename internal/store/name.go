@@ -26,7 +26,7 @@ var (
 )
 
 // nameForms are those that ParseName accepts.
-const nameForms = "the path of a SQLite file, file:PATH, sqlite:PATH, postgres://user:password@host/name, or host=... dbname=..."
+const nameForms = "the path of a SQLite file, file:PATH, sqlite:PATH, postgres://user:password@host/name, or host=... dbname=... as in libpq"
 
 // ParseName returns the meaning of a database's name. What is no known form is
 // refused: if it was taken for a path, a new database would be opened, in which no
