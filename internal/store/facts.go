@@ -46,7 +46,7 @@ func (s *Store) Facts(ctx context.Context) (f Facts, err error) {
 	if f.Version, f.Newest, err = migrations.Versions(ctx, s.db, s.dialect.migrations); err != nil {
 		return f, err
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT key_id, created_at FROM encryption_keys ORDER BY created_at`)
+	rows, err := s.db.QueryContext(ctx, s.dialect.rebind(`SELECT key_id, created_at FROM encryption_keys ORDER BY created_at`))
 	if err != nil {
 		return f, fmt.Errorf("read encryption keys: %w", err)
 	}
