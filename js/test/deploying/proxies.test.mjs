@@ -69,9 +69,10 @@ before(async () => {
   await copyFile(await programBuild("./cmd/authsignal-server"), "/usr/local/bin/authsignal-server");
   await chmod("/usr/local/bin/authsignal-server", 0o755);
   const program = start(...(await unit()));
+  const first = await password(program); // printed when the keys are stored
   const { tenantId, apiSecretKey } = JSON.parse(await readFile("/var/lib/authsignal/authsignal.db.keys.json", "utf8"));
   const baseUrl = `${site}/mfa/v1`;
-  server = { ...program, tenantId, apiSecretKey, baseUrl, password: await password(program), backend: new Backend({ apiSecretKey, apiUrl: baseUrl }) };
+  server = { ...program, tenantId, apiSecretKey, baseUrl, password: first, backend: new Backend({ apiSecretKey, apiUrl: baseUrl }) };
   browser = await launchBrowser("--ignore-certificate-errors");
 });
 
