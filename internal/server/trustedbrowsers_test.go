@@ -243,7 +243,7 @@ func TestTrustIsNoChallenge(t *testing.T) {
 	device := p.trusts("u1", secret)
 	const all = "read:authenticators add:authenticators update:authenticators remove:authenticators"
 	r := p.track("u1", "signIn", `{"deviceToken":"`+device+`","scope":"`+all+`"}`)
-	device = p.waves(r)
+	p.waves(r)
 	tok := r["token"].(string)
 	id := p.ok(p.api("GET", "/v1/users/u1/authenticators", "")).list[0].(map[string]any)["userAuthenticatorId"].(string)
 	client := "/v1/client/user-authenticators/" + id
