@@ -42,6 +42,7 @@ var ran = map[[2]string]run{
 	{"docs/moving.md", "userId,secret,algorithm"}:                                    {"cmd/authsignal-server/transfer_test.go", "func TestImportOfTheDocumentation"},
 	{"docs/operate.md", "pg_dump --format=custom"}:                                   {"cmd/authsignal-server/restore_test.go", "func TestADumpOfPostgreSQLIsRestored"},
 	{"docs/operate.md", "pg_restore --single-transaction"}:                           {"cmd/authsignal-server/restore_test.go", "func TestADumpOfPostgreSQLIsRestored"},
+	{"docs/moving.md", "authsignal-server -db authsignal.db export acme"}:            {"cmd/authsignal-server/transfer_test.go", "func TestMoveOfATenant"},
 	{"docs/rules.md", "device.isNew && user.isEnrolled"}:                             {"docs/samples_test.go", "TestConditionsCompile"},
 	{"docs/operate.md", "tenants:"}:                                                  {"docs/samples_test.go", "TestTheFileIsRead"},
 	{"docs/operate.md", "make wasm js   # once: the server's pages use the browser"}: {"cmd/authsignal-server/main_test.go", "func command("},

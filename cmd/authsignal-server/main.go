@@ -134,6 +134,10 @@ func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, s
 		return err
 	case c.Command[0] == "import":
 		return importUsers(ctx, c, c.Command[1:], stdin, stdout, stderr)
+	case c.Command[0] == "export":
+		return exportTenant(ctx, c, c.Command[1:], stdin, stdout, stderr)
+	case c.Command[0] == "import-tenant":
+		return importTenant(ctx, c, c.Command[1:], stdin, stdout, stderr)
 	case c.Command[0] == "delete-tenant" && len(c.Command) == 2:
 		n, err := daemon.DeleteTenant(ctx, c, c.Command[1])
 		if err == nil {

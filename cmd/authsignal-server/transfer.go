@@ -6,7 +6,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/authsignal-wasm/sdk/internal/config"
 	"github.com/authsignal-wasm/sdk/internal/daemon"
@@ -60,4 +64,65 @@ func parseAround(f *flag.FlagSet, args []string) (others []string, err error) {
 		}
 		others, args = append(others, f.Arg(0)), f.Args()[1:]
 	}
+}
+
+// exportTenant runs the command export.
+func exportTenant(ctx context.Context, c config.Config, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) != 2 { // an argument too many may be the passphrase
+		return errors.New("usage: authsignal-server [flags] export TENANT FILE")
+	}
+	tenant, file := args[0], args[1]
+	passphrase, err := readPassphrase(c, true, stdin, stderr)
+	if err != nil {
+		return err
+	}
+	rows, err := daemon.ExportTenant(ctx, c, tenant, file, passphrase)
+	if err == nil {
+		fmt.Fprintf(stdout, "exported the tenant %s with %d users and %d authenticators to %s\n", tenant, rows["users"], rows["authenticators"], file)
+	}
+	return err
+}
+
+// importTenant runs the command import-tenant.
+func importTenant(ctx context.Context, c config.Config, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) != 1 {
+		return errors.New("usage: authsignal-server [flags] import-tenant FILE")
+	}
+	passphrase, err := readPassphrase(c, false, stdin, stderr)
+	if err != nil {
+		return err
+	}
+	tenant, rows, err := daemon.ImportTenant(ctx, c, args[0], passphrase)
+	if err == nil {
+		fmt.Fprintf(stdout, "imported the tenant %s with %d users and %d authenticators\n", tenant, rows["users"], rows["authenticators"])
+	}
+	return err
+}
+
+// readPassphrase returns the passphrase of the variable or its file, or asks for it
+// on a terminal, twice if it is new. It is never an argument, which other users of
+// the machine see.
+func readPassphrase(c config.Config, isNew bool, stdin io.Reader, stderr io.Writer) (string, error) {
+	passphrase, err := c.Env.Secret(config.PassphraseVariable)
+	if err != nil || passphrase != "" {
+		return passphrase, err
+	}
+	f, ok := stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return "", fmt.Errorf("the passphrase is missing: set %s or %[1]s_FILE, or run the command on a terminal", config.PassphraseVariable)
+	}
+	ask := func(prompt string) (string, error) {
+		fmt.Fprint(stderr, prompt)
+		b, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(stderr)
+		return strings.TrimSpace(string(b)), err
+	}
+	if passphrase, err = ask("Passphrase: "); err != nil || !isNew {
+		return passphrase, err
+	}
+	again, err := ask("The same again: ")
+	if err == nil && again != passphrase {
+		err = errors.New("the two passphrases differ")
+	}
+	return passphrase, err
 }

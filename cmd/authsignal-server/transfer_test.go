@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -53,8 +54,10 @@ func TestDeleteTenantCommand(t *testing.T) {
 func TestCommandsNeedADatabaseThatExists(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "typo.db")
-	for _, args := range [][]string{{"delete-tenant", "t1"}, {"import", os.DevNull}} {
-		if got := fails(t, command(t, append([]string{"-db", db}, args...)...)); !strings.Contains(got, "no such file") {
+	for _, args := range [][]string{{"delete-tenant", "t1"}, {"import", os.DevNull}, {"export", "t1", db + ".age"}} {
+		cmd := command(t, append([]string{"-db", db}, args...)...)
+		cmd.Env = append(cmd.Env, "AUTHSIGNAL_EXPORT_PASSPHRASE="+passphrase)
+		if got := fails(t, cmd); !strings.Contains(got, "no such file") {
 			t.Errorf("%q: got %s", args, got)
 		}
 	}
@@ -243,6 +246,112 @@ func TestImportOfTheDocumentation(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	if got := succeeds(t, "-db", db, "import", file); !strings.Contains(got, "imported 2 authenticators and created 2 users") {
+		t.Errorf("got %s", got)
+	}
+}
+
+const passphrase = "correct horse battery staple"
+
+// A tenant is moved from one database to a SQLite file with another encryption key,
+// and back; its backend and its users continue, and no code is accepted twice.
+func TestMoveOfATenant(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, second, third := storetest.Database(t), filepath.Join(dir, "second.db"), storetest.Database(t)
+	const otherKey = "AUTHSIGNAL_ENCRYPTION_KEY=CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk="
+	run := func(db string, args ...string) string {
+		t.Helper()
+		cmd := command(t, append([]string{"-db", db}, args...)...)
+		cmd.Env = append(cmd.Env, "AUTHSIGNAL_EXPORT_PASSPHRASE="+passphrase)
+		if db == second {
+			cmd.Env = append(cmd.Env, otherKey)
+		}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return "failed: " + string(out)
+		}
+		return string(out)
+	}
+	// The other databases have a tenant of their own.
+	for _, db := range []string{second, third} {
+		cmd := command(t, "-addr", "127.0.0.1:0", "-db", db)
+		cmd.Env = append(cmd.Env, "AUTHSIGNAL_TENANT_ID=own", "AUTHSIGNAL_API_SECRET_KEY=another-secret-key-of-32-characters")
+		if db == second {
+			cmd.Env = append(cmd.Env, otherKey)
+		}
+		stopped(t, startCommand(t, cmd))
+	}
+	file, secrets, _ := usersFile(t, 50)
+	p := start(t, first)
+	if !storetest.Postgres() {
+		stopped(t, p)
+	}
+	succeeds(t, "-db", first, "import", file)
+	if !storetest.Postgres() {
+		p = start(t, first)
+	}
+	used := time.Now()
+	if !p.verify(p.track("user-000007", "k").Token, oathtool(t, secrets[7], used)) {
+		t.Fatal("the code is refused")
+	}
+	stopped(t, p)
+
+	exports := []string{filepath.Join(dir, "first.age"), filepath.Join(dir, "second.age")}
+	if got := run(first, "export", "t1", exports[0]); got != "exported the tenant t1 with 50 users and 50 authenticators to "+exports[0]+"\n" {
+		t.Fatalf("got %s", got)
+	}
+	if info, err := os.Stat(exports[0]); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, %v", info.Mode(), err)
+	}
+	if got := run(first, "export", "t1", exports[0]); !strings.Contains(got, "file exists") {
+		t.Errorf("over a file that exists: got %s", got)
+	}
+	for _, move := range []struct{ to, export, next string }{{second, exports[0], exports[1]}, {third, exports[1], ""}} {
+		if got := run(move.to, "import-tenant", move.export); got != "imported the tenant t1 with 50 users and 50 authenticators\n" {
+			t.Fatalf("got %s", got)
+		}
+		if move.next != "" {
+			run(move.to, "export", "t1", move.next)
+		} else if got := run(move.to, "import-tenant", move.export); !strings.Contains(got, "the tenant t1 exists here; nothing was changed") {
+			t.Errorf("twice: got %s", got)
+		}
+	}
+
+	p = start(t, third)
+	for n, s := range secrets {
+		tok := p.track(fmt.Sprintf("user-%06d", n), "k2").Token
+		if n == 7 {
+			if p.verify(tok, oathtool(t, s, used)) {
+				t.Error("a code that was used on the first server is accepted")
+			}
+			continue
+		}
+		code := oathtool(t, s, time.Now())
+		if !p.verify(tok, code) {
+			t.Errorf("user %d: the code is refused", n)
+		}
+		if p.verify(p.track(fmt.Sprintf("user-%06d", n), "k3").Token, code) {
+			t.Errorf("user %d: the code is accepted twice", n)
+		}
+	}
+
+	// Another program opens the file. It asks for the passphrase on a terminal.
+	plain := filepath.Join(dir, "plain.json")
+	cmd := exec.CommandContext(t.Context(), "script", "-qec", "age --decrypt -o "+plain+" "+exports[1], os.DevNull)
+	cmd.Stdin = strings.NewReader(passphrase + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("age (Debian package age): %v\n%s", err, out)
+	}
+	text, err := os.ReadFile(plain)
+	if err != nil || !bytes.HasPrefix(text, []byte(`{"format":"authsignal-tenant","version":1,"tenantId":"t1"`)) {
+		t.Errorf("got %.100q, %v", text, err)
+	}
+
+	// The passphrase is not an argument, and must be there.
+	if got := fails(t, command(t, "-db", third, "export", "t1", exports[1]+"2")); !strings.Contains(got, "the passphrase is missing: set AUTHSIGNAL_EXPORT_PASSPHRASE or AUTHSIGNAL_EXPORT_PASSPHRASE_FILE") {
+		t.Errorf("got %s", got)
+	}
+	if got := fails(t, command(t, "-db", third, "export", "t1", "x", passphrase)); !strings.Contains(got, "usage:") || strings.Contains(got, passphrase) {
 		t.Errorf("got %s", got)
 	}
 }

@@ -216,6 +216,8 @@ const help = `Usage: authsignal-server [flags]                      run the serv
        authsignal-server [flags] rotate-key           seal all secrets with a new encryption key
        authsignal-server [flags] import FILE          import users of another system: CSV or JSON lines, - for standard input
                     after import: [-tenant TENANT] [-dry-run] [-skip-bad]
+       authsignal-server [flags] export TENANT FILE   write a tenant to a file, sealed with a passphrase
+       authsignal-server [flags] import-tenant FILE   create the tenant of an export
        authsignal-server [flags] delete-tenant TENANT delete a tenant with everything of it
        authsignal-server [flags] portal-password      make a new password for the portal
        authsignal-server code SECRET-OR-URI [-step N] print a code, as an authenticator app does
@@ -231,7 +233,8 @@ value do not count.
 Keys, by environment only: AUTHSIGNAL_TENANT_ID, AUTHSIGNAL_API_SECRET_KEY (%[1]d
 characters or more), AUTHSIGNAL_ENCRYPTION_KEY (%[2]s), and for a
 rotation AUTHSIGNAL_OLD_ENCRYPTION_KEYS; AUTHSIGNAL_MANAGEMENT_KEY (%[1]d
-characters or more) opens the management API. On SQLite, any of the first three
+characters or more) opens the management API, AUTHSIGNAL_EXPORT_PASSPHRASE
+seals exports. On SQLite, any of the first three
 that is missing is made on first start and kept beside the database.
 
 Each key but the tenant, and what may hold a password (AUTHSIGNAL_DB,

@@ -28,7 +28,12 @@ const maxValue = 64 << 10
 // secretFlags they may be given by a file.
 var secretVariables = []string{
 	"AUTHSIGNAL_API_SECRET_KEY", "AUTHSIGNAL_ENCRYPTION_KEY", "AUTHSIGNAL_OLD_ENCRYPTION_KEYS", "AUTHSIGNAL_MANAGEMENT_KEY",
+	PassphraseVariable,
 }
+
+// PassphraseVariable is the variable of the passphrase that seals the export of a
+// tenant.
+const PassphraseVariable = "AUTHSIGNAL_EXPORT_PASSPHRASE"
 
 // secretFlags are the flags with URLs, which may hold a password.
 var secretFlags = []string{"db", "migrate-db", "webhook-url"}

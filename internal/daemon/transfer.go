@@ -66,6 +66,57 @@ func chooseTenant(ctx context.Context, st *store.Store, id string) (store.Tenant
 	return store.Tenant{}, fmt.Errorf("there is no tenant %s", id)
 }
 
+// ExportTenant writes a tenant to a new file, sealed with a passphrase. It returns
+// the number of rows by table.
+func ExportTenant(ctx context.Context, c config.Config, tenantID, file, passphrase string) (rows map[string]int64, err error) {
+	if err := transfer.CheckPassphrase(passphrase); err != nil {
+		return nil, err
+	}
+	err = withStore(ctx, c, loadKeys(c), func(st *store.Store) (err error) {
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, private)
+		if err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+		defer func() {
+			if err == nil {
+				err = f.Sync()
+			}
+			err = errors.Join(err, f.Close())
+			if err != nil {
+				err = errors.Join(err, os.Remove(file))
+			}
+		}()
+		w, err := transfer.Seal(f, passphrase)
+		if err != nil {
+			return err
+		}
+		if rows, err = transfer.ExportTenant(ctx, st, tenantID, w, time.Now()); err != nil {
+			return err
+		}
+		return w.Close()
+	})
+	return rows, err
+}
+
+// ImportTenant creates the tenant of an export, and returns its id and the number of
+// rows by table.
+func ImportTenant(ctx context.Context, c config.Config, file, passphrase string) (tenantID string, rows map[string]int64, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	r, err := transfer.Open(f, passphrase)
+	if err != nil {
+		return "", nil, err
+	}
+	err = withStore(ctx, c, loadKeys(c), func(st *store.Store) error {
+		tenantID, rows, err = transfer.ImportTenant(ctx, st, r, time.Now())
+		return err
+	})
+	return tenantID, rows, err
+}
+
 // DeleteTenant deletes a tenant and erases its rows, whose number it returns. If it
 // is interrupted, the next start of a server erases the rest.
 func DeleteTenant(ctx context.Context, c config.Config, tenantID string) (rows int64, err error) {
