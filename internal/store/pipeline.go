@@ -215,8 +215,10 @@ func (t *Tx) transmit(reads []read, then []statement) error {
 			}
 			err = r.scan(rows)
 			rows.Close()
-			if err == nil {
-				err = rows.Err()
+			// A query that fails has no rows either: that comes first, so that scan
+			// does not take a failure for a row that does not exist.
+			if failed := rows.Err(); failed != nil {
+				err = failed
 			}
 			if err != nil {
 				return err

@@ -125,6 +125,41 @@ func TestEnsureUserWhileOthersDelete(t *testing.T) {
 	wg.Wait()
 }
 
+// A look-up that the database ends is an error, and not a user that does not exist.
+func TestAFailedLookUpFindsNoAbsence(t *testing.T) {
+	t.Parallel()
+	if !storetest.Postgres() {
+		return // SQLite has one writer, and no locks of rows
+	}
+	// As behind a pooler: the columns of a row are answered before it is looked up.
+	s := mustOpen(t, storetest.Database(t)+"&default_query_exec_mode=exec")
+	pending(t, s, "t", "u", "a", "SECRET")
+	for name, look := range map[string]func(*Tx) (found bool, err error){
+		"LockUser":  func(tx *Tx) (found bool, err error) { _, found, err = tx.LockUser("u"); return found, err },
+		"EndTokens": func(tx *Tx) (found bool, err error) { _, found, err = tx.EndTokens("u"); return found, err },
+	} {
+		update(t, s, "t", func(tx *Tx) error {
+			if _, _, err := tx.LockUser("u"); err != nil {
+				return err
+			}
+			err := s.Update(t.Context(), "t", func(other *Tx) error {
+				if _, err := other.exec(`SET LOCAL lock_timeout = '20ms'`); err != nil {
+					return err
+				}
+				found, err := look(other)
+				if err == nil {
+					t.Errorf("%s: found is %v, and there is no error", name, found)
+				}
+				return err
+			})
+			if err == nil {
+				t.Errorf("%s: it was committed", name)
+			}
+			return nil
+		})
+	}
+}
+
 // The lists must stay fast with many users: each filter uses an index.
 func TestListsUseTheirIndexes(t *testing.T) {
 	t.Parallel()
