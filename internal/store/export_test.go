@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store/storetest"
 )
 
@@ -17,5 +18,36 @@ func TestExportsKnowEveryTable(t *testing.T) {
 		if !slices.Contains(known, table) {
 			t.Errorf("%s is neither in exported nor in notExported", table)
 		}
+	}
+}
+
+// An export is that of one moment: rows that others write meanwhile, which belong to
+// rows that were read before, are not in it.
+func TestExportHasOneStateOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	update(t, s, "t", func(tx *Tx) error {
+		_, err := tx.EnsureTenant(api.DefaultAuthenticatorSettings("Acme"), now)
+		return err
+	})
+	pending(t, s, "t", "before", "a", "SECRET")
+	var users []any
+	_, err := s.ExportTenant(t.Context(), "t", func(table string, row Row) error {
+		switch table {
+		case "tenants":
+			update(t, s, "t", func(tx *Tx) error {
+				if _, err := tx.EnsureUser("after", now); err != nil {
+					return err
+				}
+				_, _, err := tx.EndTokens("before")
+				return err
+			})
+		case "users":
+			users = append(users, row["user_id"], row["epoch"])
+		}
+		return nil
+	})
+	if want := []any{"before", int64(0)}; err != nil || !slices.Equal(users, want) {
+		t.Errorf("got %v, %v, want %v", users, err, want)
 	}
 }

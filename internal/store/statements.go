@@ -74,8 +74,14 @@ func (t *Tx) queryRow(query string, args ...any) row {
 	return t.tx.QueryRowContext(t.ctx, t.dialect.rebind(query), args...)
 }
 
-// query executes a query on SQLite.
+// query executes a query whose rows are read one by one. On PostgreSQL it is in the
+// transaction too, and sees the writes that were pending.
 func (t *Tx) query(query string, args ...any) (*sql.Rows, error) {
+	if t.pipeline != nil {
+		if err := t.flush(); err != nil {
+			return nil, err
+		}
+	}
 	stmt, err := t.stmt(query)
 	switch {
 	case err != nil:
