@@ -2,7 +2,7 @@
 // tracks an action, passes the token to its page, and validates the token that
 // the page sends back.
 //
-//	client := authsignal.New(os.Getenv("AUTHSIGNAL_SECRET"), "http://127.0.0.1:4000/v1")
+//	client := authsignal.New(os.Getenv("AUTHSIGNAL_API_SECRET_KEY"), "http://127.0.0.1:4000/v1")
 //	action, err := client.Track(ctx, authsignal.TrackRequest{UserID: "u1", Action: "signIn"})
 //	// ... the page calls setToken(action.Token) and totp.verify ...
 //	result, err := client.ValidateChallenge(ctx, authsignal.ValidateRequest{

@@ -14,11 +14,12 @@
 //	AUTHSIGNAL_API_URL, AUTHSIGNAL_API_SECRET_KEY, AUTHSIGNAL_TENANT_ID
 //	           use this API server, which must allow the demo's origin;
 //	           without them the demo starts one inside itself, on its own port.
-//	           The key can be in a file: AUTHSIGNAL_API_SECRET_KEY_FILE is its path
+//	           The key can be in a file: AUTHSIGNAL_API_SECRET_KEY_FILE is its
+//	           path.
 //
 // It prints the address to open and a line for each thing to try, and logs on
-// standard error.
-// SIGINT and SIGTERM stop it gracefully; a second one stops it at once.
+// standard error. SIGINT and SIGTERM stop it gracefully; a second one stops it at
+// once.
 package main
 
 import (

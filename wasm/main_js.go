@@ -7,8 +7,10 @@
 //	authsignal.Authsignal      the class:
 //	    new Authsignal({tenantId, baseUrl, onTokenExpired, enableLogging})
 //	    .setToken(token)
-//	    .totp.enroll({signal, timeout})        -> Promise<{data} | {error, errorCode, errorDescription, retryAfter?}>
+//	    .totp.enroll({name, signal, timeout})  -> Promise<{data} | {error, errorCode, errorDescription, retryAfter?}>
 //	    .totp.verify({code, signal, timeout})  -> the same
+//	    .recoveryCodes.status, .generate       -> the same; they take {signal, timeout}
+//	    .recoveryCodes.confirm, .verify        -> the same; they take {code, signal, timeout}, or {saved: true} to confirm
 //	    .dispose()
 //	authsignal.qr.toSVG(text, options)      -> Promise<string>
 //	authsignal.qr.toDataURL(text, options)  -> Promise<string>, of the SVG

@@ -77,7 +77,7 @@ func TestCommandsBesideARunningServer(t *testing.T) {
 	if got := fails(t, command(t, "-db", db, "rotate-key")); !strings.Contains(got, "stop the server first") {
 		t.Errorf("rotate-key: got %s", got)
 	}
-	// A socket that a killed server left is in nobody's way.
+	// A socket that a killed server left is replaced.
 	kill(t, p)
 	if _, err := os.Stat(db + ".sock"); err != nil {
 		t.Fatal(err)

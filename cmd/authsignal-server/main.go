@@ -3,8 +3,8 @@
 //
 // When it is ready, it prints its base URL on standard output, then the address of
 // the portal and, once, the portal's first password. It writes JSON logs to
-// standard error. SIGINT and SIGTERM stop it gracefully, and
-// a second signal at once; see -drain for SIGTERM.
+// standard error. SIGINT and SIGTERM stop it gracefully, and a second signal at
+// once; see -drain for SIGTERM.
 package main
 
 import (
@@ -91,9 +91,15 @@ func run(ctx context.Context, args []string, env *config.Env, stdin io.Reader, s
 		}
 		log.Warn("a variable that the server does not know is ignored", "variable", v.Name, "nearest", v.Nearest)
 	}
-	switch {
-	case len(c.Command) == 0:
+	if len(c.Command) == 0 {
 		return serve(ctx, c, stdout, log)
+	}
+	return runCommand(ctx, c, stdin, stdout, stderr)
+}
+
+// runCommand runs a command on a database.
+func runCommand(ctx context.Context, c config.Config, stdin io.Reader, stdout, stderr io.Writer) error {
+	switch {
 	case c.Command[0] == "apply" && len(c.Command) == 2:
 		changes := 0
 		err := daemon.Apply(ctx, c, c.Command[1], func(change string) {

@@ -72,7 +72,7 @@ func exportTenant(ctx context.Context, c config.Config, args []string, stdin io.
 		return errors.New("usage: authsignal-server [flags] export TENANT FILE")
 	}
 	tenant, file := args[0], args[1]
-	passphrase, err := readPassphrase(c, true, stdin, stderr)
+	passphrase, err := readPassphrase(c, stdin, stderr, "Passphrase: ", "The same again: ")
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func importTenant(ctx context.Context, c config.Config, args []string, stdin io.
 	if len(args) != 1 {
 		return errors.New("usage: authsignal-server [flags] import-tenant FILE")
 	}
-	passphrase, err := readPassphrase(c, false, stdin, stderr)
+	passphrase, err := readPassphrase(c, stdin, stderr, "Passphrase: ")
 	if err != nil {
 		return err
 	}
@@ -100,9 +100,9 @@ func importTenant(ctx context.Context, c config.Config, args []string, stdin io.
 }
 
 // readPassphrase returns the passphrase of the variable or its file, or asks for it
-// on a terminal, twice if it is new. It is never an argument, which other users of
-// the machine see.
-func readPassphrase(c config.Config, isNew bool, stdin io.Reader, stderr io.Writer) (string, error) {
+// on a terminal with each of the prompts, to which the answers must be the same. It
+// is never an argument, which other users of the machine see.
+func readPassphrase(c config.Config, stdin io.Reader, stderr io.Writer, prompts ...string) (string, error) {
 	passphrase, err := c.Env.Secret(config.PassphraseVariable)
 	if err != nil || passphrase != "" {
 		return passphrase, err
@@ -111,18 +111,18 @@ func readPassphrase(c config.Config, isNew bool, stdin io.Reader, stderr io.Writ
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return "", fmt.Errorf("the passphrase is missing: set %s or %[1]s_FILE, or run the command on a terminal", config.PassphraseVariable)
 	}
-	ask := func(prompt string) (string, error) {
+	for i, prompt := range prompts {
 		fmt.Fprint(stderr, prompt)
 		b, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(stderr)
-		return strings.TrimSpace(string(b)), err
+		if err != nil {
+			return "", err
+		}
+		typed := strings.TrimSpace(string(b))
+		if i > 0 && typed != passphrase {
+			return "", errors.New("the two passphrases differ")
+		}
+		passphrase = typed
 	}
-	if passphrase, err = ask("Passphrase: "); err != nil || !isNew {
-		return passphrase, err
-	}
-	again, err := ask("The same again: ")
-	if err == nil && again != passphrase {
-		err = errors.New("the two passphrases differ")
-	}
-	return passphrase, err
+	return passphrase, nil
 }

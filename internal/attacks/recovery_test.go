@@ -90,7 +90,7 @@ func TestARecoveryCodeCountsOnce(t *testing.T) {
 }
 
 // A wrong recovery code takes an attempt of the app's limit. Once that is reached, by
-// a stranger with the first factor, the user still gets in by a recovery code.
+// an attacker with the first factor, the user still gets in by a recovery code.
 func TestRecoveryCodesShareTheLimitOfAttempts(t *testing.T) {
 	t.Parallel()
 	s := start(t)

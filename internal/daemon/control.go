@@ -22,8 +22,8 @@ import (
 
 // A server on SQLite is the only process that may open its database, so it does by
 // itself what commands ask for while it runs: it serves HTTP on a Unix socket beside
-// the database, which only the user of the server and root can open. Whoever can
-// open it could as well open the database.
+// the database, which only the user of the server and root can open. Both can open
+// the database as well.
 const (
 	controlApply    = "/apply"
 	controlPassword = "/portal-password"
@@ -193,12 +193,12 @@ func (s *Server) applyNow(ctx context.Context, in applyRequest, report func(chan
 
 func (s *Server) controlPassword(w http.ResponseWriter, r *http.Request) {
 	password, err := portal.NewPassword(r.Context(), s.store, time.Now())
-	out := controlAnswer{Password: password}
 	if err != nil {
-		out.Error = err.Error()
+		answerControl(w, controlAnswer{Error: err.Error()})
+		return
 	}
 	s.log.Info("made a new password for the portal", "by", "portal-password")
-	answerControl(w, out)
+	answerControl(w, controlAnswer{Password: password})
 }
 
 func answerControl(w http.ResponseWriter, out controlAnswer) {

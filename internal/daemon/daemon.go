@@ -1,6 +1,7 @@
 // Package daemon assembles and runs an API server: keys, store, handlers,
-// listeners. The authsignal-server binary and the demo start it, and so do tests
-// that need the whole server without a process.
+// listeners, background tasks. It also runs the commands of authsignal-server that
+// work on a database or diagnose a configuration. The authsignal-server binary and
+// the demo start it, and so do tests that need the whole server without a process.
 package daemon
 
 import (

@@ -11,7 +11,7 @@ import (
 
 // openStore opens the database of a configuration with the keys that a function
 // returns. A database that is missing or empty although there was one is not opened:
-// nobody is enrolled in an empty database, and so everybody would be let in.
+// in an empty database no user is enrolled, and the first factor alone would suffice.
 func openStore(ctx context.Context, c config.Config, keys func(fresh bool) (config.Keys, error)) (*store.Store, error) {
 	if err := config.CheckFile(c); err != nil {
 		return nil, err

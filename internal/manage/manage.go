@@ -1,5 +1,6 @@
 // Package manage has the changes that operators make: to tenants and their
-// actions, API secret keys and users, and to the server's signing keys. Each
+// actions, API secret keys, webhook secrets and users, and to the server's signing
+// keys. Each
 // function checks the input, changes the rows and writes the audit line, in the
 // caller's transaction; ChangeAction runs transactions of its own. The management
 // API, the declarative file and the portal call it, so that all three refuse,
@@ -7,8 +8,8 @@
 // it, and the daemon makes the first tenant and key.
 //
 // Its errors are an *api.Error of status 400 for a wrong input, 404 for something
-// that does not exist, and 409 for a change that others keep overtaking and for a
-// tenant that was deleted.
+// that does not exist, and 409 for a change that others keep overtaking, for a
+// tenant that was deleted, and for ids of users that cannot be folded.
 package manage
 
 import (

@@ -86,7 +86,7 @@ func (f Factors) find(id string) *store.Authenticator {
 
 // ShownFactors returns the subject's factors in their form in the API. If the action
 // still requires a code, names and uses are left out: they are of no use for a
-// challenge, and would help a stranger who knows the first factor.
+// challenge, and would help an attacker with the first factor.
 func (s Subject) ShownFactors(tx *store.Tx) ([]api.UserAuthenticator, error) {
 	f := s.Factors()
 	if settled(s.Action, f) {

@@ -117,8 +117,8 @@ func makeRecoveryCodes(tx *store.Tx, userID string, action store.ActionID, by Ch
 
 // ConfirmRecoveryCodes puts the pending codes in force, in place of those before,
 // if text is one of them or the user says that they are saved. Such a code is not
-// used up. A wrong one is not an error: who may confirm codes may make them too,
-// so nothing is to be gained by guessing.
+// used up. A wrong one is not an error and has no limit: a subject that may confirm
+// codes may make them too, so guessing gains nothing.
 func (s Subject) ConfirmRecoveryCodes(tx *store.Tx, text string, saved bool, now time.Time) (confirmed bool, err error) {
 	if err := s.MayMakeRecoveryCodes(); err != nil {
 		return false, err
@@ -215,9 +215,9 @@ func RecoveryCodesOf(tx *store.Tx, userID string) (api.RecoveryCodesStatus, erro
 //
 // A wrong code counts as a failure of each of the user's authenticator apps, so
 // that it is no way to more guesses. While they are blocked, no failure is
-// counted, and a right recovery code is accepted nevertheless: it has 58 bits,
-// which nobody guesses, and otherwise a stranger who knows the first factor
-// could keep the user out by wrong codes. A used code does not count, because it
+// counted, and a right recovery code is accepted nevertheless: its 58 bits cannot
+// be guessed online, and otherwise an attacker with the first factor could keep
+// the user out by wrong codes. A used code does not count, because it
 // proves knowledge of the set, and neither does a malformed one.
 func VerifyRecoveryCode(tx *store.Tx, tokens *token.Issuer, s Subject, text string, now time.Time) (api.VerifyRecoveryCodeResponse, *Consent, error) {
 	var none api.VerifyRecoveryCodeResponse
@@ -245,7 +245,7 @@ func VerifyRecoveryCode(tx *store.Tx, tokens *token.Issuer, s Subject, text stri
 	if !spent {
 		return s.refuseUnspent(tx, *set, code, now)
 	}
-	// Who needs a recovery code may have lost a browser with the phone.
+	// A user who needs a recovery code may have lost a browser with the phone.
 	if _, err := tx.DeleteTrustedBrowsers(s.User.ID); err != nil {
 		return none, nil, err
 	}

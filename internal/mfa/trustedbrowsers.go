@@ -17,9 +17,9 @@ import (
 
 // A browser that a user trusts has a token, which its backend keeps in an HttpOnly
 // cookie: the id of the browser, a random part that stays, and a random part that
-// changes at each use. Whoever presents the part that stays with an earlier part that
-// changes has a copy that was used before, or the original after its copy was: then
-// nobody can tell which, and the trust ends for both.
+// changes at each use. A token with the part that stays and an earlier part that
+// changes is a copy that was used before, or the original after its copy was used.
+// The two cannot be told apart, so the trust ends for both.
 
 const (
 	browserPrefix = "tb1_"

@@ -102,13 +102,7 @@ func (c *check) each(fn func(*sql.Rows) error, query string, args ...any) error 
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := fn(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return eachRow(rows, fn)
 }
 
 // none reports each row of a query, which finds what must not exist, with the names

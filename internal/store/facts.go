@@ -68,6 +68,7 @@ func (s *Store) Facts(ctx context.Context) (f Facts, err error) {
 	return f, nil
 }
 
+// eachRow calls fn for each row, and closes the rows.
 func eachRow(rows *sql.Rows, fn func(*sql.Rows) error) error {
 	defer rows.Close()
 	for rows.Next() {

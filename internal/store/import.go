@@ -10,7 +10,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// ImportBatch is the maximal number of users of one call of UsersForImport.
+// ImportBatch is the maximum number of users of one call of UsersForImport.
 const ImportBatch = 1000
 
 // An ImportedUser is a user of a batch with all authenticators, pending ones too,

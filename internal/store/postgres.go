@@ -91,7 +91,7 @@ type pool struct {
 	db     *sql.DB
 	// wait is Options.Wait, life is Options.ConnectionLife.
 	wait, life time.Duration
-	// max is the maximal number of connections that is configured.
+	// max is the maximum number of connections that is configured.
 	max int
 	// generation grows when connections that were made before are not to be used
 	// any more.

@@ -1,6 +1,7 @@
 // Package store keeps what the server knows in a SQL database: tenants with
-// their settings and keys, users, authenticators, actions, the audit log, the
-// outbox of webhooks and the portal's sessions. It has one implementation over
+// their settings and keys, users, authenticators, recovery codes, trusted browsers,
+// actions, the audit log, the outbox of webhooks and the portal's sessions. It has
+// one implementation over
 // database/sql, with embedded migrations, for SQLite and PostgreSQL 15 or newer,
 // and seals secrets before they are stored.
 //

@@ -3,7 +3,8 @@
 // tenants in files of its own, sealed with a passphrase.
 //
 // What may be imported is decided in internal/mfa, and rows are read and stored by
-// internal/store. Only internal/daemon calls it, for the server's commands.
+// internal/store. Only internal/daemon calls it, for the server's commands; their
+// program has its options and errors.
 package transfer
 
 import (
@@ -51,7 +52,7 @@ func (e *BadLinesError) Error() string {
 }
 
 // Import imports the authenticator apps of a file into a tenant. It reads the file
-// twice: first to check all of it, and then to import it, some hundred lines in a
+// twice: first to check all of it, and then to import it, store.ImportBatch lines in a
 // transaction. An import that is interrupted can be run again: what was imported is
 // then known.
 func Import(ctx context.Context, st *store.Store, t store.Tenant, file io.ReadSeeker, o ImportOptions) (ImportResult, error) {
@@ -77,10 +78,10 @@ type importer struct {
 	store    *store.Store
 	importer mfa.Importer
 	o        ImportOptions
-	plan     bool
+	plan     bool // check only
 	result   ImportResult
-	// reported are the lines that were reported as bad by the check; the import
-	// reports only others.
+	// reported are the lines that were reported as bad. The import has those of the
+	// check, so that it reports each line once.
 	reported map[int]bool
 
 	rows  []mfa.ImportRow

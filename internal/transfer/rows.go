@@ -80,7 +80,7 @@ func records(r io.Reader, yield func(record) error) error {
 	}
 }
 
-// maxLine is the maximal length of a line of JSON in bytes.
+// maxLine is the maximum length of a line of JSON in bytes.
 const maxLine = 1 << 20
 
 func jsonRecords(r io.Reader, yield func(record) error) error {

@@ -42,7 +42,7 @@ type line struct {
 	End   map[string]int64 `json:"end,omitempty"`
 }
 
-// MinPassphrase is the minimal length of a passphrase in characters. What it seals
+// MinPassphrase is the minimum length of a passphrase in characters. What it seals
 // can be attacked without the server.
 const MinPassphrase = 16
 

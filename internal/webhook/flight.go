@@ -9,8 +9,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// How many events are sent at once. Every tenant may have one on its way as long
-// as there is room for first ones, so that the events of one tenant do not wait
+// limits bound how many events are sent at once. Every tenant may have one on its
+// way as long as there is room for first ones, so that the events of one tenant do not wait
 // for those of others. A tenant whose receiver is slow has one, and slow tenants
 // together have few of all places: a place is taken by a slow one for
 // DeliverTimeout, but by another for patience at most, since a request that takes

@@ -1,11 +1,11 @@
 // Package migrations brings a database to the schema of package store. Its steps
-// are the SQL files beside it, in the order of their numbers, and prefixes. A
-// step that has been released is never changed.
+// are the SQL files beside it, in the order of their numbers, and step 4, which only
+// PostgreSQL needs and which is Dialect.prefixes. A step that has been released is
+// never changed.
 //
 // All steps that a database lacks run in one transaction. So on PostgreSQL the lock
-// that makes replicas wait for each other ends with that transaction, whatever
-// stands between: a lock of the session would stay behind on the connection of a
-// pooler.
+// that makes replicas wait for each other ends with that transaction, behind a
+// pooler too: a lock of the session would stay on the connection of the pooler.
 package migrations
 
 import (
@@ -39,7 +39,8 @@ type Dialect struct {
 	versions string
 	// create creates it.
 	create string
-	// prefixes are the statements of the step of that name.
+	// prefixes are the statements of step 4: indexes that find users by the
+	// beginning of a text.
 	prefixes []string
 	// grantee is a role that may use the tables; see GrantTo.
 	grantee string
