@@ -126,12 +126,12 @@ const (
 	UserIDsFold UserIDs = "fold"
 )
 
-// MaxOrigins is the maximal number of origins of a tenant.
+// MaxOrigins is the maximum number of origins of a tenant.
 const MaxOrigins = 100
 
 // Limits of an action's settings.
 const (
-	// MaxRules is the maximal number of rules of an action.
+	// MaxRules is the maximum number of rules of an action.
 	MaxRules = 50
 	// MaxRuleName and MaxRuleDescription are in bytes.
 	MaxRuleName        = 100

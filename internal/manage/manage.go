@@ -1,11 +1,10 @@
 // Package manage has the changes that operators make: to tenants and their
 // actions, API secret keys, webhook secrets and users, and to the server's signing
-// keys. Each
-// function checks the input, changes the rows and writes the audit line, in the
-// caller's transaction; ChangeAction runs transactions of its own. The management
-// API, the declarative file and the portal call it, so that all three refuse,
-// change and record the same. The Server API deletes users and ends tokens by
-// it, and the daemon makes the first tenant and key.
+// keys. Each function checks the input, changes the rows and writes the audit line,
+// in the caller's transaction; ChangeAction runs transactions of its own. The
+// management API, the declarative file, the portal and the server's commands call
+// it, so that all refuse, change and record the same. The Server API deletes users
+// and ends tokens by it, and the daemon makes the first tenant and key.
 //
 // Its errors are an *api.Error of status 400 for a wrong input, 404 for something
 // that does not exist, and 409 for a change that others keep overtaking, for a

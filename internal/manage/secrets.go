@@ -19,7 +19,7 @@ const (
 	DefaultOverlap = 60 * 60
 )
 
-// MinKey is the minimal length of an API secret key or a management key, in
+// MinKey is the minimum length of an API secret key or a management key, in
 // characters. 32 hexadecimal digits hold 128 bits, the minimum of NIST SP 800-57
 // part 1, table 4, after 2030.
 const MinKey = 32

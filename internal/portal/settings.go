@@ -57,7 +57,7 @@ func (p *portal) settingsPage(r *http.Request, status int, t store.Tenant, v set
 func (p *portal) newWebhookSecret(r *http.Request, t store.Tenant) (reply, error) {
 	overlap, ok := overlaps[r.PostFormValue("overlap")]
 	if !ok {
-		return reply{}, badInput("Choose how long what signs now also signs.")
+		return reply{}, badInput("Choose for how long present secrets and keys also sign.")
 	}
 	v := settingsView{WebhookURL: t.WebhookURL, Branding: t.Branding}
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) (err error) {

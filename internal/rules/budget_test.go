@@ -13,7 +13,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/api"
 )
 
-// worst is an input in which all texts have their maximal length: repetitions of
+// worst is an input in which all texts have their maximum length: repetitions of
 // unit. custom has 256 keys and 64 KiB.
 func worst(unit string) Input {
 	if unit == "" || len(unit) > MaxText {
@@ -149,7 +149,7 @@ var hostile = []string{
 	nested(ten, "all", 4, strings.Repeat(`v0 == 11 ? true : `, 50)+`true`),
 }
 
-// rulesOf returns the maximal number of rules of an action, all with one condition.
+// rulesOf returns the maximum number of rules of an action, all with one condition.
 func rulesOf(c *Condition) []CompiledRule {
 	rules := make([]CompiledRule, api.MaxRules)
 	for i := range rules {

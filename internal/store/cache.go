@@ -12,7 +12,7 @@ const (
 	// once; one by another replica, or by a command beside the server, after this
 	// time.
 	cacheAge = time.Second
-	// cacheSize is the maximal number of entries.
+	// cacheSize is the maximum number of entries.
 	cacheSize = 10_000
 )
 

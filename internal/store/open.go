@@ -22,10 +22,10 @@ var (
 	ErrNewer = migrations.ErrNewer
 )
 
-// Open opens the database with a name that ParseName accepts. It
-// migrates the schema, and calls keys for the encryption keys while it holds a
-// SQLite file's lock, so that of two processes only one can make a new key. A key
-// may be new only if the database is fresh. Each has KeySize bytes; the first one
+// Open opens the database with a name that ParseName accepts. It migrates the
+// schema, and calls keys for the encryption keys while it holds a SQLite file's lock,
+// so that of two processes only one can make a new key. A key may be new only if the
+// database is fresh. Each has KeySize bytes; the first one
 // seals, the others only open what was sealed before a rotation.
 func Open(ctx context.Context, database string, keys func(fresh bool) ([][]byte, error)) (*Store, error) {
 	return OpenWith(ctx, database, Options{}, keys)
@@ -52,9 +52,9 @@ func OpenWith(ctx context.Context, database string, o Options, keys func(fresh b
 	return s, nil
 }
 
-// OpenToCheck opens the database with a name that ParseName accepts for Check and
-// nothing else: it migrates and changes nothing, and a server may be running. The
-// keys need not be those of the database.
+// OpenToCheck opens the database with a name that ParseName accepts for Check, Facts
+// and other methods that only read: it migrates and changes nothing, and a server may
+// be running. The keys need not be those of the database.
 func OpenToCheck(ctx context.Context, database string, o Options, keys [][]byte) (*Store, error) {
 	name, err := ParseName(database)
 	if err != nil {

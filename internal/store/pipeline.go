@@ -126,7 +126,7 @@ func (t *Tx) compose(writes []write) []statement {
 	return list
 }
 
-// maxComposed is the maximal number of writes in a statement.
+// maxComposed is the maximum number of writes in a statement.
 const maxComposed = 8
 
 // A composition identifies the SQL of a composed statement, which compositions

@@ -26,7 +26,7 @@ import (
 
 // Options are settings for PostgreSQL. SQLite has none of them.
 type Options struct {
-	// Connections is the maximal number of connections; if 0, pool_max_conns of the
+	// Connections is the maximum number of connections; if 0, pool_max_conns of the
 	// database's name, or DefaultConnections.
 	Connections int
 	// ConnectionLife is how long a connection is used; if 0,

@@ -1,9 +1,8 @@
 // Package store keeps what the server knows in a SQL database: tenants with
 // their settings and keys, users, authenticators, recovery codes, trusted browsers,
 // actions, the audit log, the outbox of webhooks and the portal's sessions. It has
-// one implementation over
-// database/sql, with embedded migrations, for SQLite and PostgreSQL 15 or newer,
-// and seals secrets before they are stored.
+// one implementation over database/sql, with embedded migrations, for SQLite and
+// PostgreSQL 15 or newer, and seals secrets before they are stored.
 //
 // It stores and guards; it does not decide. What a code, a state or a right means
 // is decided in internal/mfa, and what an operator may set in internal/manage.

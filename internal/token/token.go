@@ -25,7 +25,7 @@ var (
 	ErrExpired = errors.New("token has expired")
 )
 
-// minKeySize is the minimal length of an HS256 key in bytes (RFC 7518, section 3.2).
+// minKeySize is the minimum length of an HS256 key in bytes (RFC 7518, section 3.2).
 const minKeySize = 32
 
 // A Key signs tokens with HS256. It is never the API secret.
