@@ -122,7 +122,9 @@ func TestFilesAreTightened(t *testing.T) {
 // rows returns the values of a column of the database.
 func rows(t *testing.T, database, query string) (values [][]byte) {
 	t.Helper()
-	r, err := storetest.Connect(t, database).Query(query)
+	db := storetest.Connect(t, database)
+	defer db.Close() // the server empties its write-ahead log if it closes the database last
+	r, err := db.Query(query)
 	if err != nil {
 		t.Fatal(err)
 	}

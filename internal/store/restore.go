@@ -2,12 +2,10 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -306,26 +304,4 @@ func lockFile(path string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
 	}
 	return lock, nil
-}
-
-// open opens a SQLite file for writing.
-func (s *Store) open(path string) (err error) {
-	s.db, err = sql.Open("sqlite", fileURI(path, url.Values{
-		// FULL syncs the log at every commit, so that a commit survives a power
-		// cut.
-		// secure_delete overwrites what is deleted; see EmptyLog.
-		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)", busyTimeout},
-		// A writing transaction takes its lock at its start: otherwise two could
-		// read and then both fail to write.
-		"_txlock": {"immediate"},
-	}))
-	if err != nil {
-		return err
-	}
-	// One for the writer, one to prepare a statement, the others for readers and
-	// single queries.
-	s.db.SetMaxOpenConns(maxReaders + 4)
-	s.db.SetMaxIdleConns(maxReaders + 4)
-	s.readers, s.writers.life = make(chan struct{}, maxReaders), groupLife
-	return nil
 }
