@@ -38,7 +38,7 @@ test: tools tinygo wasm js types lint native suite ## check and test it; install
 	$(say) "all tests passed"
 	@.ci/say -table "looking for what the tests need"
 
-test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## what takes longer: the pages, Firefox and WebKit, kills in mid-load, switch-overs, 100,000 random calls, checked histories, a million rows, a short benchmark, fuzzing, 2,000 QR codes, a soak, set-ups with other tools, the tarball twice
+test-all: wasm js types $(patsubst %/package.json,%/node_modules/.package-lock.json,$(wildcard js/test/setups/*/package.json)) ## run the tests that take longer, after make test; CONTRIBUTING.md lists them
 	@$(MAKE) pages && $(MAKE) engines && $(MAKE) suite-go
 	$(say) "killing servers in mid-load, on SQLite"
 	@AUTHSIGNAL_TEST_KILLS=40 go test $(RACE) -count=1 -v -run KillInMidLoad ./cmd/authsignal-server | grep -E '^(ok|FAIL|---)|acknowledged'
@@ -179,7 +179,7 @@ bench-server: ## measure the API server on both stores, beside bare commits; tab
 bench-sdk: wasm js types ## measure the browser SDK beside the official one with npm qrcode; table and SVG chart
 	@node js/bench/sdk.mjs $(BENCH)
 
-torture: ## a million calls on PostgreSQL and 100,000 on SQLite under kills, pauses, switch-overs and clock steps, checked for linearizability; OPERATIONS and AUTHSIGNAL_TEST_SEED set others
+torture: ## a million calls under kills, switch-overs and other faults, checked for linearizability; OPERATIONS and AUTHSIGNAL_TEST_SEED set others
 	@AUTHSIGNAL_TEST_OPERATIONS=$(or $(OPERATIONS),1000000) go test -count=1 -v -timeout 3h -run PostgreSQL ./internal/torture
 	@AUTHSIGNAL_TEST_OPERATIONS=$(or $(OPERATIONS),100000) go test -count=1 -v -timeout 3h -run SQLite ./internal/torture
 
