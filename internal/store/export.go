@@ -60,7 +60,13 @@ func (s sealedTable) binding(row Row) ([]byte, error) {
 // ExportTenant calls yield for each row of a tenant; found is false if the tenant
 // does not exist. It reads one state of the database, and keeps one row in memory.
 func (s *Store) ExportTenant(ctx context.Context, id string, yield func(table string, row Row) error) (found bool, err error) {
-	err = s.View(ctx, id, func(tx *Tx) error {
+	view := s.View
+	if s.pool != nil { // it takes as long as the tenant is large
+		view = func(ctx context.Context, id string, fn func(*Tx) error) error {
+			return s.unbounded(ctx, id, beginSnapshot, fn)
+		}
+	}
+	err = view(ctx, id, func(tx *Tx) error {
 		for _, table := range exported {
 			n, err := tx.exportTable(table, yield)
 			if err != nil {
@@ -149,7 +155,13 @@ const importFlush = 500
 // get new incarnations, so that no token of an earlier tenant of the id is accepted.
 func (s *Store) ImportTenant(ctx context.Context, id string, next func() (table string, row Row, err error), now time.Time) (rows map[string]int64, err error) {
 	rows = map[string]int64{}
-	err = s.Update(ctx, id, func(tx *Tx) error {
+	update := s.Update
+	if s.pool != nil { // it takes as long as the tenant is large
+		update = func(ctx context.Context, id string, fn func(*Tx) error) error {
+			return s.unbounded(ctx, id, begin, fn)
+		}
+	}
+	err = update(ctx, id, func(tx *Tx) error {
 		tx.changed = true
 		if err := tx.forgetDeletion(); err != nil {
 			return err

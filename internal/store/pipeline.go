@@ -263,8 +263,13 @@ func guardError(err error) error {
 // statements, and COMMIT with the last writes: database/sql's own transactions
 // take a round trip for each.
 func (s *Store) pipelined(ctx context.Context, tenantID, begin string, fn func(*Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.pool.timeout)
 	defer cancel()
+	return s.unbounded(ctx, tenantID, begin, fn)
+}
+
+// unbounded is pipelined for a transaction that may take any time.
+func (s *Store) unbounded(ctx context.Context, tenantID, begin string, fn func(*Tx) error) error {
 	conn, err := s.conn(ctx)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)

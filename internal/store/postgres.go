@@ -89,8 +89,9 @@ func CheckSchema(name string) error {
 type pool struct {
 	stdlib driver.Connector
 	db     *sql.DB
-	// wait is Options.Wait, life is Options.ConnectionLife.
-	wait, life time.Duration
+	// wait is Options.Wait, life is Options.ConnectionLife, and timeout is
+	// transactionTimeout, or another in tests.
+	wait, life, timeout time.Duration
 	// max is the maximum number of connections that is configured.
 	max int
 	// generation grows when connections that were made before are not to be used
@@ -114,7 +115,7 @@ func openPool(name string, o Options) (*pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pool{max: config.connections, life: config.life, wait: DefaultWait}
+	p := &pool{max: config.connections, life: config.life, wait: DefaultWait, timeout: transactionTimeout}
 	if o.Connections > 0 {
 		p.max = o.Connections
 	}
