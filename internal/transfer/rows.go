@@ -65,19 +65,16 @@ func records(r io.Reader, yield func(record) error) error {
 	if bom, _ := b.Peek(3); bytes.Equal(bom, []byte("\ufeff")) {
 		b.Discard(3)
 	}
-	for {
-		first, err := b.Peek(1)
-		if errors.Is(err, io.EOF) {
-			return errors.New("the file is empty")
-		}
-		if err != nil {
-			return err
-		}
-		if first[0] == '{' {
-			return jsonRecords(b, yield)
-		}
-		return csvRecords(b, yield)
+	first, err := b.Peek(1)
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("the file is empty")
+	case err != nil:
+		return err
+	case first[0] == '{':
+		return jsonRecords(b, yield)
 	}
+	return csvRecords(b, yield)
 }
 
 // maxLine is the maximum length of a line of JSON in bytes.
