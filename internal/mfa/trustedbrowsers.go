@@ -27,6 +27,9 @@ const (
 	// maxBrowsers is the maximum number of browsers that a user trusts. A new one
 	// takes the place of the one that was trusted first.
 	maxBrowsers = 20
+	// repeatTime is how long a track may be repeated with the same token: much longer
+	// than a backend waits for an answer.
+	repeatTime = 10 * time.Minute
 )
 
 // A browserToken is a token that was presented.
@@ -83,8 +86,9 @@ type Trust struct {
 
 // ReadTrust returns what is known of a token. earlier is the action of this track if
 // it is known: the token that it was tracked with is not a copy when it is presented
-// again with the same idempotency key, because its answer may have been lost.
-func ReadTrust(tx *store.Tx, u store.User, earlier *store.Action, text string) (Trust, error) {
+// again with the same idempotency key within repeatTime, because its answer may have
+// been lost.
+func ReadTrust(tx *store.Tx, u store.User, earlier *store.Action, text string, now time.Time) (Trust, error) {
 	presented, ok := parseBrowserToken(text)
 	if !ok {
 		return Trust{}, nil
@@ -94,7 +98,7 @@ func ReadTrust(tx *store.Tx, u store.User, earlier *store.Action, text string) (
 		return Trust{}, err
 	}
 	t := Trust{TurnHash: browserHash(presented.turn), presented: presented, browser: b}
-	again := earlier != nil && subtle.ConstantTimeCompare(earlier.BrowserTurn, t.TurnHash) == 1
+	again := earlier != nil && now.Sub(earlier.CreatedAt) < repeatTime && subtle.ConstantTimeCompare(earlier.BrowserTurn, t.TurnHash) == 1
 	switch {
 	case b.Epoch != u.Epoch:
 		return Trust{}, nil

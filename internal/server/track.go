@@ -126,7 +126,7 @@ func readTrust(tx *store.Tx, in tracked, standing store.Standing) (mfa.Trust, er
 	if isKnown(standing) {
 		earlier = &standing.Action
 	}
-	return mfa.ReadTrust(tx, standing.User, earlier, in.attr.DeviceToken)
+	return mfa.ReadTrust(tx, standing.User, earlier, in.attr.DeviceToken, in.at)
 }
 
 // decided stores the user's attributes and the action, and updates standing.

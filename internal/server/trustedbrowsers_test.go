@@ -164,6 +164,20 @@ func TestALostAnswerIsNoCopy(t *testing.T) {
 	}
 }
 
+// A token is not kept alive by the idempotency key of a track of long ago.
+func TestALateRepetitionIsACopy(t *testing.T) {
+	t.Parallel()
+	p := managedPeer(t)
+	p.trusting("signIn", 30)
+	device := p.trusts("u1", p.enrolled("u1"))
+	next := p.waves(p.with("u1", "signIn", device, "k"))
+	p.advance(10 * time.Minute)
+	if r := p.with("u1", "signIn", device, "k"); r["deviceToken"] != nil {
+		t.Errorf("got %v", r)
+	}
+	p.asks(p.with("u1", "signIn", next, ""))
+}
+
 func TestTwoHundredUsesOfABrowserTokenCountOnce(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
