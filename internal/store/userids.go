@@ -114,15 +114,16 @@ func (t *Tx) foldUsers(mode api.UserIDs) (alike int, err error) {
 		if folded != u.id {
 			changedBy++
 		}
+		column, other := "id_fold", "id_alike"
 		if taken[folded] {
 			alike++
-			continue
+			column, other = other, column
 		}
 		taken[folded] = true
 		if u.folded || mode == api.UserIDsFold && changedBy > 0 {
 			continue
 		}
-		err := t.queue(write{query: `UPDATE users SET id_fold = ? WHERE tenant_id = ? AND user_id = ?`, args: []any{folded, t.tenant, u.id}})
+		err := t.queue(write{query: `UPDATE users SET ` + column + ` = ?, ` + other + ` = NULL WHERE tenant_id = ? AND user_id = ?`, args: []any{folded, t.tenant, u.id}})
 		if err != nil {
 			return 0, fmt.Errorf("store folded user id: %w", err)
 		}
@@ -136,6 +137,21 @@ func (t *Tx) foldUsers(mode api.UserIDs) (alike int, err error) {
 		return 0, &NotFoldedError{changedBy}
 	}
 	return alike, nil
+}
+
+// passOnFold gives the folded id of a user that was deleted to one that looks alike, if
+// there is any, so that an id of a third form is still refused.
+func (t *Tx) passOnFold(id string) error {
+	folded := FoldUserID(id)
+	_, err := t.exec(`
+		UPDATE users SET id_fold = id_alike, id_alike = NULL
+		WHERE tenant_id = ? AND user_id = (SELECT MIN(user_id) FROM users WHERE tenant_id = ? AND id_alike = ?)
+			AND NOT EXISTS (SELECT 1 FROM users WHERE tenant_id = ? AND id_fold = ?)`,
+		t.tenant, t.tenant, folded, t.tenant, folded)
+	if err != nil {
+		return fmt.Errorf("pass on folded user id: %w", err)
+	}
+	return nil
 }
 
 // foldBatch is how many updates are sent to PostgreSQL at once.

@@ -136,7 +136,7 @@ func (t *Tx) DeleteUser(id string) error {
 	if _, err := t.exec(`DELETE FROM users WHERE tenant_id = ? AND user_id = ?`, t.tenant, id); err != nil {
 		return fmt.Errorf("delete user: %w", err)
 	}
-	return nil
+	return t.passOnFold(id)
 }
 
 // A UserFilter says which users to list; an empty field matches all. At least one
