@@ -53,25 +53,45 @@ func (p *process) imported(client *authsignal.Client, user string) string {
 	return a.UserAuthenticatorID
 }
 
+// hangingTenants returns the path of a configuration with a tenant for each receiver,
+// the variables that it reads, and the API secret keys of the tenants.
+func hangingTenants(t *testing.T, urls []string) (file string, variables, keys []string) {
+	t.Helper()
+	var yaml strings.Builder
+	yaml.WriteString("tenants:\n")
+	for i, url := range urls {
+		keys = append(keys, fmt.Sprintf("test-secret-key-of-tenant-number-%04d", i))
+		variables = append(variables, fmt.Sprintf("KEY_%d=%s", i, keys[i]))
+		fmt.Fprintf(&yaml, "  - {tenantId: hangs%d, apiSecretKeyEnv: KEY_%d, webhookUrl: %q, authenticator: {active: true}}\n", i, i, url)
+	}
+	file = filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte(yaml.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file, variables, keys
+}
+
+// holds waits for a number of connections, and keeps them until the end of the test.
+func holds(t *testing.T, accepted <-chan net.Conn, n int) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for i := range n {
+		select {
+		case conn := <-accepted:
+			t.Cleanup(func() { conn.Close() })
+		case <-deadline:
+			t.Fatalf("%d requests are on their way", i)
+		}
+	}
+}
+
 // Two hundred tenants whose receivers hang, for events and for consent, hold up
 // neither the events nor the verifications of another tenant.
 func TestHangingReceiversHoldUpNoOtherTenant(t *testing.T) {
 	t.Parallel()
 	const tenants = 200
 	urls, accepted := hanging(t, tenants)
-	var yaml strings.Builder
-	var variables []string
-	clients := make([]string, tenants)
-	yaml.WriteString("tenants:\n")
-	for i, url := range urls {
-		clients[i] = fmt.Sprintf("test-secret-key-of-tenant-number-%04d", i)
-		variables = append(variables, fmt.Sprintf("KEY_%d=%s", i, clients[i]))
-		fmt.Fprintf(&yaml, "  - {tenantId: hangs%d, apiSecretKeyEnv: KEY_%d, webhookUrl: %q, authenticator: {active: true}}\n", i, i, url)
-	}
-	file := filepath.Join(t.TempDir(), "config.yaml")
-	if err := os.WriteFile(file, []byte(yaml.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file, variables, keys := hangingTenants(t, urls)
 	events := make(chan authsignal.Event, 10)
 	cmd := command(t, "-addr", "127.0.0.1:0", "-dev", "-db", storetest.Database(t), "-config", file, "-rate-limit", "0",
 		"-webhook-url", backend(t, func(e authsignal.Event) int { events <- e; return 200 }))
@@ -97,7 +117,7 @@ func TestHangingReceiversHoldUpNoOtherTenant(t *testing.T) {
 		wg.Go(func() {
 			place <- struct{}{}
 			defer func() { <-place }()
-			client := authsignal.New(clients[i], p.url)
+			client := authsignal.New(keys[i], p.url)
 			for _, user := range []string{"a", "b"} {
 				if err := client.DeleteAuthenticator(t.Context(), user, p.imported(client, user)); err != nil {
 					t.Error(err)
@@ -119,16 +139,7 @@ func TestHangingReceiversHoldUpNoOtherTenant(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	onTheirWay := make([]net.Conn, tenants)
-	deadline := time.After(20 * time.Second)
-	for i := range onTheirWay {
-		select {
-		case onTheirWay[i] = <-accepted:
-			defer onTheirWay[i].Close()
-		case <-deadline:
-			t.Fatalf("%d requests are on their way", i)
-		}
-	}
+	holds(t, accepted, tenants)
 
 	began := time.Now()
 	id := p.imported(p.client, "a")

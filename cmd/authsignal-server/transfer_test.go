@@ -318,6 +318,23 @@ func TestMoveOfATenant(t *testing.T) {
 	}
 
 	p = start(t, third)
+	usersContinue(p, secrets, used)
+	opensWithAge(t, exports[1])
+
+	// The passphrase is not an argument, and must be there.
+	if got := fails(t, command(t, "-db", third, "export", "t1", exports[1]+"2")); !strings.Contains(got, "the passphrase is missing: set AUTHSIGNAL_EXPORT_PASSPHRASE or AUTHSIGNAL_EXPORT_PASSPHRASE_FILE") {
+		t.Errorf("got %s", got)
+	}
+	if got := fails(t, command(t, "-db", third, "export", "t1", "x", passphrase)); !strings.Contains(got, "usage:") || strings.Contains(got, passphrase) {
+		t.Errorf("got %s", got)
+	}
+}
+
+// usersContinue has each user of a tenant that was moved sign in with a code, which is
+// accepted once. User 7 used the code of a time on the first server, which is refused.
+func usersContinue(p *process, secrets []string, used time.Time) {
+	t := p.t
+	t.Helper()
 	for n, s := range secrets {
 		tok := p.track(fmt.Sprintf("user-%06d", n), "k2").Token
 		if n == 7 {
@@ -335,9 +352,14 @@ func TestMoveOfATenant(t *testing.T) {
 		}
 	}
 
-	// Another program opens the file. It asks for the passphrase on a terminal.
-	plain := filepath.Join(dir, "plain.json")
-	cmd := exec.CommandContext(t.Context(), "script", "-qec", "age --decrypt -o "+plain+" "+exports[1], os.DevNull)
+}
+
+// opensWithAge has another program open an export. It asks for the passphrase on a
+// terminal.
+func opensWithAge(t *testing.T, export string) {
+	t.Helper()
+	plain := export + ".json"
+	cmd := exec.CommandContext(t.Context(), "script", "-qec", "age --decrypt -o "+plain+" "+export, os.DevNull)
 	cmd.Stdin = strings.NewReader(passphrase + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("age (Debian package age): %v\n%s", err, out)
@@ -345,13 +367,5 @@ func TestMoveOfATenant(t *testing.T) {
 	text, err := os.ReadFile(plain)
 	if err != nil || !bytes.HasPrefix(text, []byte(`{"format":"authsignal-tenant","version":1,"tenantId":"t1"`)) {
 		t.Errorf("got %.100q, %v", text, err)
-	}
-
-	// The passphrase is not an argument, and must be there.
-	if got := fails(t, command(t, "-db", third, "export", "t1", exports[1]+"2")); !strings.Contains(got, "the passphrase is missing: set AUTHSIGNAL_EXPORT_PASSPHRASE or AUTHSIGNAL_EXPORT_PASSPHRASE_FILE") {
-		t.Errorf("got %s", got)
-	}
-	if got := fails(t, command(t, "-db", third, "export", "t1", "x", passphrase)); !strings.Contains(got, "usage:") || strings.Contains(got, passphrase) {
-		t.Errorf("got %s", got)
 	}
 }

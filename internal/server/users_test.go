@@ -203,8 +203,10 @@ func TestDeletingAUserWhileOthersTrackIt(t *testing.T) {
 	wg.Wait()
 }
 
-func TestQueryUsers(t *testing.T) {
-	t.Parallel()
+// queriedPeer returns a server with 25 users of one e-mail address, and jane with two
+// authenticators.
+func queriedPeer(t *testing.T) *peer {
+	t.Helper()
 	p := newPeer(t)
 	for i := range 25 {
 		p.ok(p.api("PATCH", fmt.Sprintf("/v1/users/user-%02d", i), `{"email":"all@e.org","displayName":"D"}`))
@@ -212,15 +214,23 @@ func TestQueryUsers(t *testing.T) {
 	p.ok(p.api("PATCH", "/v1/users/jane", `{"email":"j+x@e.org","phoneNumber":"+1234","username":"jane doe","emailVerified":true}`))
 	p.enrolled("jane")
 	p.ok(p.api("POST", "/v1/users/jane/authenticators", `{"verificationMethod":"SMS","phoneNumber":"+1234"}`))
-	page := func(query string) (ids []string, after string) {
-		t.Helper()
-		got := p.ok(p.api("GET", "/v1/users?"+query, "")).object
-		for _, u := range got["users"].([]any) {
-			ids = append(ids, u.(map[string]any)["userId"].(string))
-		}
-		after, _ = got["lastEvaluatedUserId"].(string)
-		return ids, after
+	return p
+}
+
+// page returns the ids of a page of users, and that of its end.
+func (p *peer) page(query string) (ids []string, after string) {
+	p.t.Helper()
+	got := p.ok(p.api("GET", "/v1/users?"+query, "")).object
+	for _, u := range got["users"].([]any) {
+		ids = append(ids, u.(map[string]any)["userId"].(string))
 	}
+	after, _ = got["lastEvaluatedUserId"].(string)
+	return ids, after
+}
+
+func TestQueryUsers(t *testing.T) {
+	t.Parallel()
+	p := queriedPeer(t)
 	tok := p.token("jane", "signIn", "")
 	for query, want := range map[string]string{
 		"email=j%2Bx@e.org": "jane", "phoneNumber=%2B1234": "jane", "username=jane%20doe": "jane", "username=jane+doe": "jane",
@@ -228,7 +238,7 @@ func TestQueryUsers(t *testing.T) {
 		"token=" + tok: "jane", "token=" + tok + "x": "", "token=x": "", "token=" + tok + "&email=all@e.org": "",
 		"email=all@e.org&lastEvaluatedUserId=user-23": "user-24", "email=all@e.org&lastEvaluatedUserId=zzz": "",
 	} {
-		ids, after := page(query)
+		ids, after := p.page(query)
 		if got := strings.Join(ids, " "); got != want || after != "" {
 			t.Errorf("%s: got %q and %q, want %q", query, got, after, want)
 		}
@@ -245,11 +255,19 @@ func TestQueryUsers(t *testing.T) {
 	if !reflect.DeepEqual(jane, want) {
 		t.Errorf("got %v, want %v", jane, want)
 	}
+	for _, query := range []string{"", "email=", "limit=5", "lastEvaluatedUserId=a", "email=a&limit=0", "email=a&limit=x", "email=a&limit=-1", "all=", "all=false", "all=1", "all=true&email=", "all=true&username=a", "all=true&token=", "all=true&limit=0", "email=%zz", "email=" + strings.Repeat("a", 257)} {
+		p.fails(p.api("GET", "/v1/users?"+query, ""), 400, "invalid_request")
+	}
+}
+
+func TestQueryUsersByPage(t *testing.T) {
+	t.Parallel()
+	p := queriedPeer(t)
 	// All pages, without a gap. The limit counts users, not authenticators.
 	for _, limit := range []int{1, 7, 24, 25} {
 		var all []string
 		for after, pages := "", 0; ; pages++ {
-			ids, next := page(fmt.Sprintf("email=all@e.org&limit=%d&lastEvaluatedUserId=%s", limit, after))
+			ids, next := p.page(fmt.Sprintf("email=all@e.org&limit=%d&lastEvaluatedUserId=%s", limit, after))
 			if all = append(all, ids...); next == "" {
 				break
 			}
@@ -265,7 +283,7 @@ func TestQueryUsers(t *testing.T) {
 	for _, limit := range []int{1, 7, 26} {
 		var all []string
 		for after := ""; ; {
-			ids, next := page(fmt.Sprintf("all=true&limit=%d&lastEvaluatedUserId=%s", limit, after))
+			ids, next := p.page(fmt.Sprintf("all=true&limit=%d&lastEvaluatedUserId=%s", limit, after))
 			if all = append(all, ids...); next == "" {
 				break
 			}
@@ -275,14 +293,11 @@ func TestQueryUsers(t *testing.T) {
 			t.Errorf("all users, limit %d: got %v", limit, all)
 		}
 	}
-	if ids, after := page("email=all@e.org"); len(ids) != 20 || after != "user-19" {
+	if ids, after := p.page("email=all@e.org"); len(ids) != 20 || after != "user-19" {
 		t.Errorf("without a limit: got %d users and %q", len(ids), after)
 	}
-	if ids, _ := page("email=all@e.org&limit=1000"); len(ids) != 25 {
+	if ids, _ := p.page("email=all@e.org&limit=1000"); len(ids) != 25 {
 		t.Errorf("a limit that is too high: got %d users", len(ids))
-	}
-	for _, query := range []string{"", "email=", "limit=5", "lastEvaluatedUserId=a", "email=a&limit=0", "email=a&limit=x", "email=a&limit=-1", "all=", "all=false", "all=1", "all=true&email=", "all=true&username=a", "all=true&token=", "all=true&limit=0", "email=%zz", "email=" + strings.Repeat("a", 257)} {
-		p.fails(p.api("GET", "/v1/users?"+query, ""), 400, "invalid_request")
 	}
 }
 

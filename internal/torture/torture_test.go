@@ -149,9 +149,16 @@ func recorded(t *testing.T, b build, seed uint64, n int, postgres bool) (*run, e
 			return nil, err
 		}
 	}
+	r.report(t, users, took, len(mishaps))
+	return r, nil
+}
+
+// report logs the figures of a run.
+func (r *run) report(t *testing.T, users int, took time.Duration, mishaps int) {
+	t.Helper()
 	t.Logf("%d operations of %d users in %.0f s, %.0f a second; %d without an answer; %d codes accepted; %d faults; after a call without an answer, a client waited for a success for at most %.1f s, until %.0f ms",
 		r.calls.Load(), users, time.Since(r.began).Seconds(), float64(users*members*perMember)/took.Seconds(), r.unknowns.Load(),
-		r.counted("verify: 200 accepted"), len(mishaps), r.longest.Seconds(), float64(r.longestAt)/1e6)
+		r.counted("verify: 200 accepted"), mishaps, r.longest.Seconds(), float64(r.longestAt)/1e6)
 	var counts []string
 	r.counts.Range(func(what, n any) bool {
 		counts = append(counts, what.(string))
@@ -161,7 +168,6 @@ func recorded(t *testing.T, b build, seed uint64, n int, postgres bool) (*run, e
 	for _, what := range counts {
 		t.Logf("%8d %s", r.counted(what), what)
 	}
-	return r, nil
 }
 
 // checkTime bounds the check of one user. A check that takes longer fails.
