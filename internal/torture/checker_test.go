@@ -175,8 +175,8 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"a spent code is accepted", false, []fault{noGuard, {"../totp/totp.go", "if s > last {", "if s > last || true {"}}},
 		{"replicas judge a code at once", true, []fault{noGuard, {"../store/dialect.go", `" FOR UPDATE"`, `""`}}},
 		{"an answer does not wait for the commit", false, []fault{{"../store/group.go", "if err == nil {\n\t\t<-g.done\n\t\treturn g.err\n\t}", "if err == nil {\n\t\treturn nil\n\t}"}}},
-		{"a wrong code spends two attempts", false, []fault{{"../mfa/judge.go", "tx.Fail(c.authenticator, now)",
-			"func() error { tx.Fail(c.authenticator, now); return tx.Fail(c.authenticator, now) }()"}}},
+		{"a wrong code spends two attempts", false, []fault{{"../mfa/judge.go", "fail(tx, t, c.authenticator, now)",
+			"func() error { fail(tx, t, c.authenticator, now); return fail(tx, t, c.authenticator, now) }()"}}},
 		{"a wrong code spends no attempt", false, []fault{{authenticators, "failures = failures + 1", "failures = failures"}}},
 		{"an ended token is valid", false, []fault{{"../mfa/subject.go", " && c.Epoch == u.Epoch", ""}}},
 	} {
