@@ -51,17 +51,25 @@ func (p *process) enrolledUser(user string) bool {
 	return len(list) == 1
 }
 
+// backedUp starts a server on a database in a folder, and makes a backup of it between
+// the enrollments of the users before and after.
+func backedUp(t *testing.T, dir string) (db, backup string, p *process) {
+	t.Helper()
+	db, backup = filepath.Join(dir, "a.db"), filepath.Join(dir, "backup.db")
+	p = start(t, db)
+	f := &fleet{t: t, processes: []*process{p}}
+	f.enrolled("before")
+	printed(t, command(t, "-db", db, "backup", backup))
+	f.enrolled("after")
+	return db, backup, p
+}
+
 // A backup that is copied over the file of a server that was killed has the server's
 // log beside it: it is refused, and the command restore puts it in place.
 func TestABackupOverTheFileOfAKilledServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	db, backup := filepath.Join(dir, "a.db"), filepath.Join(dir, "backup.db")
-	p := start(t, db)
-	f := &fleet{t: t, processes: []*process{p}}
-	f.enrolled("before")
-	printed(t, command(t, "-db", db, "backup", backup))
-	f.enrolled("after")
+	db, backup, p := backedUp(t, dir)
 	if got := fails(t, command(t, "-db", db, "restore", backup)); !strings.Contains(got, "stop the server first") {
 		t.Errorf("beside a server: got %s", got)
 	}
@@ -88,12 +96,7 @@ func TestABackupOverTheFileOfAKilledServer(t *testing.T) {
 func TestARestoreIsKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	db, backup := filepath.Join(dir, "a.db"), filepath.Join(dir, "backup.db")
-	p := start(t, db)
-	f := &fleet{t: t, processes: []*process{p}}
-	f.enrolled("before")
-	printed(t, command(t, "-db", db, "backup", backup))
-	f.enrolled("after")
+	db, backup, p := backedUp(t, dir)
 	kill(t, p)
 	began := time.Now()
 	printed(t, command(t, "-db", filepath.Join(dir, "other.db"), "restore", backup))

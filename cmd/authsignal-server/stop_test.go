@@ -378,7 +378,7 @@ func TestPassedSockets(t *testing.T) {
 			t.Errorf("%v: got %s", listeners, got)
 		}
 	}
-	// A portal on an address of the network is refused, whoever opened the socket.
+	// A portal on an address of the network is refused for a passed socket too.
 	open, err := net.Listen("tcp4", "0.0.0.0:0")
 	if err != nil {
 		t.Fatal(err)

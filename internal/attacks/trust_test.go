@@ -112,7 +112,7 @@ func TestABrowserTokenCountsOnce(t *testing.T) {
 	if in != 1 {
 		t.Errorf("a token let %d of %d in, want one", in, n)
 	}
-	// It was used twice: who is the user, nobody can tell.
+	// It was used twice, and the two uses cannot be told apart.
 	if got := victim.track("signIn", from(next)).state; got != "CHALLENGE_REQUIRED" {
 		t.Errorf("after a copy was used: got %s", got)
 	}

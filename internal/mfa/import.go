@@ -17,7 +17,7 @@ import (
 
 // An Importer imports authenticator apps of many users, as Import does for one,
 // and knows when their codes were used last. Unlike Import it sends no webhook
-// events: the operator knows whom the file names. It is for one goroutine.
+// events: the operator knows the users that the file names. It is for one goroutine.
 type Importer struct {
 	Tenant store.Tenant
 	Now    func() time.Time
@@ -126,7 +126,7 @@ func (i *Importer) batch(tx *store.Tx, rows []ImportRow, plan bool) ([]ImportOut
 	return out, nil
 }
 
-// createUsers creates the users who do not exist, and reads those again whom others
+// createUsers creates the users who do not exist, and reads those again that others
 // have created meanwhile. alike are the ids that the tenant does not accept.
 func (i *Importer) createUsers(tx *store.Tx, rows []ImportRow, users map[string]*store.ImportedUser) (made, alike map[string]bool, err error) {
 	missing := map[string]store.User{}

@@ -247,7 +247,7 @@ const backendKey = "authsignal-backend"
 
 var errReadOnly = errors.New("the server only reads: it is a standby, or its default_transaction_read_only is on")
 
-// validate returns a function that refuses servers on which nobody can sign in. It
+// validate returns a function that refuses servers on which no user can sign in. It
 // also notes the id of the process that answers.
 func validate(configured pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {
 	return func(ctx context.Context, c *pgconn.PgConn) error {

@@ -137,7 +137,7 @@ type user struct {
 }
 
 type authenticator struct {
-	// label is 0 for a pending one whose enrollment had no answer: nobody knows
+	// label is 0 for a pending one whose enrollment had no answer: no client knows
 	// its secret.
 	label    int16
 	there    bool

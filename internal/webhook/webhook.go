@@ -10,7 +10,7 @@
 // order.
 //
 // The operator chooses the URL, which may have a private address, as receivers of
-// self-hosted servers usually do. So nobody else may choose it: no request of a user
+// self-hosted servers usually do. So only the operator may choose it: no request of a user
 // or a backend changes it, redirects are not followed (the receiver would choose),
 // and only the status of a response is used, so that a wrong URL reveals nothing.
 package webhook
