@@ -178,8 +178,9 @@ func newBalancer(t *testing.T, addresses []string) *balancer {
 }
 
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for range b.backends {
-		if backend := b.backends[b.turn.Add(1)%uint64(len(b.backends))]; backend.ready.Load() {
+	turn := b.turn.Add(1) // once: others take turns meanwhile, and each backend must be asked
+	for i := range b.backends {
+		if backend := b.backends[(turn+uint64(i))%uint64(len(b.backends))]; backend.ready.Load() {
 			backend.proxy.ServeHTTP(w, r)
 			return
 		}
