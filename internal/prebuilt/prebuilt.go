@@ -35,6 +35,9 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
+// scripts are the modules of the page's script. The first one imports the others.
+var scripts = []string{"app.js", "page.js", "messages.js", "code.js", "challenge.js", "enroll.js", "settings.js", "leave.js"}
+
 // Config configures the pages.
 type Config struct {
 	Store  *store.Store
@@ -72,7 +75,7 @@ func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 		return nil, nil, err
 	}
 	sources := []assets.Source{}
-	for _, name := range []string{"token.js", "app.js", "style.css", "icon.svg"} {
+	for _, name := range append([]string{"token.js", "style.css", "icon.svg"}, scripts...) {
 		sources = append(sources, assets.Source{From: page, Name: name, As: name})
 	}
 	if c.SDK != nil {
@@ -145,6 +148,10 @@ type screen struct {
 	// Most is the maximum number of authenticators of a user.
 	Most int
 }
+
+// Scripts are the modules that the page's script imports. They are loaded with it,
+// and not one after the other.
+func (s screen) Scripts() []string { return scripts[1:] }
 
 // NeedsModule reports whether the page is likely to need the module.
 func (s screen) NeedsModule() bool {

@@ -43,10 +43,11 @@ func TestLanguagesAreComplete(t *testing.T) {
 // must be used.
 func TestEveryTextIsUsed(t *testing.T) {
 	used := map[string]bool{"dir": true}
-	for name, pattern := range map[string]string{
-		"page/index.html": `call \.T "([\w.]+)"`,
-		"page/app.js":     `"((?:page|error|failure)\.[\w.]+)"`,
-	} {
+	patterns := map[string]string{"page/index.html": `call \.T "([\w.]+)"`}
+	for _, name := range scripts {
+		patterns["page/"+name] = `"((?:page|error|failure)\.[\w.]+)"`
+	}
+	for name, pattern := range patterns {
 		b, err := fs.ReadFile(pageFiles, name)
 		if err != nil {
 			t.Fatal(err)
