@@ -40,17 +40,19 @@ var (
 
 // The types of events.
 const (
-	EventAuthenticatorCreated  = api.EventAuthenticatorCreated
-	EventAuthenticatorDeleted  = api.EventAuthenticatorDeleted
-	EventAuthenticatorLocked   = api.EventAuthenticatorLocked
-	EventAuthenticatorUnlocked = api.EventAuthenticatorUnlocked
-	EventAuthenticatorRenamed  = api.EventAuthenticatorRenamed
-	EventRecoveryCodesCreated  = api.EventRecoveryCodesCreated
-	EventRecoveryCodeUsed      = api.EventRecoveryCodeUsed
-	EventRecoveryCodesVoided   = api.EventRecoveryCodesVoided
-	EventTrustedBrowserCreated = api.EventTrustedBrowserCreated
-	EventTrustedBrowserCopied  = api.EventTrustedBrowserCopied
-	EventActionVerify          = api.EventActionVerify
+	EventAuthenticatorCreated    = api.EventAuthenticatorCreated
+	EventAuthenticatorDeleted    = api.EventAuthenticatorDeleted
+	EventAuthenticatorLocked     = api.EventAuthenticatorLocked
+	EventAuthenticatorUnlocked   = api.EventAuthenticatorUnlocked
+	EventAuthenticatorRenamed    = api.EventAuthenticatorRenamed
+	EventRecoveryCodesCreated    = api.EventRecoveryCodesCreated
+	EventRecoveryCodeUsed        = api.EventRecoveryCodeUsed
+	EventRecoveryCodesRunningOut = api.EventRecoveryCodesRunningOut
+	EventRecoveryCodesVoided     = api.EventRecoveryCodesVoided
+	EventTrustedBrowserCreated   = api.EventTrustedBrowserCreated
+	EventTrustedBrowserCopied    = api.EventTrustedBrowserCopied
+	EventCodesGuessed            = api.EventCodesGuessed
+	EventActionVerify            = api.EventActionVerify
 )
 
 // AuthenticatorCreated is the data of EventAuthenticatorCreated: a user completed an
@@ -122,6 +124,15 @@ type RecoveryCodeUsed struct {
 	RecoveryCodesLeft int `json:"recoveryCodesLeft"`
 }
 
+// RecoveryCodesRunningOut is the data of EventRecoveryCodesRunningOut: a use of a
+// recovery code has left FewRecoveryCodes, so the user should make new ones. It is
+// sent once for a set of codes.
+type RecoveryCodesRunningOut struct {
+	UserID            string    `json:"userId"`
+	RecoveryCodesLeft int       `json:"recoveryCodesLeft"`
+	NoticedAt         time.Time `json:"noticedAt"`
+}
+
 // RecoveryCodesVoided is the data of EventRecoveryCodesVoided: a user's recovery
 // codes are no longer accepted, and there are no new ones.
 type RecoveryCodesVoided struct {
@@ -154,6 +165,18 @@ type TrustedBrowserCopied struct {
 	LastUsedAt    time.Time `json:"lastUsedAt"`
 	LastIPAddress string    `json:"lastIpAddress,omitempty"`
 	LastUserAgent string    `json:"lastUserAgent,omitempty"`
+}
+
+// CodesGuessed is the data of EventCodesGuessed: a hundred codes of a user were wrong
+// within 30 days. If it was not the user, another person knows the first factor: tell
+// the user to change the password.
+type CodesGuessed struct {
+	UserID string `json:"userId"`
+	// WrongCodes is the number of codes of the app and recovery codes that were wrong
+	// since Since, whether or not right ones came between them.
+	WrongCodes int       `json:"wrongCodes"`
+	Since      time.Time `json:"since"`
+	NoticedAt  time.Time `json:"noticedAt"`
 }
 
 // ActionVerify is the data of EventActionVerify, which asks whether an action may
@@ -299,12 +322,16 @@ func parseEvent(payload []byte) (Event, error) {
 		e.Data, err = decode[RecoveryCodesCreated](in.Data)
 	case EventRecoveryCodeUsed:
 		e.Data, err = decode[RecoveryCodeUsed](in.Data)
+	case EventRecoveryCodesRunningOut:
+		e.Data, err = decode[RecoveryCodesRunningOut](in.Data)
 	case EventRecoveryCodesVoided:
 		e.Data, err = decode[RecoveryCodesVoided](in.Data)
 	case EventTrustedBrowserCreated:
 		e.Data, err = decode[TrustedBrowserCreated](in.Data)
 	case EventTrustedBrowserCopied:
 		e.Data, err = decode[TrustedBrowserCopied](in.Data)
+	case EventCodesGuessed:
+		e.Data, err = decode[CodesGuessed](in.Data)
 	case EventActionVerify:
 		e.Data, err = decode[ActionVerify](in.Data)
 	default:

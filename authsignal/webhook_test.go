@@ -107,6 +107,11 @@ func TestVerifyWebhookDataIsTyped(t *testing.T) {
 			`{"userId":"u","action":"pay","idempotencyKey":"k","usedAt":"2024-05-13T04:59:02.640Z","recoveryCodesLeft":2}`,
 			RecoveryCodeUsed{UserID: "u", Action: "pay", IdempotencyKey: "k", UsedAt: at, RecoveryCodesLeft: 2},
 		},
+		{
+			EventRecoveryCodesRunningOut,
+			`{"userId":"u","recoveryCodesLeft":2,"noticedAt":"2024-05-13T04:59:02.640Z"}`,
+			RecoveryCodesRunningOut{UserID: "u", RecoveryCodesLeft: 2, NoticedAt: at},
+		},
 		{EventRecoveryCodesVoided, `{"userId":"u","voidedAt":"2024-05-13T04:59:02.640Z"}`, RecoveryCodesVoided{UserID: "u", VoidedAt: at}},
 		{
 			EventTrustedBrowserCreated,
@@ -117,6 +122,11 @@ func TestVerifyWebhookDataIsTyped(t *testing.T) {
 			EventTrustedBrowserCopied,
 			`{"userId":"u","browserId":"b","noticedAt":"2024-05-13T04:59:02.640Z","lastUsedAt":"2024-05-13T04:59:02.640Z","lastUserAgent":"x"}`,
 			TrustedBrowserCopied{UserID: "u", BrowserID: "b", NoticedAt: at, LastUsedAt: at, LastUserAgent: "x"},
+		},
+		{
+			EventCodesGuessed,
+			`{"userId":"u","wrongCodes":100,"since":"2024-05-13T04:59:02.640Z","noticedAt":"2024-05-13T04:59:02.640Z"}`,
+			CodesGuessed{UserID: "u", WrongCodes: 100, Since: at, NoticedAt: at},
 		},
 		{
 			EventActionVerify,

@@ -30,10 +30,13 @@ const (
 	// our own addition.
 	EventAuthenticatorRenamed = "authenticator.renamed"
 	// EventRecoveryCodesCreated reports that recovery codes came into force, in place
-	// of those before. This event and the next two are our own additions.
+	// of those before. This event and the next three are our own additions.
 	EventRecoveryCodesCreated = "recovery_codes.created"
 	// EventRecoveryCodeUsed reports that a recovery code completed a challenge.
 	EventRecoveryCodeUsed = "recovery_code.used"
+	// EventRecoveryCodesRunningOut reports that a use of a recovery code has left
+	// FewRecoveryCodes. It is sent once for a set of codes.
+	EventRecoveryCodesRunningOut = "recovery_codes.running_out"
 	// EventRecoveryCodesVoided reports that a user's recovery codes are no longer
 	// accepted, and that there are no new ones.
 	EventRecoveryCodesVoided = "recovery_codes.voided"
@@ -43,6 +46,9 @@ const (
 	// EventTrustedBrowserCopied reports that the token of a trusted browser was used
 	// twice, so that one of the two has a copy. Neither is trusted any more.
 	EventTrustedBrowserCopied = "trusted_browser.copied"
+	// EventCodesGuessed reports that a hundred codes of a user were wrong within 30
+	// days. It is our own addition.
+	EventCodesGuessed = "codes.guessed"
 	// EventActionVerify asks, after a correct code, whether the action may become
 	// CHALLENGE_SUCCEEDED. A status of 200 to 299 within 5 seconds means yes.
 	EventActionVerify = "action.verify"
@@ -121,6 +127,13 @@ type RecoveryCodeUsed struct {
 	RecoveryCodesLeft int `json:"recoveryCodesLeft"`
 }
 
+// RecoveryCodesRunningOut is the data of EventRecoveryCodesRunningOut.
+type RecoveryCodesRunningOut struct {
+	UserID            string `json:"userId"`
+	RecoveryCodesLeft int    `json:"recoveryCodesLeft"`
+	NoticedAt         Time   `json:"noticedAt"`
+}
+
 // RecoveryCodesVoided is the data of EventRecoveryCodesVoided.
 type RecoveryCodesVoided struct {
 	UserID   string `json:"userId"`
@@ -149,6 +162,16 @@ type TrustedBrowserCopied struct {
 	LastUsedAt    Time   `json:"lastUsedAt"`
 	LastIPAddress string `json:"lastIpAddress,omitempty"`
 	LastUserAgent string `json:"lastUserAgent,omitempty"`
+}
+
+// CodesGuessed is the data of EventCodesGuessed.
+type CodesGuessed struct {
+	UserID string `json:"userId"`
+	// WrongCodes is the number of codes of the app and recovery codes that were wrong
+	// since Since, whether or not right ones came between them.
+	WrongCodes int  `json:"wrongCodes"`
+	Since      Time `json:"since"`
+	NoticedAt  Time `json:"noticedAt"`
 }
 
 // ActionVerify is the data of EventActionVerify.

@@ -30,6 +30,33 @@ func fail(tx *store.Tx, t store.Tenant, a store.Authenticator, now time.Time) er
 	}, now)
 }
 
+// A user gets a notice when guessed codes of the user were wrong within guessedWindow.
+const (
+	guessed       = 100
+	guessedWindow = 30 * 24 * time.Hour
+)
+
+// countGuess counts a code that was wrong and not that of a step nearby, and stores a
+// webhook event for the last of guessed: it is likely that another person knows the
+// first factor. Right codes do not end the count, so that patient guessing between the
+// user's sign-ins is noticed too. Without a webhook, nothing is counted.
+func (s Subject) countGuess(tx *store.Tx, r Refusal, now time.Time) error {
+	if r.Reason != RefusedWrong || s.Tenant.WebhookURL == "" {
+		return nil
+	}
+	u := s.User
+	if age := now.Sub(u.WrongCodesSince); u.WrongCodes == 0 || age < 0 || age >= guessedWindow {
+		u.WrongCodes, u.WrongCodesSince = 0, now
+	}
+	u.WrongCodes++
+	if err := tx.PutWrongCodes(u); err != nil || u.WrongCodes != guessed {
+		return err
+	}
+	return enqueue(tx, s.Tenant, api.EventCodesGuessed, api.CodesGuessed{
+		UserID: u.ID, WrongCodes: u.WrongCodes, Since: api.Time{Time: u.WrongCodesSince}, NoticedAt: api.Time{Time: now},
+	}, now)
+}
+
 // window is the time in which wrong codes are counted.
 func window(settings api.AuthenticatorSettings) time.Duration {
 	return time.Duration(settings.WindowSeconds) * time.Second

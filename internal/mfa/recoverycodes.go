@@ -257,6 +257,11 @@ func VerifyRecoveryCode(tx *store.Tx, tokens *token.Issuer, s Subject, text stri
 			UsedAt: api.Time{Time: now}, RecoveryCodesLeft: left,
 		}, now)
 	}
+	if err == nil && left == api.FewRecoveryCodes { // each use leaves one less
+		err = enqueue(tx, s.Tenant, api.EventRecoveryCodesRunningOut, api.RecoveryCodesRunningOut{
+			UserID: s.User.ID, RecoveryCodesLeft: left, NoticedAt: api.Time{Time: now},
+		}, now)
+	}
 	if err != nil {
 		return none, nil, err
 	}
@@ -300,5 +305,8 @@ func (s Subject) refuseRecoveryCode(tx *store.Tx, r Refusal, now time.Time) (api
 	detail := r.Detail()
 	detail["verificationMethod"] = api.RecoveryCode
 	err := tx.Audit(store.AuditEvent{At: now, Kind: store.AuditCodeRefused, ActionID: s.Action.ActionID, Detail: detail})
+	if err == nil {
+		err = s.countGuess(tx, r, now)
+	}
 	return api.VerifyRecoveryCodeResponse{FailureReason: api.CodeInvalidOrExpired}, nil, err
 }

@@ -37,6 +37,9 @@ func Verify(tx *store.Tx, tokens *token.Issuer, s Subject, code string, now time
 			e.Detail = v.refusal.Detail()
 		}
 		err := tx.Audit(e)
+		if err == nil {
+			err = s.countGuess(tx, v.refusal, now)
+		}
 		out := api.VerifyTOTPResponse{FailureReason: v.reason}
 		if v.refusal.Reason == RefusedAhead { // only for a right code
 			out.FailureDetail = api.ServerClockWasAhead

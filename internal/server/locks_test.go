@@ -60,3 +60,63 @@ func TestEventsOfLocks(t *testing.T) {
 		t.Errorf("unlocked: got %+v", events)
 	}
 }
+
+// The webhook hears once of a hundred codes that were guessed, of the app or for
+// recovery, although right ones came between them; and again after another hundred of a
+// later month.
+func TestAnEventOfAHundredGuesses(t *testing.T) {
+	t.Parallel()
+	p, h, st := hooked(t)
+	secret, codes := p.recoverable("u1")
+	events := func() []authsignal.Event {
+		p.deliver(st, h)
+		return h.of(authsignal.EventCodesGuessed)
+	}
+	guess := func(n int) {
+		t.Helper()
+		for i := range n {
+			if i%10 == 0 {
+				p.advance(5*time.Minute + time.Second)
+				p.accepted(p.verify(p.token("u1", "signIn", ""), p.code(secret, 0)))
+			}
+			tok := p.token("u1", "signIn", "")
+			if i%2 == 0 {
+				p.refused(p.verify(tok, p.wrong(secret)), "CODE_INVALID_OR_EXPIRED")
+			} else {
+				p.refused(p.recover(tok, "2222-2222-2222"), "CODE_INVALID_OR_EXPIRED")
+			}
+		}
+	}
+	since := p.clock().Add(5*time.Minute + time.Second)
+	guess(99)
+	// None of these is a guess: a code twice, one that is late, and malformed ones.
+	p.advance(5*time.Minute + time.Second)
+	tok := p.token("u1", "signIn", "")
+	p.accepted(p.verify(tok, p.code(secret, 0)))
+	p.refused(p.verify(tok, p.code(secret, 0)), "CODE_INVALID_OR_EXPIRED")
+	p.refused(p.verify(tok, p.code(secret, -5)), "CODE_INVALID_OR_EXPIRED")
+	p.refused(p.verify(tok, "1"), "CODE_INVALID_OR_EXPIRED")
+	p.refused(p.recover(tok, "1"), "CODE_INVALID_OR_EXPIRED")
+	p.accepted(p.recover(tok, codes[0]))
+	p.refused(p.recover(tok, codes[0]), "CODE_INVALID_OR_EXPIRED")
+	if got := events(); len(got) != 0 {
+		t.Fatalf("after 99: got %+v", got)
+	}
+	guess(20)
+	got := events()
+	if len(got) != 1 {
+		t.Fatalf("after 119: got %d events", len(got))
+	}
+	if d := got[0].Data.(authsignal.CodesGuessed); d.UserID != "u1" || d.WrongCodes != 100 || !d.Since.Equal(since) || d.NoticedAt.Before(since.Add(50*time.Minute)) {
+		t.Errorf("got %+v", d)
+	}
+	p.advance(30 * 24 * time.Hour)
+	guess(99)
+	if got := events(); len(got) != 1 {
+		t.Errorf("after 99 of another month: got %d events", len(got))
+	}
+	guess(1)
+	if got := events(); len(got) != 2 {
+		t.Errorf("after 100 of another month: got %d events", len(got))
+	}
+}

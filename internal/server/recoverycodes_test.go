@@ -296,6 +296,30 @@ func TestEventsOfRecoveryCodes(t *testing.T) {
 	}
 }
 
+// A user is told once for each set of codes that they run out.
+func TestAnEventOfRecoveryCodesThatRunOut(t *testing.T) {
+	t.Parallel()
+	p, h, st := hooked(t)
+	_, codes := p.recoverable("u1")
+	events := func() []authsignal.Event {
+		p.deliver(st, h)
+		return h.of(authsignal.EventRecoveryCodesRunningOut)
+	}
+	for i, code := range codes {
+		p.accepted(p.recover(p.token("u1", "signIn", ""), code))
+		want := 0
+		if left := len(codes) - 1 - i; left <= api.FewRecoveryCodes {
+			want = 1
+		}
+		if got := events(); len(got) != want {
+			t.Fatalf("after %d codes: got %d events, want %d", i+1, len(got), want)
+		}
+	}
+	if got := events()[0].Data.(authsignal.RecoveryCodesRunningOut); got.UserID != "u1" || got.RecoveryCodesLeft != api.FewRecoveryCodes || !got.NoticedAt.Equal(p.clock()) {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // Codes end with the last authenticator app, and with the user.
 func TestRecoveryCodesEndWithWhatTheyReplace(t *testing.T) {
 	t.Parallel()

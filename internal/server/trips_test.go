@@ -58,6 +58,15 @@ func TestRoundTrips(t *testing.T) {
 			token := track()
 			return func() { p.refused(p.verify(token, code), "CODE_INVALID_OR_EXPIRED") }
 		}},
+		{"verify a wrong code of a tenant with a webhook", 2, func() func() {
+			p.webhook("")
+			p.advance(30 * time.Second)
+			p.accepted(p.verify(track(), p.code(secret, 0))) // which deletes the failures
+			p.webhook("https://app.test/hook")
+			token := track()
+			p.refused(p.verify(token, p.wrong(secret)), "CODE_INVALID_OR_EXPIRED") // which reads what is cached
+			return func() { p.refused(p.verify(token, p.wrong(secret)), "CODE_INVALID_OR_EXPIRED") }
+		}},
 		{"validate", 1, func() func() {
 			token := track()
 			return func() { p.ok(p.api("POST", "/v1/validate", `{"token":"`+token+`"}`)) }

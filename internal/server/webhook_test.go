@@ -81,11 +81,17 @@ func hooked(t *testing.T, change ...func(*Config)) (*peer, *hook, *store.Store) 
 	t.Helper()
 	h := newHook(t)
 	p := newPeer(t, change...)
-	err := p.store.Update(t.Context(), "t1", func(tx *store.Tx) error { _, err := tx.SetWebhookURL(h.url); return err })
-	if err != nil {
-		t.Fatal(err)
-	}
+	p.webhook(h.url)
 	return p, h, p.store
+}
+
+// webhook sets the webhook URL of the tenant.
+func (p *peer) webhook(url string) {
+	p.t.Helper()
+	err := p.store.Update(p.t.Context(), "t1", func(tx *store.Tx) error { _, err := tx.SetWebhookURL(url); return err })
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // deliver sends the events in the outbox, as the daemon does.

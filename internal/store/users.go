@@ -28,8 +28,12 @@ type User struct {
 	// Incarnation distinguishes the user from a deleted one of the same id.
 	Incarnation string
 	// Epoch is that of the user's tokens: tokens of earlier epochs are void.
-	Epoch     int64
-	CreatedAt time.Time
+	Epoch int64
+	// WrongCodes is how many codes were wrong since WrongCodesSince, which is zero if
+	// there were none.
+	WrongCodes      int
+	WrongCodesSince time.Time
+	CreatedAt       time.Time
 }
 
 // User returns a user; found is false if it does not exist.
@@ -59,19 +63,22 @@ func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
 }
 
 const userColumns = `user_id, email, email_verified, phone_number, phone_number_verified, username, display_name,
-	locale, default_method, custom, incarnation, epoch, created_at`
+	locale, default_method, custom, incarnation, epoch, wrong_codes, wrong_codes_since, created_at`
 
 // scanUser scans userColumns, and more columns if the row has them.
 func scanUser(row row, more ...any) (u User, err error) {
-	var created int64
+	var wrongSince, created int64
 	var custom string
 	err = row.Scan(append([]any{&u.ID, &u.Email, &u.EmailVerified, &u.PhoneNumber, &u.PhoneNumberVerified,
-		&u.Username, &u.DisplayName, &u.Locale, &u.DefaultMethod, &custom, &u.Incarnation, &u.Epoch, &created}, more...)...)
+		&u.Username, &u.DisplayName, &u.Locale, &u.DefaultMethod, &custom, &u.Incarnation, &u.Epoch, &u.WrongCodes, &wrongSince, &created}, more...)...)
 	if err != nil {
 		return User{}, err
 	}
 	if err := json.Unmarshal([]byte(custom), &u.Custom); err != nil {
 		return User{}, fmt.Errorf("custom: %w", err)
+	}
+	if u.WrongCodes > 0 {
+		u.WrongCodesSince = moment(wrongSince)
 	}
 	u.CreatedAt = moment(created)
 	return u, nil
@@ -102,6 +109,17 @@ func (t *Tx) PutUser(u User) error {
 		u.Username, u.DisplayName, u.Locale, u.DefaultMethod, custom, t.tenant, u.ID)
 	if err != nil {
 		return fmt.Errorf("store user: %w", err)
+	}
+	return nil
+}
+
+// PutWrongCodes stores WrongCodes and WrongCodesSince of a user. The transaction must
+// have read the user with the lock.
+func (t *Tx) PutWrongCodes(u User) error {
+	err := t.queue(write{table: "users", query: `UPDATE users SET wrong_codes = ?, wrong_codes_since = ? WHERE tenant_id = ? AND user_id = ?`,
+		args: []any{u.WrongCodes, millis(u.WrongCodesSince), t.tenant, u.ID}})
+	if err != nil {
+		return fmt.Errorf("count wrong code: %w", err)
 	}
 	return nil
 }

@@ -27,7 +27,10 @@ func TestUserRoundTrip(t *testing.T) {
 		}
 		want = User{
 			"u", "e@x.org", true, "123", true, "name", "Display", "de",
-			api.SMS, map[string]any{"n": 1.5, "b": true}, want.Incarnation, 0, now,
+			api.SMS, map[string]any{"n": 1.5, "b": true}, want.Incarnation, 0, 7, now.Add(time.Minute), now,
+		}
+		if err := tx.PutWrongCodes(want); err != nil {
+			return err
 		}
 		return tx.PutUser(want)
 	})
