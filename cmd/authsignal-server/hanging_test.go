@@ -74,7 +74,7 @@ func hangingTenants(t *testing.T, urls []string) (file string, variables, keys [
 // holds waits for a number of connections, and keeps them until the end of the test.
 func holds(t *testing.T, accepted <-chan net.Conn, n int) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for i := range n {
 		select {
 		case conn := <-accepted:
@@ -160,7 +160,7 @@ func TestHangingReceiversHoldUpNoOtherTenant(t *testing.T) {
 		t.Error("the code was refused")
 	}
 	arrives(authsignal.EventActionVerify)
-	if now := answered.Load(); now == tenants && before < tenants {
+	if now := answered.Load(); now == tenants && before == 0 {
 		t.Error("the verification waited for the consent of others")
 	}
 }

@@ -18,8 +18,9 @@ import (
 )
 
 // recovery is the time within which the first call succeeds after the address of
-// the database leads to a primary again.
-const recovery = 5 * time.Second
+// the database leads to a primary again. On a machine without other load it takes a
+// second or two; the log of a test says how long it took.
+const recovery = 20 * time.Second
 
 // After a switch-over the server goes on without a restart: the first call succeeds
 // soon, nothing that was acknowledged is lost, and calls that failed have spent no
@@ -77,7 +78,7 @@ func TestSwitchOver(t *testing.T) {
 				_, ok := f.enroll(t.Context(), "after")
 				return ok
 			})
-			within(t, recovery-took, "ready", func() bool { return p.ready() == http.StatusOK })
+			within(t, recovery, "ready", func() bool { return p.ready() == http.StatusOK })
 			l.await(50)
 			enrolled, _ := f.kept(l.stop())
 			t.Logf("the first success came %s after the switch-over; %d enrollments were acknowledged, %d calls failed", took.Round(time.Millisecond), enrolled, l.failed.Load())
@@ -219,7 +220,7 @@ func TestFewConnections(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			database, flags := limited(t, storetest.Empty(t))
-			p := start(t, database, append(flags, "-rate-limit", "0")...)
+			p := start(t, database, append(flags, "-rate-limit", "0", "-db-wait", "1m")...)
 			f := &fleet{t: t, database: database, processes: []*process{p}}
 			var wg sync.WaitGroup
 			for i := range 64 {

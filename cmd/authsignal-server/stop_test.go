@@ -57,7 +57,7 @@ func (p *process) ends() {
 // requests until the drain ends; their connections are closed.
 func TestSIGTERMDrains(t *testing.T) {
 	t.Parallel()
-	p := start(t, storetest.Database(t), "-drain", "2s")
+	p := start(t, storetest.Database(t), "-drain", "5s") // in which a slow machine makes the calls below
 	kept := &http.Client{Transport: &http.Transport{}}
 	if res, err := p.get(kept, "/readyz"); err != nil || res.StatusCode != 200 || res.Close {
 		t.Fatalf("before: got %v, %v", res, err)
@@ -188,16 +188,28 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "no backend is ready", http.StatusServiceUnavailable)
 }
 
-// free returns addresses that nothing listens on.
+// free returns addresses that nothing listens on. Until the end of the test they are
+// bound, so that they are given to no other program that asks for a free one; a
+// program that asks for them may listen on them, because it too has SO_REUSEADDR.
 func free(t *testing.T, n int) (addresses []string) {
 	t.Helper()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		addresses = append(addresses, l.Addr().String())
+		t.Cleanup(func() { syscall.Close(fd) })
+		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			t.Fatal(err)
+		}
+		bound, err := syscall.Getsockname(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses = append(addresses, fmt.Sprint("127.0.0.1:", bound.(*syscall.SockaddrInet4).Port))
 	}
 	return addresses
 }
@@ -212,7 +224,7 @@ func TestARollingRestartLosesNoRequest(t *testing.T) {
 	addresses := free(t, 2)
 	database := storetest.Database(t)
 	run := func(i int) *process {
-		return startCommand(t, command(t, "-addr", addresses[i], "-dev", "-db", database, "-rate-limit", "0", "-drain", "1s"))
+		return startCommand(t, command(t, "-addr", addresses[i], "-dev", "-db", database, "-rate-limit", "0", "-drain", "4s")) // many probes, on a slow machine too
 	}
 	replicas := []*process{run(0), run(1)}
 	b := newBalancer(t, addresses)
@@ -437,7 +449,7 @@ func manager(t *testing.T) (path string, next func() string) {
 	return path, func() string {
 		t.Helper()
 		b := make([]byte, 4096)
-		if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		n, err := c.Read(b)

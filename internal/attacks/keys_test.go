@@ -3,13 +3,13 @@ package attacks
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/authsignal-wasm/sdk/internal/config"
@@ -66,15 +66,27 @@ func TestShortKeysDoNotStart(t *testing.T) {
 	s.do("GET", "/v1/users/u", basic(made), "").ok()
 }
 
-// free returns an address of this machine at which no program listens.
+// free returns an address of this machine at which no program listens. Until the end
+// of the test it is bound, so that it is given to no other program that asks for a free
+// one; a program that asks for this one may listen at it, with SO_REUSEADDR.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint("127.0.0.1:", bound.(*syscall.SockaddrInet4).Port)
 }
 
 func TestGuessingKeysIsLimited(t *testing.T) {

@@ -170,6 +170,9 @@ func TestAnAbandonedGuessCounts(t *testing.T) {
 	if _, err := held.ExecContext(t.Context(), `ROLLBACK`); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the guess counts", func() bool {
+		return strings.Contains(s.operator("GET", "/tenants/t1/audit?userId="+u.id, "").ok().text, `"code.refused"`)
+	})
 	if got := tr.verify(u.code()).object["failureReason"]; got != "MAX_ATTEMPTS_EXCEEDED" {
 		t.Errorf("after a wrong code whose client has gone, with one failure allowed: got %v, want MAX_ATTEMPTS_EXCEEDED", got)
 	}

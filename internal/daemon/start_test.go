@@ -225,7 +225,7 @@ func TestTheStartDoesNotCreateADeletedTenantAgain(t *testing.T) {
 	}
 	c.Given.TenantID, c.Given.APISecretKey = "", ""
 	s = started(t, c, &log)
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(log.String(), "erased a deleted tenant"); {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(log.String(), "erased a deleted tenant"); {
 		if time.Now().After(deadline) {
 			t.Fatalf("the rows are not erased: %s", log.String())
 		}

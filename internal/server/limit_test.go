@@ -375,7 +375,7 @@ func TestReady(t *testing.T) {
 	p.ok(p.do("GET", "/readyz", "", ""))
 	becomes := func(status int) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); p.do("GET", "/readyz", "", "").status != status; {
+		for deadline := time.Now().Add(time.Minute); p.do("GET", "/readyz", "", "").status != status; {
 			if time.Now().After(deadline) {
 				t.Fatalf("never %d", status)
 			}

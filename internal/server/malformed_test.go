@@ -22,7 +22,7 @@ func exchange(t *testing.T, s *httptest.Server, request string) (*http.Response,
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestAnIncompleteBodyIsAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	io.WriteString(c, "POST /v1/users/u1/actions/signIn HTTP/1.1\r\nHost: x\r\nAuthorization: "+basic(testSecret)+
 		"\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"email\":")
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)

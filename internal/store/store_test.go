@@ -163,7 +163,7 @@ func TestWaitingWriterStopsWithItsContext(t *testing.T) {
 func TestManyReadersOfAFreshStore(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, storetest.Database(t))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	for i := range 100 {

@@ -171,7 +171,7 @@ inEngines((at) => {
       const { token } = await new Backend({ ...shortLived, apiUrl: shortLived.baseUrl }).track({ userId: `${name}-in-${at.engine}`, action: "enroll" });
       await setToken(token);
       let outcome;
-      const deadline = Date.now() + 10_000;
+      const deadline = Date.now() + 60_000;
       do outcome = await call("enroll");
       while (!outcome.hasError && Date.now() < deadline);
       outcomes.push([outcome, await page.evaluate("expired"), await problems()]);

@@ -10,6 +10,7 @@ import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { Authsignal as Backend } from "@authsignal/node";
 import { URI } from "otpauth";
+import { authenticatorApp } from "../lib/authenticator.mjs";
 import { dist, goBuild, root, serve, startServer } from "../lib/harness.mjs";
 import { inEngines } from "../lib/places.mjs";
 
@@ -319,8 +320,8 @@ inEngines((at) => {
         const userId = `leaves-in-${at.engine}-${react}`;
         const page = await open(at, react, "enroll", userId);
         await page.waitForVisible("img");
-        const { uri } = await page.evaluate("enrolled");
-        await enter(page, URI.parse(uri).generate({ timestamp: Date.now() - 30_000 }));
+        const app = authenticatorApp((await page.evaluate("enrolled")).uri);
+        await enter(page, app.code());
         assert.equal(await validate(page), "CHALLENGE_SUCCEEDED");
         await page.close();
 
@@ -332,7 +333,7 @@ inEngines((at) => {
         await challenge.waitFor(() => held.length === 1);
         await challenge.evaluate((token) => show({ token }), token);
         await challenge.waitFor(() => document.querySelector("form").getAttribute("aria-busy") === "false");
-        await enter(challenge, URI.parse(uri).generate());
+        await enter(challenge, app.code());
         await challenge.waitFor(() => held.length === 2);
         await challenge.evaluate(() => {
           answered = 0;

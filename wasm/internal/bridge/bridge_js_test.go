@@ -44,7 +44,7 @@ func settled(t *testing.T, p js.Value) (how string, v js.Value) {
 			return how, r.Get("value")
 		}
 		return how, r.Get("reason")
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the promise did not settle")
 		panic("unreachable")
 	}
