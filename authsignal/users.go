@@ -229,7 +229,7 @@ func (c *Client) queryUsers(ctx context.Context, name string, q url.Values, f Us
 //
 // It is not retried: the authenticator may have been deleted in the meantime. It is
 // safe to call again: an authenticator that is enrolled already is returned, and
-// not added a second time.
+// not added a second time. MakeRecoveryCodes makes recovery codes for the user.
 func (c *Client) EnrollVerifiedAuthenticator(ctx context.Context, userID string, r EnrollVerifiedRequest) (UserAuthenticator, error) {
 	var out struct {
 		Authenticator UserAuthenticator `json:"authenticator"`
@@ -238,7 +238,10 @@ func (c *Client) EnrollVerifiedAuthenticator(ctx context.Context, userID string,
 		return out.Authenticator, err
 	}
 	err := c.do(ctx, call{
-		name: "enroll verified authenticator", method: http.MethodPost, path: path("users", userID, "authenticators"), body: api.EnrollVerifiedRequest(r),
+		name: "enroll verified authenticator", method: http.MethodPost, path: path("users", userID, "authenticators"),
+		body: api.EnrollVerifiedRequest{
+			VerificationMethod: r.VerificationMethod, OTPURI: r.OTPURI, PhoneNumber: r.PhoneNumber, Email: r.Email, IsDefault: r.IsDefault, Name: r.Name,
+		},
 	}, &out)
 	return out.Authenticator, err
 }

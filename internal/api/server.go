@@ -245,11 +245,15 @@ type EnrollVerifiedRequest struct {
 	// Name is what the user calls it, of at most 64 characters. It is our own
 	// addition.
 	Name string `json:"name,omitempty"`
+	// RecoveryCodes asks for recovery codes in the response, in force at once in place
+	// of those before. It is our own addition.
+	RecoveryCodes bool `json:"recoveryCodes,omitempty"`
 }
 
 // EnrollVerifiedResponse answers POST /users/{userId}/authenticators.
 type EnrollVerifiedResponse struct {
 	Authenticator UserAuthenticator `json:"authenticator"`
+	RecoveryCodes []string          `json:"recoveryCodes,omitempty"`
 }
 
 // A UserAuthenticator is a verified authenticator of a user.

@@ -84,6 +84,11 @@ func (s *server) importAuthenticator(r *http.Request) (any, error) {
 	var out api.EnrollVerifiedResponse
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
 		out.Authenticator, err = mfa.Import(tx, tenant(r), mfa.Imported{Authenticator: a, Secret: secret, Default: in.IsDefault}, s.Now())
+		if err != nil || !in.RecoveryCodes {
+			return err
+		}
+		codes, err := mfa.IssueRecoveryCodes(tx, tenant(r), userID, s.Random, s.Now())
+		out.RecoveryCodes = codes.RecoveryCodes
 		return err
 	})
 	if err != nil {

@@ -258,6 +258,32 @@ func TestABackendManagesRecoveryCodes(t *testing.T) {
 	p.fails(p.recover(p.token("u1", "signIn", ""), again[1]), 400, "invalid_request")
 }
 
+// An authenticator that a backend enrolls comes with recovery codes if the backend asks,
+// and together with them or not at all. An answer that was lost is asked for again: its
+// codes take the place of the lost ones.
+func TestEnrollVerifiedWithRecoveryCodes(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	const app = `{"verificationMethod":"AUTHENTICATOR_APP","otpUri":"otpauth://totp/jane?secret=` + importedSecret + `"`
+	first := texts(p.ok(p.api("POST", factorsPath, app+`,"recoveryCodes":true}`)).object["recoveryCodes"])
+	again := texts(p.ok(p.api("POST", factorsPath, app+`,"recoveryCodes":true}`)).object["recoveryCodes"])
+	if len(first) != 10 || len(again) != 10 {
+		t.Fatalf("got %d codes and %d", len(first), len(again))
+	}
+	if _, has := p.ok(p.api("POST", factorsPath, app+`}`)).object["recoveryCodes"]; has {
+		t.Error("codes without being asked for")
+	}
+	p.refused(p.recover(p.token("u1", "signIn", ""), first[0]), "CODE_INVALID_OR_EXPIRED")
+	p.accepted(p.recover(p.token("u1", "signIn", ""), again[0]))
+
+	p.fails(p.api("POST", factorsPath, app+`,"recoveryCodes":"yes"}`), 400, "invalid_request")
+	const email = "/v1/users/u2/authenticators"
+	p.fails(p.api("POST", email, `{"verificationMethod":"EMAIL_OTP","email":"a@b.c","recoveryCodes":true}`), 400, "invalid_request")
+	if got := p.ok(p.api("GET", email, "")).list; len(got) != 0 {
+		t.Errorf("enrolled without the codes: %v", got)
+	}
+}
+
 // The webhook consents to a challenge that a recovery code completes as to any
 // other, and hears of codes that are made, used and voided.
 func TestEventsOfRecoveryCodes(t *testing.T) {
