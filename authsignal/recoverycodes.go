@@ -22,6 +22,9 @@ type RecoveryCodesStatus struct {
 	ConfirmedAt *time.Time `json:"confirmedAt,omitempty"`
 	// IsPending reports whether there are codes that the user has not confirmed.
 	IsPending bool `json:"isPending"`
+	// IsDisabled reports whether the tenant allows no recovery codes: none are made or
+	// accepted.
+	IsDisabled bool `json:"isDisabled,omitempty"`
 }
 
 // RecoveryCodes returns how many recovery codes a user has left. A user who does

@@ -30,6 +30,9 @@ type AuthenticatorSettings struct {
 	// MaxFailuresInARow without a success block it until an operator unlocks
 	// it: 1 to 100 (NIST SP 800-63B, section 5.2.2).
 	MaxFailuresInARow int `json:"maxFailuresInARow"`
+	// RecoveryCodes allows recovery codes. Without it none are made, and those that
+	// users have are refused.
+	RecoveryCodes bool `json:"recoveryCodes"`
 }
 
 // MaxDrift is the highest drift of a tenant.
@@ -45,7 +48,7 @@ func DefaultAuthenticatorSettings(issuer string) AuthenticatorSettings {
 	return AuthenticatorSettings{
 		Issuer:    issuer,
 		Algorithm: "SHA1", Digits: 6, Period: 30, Drift: 1, AllowMultiple: true, MaxAuthenticators: DefaultMaxAuthenticators,
-		MaxFailures: 10, WindowSeconds: 300, MaxFailuresInARow: 100,
+		MaxFailures: 10, WindowSeconds: 300, MaxFailuresInARow: 100, RecoveryCodes: true,
 	}
 }
 

@@ -43,6 +43,9 @@ type RecoveryCodesStatus struct {
 	ConfirmedAt *Time `json:"confirmedAt,omitempty"`
 	// IsPending reports whether there are codes that the user has not confirmed.
 	IsPending bool `json:"isPending"`
+	// IsDisabled reports whether the tenant allows no recovery codes: none are made or
+	// accepted.
+	IsDisabled bool `json:"isDisabled,omitempty"`
 }
 
 // VerifyRecoveryCodeRequest is the body of POST /client/verify/recovery-code.

@@ -74,6 +74,8 @@ func typedRecoveryCode(text string) (code string, ok bool) {
 // that a recovery code could replace.
 func (s Subject) MayMakeRecoveryCodes() error {
 	switch {
+	case !s.Tenant.Authenticator.RecoveryCodes:
+		return errNoRecovery
 	case !s.Factors().Challengeable():
 		return errNothingToRecover
 	case !s.Claims.Has(api.ScopeUpdate):
@@ -83,6 +85,8 @@ func (s Subject) MayMakeRecoveryCodes() error {
 	}
 	return nil
 }
+
+var errNoRecovery error = &api.Error{Status: 400, Code: api.CodeInvalidConfiguration, Description: "The tenant allows no recovery codes."}
 
 var errNothingToRecover error = api.InvalidRequest("The user has no authenticator app. Enroll one first.")
 
@@ -156,6 +160,9 @@ func confirmRecoveryCodes(tx *store.Tx, t store.Tenant, set store.RecoverySet, a
 // IssueRecoveryCodes makes recovery codes for a backend, which are in force at once
 // in place of those before.
 func IssueRecoveryCodes(tx *store.Tx, t store.Tenant, userID string, random io.Reader, now time.Time) (api.RecoveryCodesResponse, error) {
+	if !t.Authenticator.RecoveryCodes {
+		return api.RecoveryCodesResponse{}, errNoRecovery
+	}
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return api.RecoveryCodesResponse{}, err
 	}
@@ -197,8 +204,12 @@ func voidRecoveryCodes(tx *store.Tx, t store.Tenant, userID string, by Channel, 
 	return enqueue(tx, t, api.EventRecoveryCodesVoided, api.RecoveryCodesVoided{UserID: userID, VoidedAt: api.Time{Time: now}}, now)
 }
 
-// RecoveryCodesOf returns the status of a user's recovery codes.
-func RecoveryCodesOf(tx *store.Tx, userID string) (api.RecoveryCodesStatus, error) {
+// RecoveryCodesOf returns the status of the recovery codes of a user of t. If the
+// tenant allows none, there are none in force.
+func RecoveryCodesOf(tx *store.Tx, t store.Tenant, userID string) (api.RecoveryCodesStatus, error) {
+	if !t.Authenticator.RecoveryCodes {
+		return api.RecoveryCodesStatus{IsDisabled: true}, nil
+	}
 	inForce, pending, err := tx.RecoverySets(userID)
 	if err != nil {
 		return api.RecoveryCodesStatus{}, err
@@ -226,6 +237,9 @@ func VerifyRecoveryCode(tx *store.Tx, tokens *token.Issuer, s Subject, text stri
 	}
 	if !s.Factors().Challengeable() {
 		return none, nil, errNothingToRecover
+	}
+	if !s.Tenant.Authenticator.RecoveryCodes {
+		return s.refuseRecoveryCode(tx, Refusal{Reason: RefusedDisabled}, now)
 	}
 	set, _, err := tx.RecoverySets(s.User.ID)
 	if err != nil {

@@ -25,6 +25,9 @@ const (
 	// is probably wrong.
 	RefusedLate  RefusalReason = "late"
 	RefusedEarly RefusalReason = "early"
+	// RefusedDisabled means that the tenant allows no recovery codes. The code was
+	// compared with none.
+	RefusedDisabled RefusalReason = "disabled"
 	// RefusedWrong means that the code belongs to no step nearby.
 	RefusedWrong RefusalReason = "wrong"
 )

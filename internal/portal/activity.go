@@ -254,6 +254,8 @@ func why(detail map[string]any) string {
 		return fmt.Sprintf("Late by %.0f %s: check the clock of the user's device", steps, unit)
 	case mfa.RefusedEarly:
 		return fmt.Sprintf("Early by %.0f %s: check the clock of the user's device", steps, unit)
+	case mfa.RefusedDisabled:
+		return "Recovery codes are not allowed"
 	case mfa.RefusedWrong:
 		return "Wrong code"
 	}

@@ -79,6 +79,7 @@ func TestActivitySaysWhyACodeWasRefused(t *testing.T) {
 		"The code was used before":                     {Reason: mfa.RefusedReplayed},
 		"Late by 1 step: check the clock":              {Reason: mfa.RefusedLate, Steps: 1},
 		"Early by 10 steps: check the clock":           {Reason: mfa.RefusedEarly, Steps: 10},
+		"Recovery codes are not allowed":               {Reason: mfa.RefusedDisabled},
 		"Wrong code":                                   {Reason: mfa.RefusedWrong},
 	}
 	d.update(func(tx *store.Tx) error {

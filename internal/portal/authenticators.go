@@ -27,7 +27,8 @@ func (p *portal) appForm(r *http.Request, t store.Tenant) (reply, error) {
 func (p *portal) setApp(r *http.Request, t store.Tenant) (reply, error) {
 	body := appView{Settings: t.Authenticator}
 	s := &body.Settings
-	s.Issuer, s.Algorithm, s.AllowMultiple = r.PostFormValue("issuer"), r.PostFormValue("algorithm"), r.PostFormValue("allowMultiple") == "on"
+	s.Issuer, s.Algorithm = r.PostFormValue("issuer"), r.PostFormValue("algorithm")
+	s.AllowMultiple, s.RecoveryCodes = r.PostFormValue("allowMultiple") == "on", r.PostFormValue("recoveryCodes") == "on"
 	var wrong error
 	for _, n := range []struct {
 		to   *int

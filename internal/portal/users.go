@@ -92,7 +92,7 @@ func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 			}
 			v.Authenticators = append(v.Authenticators, authenticatorView{a, block == mfa.Stopped, block == mfa.BlockedForNow, mfa.Ahead(a, p.Now()) > 0, uses[a.ID]})
 		}
-		if v.RecoveryCodes, err = mfa.RecoveryCodesOf(tx, id); err != nil {
+		if v.RecoveryCodes, err = mfa.RecoveryCodesOf(tx, t, id); err != nil {
 			return err
 		}
 		if v.Browsers, err = mfa.TrustedBrowsers(tx, v.User, p.Now()); err != nil {

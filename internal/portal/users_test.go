@@ -118,7 +118,7 @@ func TestNamesAndRecoveryCodesOfAUser(t *testing.T) {
 		if err := tx.InsertVerified(a, "SECRET"); err != nil {
 			return err
 		}
-		_, err := mfa.IssueRecoveryCodes(tx, store.Tenant{ID: "t1"}, "ada", rand.Reader, d.clock())
+		_, err := mfa.IssueRecoveryCodes(tx, store.Tenant{ID: "t1", Authenticator: api.DefaultAuthenticatorSettings("t1")}, "ada", rand.Reader, d.clock())
 		return err
 	})
 	b := d.operator()

@@ -54,7 +54,7 @@ func TestManageTenants(t *testing.T) {
 	created := p.ok(p.manage("PUT", "tenants/t9", `{"authenticator":{"issuer":"Nine","digits":8,"active":true}}`)).object
 	want := map[string]any{
 		"active": true, "issuer": "Nine", "algorithm": "SHA1", "digits": 8.0, "period": 30.0, "drift": 1.0, "allowMultiple": true, "maxAuthenticators": 10.0,
-		"maxFailures": 10.0, "windowSeconds": 300.0, "maxFailuresInARow": 100.0,
+		"maxFailures": 10.0, "windowSeconds": 300.0, "maxFailuresInARow": 100.0, "recoveryCodes": true,
 	}
 	if got := created["authenticator"]; created["tenantId"] != "t9" || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", created, want)

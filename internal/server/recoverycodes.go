@@ -20,7 +20,7 @@ func (s *server) getClientRecoveryCodes(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
-		out, err = mfa.RecoveryCodesOf(tx, subject.User.ID)
+		out, err = mfa.RecoveryCodesOf(tx, tenant(r), subject.User.ID)
 		return err
 	})
 	return out, err
@@ -93,7 +93,7 @@ func (s *server) getRecoveryCodes(r *http.Request) (any, error) {
 	}
 	var out api.RecoveryCodesStatus
 	err = s.Store.View(r.Context(), tenant(r).ID, func(tx *store.Tx) (err error) {
-		out, err = mfa.RecoveryCodesOf(tx, userID)
+		out, err = mfa.RecoveryCodesOf(tx, tenant(r), userID)
 		return err
 	})
 	return out, err

@@ -284,6 +284,54 @@ func TestEnrollVerifiedWithRecoveryCodes(t *testing.T) {
 	}
 }
 
+// A tenant that allows no recovery codes makes and accepts none. Codes that users have
+// are refused until it allows them again.
+func TestATenantWithoutRecoveryCodes(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	secret, codes := p.recoverable("u1")
+	allow := func(is bool) { p.settings(func(s *api.AuthenticatorSettings) { s.RecoveryCodes = is }) }
+	status := func(want string) {
+		t.Helper()
+		tok := p.token("u1", "signIn", "")
+		for _, got := range []string{p.recovery("GET", "/recovery-codes", tok, "").text, p.api("GET", "/v1/users/u1/recovery-codes", "").text} {
+			if got != want+"\n" {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
+	}
+	p.advance(30 * time.Second)
+	done := p.token("u1", "signIn", "")
+	done = p.accepted(p.verify(done, p.code(secret, 0))).object["accessToken"].(string)
+	pending := texts(p.ok(p.recovery("POST", "/recovery-codes", done, "")).object["recoveryCodes"])
+
+	allow(false)
+	status(`{"total":0,"left":0,"isPending":false,"isDisabled":true}`)
+	p.fails(p.recovery("POST", "/recovery-codes", done, ""), 400, "invalid_configuration")
+	p.fails(p.recovery("POST", "/recovery-codes/confirm", done, `{"recoveryCode":"`+pending[0]+`"}`), 400, "invalid_configuration")
+	p.fails(p.api("POST", "/v1/users/u1/recovery-codes", ""), 400, "invalid_configuration")
+	asked := strings.ReplaceAll(`{"verificationMethod":"AUTHENTICATOR_APP","otpUri":"otpauth://totp/x?secret=SECRET","recoveryCodes":true}`, "SECRET", importedSecret)
+	p.fails(p.api("POST", "/v1/users/u2/authenticators", asked), 400, "invalid_configuration")
+	p.refused(p.recover(p.token("u1", "signIn", `{"idempotencyKey":"k"}`), codes[0]), "CODE_INVALID_OR_EXPIRED")
+	if got := p.state("u1", "signIn", "k"); got != "CHALLENGE_REQUIRED" {
+		t.Errorf("state: got %s", got)
+	}
+	err := p.store.View(t.Context(), "t1", func(tx *store.Tx) error {
+		events, err := tx.AuditEvents("u1", 1)
+		if err == nil && (events[0].Kind != store.AuditCodeRefused || events[0].Detail["reason"] != "disabled") {
+			t.Errorf("audit: got %+v", events[0])
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	allow(true)
+	status(`{"total":10,"left":10,"confirmedAt":"2023-11-14T22:13:20.000Z","isPending":true}`)
+	p.accepted(p.recover(p.token("u1", "signIn", ""), codes[0]))
+}
+
 // The webhook consents to a challenge that a recovery code completes as to any
 // other, and hears of codes that are made, used and voided.
 func TestEventsOfRecoveryCodes(t *testing.T) {

@@ -43,8 +43,8 @@ func (s *sealer) readTenant(row row) (t Tenant, err error) {
 		}
 	}
 	t.CreatedAt = moment(created)
-	// Settings that were stored before this one existed lack it.
-	t.Authenticator.MaxAuthenticators = api.DefaultMaxAuthenticators
+	// Settings that were stored before these existed lack them.
+	t.Authenticator.MaxAuthenticators, t.Authenticator.RecoveryCodes = api.DefaultMaxAuthenticators, true
 	err = errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
 	return t, err
 }

@@ -202,6 +202,8 @@ export type RecoveryCodesStatus = {
   confirmedAt?: string;
   /** Whether there are codes that the user has not confirmed. */
   isPending: boolean;
+  /** Whether the tenant allows no recovery codes: offer none, and no field for one. */
+  isDisabled?: boolean;
 };
 
 /** The answer to a recovery code. A refused code is data, not an error. */
