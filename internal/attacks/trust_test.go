@@ -83,6 +83,38 @@ func TestATrustedBrowserChangesNoFactor(t *testing.T) {
 	}
 }
 
+// The wrong codes of an attacker with the first factor block the app, for now or until an
+// operator unlocks it. The user still gets in by a trusted browser and by a recovery code.
+func TestALockKeepsTheUserOutOfNothingElse(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.trusting("signIn")
+	for _, settings := range []string{
+		`{"maxFailures":3,"windowSeconds":86400,"maxFailuresInARow":100}`, `{"maxFailures":100,"windowSeconds":86400,"maxFailuresInARow":3}`,
+	} {
+		s.settings(settings)
+		victim := s.enrolledUser()
+		codes, device := victim.recoveryCodes(), victim.trusts()
+		stranger := victim.track("signIn", "")
+		for range 3 {
+			stranger.verify(victim.wrong()).denied()
+		}
+		for range 2 { // the browser stays trusted
+			if got := victim.track("signIn", "").verify(victim.code()).denied().object["failureReason"]; got != "MAX_ATTEMPTS_EXCEEDED" {
+				t.Errorf("%s: a right code: got %v", settings, got)
+			}
+			r := s.backend("POST", "/users/"+victim.id+"/actions/signIn", from(device)).ok()
+			if r.object["state"] != "ALLOW" || r.object["isTrusted"] != true {
+				t.Errorf("%s: in the trusted browser: got %s", settings, r.text)
+			}
+			device, _ = r.object["deviceToken"].(string)
+		}
+		recovered := victim.track("signIn", "")
+		recovered.recovers(codes[0]).verified(s)
+		recovered.is("CHALLENGE_SUCCEEDED")
+	}
+}
+
 // The token of a browser counts once, for its user, and ends with the user's tokens.
 func TestABrowserTokenCountsOnce(t *testing.T) {
 	t.Parallel()
