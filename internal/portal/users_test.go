@@ -2,6 +2,7 @@ package portal
 
 import (
 	"crypto/rand"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -118,13 +119,21 @@ func TestNamesAndRecoveryCodesOfAUser(t *testing.T) {
 		if err := tx.InsertVerified(a, "SECRET"); err != nil {
 			return err
 		}
-		_, err := mfa.IssueRecoveryCodes(tx, store.Tenant{ID: "t1", Authenticator: api.DefaultAuthenticatorSettings("t1")}, "ada", rand.Reader, d.clock())
+		used := store.Action{
+			ActionID: store.ActionID{UserID: "ada", Action: "signIn", IdempotencyKey: "k"}, State: api.StateChallengeRequired, Outcome: api.OutcomeChallenge,
+			CreatedAt: d.clock(), StateUpdatedAt: d.clock(), IPAddress: "192.0.2.7", UserAgent: "Firefox <1>",
+		}
+		err := errors.Join(tx.InsertAction(used), tx.AcceptStep(a, 1, d.clock()), tx.CompleteAction(used.ActionID, used.State, a, 0, d.clock()))
+		if err != nil {
+			return err
+		}
+		_, err = mfa.IssueRecoveryCodes(tx, store.Tenant{ID: "t1", Authenticator: api.DefaultAuthenticatorSettings("t1")}, "ada", rand.Reader, d.clock())
 		return err
 	})
 	b := d.operator()
 	const page = "/t/t1/users/user?id=ada"
 	text := b.get(page).text
-	for _, want := range []string{"Ada’s &lt;phone&gt;", "10 of 10 are left.", "do=rename", "do=void"} {
+	for _, want := range []string{"Ada’s &lt;phone&gt;", "from <bdi>192.0.2.7</bdi></span> ", "<bdi>Firefox &lt;1&gt;</bdi>", "10 of 10 are left.", "do=rename", "do=void"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has no %q: %s", want, text)
 		}
