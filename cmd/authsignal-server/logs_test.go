@@ -2,11 +2,16 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,11 +30,17 @@ import (
 // appears in a time or a duration by chance.
 type logRun struct {
 	*process
+	database                 string
 	apiSecret, managementKey string
 	consent                  atomic.Int32 // the status that the webhook answers
 
 	mu        sync.Mutex
 	forbidden []string // must not be in the log
+	// unstored are the bytes that must also not be in the database, in an answer to a
+	// call that has them in a wrong place, or in an event.
+	unstored []string
+	// shown are those answers and events.
+	shown bytes.Buffer
 }
 
 // never adds s to the texts that must not be in the log, and returns it.
@@ -40,16 +51,38 @@ func (r *logRun) never(s string) string {
 	return s
 }
 
+// secret adds s to the texts that must be neither in the log nor anywhere else, and
+// returns it.
+func (r *logRun) secret(s string) string {
+	r.never(s)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unstored = append(r.unstored, s)
+	return s
+}
+
+// show adds a text that others see.
+func (r *logRun) show(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shown.WriteString(text + "\n")
+}
+
 func startLogRun(t *testing.T) *logRun {
 	t.Helper()
-	r := &logRun{}
+	r := &logRun{database: storetest.Empty(t)}
 	r.consent.Store(http.StatusOK)
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.never(req.Header.Get("X-Signature-V2"))
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return // the server was stopped
+		}
+		r.show(string(body))
 		w.WriteHeader(int(r.consent.Load()))
 	}))
 	t.Cleanup(hook.Close)
-	hookKey := r.never("hook-key-7263540917")
+	hookKey := r.secret("hook-key-7263540917")
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	err := os.WriteFile(file, fmt.Appendf(nil, `
 tenants:
@@ -57,14 +90,15 @@ tenants:
     webhookUrl: %s/hook?key=%s
     authenticator: {active: true, digits: 8}
     actions:
+      signIn: {defaultOutcome: CHALLENGE, trustBrowserDays: 30}
       pay: {defaultOutcome: ALLOW, rules: [{name: r, condition: custom.missing > 1, outcome: BLOCK}]}
 `, hook.URL, hookKey), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := command(t, "-addr", "127.0.0.1:0", "-db", storetest.Empty(t), "-config", file)
-	r.apiSecret, r.managementKey = r.never("test-secret-key-of-the-log-test-only"), r.never("test-management-key-of-the-log-test")
-	encryption := r.never("CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=")
+	cmd := command(t, "-addr", "127.0.0.1:0", "-db", r.database, "-config", file)
+	r.apiSecret, r.managementKey = r.secret("test-secret-key-of-the-log-test-only"), r.secret("test-management-key-of-the-log-test")
+	encryption := r.secret("CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=")
 	cmd.Env = append(cmd.Env, "AUTHSIGNAL_API_SECRET_KEY="+r.apiSecret, "AUTHSIGNAL_MANAGEMENT_KEY="+r.managementKey, "AUTHSIGNAL_ENCRYPTION_KEY="+encryption)
 	r.process = startCommand(t, cmd)
 	r.client = authsignal.New(r.apiSecret, r.url)
@@ -109,7 +143,7 @@ func (r *logRun) verify(token, code string) map[string]any {
 	r.t.Helper()
 	v, _ := r.try("/client/verify/totp", token, `{"verificationCode":"`+code+`"}`)
 	if token, ok := v["accessToken"].(string); ok {
-		r.never(token)
+		r.secret(token)
 	}
 	return v
 }
@@ -135,6 +169,93 @@ func (r *logRun) signIn() (token, secret string) {
 		r.verify(second.Token, r.never("55667788"))
 	}
 	return second.Token, secret
+}
+
+// recovers lets a user keep recovery codes, use some, and trust browsers, one of which
+// is copied. It also puts the codes and tokens in wrong places. It returns the token of
+// a browser that is trusted in the end.
+func (r *logRun) recovers() (device string) {
+	r.t.Helper()
+	first := r.track("u2", "enroll")
+	secret := r.secret(r.post("/client/user-authenticators/totp", first.Token, "")["secret"].(string))
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.secret(string(key))
+	full := r.verify(first.Token, r.code(secret, 0))["accessToken"].(string)
+	var codes []string
+	for _, set := range [][]any{
+		r.post("/client/recovery-codes", full, "")["recoveryCodes"].([]any), // replaced by the next
+		r.post("/client/recovery-codes", full, "")["recoveryCodes"].([]any),
+	} {
+		codes = nil
+		for _, code := range set {
+			text := r.secret(code.(string))
+			r.secret(strings.ToLower(text))
+			r.secret(strings.ReplaceAll(text, "-", ""))
+			codes = append(codes, text)
+		}
+	}
+	confirmed := r.post("/client/recovery-codes/confirm", full, `{"recoveryCode":"`+codes[0]+`"}`)
+	second := r.track("u2", "recovered").Token
+	wrong := r.post("/client/verify/recovery-code", second, `{"recoveryCode":"`+r.secret("2345-6789-ABCD")+`"}`)
+	right := r.post("/client/verify/recovery-code", second, `{"recoveryCode":"`+codes[1]+`"}`)
+	again := r.post("/client/verify/recovery-code", second, `{"recoveryCode":"`+codes[1]+`"}`)
+	if confirmed["isConfirmed"] != true || wrong["isVerified"] != false || right["isVerified"] != true || again["isVerified"] != false {
+		r.t.Fatalf("got %v, %v, %v, %v", confirmed, wrong, right, again)
+	}
+	r.secret(right["accessToken"].(string))
+
+	trusted := r.verify(r.track("u2", "trusts").Token, r.code(secret, 1))["accessToken"].(string)
+	trust := func() string {
+		v, err := r.client.ValidateChallenge(r.t.Context(), authsignal.ValidateRequest{Token: trusted, UserID: "u2", TrustBrowser: true})
+		if err != nil || v.DeviceToken == "" {
+			r.t.Fatalf("got %+v, %v", v, err)
+		}
+		return r.device(v.DeviceToken)
+	}
+	device, copied := trust(), trust()
+	for _, key := range []string{"used", "copied"} {
+		tr, err := r.client.Track(r.t.Context(), authsignal.TrackRequest{
+			UserID: "u2", Action: "signIn", Attributes: authsignal.Attributes{IdempotencyKey: key, DeviceToken: copied},
+		})
+		if err != nil || (tr.DeviceToken != "") != (key == "used") {
+			r.t.Fatalf("%s: got %+v, %v", key, tr, err)
+		}
+		if tr.DeviceToken != "" {
+			r.device(tr.DeviceToken)
+		}
+	}
+
+	for _, s := range []string{codes[2], device} {
+		r.show(r.send("GET", "/client/recovery-codes?recoveryCode="+s, "", second, ""))
+		r.send("GET", "/client/recovery-codes/"+s, "", second, "") // the error names an unknown path
+		r.show(r.send("POST", "/client/verify/recovery-code", "", second, `{"recoveryCode":{"x":"`+s+`"}}`))
+		r.show(r.send("POST", "/client/verify/recovery-code", "", second, `{"recoveryCode":"`+s))
+		r.show(r.send("POST", "/client/verify/totp", "", second, `{"verificationCode":"`+s+`"}`))
+		r.show(r.send("DELETE", "/client/trusted-browsers/"+s, "", second, ""))
+		r.show(r.send("DELETE", "/users/u2/trusted-browsers/"+s, r.apiSecret, "", ""))
+		r.show(r.send("POST", "/users/u2/actions/signIn", r.apiSecret, "", `{"deviceToken":["`+s+`"]}`))
+		r.show(r.send("POST", "/users/u2/recovery-codes", r.apiSecret, "", `{"x":"`+s+`"}`))
+		r.show(r.send("GET", "/users/u2", s, "", ""))
+		r.show(r.send("GET", "/client/recovery-codes", "", s, ""))
+	}
+	return device
+}
+
+// device adds the token of a browser, and its random parts, to the texts that must not
+// be anywhere, and returns it.
+func (r *logRun) device(token string) string {
+	r.t.Helper()
+	_, text, _ := strings.Cut(token, "_")
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(b) != 80 { // an id and two random parts
+		r.t.Fatalf("the token of a browser has %d bytes, %v", len(b), err)
+	}
+	r.secret(string(b[16:48]))
+	r.secret(string(b[48:]))
+	return r.secret(token)
 }
 
 // misuse makes a rule fail, causes errors of every kind, and puts secrets in the
@@ -181,6 +302,7 @@ func (r *logRun) stop() []byte {
 func TestTheLogsOfAFullRun(t *testing.T) {
 	t.Parallel()
 	r := startLogRun(t)
+	r.recovers()
 	r.misuse(r.signIn())
 	logs := r.stop()
 
@@ -206,5 +328,75 @@ func TestTheLogsOfAFullRun(t *testing.T) {
 	}
 	if bytes.Contains(logs, []byte("otpauth:")) {
 		t.Error("the logs contain an otpauth URI")
+	}
+}
+
+// Recovery codes, the tokens of trusted browsers, and secrets are nowhere in the
+// database, in a backup of it, in the audit log, in an event or in an error.
+func TestNothingSecretIsStoredInTheClear(t *testing.T) {
+	t.Parallel()
+	r := startLogRun(t)
+	device := r.recovers()
+	r.show(r.send("GET", "/management/tenants/t1/audit?limit=1000", r.managementKey, "", ""))
+	for _, event := range []string{authsignal.EventTrustedBrowserCopied, authsignal.EventRecoveryCodeUsed} {
+		eventually(t, event, func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return bytes.Contains(r.shown.Bytes(), []byte(event))
+		})
+	}
+	files := map[string][]byte{}
+	if storetest.Postgres() {
+		cmd := exec.CommandContext(t.Context(), "pg_dump", "-d", r.database)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("pg_dump (Debian package postgresql-client): %v", err)
+		}
+		files["the dump"] = out
+		r.stop()
+	} else {
+		backup := filepath.Join(t.TempDir(), "backup.db")
+		printed(t, command(t, "-db", r.database, "backup", backup))
+		read := func(what, file string) {
+			t.Helper()
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[what] = b
+		}
+		read("the backup", backup)
+		read("the log of the running server's file", r.database+"-wal")
+		r.stop()
+		read("the file", r.database)
+	}
+	text := r.shown.Bytes()
+	for _, want := range []string{`"browser.copied"`, "invalid_request"} {
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("the answers and events have no %s", want)
+		}
+	}
+	files["an answer or an event"] = text
+	in := func(b []byte, s string) bool {
+		return bytes.Contains(b, []byte(s)) || bytes.Contains(b, []byte(hex.EncodeToString([]byte(s))))
+	}
+	// What is looked for would be found: the hash of a token's part is stored.
+	raw, err := base64.RawURLEncoding.DecodeString(device[len("tb1_"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := sha256.Sum256(raw[16:48])
+	for what, b := range files {
+		if what != "an answer or an event" && !in(b, string(hash[:])) {
+			t.Errorf("%s, of %d bytes, does not have the hash of a token", what, len(b))
+		}
+		for _, s := range r.unstored {
+			if in(b, s) {
+				t.Errorf("%s contains %q", what, s)
+			}
+		}
+	}
+	if len(r.unstored) < 60 {
+		t.Errorf("only %d texts to look for", len(r.unstored))
 	}
 }
