@@ -123,6 +123,12 @@ type TrackResponse struct {
 	DeviceToken string `json:"deviceToken,omitempty"`
 	// IsTrusted reports whether the state is ALLOW because the browser is trusted.
 	IsTrusted bool `json:"isTrusted,omitempty"`
+	// EnrollmentRequired reports whether the user had to enroll until
+	// EnrollmentDeadline, and has not: a challenge is then completed only by an
+	// enrollment. Both are nil if the user is enrolled or no enrollment policy
+	// applies. Only this project's server knows them.
+	EnrollmentRequired *bool      `json:"enrollmentRequired,omitempty"`
+	EnrollmentDeadline *time.Time `json:"enrollmentDeadline,omitempty"`
 }
 
 // Track records an action of a user. It returns the state that the rules decide,

@@ -150,6 +150,8 @@ type ActionSettings struct {
 	// code: 0, which is never, to MaxTrustBrowserDays. It replaces a CHALLENGE that
 	// no rule decided.
 	TrustBrowserDays int `json:"trustBrowserDays,omitempty"`
+	// EnrollmentPolicy takes the place of the tenant's for this action.
+	EnrollmentPolicy *EnrollmentPolicy `json:"enrollmentPolicy,omitempty"`
 }
 
 // An ActionRule is a condition in CEL and the outcome if it matches.
@@ -170,9 +172,11 @@ type Tenant struct {
 	WebhookURL string   `json:"webhookUrl"`
 	Branding   Branding `json:"branding"`
 	// Origins are those of the tenant's own pages.
-	Origins   []string `json:"origins"`
-	UserIDs   UserIDs  `json:"userIds"`
-	CreatedAt Time     `json:"createdAt"`
+	Origins []string `json:"origins"`
+	UserIDs UserIDs  `json:"userIds"`
+	// EnrollmentPolicy is absent if the tenant has none.
+	EnrollmentPolicy *EnrollmentPolicy `json:"enrollmentPolicy,omitempty"`
+	CreatedAt        Time              `json:"createdAt"`
 }
 
 // An APISecret is an API secret key in the management API.

@@ -72,6 +72,11 @@ type TrackResponse struct {
 	DeviceToken string `json:"deviceToken,omitempty"`
 	// IsTrusted reports whether the state is ALLOW because the browser is trusted.
 	IsTrusted bool `json:"isTrusted,omitempty"`
+	// EnrollmentRequired reports whether the user had to enroll until
+	// EnrollmentDeadline, and has not. Both are our own additions, and absent if the
+	// user is enrolled or the action has no EnrollmentPolicy.
+	EnrollmentRequired *bool `json:"enrollmentRequired,omitempty"`
+	EnrollmentDeadline *Time `json:"enrollmentDeadline,omitempty"`
 }
 
 // ValidateRequest is the body of POST /validate.

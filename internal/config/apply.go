@@ -16,7 +16,6 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/manage"
-	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -59,6 +58,8 @@ type FileTenant struct {
 	Origins  *[]string     `json:"origins"`
 	// UserIDs says what is done about user ids that look alike.
 	UserIDs *api.UserIDs `json:"userIds"`
+	// EnrollmentPolicy is replaced as a whole; api.Never removes it.
+	EnrollmentPolicy *api.EnrollmentPolicy `json:"enrollmentPolicy"`
 	// Actions are settings by action code.
 	Actions map[string]api.ActionSettings `json:"actions"`
 
@@ -148,7 +149,7 @@ func (t FileTenant) check() error {
 	if _, err := t.over(api.DefaultAuthenticatorSettings(t.TenantID)); err != nil {
 		return err
 	}
-	change := manage.TenantChange{WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins, UserIDs: t.UserIDs}
+	change := manage.TenantChange{WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins, UserIDs: t.UserIDs, Enrollment: t.EnrollmentPolicy}
 	if err := change.Check(); err != nil {
 		return invalid("", manage.Text(err))
 	}
@@ -156,11 +157,11 @@ func (t FileTenant) check() error {
 		if !api.IsActionCode(action) {
 			return invalid(".actions."+action, "the action must be "+api.ActionCodeForm)
 		}
-		checked, err := rules.Check(t.Actions[action])
+		checked, err := manage.CheckAction(action, t.Actions[action])
 		if err != nil {
-			return invalid(".actions."+action, err.Error())
+			return invalid(".actions."+action, manage.Text(err))
 		}
-		t.Actions[action] = checked
+		t.Actions[action] = checked.Settings()
 	}
 	return nil
 }
@@ -281,7 +282,7 @@ func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction,
 		return nil, err
 	}
 	changes, err = manage.Tenant(tx, manage.TenantChange{
-		Authenticator: &settings, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins, UserIDs: t.UserIDs,
+		Authenticator: &settings, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins, UserIDs: t.UserIDs, Enrollment: t.EnrollmentPolicy,
 	}, now)
 	if err != nil {
 		return nil, err

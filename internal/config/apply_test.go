@@ -23,6 +23,7 @@ tenants:
     branding: {name: Acme, color: "#1a6b54"}
     origins: ["https://app.acme.test"]
     userIds: refuse
+    enrollmentPolicy: {requiredFrom: 2027-03-01, graceDays: 14}
     actions:
       createPayment:
         defaultOutcome: ALLOW
@@ -30,7 +31,7 @@ tenants:
           - name: large amounts
             condition: has(custom.amount) && custom.amount > 1000.0
             outcome: CHALLENGE
-      signIn: {defaultOutcome: CHALLENGE}
+      signIn: {defaultOutcome: CHALLENGE, enrollmentPolicy: {requiredFrom: never}}
   - tenantId: other
 `
 
@@ -63,7 +64,7 @@ func TestApplyReportsChangesAndIsIdempotent(t *testing.T) {
 		return changes
 	}
 	want := []string{
-		"tenant acme: made", "tenant acme: webhook changed", "tenant acme: branding changed", "tenant acme: origins changed", "tenant acme: user ids: refuse", "tenant acme: API secret key added", "tenant acme: action createPayment set", "tenant acme: action signIn set",
+		"tenant acme: made", "tenant acme: webhook changed", "tenant acme: branding changed", "tenant acme: origins changed", "tenant acme: enrollment policy changed", "tenant acme: user ids: refuse", "tenant acme: API secret key added", "tenant acme: action createPayment set", "tenant acme: action signIn set",
 		"tenant other: made",
 	}
 	if got := apply(example); !reflect.DeepEqual(got, want) {
@@ -81,7 +82,8 @@ func TestApplyReportsChangesAndIsIdempotent(t *testing.T) {
 	tenant, found, err := st.TenantOfSecret(t.Context(), acmeKey, now)
 	settings := api.DefaultAuthenticatorSettings("Acme")
 	settings.Digits, settings.Drift = 8, 2
-	if err != nil || !found || tenant.ID != "acme" || tenant.Authenticator != settings {
+	policy := api.EnrollmentPolicy{RequiredFrom: "2027-03-01T00:00:00Z", GraceDays: 14}
+	if err != nil || !found || tenant.ID != "acme" || tenant.Authenticator != settings || tenant.Enrollment == nil || *tenant.Enrollment != policy {
 		t.Errorf("got %+v, %v, %v", tenant, found, err)
 	}
 	err = st.View(t.Context(), "acme", func(tx *store.Tx) error {
@@ -128,6 +130,10 @@ func TestReadFileErrorsNameThePlace(t *testing.T) {
 		{"tenants: [{tenantId: a, authenticator: {issuer: 'Acme: Pay'}}]", "1:49: tenants[0].authenticator: issuer must not contain a colon"},
 		{"tenants: [{tenantId: a, actions: {'sign in': {}}}]", "1:46: tenants[0].actions.sign in: the action must be"},
 		{"tenants: [{tenantId: a, actions: {x: {defaultOutcome: MAYBE}}}]", "1:55: tenants[0].actions.x: defaultOutcome"},
+		{"tenants: [{tenantId: a, enrollmentPolicy: {requiredFrom: soon}}]", "1:58: tenants[0]: enrollmentPolicy: requiredFrom must be a date"},
+		{"tenants: [{tenantId: a, enrollmentPolicy: {requiredFrom: 2027-03-01, graceDays: 400}}]", "1:81: tenants[0]: enrollmentPolicy: graceDays must be 0 to 365"},
+		{"tenants: [{tenantId: a, actions: {x: {defaultOutcome: ALLOW, enrollmentPolicy: {graceDays: 1}}}}]", "1:80: tenants[0].actions.x: enrollmentPolicy: requiredFrom must be a date"},
+		{"tenants: [{tenantId: a, actions: {x: {defaultOutcome: ALLOW, trustBrowserDays: 91}}}]", "1:80: tenants[0].actions.x: trustBrowserDays must be 0 to 90"},
 		{"tenants:\n- tenantId: a\n  actions:\n    x:\n      defaultOutcome: ALLOW\n      rules:\n      - name: n\n        outcome: BLOCK\n        condition: usr", "9:20: tenants[0].actions.x: rules[0]: condition, line 1, column 1"},
 		{"tenants: [{tenantId: a, webhookUrl: 'ftp://x'}]", "1:37: tenants[0]: webhookUrl"},
 		{"tenants: [{tenantId: a, branding: {color: red}}]", "1:43: tenants[0]: branding.color must be"},

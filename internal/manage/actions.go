@@ -48,6 +48,13 @@ func CheckAction(action string, settings api.ActionSettings) (c CheckedAction, e
 	if days := settings.TrustBrowserDays; days < 0 || days > api.MaxTrustBrowserDays {
 		return c, api.InvalidRequest(fmt.Sprintf("trustBrowserDays must be 0 to %d.", api.MaxTrustBrowserDays))
 	}
+	if settings.EnrollmentPolicy != nil {
+		normal, err := settings.EnrollmentPolicy.Normal()
+		if err != nil {
+			return c, err
+		}
+		settings.EnrollmentPolicy = &normal
+	}
 	if settings, err = rules.Check(settings); err != nil {
 		return c, api.InvalidRequest(err.Error())
 	}

@@ -35,10 +35,12 @@ type TenantChange struct {
 	// Origins replace all origins.
 	Origins *[]string
 	UserIDs *api.UserIDs
+	// Enrollment replaces the enrollment policy as a whole; api.Never removes it.
+	Enrollment *api.EnrollmentPolicy
 }
 
 // Check returns an error for the first field that is wrong, and writes origins as
-// browsers do. It does not check the authenticator's settings, which depend on the
+// browsers do and the enrollment policy in its normal form. It does not check the authenticator's settings, which depend on the
 // stored ones: Tenant does.
 func (c *TenantChange) Check() error {
 	if c.WebhookURL != nil && *c.WebhookURL != "" {
@@ -53,6 +55,13 @@ func (c *TenantChange) Check() error {
 	}
 	if c.UserIDs != nil && !slices.Contains([]api.UserIDs{api.UserIDsExact, api.UserIDsRefuse, api.UserIDsFold}, *c.UserIDs) {
 		return api.InvalidRequest("userIds must be exact, refuse or fold.")
+	}
+	if c.Enrollment != nil {
+		normal, err := c.Enrollment.Normal()
+		if err != nil {
+			return err
+		}
+		c.Enrollment = &normal
 	}
 	if c.Origins == nil {
 		return nil
@@ -130,6 +139,17 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 	if c.Origins != nil {
 		changed, err := tx.SetOrigins(*c.Origins)
 		if err := note(changed, err, "origins changed", store.Configured(store.ChangeOrigins, map[string]any{"origins": *c.Origins}, now)); err != nil {
+			return nil, err
+		}
+	}
+	if c.Enrollment != nil {
+		policy := c.Enrollment
+		if policy.RequiredFrom == api.Never {
+			policy = nil
+		}
+		changed, err := tx.SetEnrollmentPolicy(policy)
+		detail := map[string]any{"enrollmentPolicy": *c.Enrollment}
+		if err := note(changed, err, "enrollment policy changed", store.Configured(store.ChangeEnrollmentPolicy, detail, now)); err != nil {
 			return nil, err
 		}
 	}

@@ -165,24 +165,34 @@ func TestTrackedAgain(t *testing.T) {
 		methods  []api.VerificationMethod
 		want     api.State
 		newcomer bool
+		// late is the state after the deadline of an enrollment policy.
+		late api.State
 	}{
-		{"a success of these tokens", store.Action{State: api.StateChallengeSucceeded, Epoch: epoch}, app, api.StateChallengeSucceeded, false},
-		{"a success of tokens that ended", store.Action{State: api.StateChallengeSucceeded, Epoch: epoch - 1}, app, api.StateChallengeRequired, false},
-		{"the same, without a factor since", store.Action{State: api.StateChallengeSucceeded, Epoch: epoch - 1}, none, api.StateAllow, true},
-		{"a newcomer", store.Action{State: api.StateAllow, Newcomer: true, Epoch: epoch}, none, api.StateAllow, true},
-		{"a newcomer with a factor since", store.Action{State: api.StateAllow, Newcomer: true, Epoch: epoch}, sms, api.StateChallengeRequired, false},
-		{"an outcome of the rules", store.Action{State: api.StateAllow, Epoch: epoch - 1}, app, api.StateAllow, false},
-		{"a block", store.Action{State: api.StateBlock, Epoch: epoch - 1}, app, api.StateBlock, false},
-		{"a failure", store.Action{State: api.StateChallengeFailed, Epoch: epoch - 1}, app, api.StateChallengeFailed, false},
+		{"a success of these tokens", store.Action{State: api.StateChallengeSucceeded, Epoch: epoch}, app, api.StateChallengeSucceeded, false, api.StateChallengeSucceeded},
+		{"a success of tokens that ended", store.Action{State: api.StateChallengeSucceeded, Epoch: epoch - 1}, app, api.StateChallengeRequired, false, api.StateChallengeRequired},
+		{"the same, without a factor since", store.Action{State: api.StateChallengeSucceeded, Epoch: epoch - 1}, none, api.StateAllow, true, api.StateChallengeRequired},
+		{"a newcomer", store.Action{State: api.StateAllow, Newcomer: true, Epoch: epoch}, none, api.StateAllow, true, api.StateChallengeRequired},
+		{"a newcomer with a factor since", store.Action{State: api.StateAllow, Newcomer: true, Epoch: epoch}, sms, api.StateChallengeRequired, false, api.StateChallengeRequired},
+		{"an outcome of the rules", store.Action{State: api.StateAllow, Epoch: epoch - 1}, app, api.StateAllow, false, api.StateAllow},
+		{"the same, without a factor", store.Action{State: api.StateAllow, Epoch: epoch - 1}, none, api.StateAllow, false, api.StateAllow},
+		{"a block", store.Action{State: api.StateBlock, Epoch: epoch - 1}, app, api.StateBlock, false, api.StateBlock},
+		{"a failure", store.Action{State: api.StateChallengeFailed, Epoch: epoch - 1}, app, api.StateChallengeFailed, false, api.StateChallengeFailed},
+		{"a challenge after the deadline", store.Action{State: api.StateChallengeRequired, Epoch: epoch}, none, api.StateChallengeRequired, false, api.StateChallengeRequired},
 	} {
 		f := subjectOf(store.Action{State: tt.a.State}, tt.methods).Factors()
 		tt.a.AuthenticatorID = "a"
-		got, changed := TrackedAgain(tt.a, store.User{Epoch: epoch}, f)
-		if got.State != tt.want || got.Newcomer != tt.newcomer {
-			t.Errorf("%s: got %s, newcomer %v", tt.name, got.State, got.Newcomer)
-		}
-		if moved := tt.a.State != tt.want; changed != moved || moved && (got.Epoch != epoch || got.AuthenticatorID != "") {
-			t.Errorf("%s: changed %v, got %+v", tt.name, changed, got)
+		for _, late := range []bool{false, true} {
+			want, newcomer := tt.want, tt.newcomer
+			if late {
+				want, newcomer = tt.late, false
+			}
+			got, changed := TrackedAgain(tt.a, store.User{Epoch: epoch}, f, EnrollmentDuty{Applies: !f.Enrolled(), Required: late && !f.Enrolled()})
+			if got.State != want || got.Newcomer != newcomer {
+				t.Errorf("%s, late %v: got %s, newcomer %v", tt.name, late, got.State, got.Newcomer)
+			}
+			if moved := tt.a.State != want; changed != moved || moved && (got.Epoch != epoch || got.AuthenticatorID != "") {
+				t.Errorf("%s, late %v: changed %v, got %+v", tt.name, late, changed, got)
+			}
 		}
 	}
 }

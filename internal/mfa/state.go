@@ -16,6 +16,7 @@ const (
 	trackedBlock     event = "track, outcome BLOCK"
 	trackedEnrolled  event = "track, outcome CHALLENGE, user enrolled"
 	trackedNewcomer  event = "track, outcome CHALLENGE, user not enrolled"
+	trackedLate      event = "track, outcome CHALLENGE, user not enrolled after the deadline of a policy"
 	trackedAgain     event = "track, idempotency key known"
 	enrollmentBegun  event = "enroll"
 	enrollmentEnded  event = "right code that completes an enrollment"
@@ -36,18 +37,20 @@ const (
 
 // transitions is the state machine of an action: wire contract, section 9,
 // with section 4.2 and section 11, rows 6, 7, 17 and 26. What is not in it is
-// refused; TrackedAgain has the two exceptions to row 6. Expiry of tokens,
+// refused; TrackedAgain has the exceptions to row 6. Expiry of tokens,
 // validate, get and query change nothing and are not events.
 //
 // A user is enrolled with any verified factor, even one that cannot be challenged
 // here: such a user gets CHALLENGE_REQUIRED and not ALLOW, and only the backend,
-// which verifies that factor and updates the action, can let the user in.
+// which verifies that factor and updates the action, can let the user in. A user
+// without a factor who had to enroll gets CHALLENGE_REQUIRED too, which the enrollment
+// completes.
 var transitions = []struct {
 	from []api.State
 	on   []event
 	to   api.State
 }{
-	{states(untracked), events(trackedEnrolled), api.StateChallengeRequired},
+	{states(untracked), events(trackedEnrolled, trackedLate), api.StateChallengeRequired},
 	{states(untracked), events(trackedNewcomer), api.StateAllow},
 	{states(untracked), events(trackedAllow), api.StateAllow},
 	{states(untracked), events(trackedBlock), api.StateBlock},
@@ -90,30 +93,35 @@ func accepts(state api.State, on event) bool {
 
 // TrackedAgain returns a known action after it is tracked again. It does not change
 // (wire contract, section 11, row 6), unless the reason for its state is gone: an
-// ALLOW because the user was not enrolled, when the user is, and a success or an
-// ALLOW of a trusted browser, when the user's tokens have been ended since. Such an
-// action starts again with a challenge.
-func TrackedAgain(a store.Action, u store.User, f Factors) (again store.Action, changed bool) {
+// ALLOW because the user was not enrolled, when the user is or had to be by now, and a
+// success or an ALLOW of a trusted browser, when the user's tokens have been ended
+// since. Such an action starts again with a challenge.
+func TrackedAgain(a store.Action, u store.User, f Factors, d EnrollmentDuty) (again store.Action, changed bool) {
 	allowed := a.State == api.StateAllow
-	enrolled := allowed && a.Newcomer && f.Enrolled()
+	enrolled := allowed && a.Newcomer && (f.Enrolled() || d.Required)
 	ended := (Succeeded(a) || allowed && a.Trusted) && a.Epoch != u.Epoch
 	if !enrolled && !ended {
 		return a, false
 	}
-	a.State, a.Newcomer = TrackedState(api.OutcomeChallenge, f)
+	a.State, a.Newcomer = TrackedState(api.OutcomeChallenge, f, d)
 	a.Epoch, a.VerificationMethod, a.AuthenticatorID, a.Trusted = u.Epoch, "", "", false
 	return a, true
 }
 
 // TrackedState returns the first state of an action. If the outcome is CHALLENGE
 // and the user has no factor, it is ALLOW and newcomer is true; isEnrolled tells
-// the backend.
-func TrackedState(o api.Outcome, f Factors) (state api.State, newcomer bool) {
+// the backend. After the deadline of an enrollment policy it is CHALLENGE_REQUIRED.
+// A policy changes no other outcome: an enrolled user is not asked for a code either.
+func TrackedState(o api.Outcome, f Factors, d EnrollmentDuty) (state api.State, newcomer bool) {
 	on := map[api.Outcome]event{api.OutcomeAllow: trackedAllow, api.OutcomeReview: trackedReview, api.OutcomeBlock: trackedBlock}[o]
 	if o == api.OutcomeChallenge {
-		on = trackedNewcomer
-		if f.Enrolled() {
+		switch {
+		case f.Enrolled():
 			on = trackedEnrolled
+		case d.Required:
+			on = trackedLate
+		default:
+			on = trackedNewcomer
 		}
 	}
 	state, ok := next(untracked, on)

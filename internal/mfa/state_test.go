@@ -11,7 +11,7 @@ func TestNext(t *testing.T) {
 	t.Parallel()
 	for from, row := range map[api.State]map[event]api.State{
 		untracked: {
-			trackedEnrolled: api.StateChallengeRequired, trackedNewcomer: api.StateAllow,
+			trackedEnrolled: api.StateChallengeRequired, trackedLate: api.StateChallengeRequired, trackedNewcomer: api.StateAllow,
 			trackedAllow: api.StateAllow, trackedReview: api.StateReviewRequired, trackedBlock: api.StateBlock,
 		},
 		api.StateAllow: {
@@ -36,7 +36,7 @@ func TestNext(t *testing.T) {
 			row[trackedAgain], row[updated] = from, given
 		}
 		for _, on := range []event{
-			trackedAllow, trackedReview, trackedBlock, trackedEnrolled, trackedNewcomer, trackedAgain,
+			trackedAllow, trackedReview, trackedBlock, trackedEnrolled, trackedNewcomer, trackedLate, trackedAgain,
 			enrollmentBegun, enrollmentEnded, codeAccepted, codeRefused, attemptsExceeded, updated,
 		} {
 			want, wantOK := row[on]
@@ -45,7 +45,7 @@ func TestNext(t *testing.T) {
 			}
 		}
 	}
-	if got, _ := TrackedState("", Factors{{}}); got != api.StateBlock {
+	if got, _ := TrackedState("", Factors{{}}, EnrollmentDuty{}); got != api.StateBlock {
 		t.Errorf("no outcome: got %s", got)
 	}
 }
@@ -55,24 +55,33 @@ func TestTrackedState(t *testing.T) {
 	for _, tt := range []struct {
 		outcome  api.Outcome
 		enrolled bool
-		want     api.State
+		// late is the state after the deadline of a policy, of a user who is not enrolled.
+		want, late api.State
 	}{
-		{api.OutcomeChallenge, true, api.StateChallengeRequired},
-		{api.OutcomeChallenge, false, api.StateAllow},
-		{api.OutcomeAllow, true, api.StateAllow},
-		{api.OutcomeAllow, false, api.StateAllow},
-		{api.OutcomeReview, true, api.StateReviewRequired},
-		{api.OutcomeReview, false, api.StateReviewRequired},
-		{api.OutcomeBlock, true, api.StateBlock},
-		{api.OutcomeBlock, false, api.StateBlock},
+		{api.OutcomeChallenge, true, api.StateChallengeRequired, ""},
+		{api.OutcomeChallenge, false, api.StateAllow, api.StateChallengeRequired},
+		{api.OutcomeAllow, true, api.StateAllow, ""},
+		{api.OutcomeAllow, false, api.StateAllow, api.StateAllow},
+		{api.OutcomeReview, true, api.StateReviewRequired, ""},
+		{api.OutcomeReview, false, api.StateReviewRequired, api.StateReviewRequired},
+		{api.OutcomeBlock, true, api.StateBlock, ""},
+		{api.OutcomeBlock, false, api.StateBlock, api.StateBlock},
 	} {
 		var f Factors
 		if tt.enrolled {
 			f = Factors{{Method: api.SMS}}
 		}
-		got, newcomer := TrackedState(tt.outcome, f)
-		if got != tt.want || newcomer != (tt.outcome == api.OutcomeChallenge && !tt.enrolled) {
-			t.Errorf("%s, enrolled %v: got %s, newcomer %v, want %s", tt.outcome, tt.enrolled, got, newcomer, tt.want)
+		for _, d := range []EnrollmentDuty{{}, {Applies: true}, {Applies: true, Required: true}} {
+			want, newcomer := tt.want, tt.outcome == api.OutcomeChallenge && !tt.enrolled
+			if d.Required && !tt.enrolled {
+				want, newcomer = tt.late, false
+			} else if tt.enrolled {
+				d = EnrollmentDuty{} // which DutyOf returns then
+			}
+			got, gotNewcomer := TrackedState(tt.outcome, f, d)
+			if got != want || gotNewcomer != newcomer {
+				t.Errorf("%s, enrolled %v, %+v: got %s, newcomer %v, want %s", tt.outcome, tt.enrolled, d, got, gotNewcomer, want)
+			}
 		}
 	}
 }

@@ -229,7 +229,7 @@ func TestADecisionIsMadeOnPresentFacts(t *testing.T) {
 			if tries++; tries == 1 {
 				stale(d)
 			}
-			_, _, err := track(tx, tenant, in, d)
+			_, err := track(tx, tenant, in, d)
 			return err
 		})
 		if got := p.state("u1", "pay", url.PathEscape(name)); err != nil || tries != 2 || got != "BLOCK" {
@@ -240,7 +240,7 @@ func TestADecisionIsMadeOnPresentFacts(t *testing.T) {
 	in := tracked{id: store.ActionID{UserID: "u1", Action: "pay", IdempotencyKey: "never"}, at: p.clock().UTC()}
 	err = s.decide(t.Context(), tenant, in, func(tx *store.Tx, d *decision) error {
 		d.facts.input.User.Email = "before@example.com"
-		_, _, err := track(tx, tenant, in, d)
+		_, err := track(tx, tenant, in, d)
 		return err
 	})
 	if !errors.Is(err, errUndecided) {

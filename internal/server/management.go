@@ -100,7 +100,8 @@ func (s *server) listTenants(r *http.Request) (any, error) {
 func shownTenant(t store.Tenant, origins []string) api.Tenant {
 	return api.Tenant{
 		TenantID: t.ID, Authenticator: t.Authenticator, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: origins, UserIDs: t.UserIDs,
-		CreatedAt: api.Time{Time: t.CreatedAt},
+		EnrollmentPolicy: t.Enrollment,
+		CreatedAt:        api.Time{Time: t.CreatedAt},
 	}
 }
 
@@ -131,6 +132,7 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 		Branding      *api.Branding              `json:"branding"`
 		Origins       *[]string                  `json:"origins"`
 		UserIDs       *api.UserIDs               `json:"userIds"`
+		Enrollment    *api.EnrollmentPolicy      `json:"enrollmentPolicy"`
 		// These are in the answer to GET, which may be changed and sent back.
 		TenantID  *string `json:"tenantId"`
 		CreatedAt *string `json:"createdAt"`
@@ -147,7 +149,7 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 			return nil, api.InvalidRequest("createdAt cannot be set. Leave it out.")
 		}
 	}
-	change := manage.TenantChange{Authenticator: in.Authenticator, WebhookURL: in.WebhookURL, Branding: in.Branding, Origins: in.Origins, UserIDs: in.UserIDs}
+	change := manage.TenantChange{Authenticator: in.Authenticator, WebhookURL: in.WebhookURL, Branding: in.Branding, Origins: in.Origins, UserIDs: in.UserIDs, Enrollment: in.Enrollment}
 	if _, err := manage.Tenant(tx, change, s.Now()); err != nil {
 		return nil, err
 	}

@@ -312,7 +312,7 @@ func TestManagementRefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
 	for _, tt := range []struct{ method, path, body, want string }{
-		{"PUT", "tenants/t1", `{"authentikator":{}}`, `The request body has the unknown key "authentikator". Its keys are authenticator, branding, createdAt, origins`},
+		{"PUT", "tenants/t1", `{"authentikator":{}}`, `The request body has the unknown key "authentikator". Its keys are authenticator, branding, createdAt, enrollmentPolicy, origins`},
 		{"PUT", "tenants/t1", `{"Origins":[]}`, `unknown key "Origins"`},
 		{"PUT", "tenants/t1", `{"authenticator":{"digit":8}}`, `authenticator has the unknown key "digit"`},
 		{"PUT", "tenants/t1", `{"branding":{"colour":"#000000"}}`, `branding has the unknown key "colour"`},

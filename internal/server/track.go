@@ -84,37 +84,43 @@ func (s *server) trackAction(r *http.Request) (any, error) {
 			Description: "The tenant has no active authenticator. Activate the authenticator app in its settings.",
 		}
 	}
-	var standing store.Standing
-	var next string
+	var result trackResult
 	err = s.decide(r.Context(), t, in, func(tx *store.Tx, d *decision) (err error) {
-		standing, next, err = track(tx, t, in, d)
+		result, err = track(tx, t, in, d)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.trackResponse(t, in, standing, next)
+	return s.trackResponse(t, in, result)
+}
+
+// A trackResult is what a track has stored and found.
+type trackResult struct {
+	store.Standing
+	// deviceToken is the next token of the user's browser, if that is trusted.
+	deviceToken string
+	duty        mfa.EnrollmentDuty
 }
 
 // track stores the user's attributes and, unless its idempotency key is known, the
 // action with its decision. A known key is that of the stored action, which one
 // of concurrent requests creates; see mfa.TrackedAgain. An action of a deleted
-// user with the same id is a different action, and is replaced. next is the next token
-// of the user's browser, if that is trusted.
-func track(tx *store.Tx, t store.Tenant, in tracked, d *decision) (standing store.Standing, next string, err error) {
-	if standing, err = tx.EnsureStanding(in.id, in.at); err != nil {
-		return standing, "", err
+// user with the same id is a different action, and is replaced.
+func track(tx *store.Tx, t store.Tenant, in tracked, d *decision) (out trackResult, err error) {
+	if out.Standing, err = tx.EnsureStanding(in.id, in.at); err != nil {
+		return out, err
 	}
-	trust, err := readTrust(tx, in, standing)
+	trust, err := readTrust(tx, in, out.Standing)
 	if err != nil {
-		return standing, "", err
+		return out, err
 	}
-	if err := decided(tx, &standing, in, d, trust); err != nil {
-		return standing, "", err
+	if err := decided(tx, t, &out, in, d, trust); err != nil {
+		return out, err
 	}
 	device := store.Action{ActionID: in.id, IPAddress: in.attr.IPAddress, UserAgent: in.attr.UserAgent}
-	next, err = trust.Use(tx, t, device, in.at)
-	return standing, next, err
+	out.deviceToken, err = trust.Use(tx, t, device, in.at)
+	return out, err
 }
 
 // readTrust returns what is known of the browser of a track.
@@ -129,8 +135,9 @@ func readTrust(tx *store.Tx, in tracked, standing store.Standing) (mfa.Trust, er
 	return mfa.ReadTrust(tx, standing.User, earlier, in.attr.DeviceToken, in.at)
 }
 
-// decided stores the user's attributes and the action, and updates standing.
-func decided(tx *store.Tx, standing *store.Standing, in tracked, d *decision, trust mfa.Trust) error {
+// decided stores the user's attributes and the action, and updates out.
+func decided(tx *store.Tx, t store.Tenant, out *trackResult, in tracked, d *decision, trust mfa.Trust) error {
+	standing := &out.Standing
 	described := describe(&standing.User, in.attr)
 	known := isKnown(*standing)
 	if !known {
@@ -147,8 +154,16 @@ func decided(tx *store.Tx, standing *store.Standing, in tracked, d *decision, tr
 			return err
 		}
 	}
+	if standing.User.FirstTrackedAt.IsZero() {
+		if err := tx.SetFirstTracked(in.id.UserID, in.at); err != nil {
+			return err
+		}
+		standing.User.FirstTrackedAt = in.at
+	}
+	f := mfa.FactorsOf(standing.Authenticators)
+	out.duty = mfa.DutyOf(mfa.PolicyOf(t, d.facts.settings), standing.User, f, in.at)
 	if known {
-		again, changed := mfa.TrackedAgain(standing.Action, standing.User, mfa.FactorsOf(standing.Authenticators))
+		again, changed := mfa.TrackedAgain(standing.Action, standing.User, f, out.duty)
 		if !changed {
 			return nil
 		}
@@ -173,8 +188,8 @@ func decided(tx *store.Tx, standing *store.Standing, in tracked, d *decision, tr
 		Outcome: d.outcome, Rules: d.rules, PriorityRuleID: d.priority, Incarnation: standing.User.Incarnation, Epoch: standing.User.Epoch,
 		BrowserTurn: trust.TurnHash,
 	}
-	a.State, a.Newcomer = mfa.TrackedState(a.Outcome, mfa.FactorsOf(standing.Authenticators))
-	if trust.Waives(a, d.facts.settings, in.at) {
+	a.State, a.Newcomer = mfa.TrackedState(a.Outcome, f, out.duty)
+	if f.Enrolled() && trust.Waives(a, d.facts.settings, in.at) {
 		a.State, a.Trusted = api.StateAllow, true
 	}
 	standing.Action, standing.HasAction = a, true
@@ -185,10 +200,9 @@ func decided(tx *store.Tx, standing *store.Standing, in tracked, d *decision, tr
 // its user.
 func isKnown(s store.Standing) bool { return s.HasAction && mfa.Current(s.Action, s.User) }
 
-// trackResponse issues the token of a tracked action. deviceToken is the next one of
-// the user's browser, or empty.
-func (s *server) trackResponse(t store.Tenant, in tracked, standing store.Standing, deviceToken string) (out api.TrackResponse, err error) {
-	user, action, f := standing.User, standing.Action, mfa.FactorsOf(standing.Authenticators)
+// trackResponse issues the token of a tracked action.
+func (s *server) trackResponse(t store.Tenant, in tracked, result trackResult) (out api.TrackResponse, err error) {
+	user, action, f := result.User, result.Action, mfa.FactorsOf(result.Authenticators)
 	out = api.TrackResponse{
 		IdempotencyKey:              in.id.IdempotencyKey,
 		State:                       action.State,
@@ -197,8 +211,11 @@ func (s *server) trackResponse(t store.Tenant, in tracked, standing store.Standi
 		EnrolledVerificationMethods: f.Methods(),
 		DefaultVerificationMethod:   f.Preferred(user.DefaultMethod).Method,
 		RuleIDs:                     ruleIDs(action),
-		DeviceToken:                 deviceToken,
+		DeviceToken:                 result.deviceToken,
 		IsTrusted:                   action.Trusted && action.State == api.StateAllow,
+	}
+	if result.duty.Applies {
+		out.EnrollmentRequired, out.EnrollmentDeadline = &result.duty.Required, &api.Time{Time: result.duty.Deadline}
 	}
 	claims := token.Claims{
 		TenantID: t.ID, UserID: in.id.UserID, Action: in.id.Action, IdempotencyKey: in.id.IdempotencyKey,

@@ -34,6 +34,12 @@ func TestRoundTrips(t *testing.T) {
 			track()
 			return func() { p.token("u", "signIn", `{"idempotencyKey":"`+strconv.Itoa(key)+`"}`) }
 		}},
+		{"track a user who has not signed in yet", 2, func() func() {
+			key++
+			user := "new-" + strconv.Itoa(key)
+			p.ok(p.api("PATCH", "/v1/users/"+user, `{}`))
+			return func() { p.token(user, "signIn", "") }
+		}},
 		{"verify a right code", 2, func() func() {
 			token := track()
 			p.advance(30 * time.Second)

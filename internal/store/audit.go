@@ -73,6 +73,7 @@ const (
 	ChangeBranding             Change = "branding"
 	ChangeOrigins              Change = "origins"
 	ChangeUserIDs              Change = "user ids"
+	ChangeEnrollmentPolicy     Change = "enrollment policy"
 	ChangeAction               Change = "action"
 	ChangeActionDeleted        Change = "action deleted"
 	ChangeSecretMade           Change = "API secret made"

@@ -75,8 +75,8 @@ func (t *Tx) InsertImportedUsers(mode api.UserIDs, users []User) (made map[strin
 			folded = sql.NullString{String: FoldUserID(u.ID), Valid: true}
 		}
 		err := t.queue(write{table: "users", rows: &rows[i], query: `
-			INSERT INTO users (tenant_id, user_id, email, phone_number, username, display_name, incarnation, created_at, id_fold)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			INSERT INTO users (tenant_id, user_id, email, phone_number, username, display_name, incarnation, created_at, first_tracked_at, id_fold)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?) ON CONFLICT DO NOTHING`,
 			args: []any{t.tenant, u.ID, u.Email, u.PhoneNumber, u.Username, u.DisplayName, uuid.NewString(), millis(u.CreatedAt), folded}})
 		if err != nil {
 			return nil, fmt.Errorf("store user: %w", err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -77,8 +78,8 @@ func (t *Tx) standingReads(s *Standing, id ActionID, lock string) []read {
 	}
 }
 
-// EnsureStanding is LockStanding, and creates the user if it does not exist. The
-// error is ErrLookAlike if the tenant does not accept the id.
+// EnsureStanding is LockStanding for an action that is tracked: it creates the user
+// if it does not exist. The error is ErrLookAlike if the tenant does not accept the id.
 func (t *Tx) EnsureStanding(id ActionID, now time.Time) (Standing, error) {
 	for try := 0; ; try++ {
 		s, err := t.LockStanding(id)
@@ -92,7 +93,7 @@ func (t *Tx) EnsureStanding(id ActionID, now time.Time) (Standing, error) {
 		}
 		// A user that another transaction creates meanwhile may be deleted before
 		// this one has the lock.
-		if err := t.insertUser(id.UserID, now); err != nil {
+		if err := t.insertUser(id.UserID, now, true); err != nil {
 			return Standing{}, err
 		}
 	}
@@ -101,14 +102,16 @@ func (t *Tx) EnsureStanding(id ActionID, now time.Time) (Standing, error) {
 // insertUser creates a user unless it exists, or the tenant does not accept the id:
 // CheckLookAlike tells. The setting of the tenant is read here, so that no cached one
 // decides, and is locked, so that no user is created while SetUserIDs compares all.
-func (t *Tx) insertUser(id string, now time.Time) error {
+// tracked reports whether an action of the user is being tracked.
+func (t *Tx) insertUser(id string, now time.Time, tracked bool) error {
 	folded := FoldUserID(id)
+	first := sql.NullInt64{Int64: millis(now), Valid: tracked}
 	_, err := t.exec(`
-		INSERT INTO users (tenant_id, user_id, incarnation, created_at, id_fold)
-		SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CASE WHEN tenant.mode <> '`+string(api.UserIDsExact)+`' THEN CAST(? AS TEXT) END
+		INSERT INTO users (tenant_id, user_id, incarnation, created_at, first_tracked_at, id_fold)
+		SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT), CASE WHEN tenant.mode <> '`+string(api.UserIDsExact)+`' THEN CAST(? AS TEXT) END
 		FROM (SELECT COALESCE((SELECT user_ids FROM tenants WHERE tenant_id = ?`+t.dialect.forKeyShare+`), '`+string(api.UserIDsExact)+`') AS mode) AS tenant
 		WHERE tenant.mode <> '`+string(api.UserIDsFold)+`' OR CAST(? AS BOOLEAN)
-		ON CONFLICT DO NOTHING`, t.tenant, id, uuid.NewString(), millis(now), folded, t.tenant, folded == id)
+		ON CONFLICT DO NOTHING`, t.tenant, id, uuid.NewString(), millis(now), first, folded, t.tenant, folded == id)
 	if err != nil {
 		return fmt.Errorf("store user: %w", err)
 	}

@@ -22,19 +22,21 @@ type Tenant struct {
 	// Branding is the look of the pre-built UI.
 	Branding api.Branding
 	// UserIDs says what is done about user ids that look alike.
-	UserIDs   api.UserIDs
-	CreatedAt time.Time
+	UserIDs api.UserIDs
+	// Enrollment is the policy for the tenant's users; nil for none.
+	Enrollment *api.EnrollmentPolicy
+	CreatedAt  time.Time
 }
 
 // tenantColumns are what readTenant scans.
-const tenantColumns = `tenants.tenant_id, tenants.authenticator, tenants.webhook_sealed, tenants.webhook_key_id, tenants.branding, tenants.user_ids, tenants.created_at`
+const tenantColumns = `tenants.tenant_id, tenants.authenticator, tenants.webhook_sealed, tenants.webhook_key_id, tenants.branding, tenants.user_ids, tenants.enrollment_policy, tenants.created_at`
 
 func (s *sealer) readTenant(row row) (t Tenant, err error) {
-	var authenticator, branding string
+	var authenticator, branding, enrollment string
 	var webhook []byte
 	var keyID sql.NullString
 	var created int64
-	if err := row.Scan(&t.ID, &authenticator, &webhook, &keyID, &branding, &t.UserIDs, &created); err != nil {
+	if err := row.Scan(&t.ID, &authenticator, &webhook, &keyID, &branding, &t.UserIDs, &enrollment, &created); err != nil {
 		return Tenant{}, err
 	}
 	if webhook != nil {
@@ -46,6 +48,9 @@ func (s *sealer) readTenant(row row) (t Tenant, err error) {
 	// Settings that were stored before these existed lack them.
 	t.Authenticator.MaxAuthenticators, t.Authenticator.RecoveryCodes = api.DefaultMaxAuthenticators, true
 	err = errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
+	if enrollment != "" {
+		err = errors.Join(err, json.Unmarshal([]byte(enrollment), &t.Enrollment))
+	}
 	return t, err
 }
 
@@ -173,6 +178,25 @@ func (t *Tx) SetBranding(b api.Branding) (changed bool, err error) {
 		return false, fmt.Errorf("store tenant: %w", err)
 	}
 	n, err := t.exec(`UPDATE tenants SET branding = ? WHERE tenant_id = ? AND branding <> ?`, string(text), t.tenant, string(text))
+	if err != nil {
+		return false, fmt.Errorf("store tenant: %w", err)
+	}
+	return n == 1, nil
+}
+
+// SetEnrollmentPolicy sets the policy for the tenant's users, nil for none; changed is
+// false if it is the same as before.
+func (t *Tx) SetEnrollmentPolicy(p *api.EnrollmentPolicy) (changed bool, err error) {
+	t.changed = true
+	text := ""
+	if p != nil {
+		b, err := json.Marshal(p)
+		if err != nil {
+			return false, fmt.Errorf("store tenant: %w", err)
+		}
+		text = string(b)
+	}
+	n, err := t.exec(`UPDATE tenants SET enrollment_policy = ? WHERE tenant_id = ? AND enrollment_policy <> ?`, text, t.tenant, text)
 	if err != nil {
 		return false, fmt.Errorf("store tenant: %w", err)
 	}

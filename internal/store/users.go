@@ -34,6 +34,9 @@ type User struct {
 	WrongCodes      int
 	WrongCodesSince time.Time
 	CreatedAt       time.Time
+	// FirstTrackedAt is when the first action of this incarnation was tracked; zero
+	// before that. For users that existed before it was stored, it is CreatedAt.
+	FirstTrackedAt time.Time
 }
 
 // User returns a user; found is false if it does not exist.
@@ -49,7 +52,7 @@ func (t *Tx) LockUser(id string) (u User, found bool, err error) {
 // ErrLookAlike if the tenant does not accept the id.
 func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
 	for {
-		if err := t.insertUser(id, now); err != nil {
+		if err := t.insertUser(id, now, false); err != nil {
 			return User{}, err
 		}
 		// A user that existed may be deleted before this transaction has the lock.
@@ -63,14 +66,15 @@ func (t *Tx) EnsureUser(id string, now time.Time) (User, error) {
 }
 
 const userColumns = `user_id, email, email_verified, phone_number, phone_number_verified, username, display_name,
-	locale, default_method, custom, incarnation, epoch, wrong_codes, wrong_codes_since, created_at`
+	locale, default_method, custom, incarnation, epoch, wrong_codes, wrong_codes_since, created_at, first_tracked_at`
 
 // scanUser scans userColumns, and more columns if the row has them.
 func scanUser(row row, more ...any) (u User, err error) {
 	var wrongSince, created int64
+	var tracked sql.NullInt64
 	var custom string
 	err = row.Scan(append([]any{&u.ID, &u.Email, &u.EmailVerified, &u.PhoneNumber, &u.PhoneNumberVerified,
-		&u.Username, &u.DisplayName, &u.Locale, &u.DefaultMethod, &custom, &u.Incarnation, &u.Epoch, &u.WrongCodes, &wrongSince, &created}, more...)...)
+		&u.Username, &u.DisplayName, &u.Locale, &u.DefaultMethod, &custom, &u.Incarnation, &u.Epoch, &u.WrongCodes, &wrongSince, &created, &tracked}, more...)...)
 	if err != nil {
 		return User{}, err
 	}
@@ -81,6 +85,12 @@ func scanUser(row row, more ...any) (u User, err error) {
 		u.WrongCodesSince = moment(wrongSince)
 	}
 	u.CreatedAt = moment(created)
+	switch {
+	case tracked.Valid && tracked.Int64 == 0:
+		u.FirstTrackedAt = u.CreatedAt
+	case tracked.Valid:
+		u.FirstTrackedAt = moment(tracked.Int64)
+	}
 	return u, nil
 }
 
@@ -120,6 +130,18 @@ func (t *Tx) PutWrongCodes(u User) error {
 		args: []any{u.WrongCodes, millis(u.WrongCodesSince), t.tenant, u.ID}})
 	if err != nil {
 		return fmt.Errorf("count wrong code: %w", err)
+	}
+	return nil
+}
+
+// SetFirstTracked stores when the first action of a user was tracked, if that is not
+// known yet.
+func (t *Tx) SetFirstTracked(userID string, at time.Time) error {
+	err := t.queue(write{table: "users",
+		query: `UPDATE users SET first_tracked_at = ? WHERE tenant_id = ? AND user_id = ? AND first_tracked_at IS NULL`,
+		args:  []any{millis(at), t.tenant, userID}})
+	if err != nil {
+		return fmt.Errorf("store user: %w", err)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func TestUserRoundTrip(t *testing.T) {
 		}
 		want = User{
 			"u", "e@x.org", true, "123", true, "name", "Display", "de",
-			api.SMS, map[string]any{"n": 1.5, "b": true}, want.Incarnation, 0, 7, now.Add(time.Minute), now,
+			api.SMS, map[string]any{"n": 1.5, "b": true}, want.Incarnation, 0, 7, now.Add(time.Minute), now, time.Time{},
 		}
 		if err := tx.PutWrongCodes(want); err != nil {
 			return err
@@ -52,6 +52,42 @@ func TestUserRoundTrip(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// The first track of a user is stored once, whether the user existed before or not.
+func TestFirstTrackedAt(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, storetest.Database(t))
+	update(t, s, "t", func(tx *Tx) error {
+		if _, err := tx.EnsureStanding(ActionID{"tracked", "signIn", "k"}, now); err != nil {
+			return err
+		}
+		_, err := tx.EnsureUser("made", now)
+		return err
+	})
+	later := now.Add(time.Hour)
+	for id, want := range map[string]time.Time{"tracked": now, "made": later} {
+		update(t, s, "t", func(tx *Tx) error {
+			if u, _, err := tx.User(id); err != nil || id == "made" && !u.FirstTrackedAt.IsZero() {
+				t.Errorf("%s: got %v, %v", id, u.FirstTrackedAt, err)
+			}
+			return tx.SetFirstTracked(id, later)
+		})
+		update(t, s, "t", func(tx *Tx) error {
+			standing, err := tx.EnsureStanding(ActionID{id, "signIn", "k"}, later.Add(time.Hour))
+			if err != nil || !standing.User.FirstTrackedAt.Equal(want) {
+				t.Errorf("%s: got %v, want %v: %v", id, standing.User.FirstTrackedAt, want, err)
+			}
+			return tx.SetFirstTracked(id, later.Add(time.Hour))
+		})
+		view(t, s, "t", func(tx *Tx) error {
+			u, _, err := tx.User(id)
+			if !u.FirstTrackedAt.Equal(want) {
+				t.Errorf("%s: later it is %v, want %v", id, u.FirstTrackedAt, want)
+			}
+			return err
+		})
+	}
 }
 
 func TestEndTokensBeginsAnEpoch(t *testing.T) {

@@ -87,6 +87,26 @@ func TestUpGivesSigningKeysTheirTimes(t *testing.T) {
 	}
 }
 
+// Users from before step 18 may have signed in: what tells users who have not is null.
+func TestUpTakesEarlierUsersForSignedIn(t *testing.T) {
+	t.Parallel()
+	db, dialect := open(t)
+	if err := dialect.UpTo(t.Context(), db, 17); err != nil {
+		t.Fatal(err)
+	}
+	insert := `INSERT INTO users (tenant_id, user_id, incarnation, created_at) VALUES ('t', 'u', 'i', 1000)`
+	if _, err := db.ExecContext(t.Context(), insert); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrations.Up(t.Context(), db, dialect); err != nil {
+		t.Fatal(err)
+	}
+	var first sql.NullInt64
+	if err := db.QueryRowContext(t.Context(), `SELECT first_tracked_at FROM users`).Scan(&first); err != nil || first != (sql.NullInt64{Valid: true}) {
+		t.Errorf("got %v, %v, want 0", first, err)
+	}
+}
+
 // Actions from before step 6 belong to the user of their id, unless the user is
 // younger: then they were tracked for a deleted user. Those that are ALLOW although
 // their outcome was CHALLENGE were tracked for users without a factor.
