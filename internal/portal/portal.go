@@ -18,6 +18,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/assets"
+	"github.com/authsignal-wasm/sdk/internal/cookie"
 	"github.com/authsignal-wasm/sdk/internal/origin"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
@@ -46,9 +47,8 @@ type portal struct {
 	views  views
 	static *assets.Set
 	// root is the path of PublicURL, which begins the links of the pages.
-	root string
-	// secure reports whether cookies are sent over TLS only.
-	secure bool
+	root    string
+	cookies cookie.Home
 	// hashingKnown and hashingUnknown limit how many passwords are hashed at
 	// once, because Argon2id takes much memory by design. Known browsers wait
 	// for a place of their own; an unknown browser is refused if there is none.
@@ -67,7 +67,7 @@ func Pages(c Config) (pages, files map[string]http.Handler, err error) {
 
 func newPortal(c Config) (*portal, error) {
 	p := &portal{
-		Config: c, secure: !origin.IsLoopback(origin.Of(c.PublicURL)),
+		Config:       c,
 		hashingKnown: make(chan struct{}, 1), hashingUnknown: make(chan struct{}, 2),
 	}
 	u, err := url.Parse(c.PublicURL)
@@ -75,6 +75,9 @@ func newPortal(c Config) (*portal, error) {
 		return nil, err
 	}
 	p.root = strings.TrimRight(u.EscapedPath(), "/")
+	if p.cookies, err = cookie.At(c.PublicURL); err != nil {
+		return nil, err
+	}
 	p.views, p.static, err = newViews(p.root)
 	return p, err
 }

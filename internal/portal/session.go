@@ -19,40 +19,18 @@ const (
 	known = 180 * 24 * time.Hour
 )
 
-// The cookies of the session and of the browser. Over TLS they have the prefix
-// __Host-, which no other host can write (RFC 6265bis, section 4.1.3.2). Such a
-// cookie is sent to all paths of the host: below a path of its own, where other
-// servers may have the others, the portal uses __Secure- instead.
+// The names of the cookies of the session and of the browser.
 const (
 	sessionCookie = "authsignal-portal"
 	browserCookie = "authsignal-portal-browser"
 )
 
 func (p *portal) cookie(name, value string, life time.Duration) *http.Cookie {
-	c := &http.Cookie{
-		Name: name, Value: value, Path: p.root + Path, MaxAge: int(life / time.Second),
-		HttpOnly: true, Secure: p.secure, SameSite: http.SameSiteLaxMode,
-	}
-	switch {
-	case p.secure && p.root != "":
-		c.Name = "__Secure-" + name
-	case p.secure:
-		c.Name, c.Path = "__Host-"+name, "/"
-	}
-	if life <= 0 {
-		c.MaxAge = -1
-	}
-	return c
+	return p.cookies.New(name, value, Path, life)
 }
 
 // cookieValue returns the value of one of the portal's cookies, or "".
-func (p *portal) cookieValue(r *http.Request, name string) string {
-	c, err := r.Cookie(p.cookie(name, "", 0).Name)
-	if err != nil {
-		return ""
-	}
-	return c.Value
-}
+func (p *portal) cookieValue(r *http.Request, name string) string { return p.cookies.Value(r, name) }
 
 // hasSession reports whether a request comes from a browser that is signed in.
 func (p *portal) hasSession(r *http.Request) (bool, error) {

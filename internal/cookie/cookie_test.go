@@ -1,0 +1,60 @@
+package cookie
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+)
+
+func at(t *testing.T, publicURL string) Home {
+	t.Helper()
+	h, err := At(publicURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	for publicURL, want := range map[string]struct {
+		name, path string
+		secure     bool
+	}{
+		"https://mfa.example.com":     {"__Host-a", "/", true},
+		"https://mfa.example.com/":    {"__Host-a", "/", true},
+		"https://www.example.com/mfa": {"__Secure-a", "/mfa/p", true},
+		"http://mfa.example.com":      {"__Host-a", "/", true},
+		"http://localhost:4000":       {"a", "/p", false},
+		"http://127.0.0.1:4000/x/mfa": {"a", "/x/mfa/p", false},
+	} {
+		c := at(t, publicURL).New("a", "v", "/p", time.Hour)
+		if c.Name != want.name || c.Path != want.path || c.Secure != want.secure || c.Domain != "" ||
+			!c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.MaxAge != 3600 || c.Value != "v" {
+			t.Errorf("%s: got %v", publicURL, c)
+		}
+	}
+	if c := at(t, "https://mfa.example.com").New("a", "", "/", 0); c.MaxAge != -1 {
+		t.Errorf("deleted: got %v", c)
+	}
+	if _, err := At("https://mfa.example.com/%zz"); err == nil {
+		t.Error("a URL that is none is accepted")
+	}
+}
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	r, _ := http.NewRequest("GET", "https://mfa.example.com/", nil)
+	r.Header.Set("Cookie", "a-1=plain; __Host-a-1=one; __Secure-a-1=below; __Host-a-2=two; __Host-b=three")
+	h := at(t, "https://mfa.example.com")
+	if got := h.Value(r, "a-1"); got != "one" {
+		t.Errorf("got %q", got)
+	}
+	if got := h.Value(r, "a-3"); got != "" {
+		t.Errorf("got %q", got)
+	}
+	if got := h.Names(r, "a-"); !slices.Equal(got, []string{"a-1", "a-2"}) {
+		t.Errorf("got %q", got)
+	}
+}
