@@ -46,6 +46,10 @@ const (
 // completed.
 const RecoveryCode = api.RecoveryCode
 
+// ByTrustedBrowser is the verification method of a challenge that the pre-built UI
+// completed without a code, because the user trusts the browser.
+const ByTrustedBrowser = api.ByTrustedBrowser
+
 // Scopes that Attributes.Scope may add to a token, with spaces between them.
 const (
 	ScopeRead   = api.ScopeRead

@@ -140,7 +140,7 @@ var rooms = map[string][]string{
 	"internal/prebuilt":         {"internal/api", "internal/assets", "internal/cookie", "internal/manage", "internal/mfa", "internal/origin", "internal/store", "internal/token"},
 	"internal/portal":           {"internal/address", "internal/api", "internal/assets", "internal/cookie", "internal/manage", "internal/mfa", "internal/origin", "internal/rules", "internal/store"},
 	"internal/config":           {"internal/api", "internal/manage", "internal/origin", "internal/rules", "internal/store", "internal/webhook"},
-	"internal/daemon":           {"internal/address", "internal/api", "internal/config", "internal/manage", "internal/mfa", "internal/origin", "internal/portal", "internal/prebuilt", "internal/server", "internal/store", "internal/token", "internal/transfer", "internal/webhook", "js"},
+	"internal/daemon":           {"internal/address", "internal/api", "internal/config", "internal/cookie", "internal/manage", "internal/mfa", "internal/origin", "internal/portal", "internal/prebuilt", "internal/server", "internal/store", "internal/token", "internal/transfer", "internal/webhook", "js"},
 	"wasm/internal/bridge":      {},
 	"wasm":                      {"internal/api", "internal/client", "internal/qr", "wasm/internal/bridge"},
 	"js":                        {},

@@ -58,6 +58,10 @@ const (
 // is our own addition, and no user is enrolled with it.
 const RecoveryCode VerificationMethod = "RECOVERY_CODE"
 
+// ByTrustedBrowser is the method of a challenge that was completed because the user
+// trusts the browser. It is our own addition, and no user is enrolled with it.
+const ByTrustedBrowser VerificationMethod = "TRUSTED_BROWSER"
+
 // A FailureReason says why a code was refused.
 type FailureReason string
 
@@ -126,6 +130,7 @@ const (
 	PathClientConfirmRecoveryCodes = "/client/recovery-codes/confirm"
 	PathClientVerifyRecoveryCode   = "/client/verify/recovery-code"
 	PathClientTrustedBrowsers      = "/client/trusted-browsers"
+	PathClientVerifyTrustedBrowser = "/client/verify/trusted-browser"
 )
 
 // DescriptionUnauthorized is the exact text for a bad API secret; the suites

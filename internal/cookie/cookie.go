@@ -4,6 +4,9 @@
 package cookie
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,13 +15,16 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/origin"
 )
 
-// A Home is the place of the cookies: the URL at which browsers reach the server.
+// A Home is the place of the cookies: the URL at which browsers reach the server. The
+// zero value is that of a URL of https without a path.
 type Home struct {
-	// secure reports whether cookies are sent over TLS only. They are not on a
-	// loopback host, which browsers reach without TLS.
-	secure bool
+	// plain reports whether cookies may be sent without TLS: only to a loopback host.
+	plain bool
 	// root is the path of the URL, without a slash at its end.
 	root string
+	// lost reports whether browsers do not keep the cookies, because they may be sent
+	// over TLS only and the URL is of http.
+	lost bool
 }
 
 // At returns the place of the cookies of a server with a public URL.
@@ -27,8 +33,13 @@ func At(publicURL string) (Home, error) {
 	if err != nil {
 		return Home{}, err
 	}
-	return Home{!origin.IsLoopback(origin.Of(publicURL)), strings.TrimRight(u.EscapedPath(), "/")}, nil
+	h := Home{plain: origin.IsLoopback(origin.Of(publicURL)), root: strings.TrimRight(u.EscapedPath(), "/")}
+	h.lost = !h.plain && u.Scheme != "https"
+	return h, nil
 }
+
+// Kept reports whether browsers keep the cookies.
+func (h Home) Kept() bool { return !h.lost }
 
 // New returns a cookie for a path below the server's, which begins with a slash. If
 // life is not positive, the browser deletes the cookie.
@@ -40,12 +51,12 @@ func At(publicURL string) (Home, error) {
 func (h Home) New(name, value, path string, life time.Duration) *http.Cookie {
 	c := &http.Cookie{
 		Name: name, Value: value, Path: h.root + path, MaxAge: int(life / time.Second),
-		HttpOnly: true, Secure: h.secure, SameSite: http.SameSiteLaxMode,
+		HttpOnly: true, Secure: !h.plain, SameSite: http.SameSiteLaxMode,
 	}
 	switch {
-	case h.secure && h.root != "":
+	case !h.plain && h.root != "":
 		c.Name = "__Secure-" + name
-	case h.secure:
+	case !h.plain:
 		c.Name, c.Path = "__Host-"+name, "/"
 	}
 	if life <= 0 {
@@ -75,4 +86,14 @@ func (h Home) Names(r *http.Request, prefix string) (names []string) {
 		}
 	}
 	return names
+}
+
+// BrowserPrefix begins the names of the cookies of trusted browsers.
+const BrowserPrefix = "authsignal-browser-"
+
+// BrowserName returns the name of the cookie of a browser that a user of a tenant
+// trusts. Several users, and users of several tenants, may trust one browser.
+func BrowserName(tenantID, userID string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s", len(tenantID), tenantID, userID))
+	return BrowserPrefix + hex.EncodeToString(sum[:12])
 }

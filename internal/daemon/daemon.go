@@ -27,6 +27,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/address"
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/config"
+	"github.com/authsignal-wasm/sdk/internal/cookie"
 	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/portal"
@@ -190,7 +191,11 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	if c.ServesPortal(address.IP) {
 		s.PortalURL = publicURL + portal.Path
 	}
-	pages, files, err := s.pages(c, publicURL, tokens)
+	cookies, err := cookie.At(publicURL)
+	if err != nil {
+		return err
+	}
+	pages, files, err := s.pages(c, publicURL, cookies, tokens)
 	if err != nil {
 		return err
 	}
@@ -206,7 +211,7 @@ func (s *Server) start(ctx context.Context, c config.Config, keys config.Keys, f
 	handler := server.New(server.Config{
 		Store: s.store, Tokens: tokens, Version: js.Version(),
 		ManagementKey: keys.ManagementKey, SigningKeys: ring,
-		PublicURL: publicURL, AllowOrigin: c.AllowOrigin, Pages: pages, Files: files, ActivateAt: activateAt, Log: s.log,
+		PublicURL: publicURL, Cookies: cookies, AllowOrigin: c.AllowOrigin, Pages: pages, Files: files, ActivateAt: activateAt, Log: s.log,
 		TrustedProxies: c.TrustedProxies, RateLimit: c.RateLimit, Metrics: registry,
 		Drain: &s.drain, Now: time.Now, Random: rand.Reader,
 	})
@@ -257,14 +262,14 @@ func (s *Server) prepare(ctx context.Context, c config.Config, keys config.Keys,
 
 // pages returns the handlers of the pre-built UI and, if there is a PortalURL,
 // of the portal: pages and their files, by ServeMux pattern.
-func (s *Server) pages(c config.Config, publicURL string, tokens *token.Issuer) (pages, files map[string]http.Handler, err error) {
+func (s *Server) pages(c config.Config, publicURL string, cookies cookie.Home, tokens *token.Issuer) (pages, files map[string]http.Handler, err error) {
 	sdk, err := js.Dist()
 	if err != nil {
 		s.log.Warn("pre-built UI", "error", err)
 		sdk = nil
 	}
 	pages, files, err = prebuilt.Pages(prebuilt.Config{
-		Store: s.store, Tokens: tokens, Origins: c.Origins, Loopback: c.Dev, SDK: sdk, Log: s.log,
+		Store: s.store, Tokens: tokens, Cookies: cookies, Now: time.Now, Origins: c.Origins, Loopback: c.Dev, SDK: sdk, Log: s.log,
 	})
 	if err != nil || s.PortalURL == "" {
 		return pages, files, err

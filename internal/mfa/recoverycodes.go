@@ -68,7 +68,8 @@ func typedRecoveryCode(text string) (code string, ok bool) {
 }
 
 // MayMakeRecoveryCodes returns an error if the subject may not make or confirm
-// recovery codes. It needs api.ScopeUpdate and a challenge that was completed: a
+// recovery codes. It needs api.ScopeUpdate and a challenge that was completed, other
+// than by trust in the browser: a
 // recovery code replaces a code of the app, so the first factor must not make one,
 // even where the action is ALLOW. A user without an authenticator app has nothing
 // that a recovery code could replace.
@@ -80,8 +81,8 @@ func (s Subject) MayMakeRecoveryCodes() error {
 		return errNothingToRecover
 	case !s.Claims.Has(api.ScopeUpdate):
 		return api.Forbidden("To make recovery codes, verify a code first and use the new token.")
-	case !Succeeded(s.Action):
-		return api.Forbidden("The action is " + string(s.Action.State) + ". To make recovery codes, verify a code first and use the new token.")
+	case !proved(s.Action):
+		return api.Forbidden("The action is " + reached(s.Action) + ". To make recovery codes, verify a code first and use the new token.")
 	}
 	return nil
 }

@@ -12,14 +12,21 @@ import (
 // result of validate.
 func Succeeded(a store.Action) bool { return a.State == api.StateChallengeSucceeded }
 
+// proved reports whether the challenge of an action was completed by a code or by the
+// backend, and not by trust in the browser: that lets the user in, and gives no right
+// to change factors.
+func proved(a store.Action) bool { return Succeeded(a) && !a.Trusted }
+
 // settled reports whether an action requires no code. An ALLOW because the user was
-// not enrolled requires one when the user is enrolled. An ALLOW because the browser is
-// trusted lets the user in, and gives no right to change factors.
+// not enrolled requires one when the user is enrolled. So does an action to change
+// factors that asked for none only because the browser is trusted.
 func settled(a store.Action, f Factors) bool {
 	switch a.State {
 	case api.StateAllow:
 		return !a.Trusted && !(a.Newcomer && f.Enrolled())
-	case api.StateChallengeSucceeded, api.StateReviewSucceeded:
+	case api.StateChallengeSucceeded:
+		return proved(a)
+	case api.StateReviewSucceeded:
 		return true
 	}
 	return false
@@ -65,7 +72,7 @@ func (s Subject) MayAddVerified() error {
 	if !ok {
 		return notVerifiable(s.Action.State)
 	}
-	s.Action.State, s.Claims.Scopes = after, token.AllScopes
+	s.Action.State, s.Action.Trusted, s.Claims.Scopes = after, false, token.AllScopes
 	return s.MayAdd()
 }
 
@@ -154,7 +161,15 @@ func (s Subject) Owed() bool {
 // codeRequired returns the error of an action that requires a code first.
 func codeRequired(what string, a store.Action) error {
 	return api.Forbidden(fmt.Sprintf("The action is %s. To %s an authenticator, the action must require no code: verify a code first and use the new token.",
-		a.State, what))
+		reached(a), what))
+}
+
+// reached returns the state of an action for an error.
+func reached(a store.Action) string {
+	if a.Trusted {
+		return string(a.State) + " because the browser is trusted"
+	}
+	return string(a.State)
 }
 
 func notVerifiable(state api.State) error {

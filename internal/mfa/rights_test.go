@@ -106,6 +106,44 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// What a trusted browser has completed gives the rights of an action that asks for a
+// code, and no others.
+func TestTrustGivesNoRights(t *testing.T) {
+	t.Parallel()
+	settings := api.ActionSettings{TrustBrowserDays: 30}
+	all := []string{api.ScopeAdd, api.ScopeUpdate, api.ScopeRemove}
+	for _, state := range []api.State{api.StateAllow, api.StateChallengeSucceeded} {
+		for _, trusted := range []bool{false, true} {
+			s := subjectOf(store.Action{State: state, Trusted: trusted}, app, all...)
+			want := 0
+			if trusted {
+				want = 403
+			}
+			for name, err := range map[string]error{"add": s.MayAdd(), "remove": s.MayRemove(), "rename": s.MayRename()} {
+				if got := status(t, err); got != want {
+					t.Errorf("%s %v, %s: got %d, want %d", state, trusted, name, got, want)
+				}
+			}
+			if s.Owed() != trusted {
+				t.Errorf("%s %v: owed %v", state, trusted, s.Owed())
+			}
+			proved := state == api.StateChallengeSucceeded && !trusted
+			if got := s.MayMakeRecoveryCodes() == nil; got != proved {
+				t.Errorf("%s %v: may make recovery codes: %v", state, trusted, got)
+			}
+			if got := s.MayTrust(settings); got != proved {
+				t.Errorf("%s %v: may trust: %v", state, trusted, got)
+			}
+			if got := len(AddressScopes(append(all, api.ScopeRead), s.Action, s.Factors())) == 1; got != trusted {
+				t.Errorf("%s %v: the url has one scope: %v", state, trusted, got)
+			}
+			if !s.MayVerify() || s.MayAddVerified() != nil {
+				t.Errorf("%s %v: a code gives no rights", state, trusted)
+			}
+		}
+	}
+}
+
 func TestTheTenantsLimitsOfAuthenticators(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

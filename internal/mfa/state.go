@@ -21,6 +21,7 @@ const (
 	enrollmentBegun  event = "enroll"
 	enrollmentEnded  event = "right code that completes an enrollment"
 	codeAccepted     event = "right code of a factor"
+	browserAccepted  event = "use of a trusted browser"
 	codeRefused      event = "wrong, used or late code"
 	attemptsExceeded event = "code over the limit"
 	updated          event = "update by the backend"
@@ -58,6 +59,7 @@ var transitions = []struct {
 	{api.States, events(trackedAgain), unchanged},
 	{states(api.StateChallengeRequired, api.StateAllow), events(codeAccepted, enrollmentEnded), api.StateChallengeSucceeded},
 	{states(api.StateChallengeSucceeded), events(codeAccepted, enrollmentEnded), unchanged},
+	{states(api.StateChallengeRequired), events(browserAccepted), api.StateChallengeSucceeded},
 	// A review that has succeeded requires no code, and accepts one only to
 	// complete an enrollment.
 	{states(api.StateReviewSucceeded), events(enrollmentEnded), unchanged},

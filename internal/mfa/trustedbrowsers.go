@@ -15,8 +15,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
-// A browser that a user trusts has a token, which its backend keeps in an HttpOnly
-// cookie: the id of the browser, a random part that stays, and a random part that
+// A browser that a user trusts has a token, which an HttpOnly cookie keeps: of the
+// tenant's backend, or of this server for the pre-built UI. It has the id of the browser, a random part that stays, and a random part that
 // changes at each use. A token with the part that stays and an earlier part that
 // changes is a copy that was used before, or the original after its copy was used.
 // The two cannot be told apart, so the trust ends for both.
@@ -27,8 +27,8 @@ const (
 	// maxBrowsers is the maximum number of browsers that a user trusts. A new one
 	// takes the place of the one that was trusted first.
 	maxBrowsers = 20
-	// repeatTime is how long a track may be repeated with the same token: much longer
-	// than a backend waits for an answer.
+	// repeatTime is how long a use may be repeated with the same token for the same
+	// action: much longer than a backend or a page waits for an answer.
 	repeatTime = 10 * time.Minute
 )
 
@@ -84,10 +84,10 @@ type Trust struct {
 	copied    bool
 }
 
-// ReadTrust returns what is known of a token. earlier is the action of this track if
-// it is known: the token that it was tracked with is not a copy when it is presented
-// again with the same idempotency key within repeatTime, because its answer may have
-// been lost.
+// ReadTrust returns what is known of a token. earlier is the action that it is
+// presented for, if that is known: the token that it was tracked or completed with is
+// not a copy when it is presented for it again within repeatTime, because the answer
+// may have been lost.
 func ReadTrust(tx *store.Tx, u store.User, earlier *store.Action, text string, now time.Time) (Trust, error) {
 	presented, ok := parseBrowserToken(text)
 	if !ok {
@@ -98,7 +98,7 @@ func ReadTrust(tx *store.Tx, u store.User, earlier *store.Action, text string, n
 		return Trust{}, err
 	}
 	t := Trust{TurnHash: browserHash(presented.turn), presented: presented, browser: b}
-	again := earlier != nil && now.Sub(earlier.CreatedAt) < repeatTime && subtle.ConstantTimeCompare(earlier.BrowserTurn, t.TurnHash) == 1
+	again := earlier != nil && now.Sub(usedAt(*earlier)) < repeatTime && subtle.ConstantTimeCompare(earlier.BrowserTurn, t.TurnHash) == 1
 	switch {
 	case b.Epoch != u.Epoch:
 		return Trust{}, nil
@@ -110,6 +110,15 @@ func ReadTrust(tx *store.Tx, u store.User, earlier *store.Action, text string, n
 	return t, nil
 }
 
+// usedAt returns the time from which the use of a browser's token for an action may be
+// repeated: that of its completion by the browser, or of its tracking.
+func usedAt(a store.Action) time.Time {
+	if a.Trusted {
+		return a.StateUpdatedAt
+	}
+	return a.CreatedAt
+}
+
 // Counts reports whether the browser is trusted for an action with these settings.
 func (t Trust) Counts(s api.ActionSettings, now time.Time) bool {
 	if t.TrustedAt.IsZero() || s.TrustBrowserDays <= 0 {
@@ -119,10 +128,12 @@ func (t Trust) Counts(s api.ActionSettings, now time.Time) bool {
 	return age >= 0 && age < trustLife(s)
 }
 
-// Waives reports whether trust makes the first state of an action ALLOW: it replaces a
-// challenge that the default outcome requires, and none that a rule has decided.
+// Waives reports whether trust takes the place of the challenge of an action: of one
+// that the default outcome requires, and of none that a rule has decided or that the
+// backend, or a later track, requires again.
 func (t Trust) Waives(a store.Action, s api.ActionSettings, now time.Time) bool {
-	return a.State == api.StateChallengeRequired && a.PriorityRuleID == "" && t.Counts(s, now)
+	first := a.StateUpdatedAt.Equal(a.CreatedAt)
+	return a.State == api.StateChallengeRequired && first && a.PriorityRuleID == "" && t.Counts(s, now)
 }
 
 func trustLife(s api.ActionSettings) time.Duration {
@@ -133,23 +144,29 @@ func trustLife(s api.ActionSettings) time.Duration {
 // the token is a copy, the trust ends. Otherwise the text is empty. The device is
 // that of a tracked action.
 func (t Trust) Use(tx *store.Tx, tenant store.Tenant, a store.Action, now time.Time) (next string, err error) {
+	next, _, err = t.use(tx, tenant, a, now)
+	return next, err
+}
+
+// use is Use, and returns the browser after it.
+func (t Trust) use(tx *store.Tx, tenant store.Tenant, a store.Action, now time.Time) (next string, used store.TrustedBrowser, err error) {
 	switch {
 	case t.copied:
-		return "", t.end(tx, tenant, a, now)
+		return "", used, t.end(tx, tenant, a, now)
 	case t.TrustedAt.IsZero():
-		return "", nil
+		return "", used, nil
 	}
 	token := t.presented.next()
-	used := *t.browser
+	used = *t.browser
 	used.TurnHash, used.LastUsedAt, used.IPAddress, used.UserAgent = browserHash(token.turn), now, a.IPAddress, a.UserAgent
 	turned, err := tx.TurnTrustedBrowser(*t.browser, used)
 	if err != nil {
-		return "", err
+		return "", used, err
 	}
 	if !turned { // by a transaction that did not lock the user
-		return "", t.end(tx, tenant, a, now)
+		return "", used, t.end(tx, tenant, a, now)
 	}
-	return token.String(), nil
+	return token.String(), used, nil
 }
 
 // end ends the trust in a browser whose token was copied.
@@ -174,7 +191,111 @@ func (t Trust) end(tx *store.Tx, tenant store.Tenant, a store.Action, now time.T
 // user's browser may be trusted for: by a code of the app, or by the backend. A
 // recovery code is for an emergency, in which nothing new is trusted.
 func (s Subject) MayTrust(settings api.ActionSettings) bool {
-	return Succeeded(s.Action) && s.Action.VerificationMethod != api.RecoveryCode && settings.TrustBrowserDays > 0
+	return proved(s.Action) && s.Action.VerificationMethod != api.RecoveryCode && settings.TrustBrowserDays > 0
+}
+
+// OffersTrust returns the number of days for which the subject may trust the browser
+// after a code, or 0.
+func OffersTrust(settings api.ActionSettings) int {
+	return max(0, min(settings.TrustBrowserDays, api.MaxTrustBrowserDays))
+}
+
+// RememberBrowser is TrustBrowser for a token, in the pre-built UI. It needs the scopes
+// of the token that a code gives, beside MayTrust: the token of a url, which histories
+// keep, must not make a browser trusted. present is the token that the browser has
+// already, or empty; the new trust takes its place.
+func (s Subject) RememberBrowser(tx *store.Tx, settings api.ActionSettings, present string, now time.Time) (token string, until time.Time, err error) {
+	switch {
+	case OffersTrust(settings) == 0:
+		return "", until, api.Forbidden("The settings of the action do not let browsers be trusted (trustBrowserDays).")
+	case !s.Claims.Has(api.ScopeUpdate):
+		return "", until, api.Forbidden("To trust the browser, verify a code first and use the new token.")
+	case !s.MayTrust(settings):
+		return "", until, api.Forbidden("The action is " + reached(s.Action) + ". To trust the browser, verify a code of the app first and use the new token. After a recovery code, no browser can be trusted.")
+	}
+	if p, ok := parseBrowserToken(present); ok {
+		b, err := tx.TrustedBrowser(s.User.ID, p.id)
+		if err != nil {
+			return "", until, err
+		}
+		if b != nil && subtle.ConstantTimeCompare(b.FixedHash, browserHash(p.fixed)) == 1 {
+			if _, err := tx.DeleteTrustedBrowser(s.User.ID, p.id); err != nil {
+				return "", until, err
+			}
+		}
+	}
+	return s.TrustBrowser(tx, settings, now)
+}
+
+// A BrowserUse is the result of VerifyBrowser.
+type BrowserUse struct {
+	// Verified reports whether the challenge is completed, if no webhook must consent.
+	Verified bool
+	// Next is the next token of the browser; empty if it has not changed.
+	Next string
+	// Void reports whether the token is worth nothing any more.
+	Void bool
+}
+
+// MayVerifyBrowser reports whether VerifyBrowser may do more with a token than refuse
+// it: a page then tries it before it asks for a code.
+func (s Subject) MayVerifyBrowser(tx *store.Tx, settings api.ActionSettings, text string, now time.Time) (bool, error) {
+	t, err := ReadTrust(tx, s.User, &s.Action, text, now)
+	return err == nil && (t.copied || s.repeats(t) || s.waived(t, settings, now)), err
+}
+
+// waived is Waives for the subject's action. A challenge of a user who is not enrolled
+// is an enrollment, of which trust takes no place.
+func (s Subject) waived(t Trust, settings api.ActionSettings, now time.Time) bool {
+	return s.Factors().Enrolled() && t.Waives(s.Action, settings, now)
+}
+
+// repeats reports whether the action was completed by the same token.
+func (s Subject) repeats(t Trust) bool {
+	return Succeeded(s.Action) && s.Action.Trusted && !t.TrustedAt.IsZero() && subtle.ConstantTimeCompare(s.Action.BrowserTurn, t.TurnHash) == 1
+}
+
+// VerifyBrowser completes the challenge of an action by the token of a trusted browser,
+// which changes. See Waives for the challenges that trust takes the place of; if it
+// does not, nothing changes. A copied token ends the trust. See Verify for the consent.
+//
+// No attempt is counted: a token has 64 random bytes. The action gets no new token: see
+// proved.
+func (s Subject) VerifyBrowser(tx *store.Tx, settings api.ActionSettings, text string, now time.Time) (BrowserUse, *Consent, error) {
+	t, err := ReadTrust(tx, s.User, &s.Action, text, now)
+	if err != nil {
+		return BrowserUse{}, nil, err
+	}
+	again := s.repeats(t)
+	switch {
+	case t.copied:
+		return BrowserUse{Void: true}, nil, t.end(tx, s.Tenant, s.Action, now)
+	case t.TrustedAt.IsZero():
+		return BrowserUse{Void: true}, nil, nil
+	case !again && !s.waived(t, settings, now):
+		return BrowserUse{Verified: Succeeded(s.Action)}, nil, nil
+	}
+	next, used, err := t.use(tx, s.Tenant, s.Action, now)
+	if err != nil || next == "" {
+		return BrowserUse{Void: true}, nil, err
+	}
+	if again {
+		return BrowserUse{Verified: true, Next: next}, nil, nil
+	}
+	if err := tx.SetBrowserTurn(s.Action.ActionID, t.TurnHash); err != nil {
+		return BrowserUse{}, nil, err
+	}
+	err = tx.Audit(store.AuditEvent{
+		At: now, Kind: store.AuditBrowserAccepted, ActionID: s.Action.ActionID, Detail: map[string]any{"browserId": used.ID},
+	})
+	if err != nil {
+		return BrowserUse{}, nil, err
+	}
+	by := store.Authenticator{UserID: s.User.ID, Method: api.ByTrustedBrowser, VerifiedAt: now}
+	if s.Tenant.WebhookURL != "" {
+		return BrowserUse{Next: next}, &Consent{Subject: s, Authenticator: by, VerifiedAt: now, on: browserAccepted, browser: used}, nil
+	}
+	return BrowserUse{Verified: true, Next: next}, nil, tx.CompleteAction(s.Action.ActionID, s.Action.State, by, s.User.Epoch, now)
 }
 
 // TrustBrowser trusts the browser of an action, which MayTrust has accepted. It
@@ -267,7 +388,7 @@ func (s Subject) RevokeOwnBrowser(tx *store.Tx, id string, now time.Time) error 
 // completed or waived challenge, since it tells where the user has been.
 func (s Subject) TrustedBrowsers(tx *store.Tx, now time.Time) ([]api.TrustedBrowser, error) {
 	if !settled(s.Action, s.Factors()) {
-		return nil, api.Forbidden("The action is " + string(s.Action.State) + ". To see the trusted browsers, verify a code first and use the new token.")
+		return nil, api.Forbidden("The action is " + reached(s.Action) + ". To see the trusted browsers, verify a code first and use the new token.")
 	}
 	return TrustedBrowsers(tx, s.User, now)
 }

@@ -1,6 +1,7 @@
 package mfa
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -65,7 +66,8 @@ func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authentica
 		on, kind = enrollmentEnded, store.AuditEnrollmentCompleted
 	}
 	var consent *Consent
-	if to, _ := next(s.Action.State, on); to != s.Action.State {
+	// What a trusted browser has completed, a code completes again, for its rights.
+	if to, _ := next(s.Action.State, on); to != s.Action.State || s.Action.Trusted {
 		if s.Tenant.WebhookURL != "" {
 			consent = &Consent{Subject: s, Authenticator: a, VerifiedAt: now, on: on}
 		} else if err := tx.CompleteAction(s.Action.ActionID, s.Action.State, a, s.User.Epoch, now); err != nil {
@@ -100,13 +102,15 @@ func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authentica
 	return out, consent, nil
 }
 
-// A Consent is an accepted code that needs the consent of the tenant's webhook
-// before the state of the action changes.
+// A Consent is an accepted code, or a trusted browser, that needs the consent of the
+// tenant's webhook before the state of the action changes.
 type Consent struct {
 	Subject       Subject
 	Authenticator store.Authenticator
 	VerifiedAt    time.Time
 	on            event
+	// browser is the trusted browser after its use, if that is what was accepted.
+	browser store.TrustedBrowser
 }
 
 // Question returns the data of the event for the webhook.
@@ -119,6 +123,14 @@ func (c Consent) Question() api.ActionVerify {
 	}
 }
 
+// Remedy says what the user can do if there is no consent.
+func (c Consent) Remedy() string {
+	if c.on == browserAccepted {
+		return "Verify a code."
+	}
+	return "The code is used up; enter a new one to try again."
+}
+
 // Complete changes the state of the action in a transaction after the webhook's
 // consent. It fails with store.ErrChanged, here or at the end of the
 // transaction, if the action has changed since the code was accepted.
@@ -127,10 +139,20 @@ func (c Consent) Complete(tx *store.Tx, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if c.on == browserAccepted {
+		b, err := tx.TrustedBrowser(s.User.ID, c.browser.ID)
+		if err != nil {
+			return err
+		}
+		if b == nil || !bytes.Equal(b.TurnHash, c.browser.TurnHash) { // the trust has ended, or was used again
+			return store.ErrChanged
+		}
+	}
 	before := c.Subject.Action
 	switch to, _ := next(before.State, c.on); {
-	case s.Action.State == to: // by another right code
+	case s.Action.State == to && (proved(s.Action) || c.on == browserAccepted): // by another right code
 		return nil
+	case s.Action.State == to && s.Action.Trusted: // by a browser; the code gives more rights
 	case s.Action.State != before.State || !s.Action.StateUpdatedAt.Equal(before.StateUpdatedAt):
 		return store.ErrChanged
 	}

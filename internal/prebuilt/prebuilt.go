@@ -22,9 +22,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/assets"
+	"github.com/authsignal-wasm/sdk/internal/cookie"
 	"github.com/authsignal-wasm/sdk/internal/manage"
 	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/origin"
@@ -42,6 +44,10 @@ var scripts = []string{"app.js", "page.js", "messages.js", "code.js", "challenge
 type Config struct {
 	Store  *store.Store
 	Tokens *token.Issuer
+	// Cookies is the place of the server's cookies, of which the pages read those of
+	// trusted browsers.
+	Cookies cookie.Home
+	Now     func() time.Time
 	// Origins are the allowed origins of the server's configuration: they may
 	// show the pages of every tenant in a frame and be returned to, as each
 	// tenant's origins may for its own pages. Origins whose scheme is not http

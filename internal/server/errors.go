@@ -38,6 +38,12 @@ func methodNotAllowed(method, allow string) error {
 // error.
 type endpoint func(*http.Request) (any, error)
 
+// withCookies is a response, or with an error none, that sets cookies.
+type withCookies struct {
+	response any
+	cookies  []*http.Cookie
+}
+
 // answer returns the handler of an endpoint. Its responses are JSON, errors too.
 func (s *server) answer(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,6 +51,12 @@ func (s *server) answer(e endpoint) http.Handler {
 			i.route = r.Pattern
 		}
 		v, err := e(r)
+		if c, ok := v.(withCookies); ok {
+			for _, cookie := range c.cookies {
+				http.SetCookie(w, cookie)
+			}
+			v = c.response
+		}
 		if err != nil {
 			s.writeError(w, r, err)
 			return

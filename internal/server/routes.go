@@ -46,9 +46,10 @@ func (s *server) routes() map[string]map[string]endpoint {
 		"/v1" + api.PathClientVerifyTOTP:                   {"POST": s.verifyTOTP},
 		"/v1" + api.PathClientRecoveryCodes:                {"GET": strict(s.getClientRecoveryCodes), "POST": strict(s.makeClientRecoveryCodes)},
 		"/v1" + api.PathClientConfirmRecoveryCodes:         {"POST": strict(s.confirmClientRecoveryCodes)},
-		"/v1" + api.PathClientTrustedBrowsers:              {"GET": strict(s.listClientTrustedBrowsers), "DELETE": strict(s.revokeClientTrustedBrowser)},
+		"/v1" + api.PathClientTrustedBrowsers:              {"GET": strict(s.listClientTrustedBrowsers), "POST": strict(s.trustClientBrowser), "DELETE": strict(s.revokeClientTrustedBrowser)},
 		"/v1" + api.PathClientTrustedBrowsers + "/{id}":    {"DELETE": strict(s.revokeClientTrustedBrowser)},
 		"/v1" + api.PathClientVerifyRecoveryCode:           {"POST": strict(s.verifyRecoveryCode)},
+		"/v1" + api.PathClientVerifyTrustedBrowser:         {"POST": strict(s.verifyTrustedBrowser)},
 	}
 	maps.Copy(routes, s.managementRoutes())
 	return routes

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/authsignal-wasm/sdk/internal/cookie"
 	"github.com/authsignal-wasm/sdk/internal/rules"
 	"github.com/authsignal-wasm/sdk/internal/store"
 	"github.com/authsignal-wasm/sdk/internal/token"
@@ -35,6 +36,8 @@ type Config struct {
 	SigningKeys SigningKeys
 	// PublicURL is the URL at which browsers reach the server, without /v1.
 	PublicURL string
+	// Cookies is the place of the server's cookies: cookie.At of PublicURL.
+	Cookies cookie.Home
 	// AllowOrigin reports whether pages of an origin may call the client API for
 	// any tenant. Pages of a tenant's origins may too.
 	AllowOrigin func(origin string) bool

@@ -78,13 +78,13 @@ func (s *server) requestConsent(ctx context.Context, c mfa.Consent) error {
 		s.audit(ctx, t.ID, store.AuditEvent{At: s.Now(), Kind: store.AuditWebhookRefused, ActionID: c.Subject.Action.ActionID, Detail: map[string]any{
 			"eventId": event.ID, "userAuthenticatorId": c.Authenticator.ID, "result": result,
 		}})
-		return api.InvalidRequest("The webhook did not consent to the verification. The code is used up; enter a new one to try again.")
+		return api.InvalidRequest("The webhook did not consent to the verification. " + c.Remedy())
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	err = s.Store.Update(ctx, t.ID, func(tx *store.Tx) error { return c.Complete(tx, s.Now()) })
 	if errors.Is(err, store.ErrChanged) {
-		return api.InvalidRequest("The action was changed while it was verified. The code is used up.")
+		return api.InvalidRequest("The action was changed while it was verified. " + c.Remedy())
 	}
 	var refused *api.Error
 	if err == nil || errors.As(err, &refused) {
@@ -99,6 +99,6 @@ func (s *server) incomplete(ctx context.Context, c mfa.Consent, err error) error
 	s.Log.ErrorContext(ctx, "complete a verification", "userAuthenticatorId", c.Authenticator.ID, "error", err)
 	return &api.Error{
 		Status: http.StatusInternalServerError, Code: api.CodeInternalError,
-		Description: "The server could not complete the verification. The code is used up; enter a new one to try again.",
+		Description: "The server could not complete the verification. " + c.Remedy(),
 	}
 }

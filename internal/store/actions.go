@@ -43,9 +43,10 @@ type Action struct {
 	// only because the user was not enrolled. It is false for a state that the
 	// backend has set.
 	Newcomer bool
-	// Trusted reports whether the state is ALLOW, instead of CHALLENGE_REQUIRED, only
-	// because the user trusts the browser. BrowserTurn is the hash of the changing
-	// part of the browser's token, if the action was tracked with one.
+	// Trusted reports whether the state is ALLOW or CHALLENGE_SUCCEEDED, instead of
+	// CHALLENGE_REQUIRED, only because the user trusts the browser. BrowserTurn is the
+	// hash of the changing part of the browser's token, if the action was tracked or
+	// completed with one.
 	Trusted     bool
 	BrowserTurn []byte
 }
@@ -150,21 +151,25 @@ func (t *Tx) InsertAction(a Action) error {
 // CompleteAction moves an action from a state to CHALLENGE_SUCCEEDED and
 // records the method and the id of what completed it, in which epoch of the user's
 // tokens: one write, guarded by the state. If the action has left the state, the
-// transaction fails with ErrChanged, here or at its end.
+// transaction fails with ErrChanged, here or at its end. An action that a trusted
+// browser has completed may be completed again, by what gives more rights.
 func (t *Tx) CompleteAction(id ActionID, from api.State, by Authenticator, epoch int64, at time.Time) error {
 	err := t.queue(write{"actions", `
-		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = ?, user_authenticator_id = ?, epoch = ?
+		UPDATE actions SET state = ?, state_updated_at = ?, verification_method = ?, user_authenticator_id = ?, epoch = ?, trusted = ?
 		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND state = ?`,
-		[]any{api.StateChallengeSucceeded, millis(at), by.Method, by.ID, epoch,
+		[]any{api.StateChallengeSucceeded, millis(at), by.Method, by.ID, epoch, by.Method == api.ByTrustedBrowser,
 			t.tenant, id.UserID, id.Action, id.IdempotencyKey, from}, true, nil})
 	if err != nil {
 		return fmt.Errorf("complete action: %w", err)
+	}
+	if from == api.StateChallengeSucceeded { // it was counted
+		return nil
 	}
 	return t.countState(id.Action, api.StateChallengeSucceeded, at)
 }
 
 // SetState moves an action to a state in an epoch of the user's tokens, and
-// clears Newcomer. moved is false if nothing changes or the action does not exist.
+// clears Newcomer and Trusted. moved is false if nothing changes or the action does not exist.
 func (t *Tx) SetState(id ActionID, state api.State, epoch int64, at time.Time) (moved bool, err error) {
 	n, err := t.exec(`
 		UPDATE actions SET state = ?, state_updated_at = ?, epoch = ?, newcomer = FALSE, trusted = FALSE
@@ -177,8 +182,8 @@ func (t *Tx) SetState(id ActionID, state api.State, epoch int64, at time.Time) (
 		return true, t.countState(id.Action, state, at)
 	}
 	n, err = t.exec(`
-		UPDATE actions SET state_updated_at = ?, epoch = ?, newcomer = FALSE
-		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND (newcomer OR epoch <> ?)`,
+		UPDATE actions SET state_updated_at = ?, epoch = ?, newcomer = FALSE, trusted = FALSE
+		WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ? AND (newcomer OR trusted OR epoch <> ?)`,
 		millis(at), epoch, t.tenant, id.UserID, id.Action, id.IdempotencyKey, epoch)
 	if err != nil {
 		return false, fmt.Errorf("set state of action: %w", err)
@@ -197,6 +202,16 @@ func (t *Tx) ReopenAction(a Action, at time.Time) error {
 		return fmt.Errorf("reopen action: %w", err)
 	}
 	return t.countState(a.Action, a.State, at)
+}
+
+// SetBrowserTurn stores BrowserTurn of an action.
+func (t *Tx) SetBrowserTurn(id ActionID, turn []byte) error {
+	_, err := t.exec(`UPDATE actions SET browser_turn = ? WHERE tenant_id = ? AND user_id = ? AND action = ? AND idempotency_key = ?`,
+		turn, t.tenant, id.UserID, id.Action, id.IdempotencyKey)
+	if err != nil {
+		return fmt.Errorf("store browser of action: %w", err)
+	}
+	return nil
 }
 
 // CarryAction moves an action into an epoch of its user's tokens.
@@ -240,10 +255,10 @@ func (t *Tx) CountActions(userID, action string, after time.Time) (n int64, err 
 }
 
 // DeviceKnown reports whether an incarnation of a user has completed a challenge
-// on a device.
+// on a device, other than by a trusted browser.
 func (t *Tx) DeviceKnown(userID, incarnation, deviceID string) (known bool, err error) {
 	err = t.queryRow(`
-		SELECT EXISTS (SELECT 1 FROM actions WHERE tenant_id = ? AND user_id = ? AND device_id = ? AND state = ? AND incarnation = ?)`,
+		SELECT EXISTS (SELECT 1 FROM actions WHERE tenant_id = ? AND user_id = ? AND device_id = ? AND state = ? AND incarnation = ? AND NOT trusted)`,
 		t.tenant, userID, deviceID, api.StateChallengeSucceeded, incarnation).Scan(&known)
 	if err != nil {
 		return false, fmt.Errorf("look for device: %w", err)

@@ -38,7 +38,8 @@ const (
 	AuditRecoveryCodesVoided  AuditKind = "recovery_codes.voided"
 	AuditAuthenticatorDeleted AuditKind = "authenticator.deleted"
 	AuditBrowserTrusted       AuditKind = "browser.trusted"
-	AuditBrowserCopied        AuditKind = "browser.copied" // a token was used twice
+	AuditBrowserAccepted      AuditKind = "browser.accepted" // it completed a challenge
+	AuditBrowserCopied        AuditKind = "browser.copied"   // a token was used twice
 	AuditBrowserRevoked       AuditKind = "browser.revoked"
 	AuditAuthenticatorRenamed AuditKind = "authenticator.renamed"
 	AuditAuthenticatorUnlock  AuditKind = "authenticator.unlocked"
@@ -56,7 +57,7 @@ const (
 var AuditKinds = []AuditKind{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
 	AuditRecoveryCodesMade, AuditRecoveryCodesInForce, AuditRecoveryCodeAccepted, AuditRecoveryCodesVoided,
-	AuditAuthenticatorDeleted, AuditBrowserTrusted, AuditBrowserCopied, AuditBrowserRevoked, AuditAuthenticatorRenamed, AuditAuthenticatorUnlock,
+	AuditAuthenticatorDeleted, AuditBrowserTrusted, AuditBrowserAccepted, AuditBrowserCopied, AuditBrowserRevoked, AuditAuthenticatorRenamed, AuditAuthenticatorUnlock,
 	AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
 	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited, AuditKeysRefused,
 }
