@@ -57,7 +57,12 @@ export async function fillPortal(server, page) {
       body: JSON.stringify(body),
     }).then((answer) => answer.json());
   for (const [i, userId] of ["ada", "grace", "katherine", "a-user-with-a-rather-long-id@subsidiary.example.com", disguised, "مدير 7"].entries()) {
-    const attributes = { email: `${userId.split("@")[0]}@example.com`, username: userId.slice(0, 12), ipAddress: "203.0.113.7" };
+    const attributes = {
+      email: `${userId.split("@")[0]}@example.com`,
+      username: userId.slice(0, 12),
+      ipAddress: "203.0.113.7",
+      userAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    };
     const { token } = await authsignal.track({ userId, action: "signIn", attributes });
     if (i < 3) {
       const { uri } = await client(token, "/client/user-authenticators/totp", {});
