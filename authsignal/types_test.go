@@ -35,6 +35,10 @@ func TestResultsHaveTheFieldsOfTheAPI(t *testing.T) {
 		{TrustedBrowser{}, api.TrustedBrowser{}},
 		{TrustedBrowserCreated{}, api.TrustedBrowserCreated{}},
 		{TrustedBrowserCopied{}, api.TrustedBrowserCopied{}},
+		{RecoveryLink{}, api.RecoveryLink{}},
+		{RecoveryLinkIssued{}, api.RecoveryLinkIssued{}},
+		{RecoveryLinkApproved{}, api.RecoveryLinkApproved{}},
+		{RecoveryLinkUsed{}, api.RecoveryLinkUsed{}},
 		{ActionVerify{}, api.ActionVerify{}},
 	} {
 		sameFields(t, reflect.TypeOf(tt.got), reflect.TypeOf(tt.want))

@@ -52,6 +52,9 @@ const (
 	EventTrustedBrowserCreated   = api.EventTrustedBrowserCreated
 	EventTrustedBrowserCopied    = api.EventTrustedBrowserCopied
 	EventCodesGuessed            = api.EventCodesGuessed
+	EventRecoveryLinkIssued      = api.EventRecoveryLinkIssued
+	EventRecoveryLinkApproved    = api.EventRecoveryLinkApproved
+	EventRecoveryLinkUsed        = api.EventRecoveryLinkUsed
 	EventActionVerify            = api.EventActionVerify
 )
 
@@ -177,6 +180,43 @@ type CodesGuessed struct {
 	WrongCodes int       `json:"wrongCodes"`
 	Since      time.Time `json:"since"`
 	NoticedAt  time.Time `json:"noticedAt"`
+}
+
+// RecoveryLinkIssued is the data of EventRecoveryLinkIssued: the help desk has issued a
+// recovery link for a user. Tell the user.
+type RecoveryLinkIssued struct {
+	UserID         string    `json:"userId"`
+	RecoveryLinkID string    `json:"recoveryLinkId"`
+	IssuedAt       time.Time `json:"issuedAt"`
+	ExpiresAt      time.Time `json:"expiresAt"`
+	// IssuedBy is the name that was given.
+	IssuedBy string `json:"issuedBy,omitempty"`
+	// Void names what its use voids.
+	Void []RecoveryLinkVoid `json:"void"`
+	// NeedsApproval reports whether it does not work until it is approved.
+	NeedsApproval bool `json:"needsApproval"`
+}
+
+// RecoveryLinkApproved is the data of EventRecoveryLinkApproved: a second operator has
+// approved a recovery link, which works from then on.
+type RecoveryLinkApproved struct {
+	UserID         string    `json:"userId"`
+	RecoveryLinkID string    `json:"recoveryLinkId"`
+	ApprovedAt     time.Time `json:"approvedAt"`
+	// ApprovedBy is the name that was given.
+	ApprovedBy string `json:"approvedBy,omitempty"`
+}
+
+// RecoveryLinkUsed is the data of EventRecoveryLinkUsed: an authenticator app was
+// enrolled by a recovery link. Tell the user.
+type RecoveryLinkUsed struct {
+	UserID         string    `json:"userId"`
+	RecoveryLinkID string    `json:"recoveryLinkId"`
+	UsedAt         time.Time `json:"usedAt"`
+	// UserAuthenticatorID is the new authenticator.
+	UserAuthenticatorID string `json:"userAuthenticatorId"`
+	// Void names what was voided.
+	Void []RecoveryLinkVoid `json:"void"`
 }
 
 // ActionVerify is the data of EventActionVerify, which asks whether an action may
@@ -332,6 +372,12 @@ func parseEvent(payload []byte) (Event, error) {
 		e.Data, err = decode[TrustedBrowserCopied](in.Data)
 	case EventCodesGuessed:
 		e.Data, err = decode[CodesGuessed](in.Data)
+	case EventRecoveryLinkIssued:
+		e.Data, err = decode[RecoveryLinkIssued](in.Data)
+	case EventRecoveryLinkApproved:
+		e.Data, err = decode[RecoveryLinkApproved](in.Data)
+	case EventRecoveryLinkUsed:
+		e.Data, err = decode[RecoveryLinkUsed](in.Data)
 	case EventActionVerify:
 		e.Data, err = decode[ActionVerify](in.Data)
 	default:

@@ -129,6 +129,21 @@ func TestVerifyWebhookDataIsTyped(t *testing.T) {
 			CodesGuessed{UserID: "u", WrongCodes: 100, Since: at, NoticedAt: at},
 		},
 		{
+			EventRecoveryLinkIssued,
+			`{"userId":"u","recoveryLinkId":"l","issuedAt":"2024-05-13T04:59:02.640Z","expiresAt":"2024-05-13T04:59:02.640Z","issuedBy":"Jo","void":["authenticators"],"needsApproval":true}`,
+			RecoveryLinkIssued{UserID: "u", RecoveryLinkID: "l", IssuedAt: at, ExpiresAt: at, IssuedBy: "Jo", Void: []RecoveryLinkVoid{VoidAuthenticators}, NeedsApproval: true},
+		},
+		{
+			EventRecoveryLinkApproved,
+			`{"userId":"u","recoveryLinkId":"l","approvedAt":"2024-05-13T04:59:02.640Z","approvedBy":"Al"}`,
+			RecoveryLinkApproved{UserID: "u", RecoveryLinkID: "l", ApprovedAt: at, ApprovedBy: "Al"},
+		},
+		{
+			EventRecoveryLinkUsed,
+			`{"userId":"u","recoveryLinkId":"l","usedAt":"2024-05-13T04:59:02.640Z","userAuthenticatorId":"a","void":[]}`,
+			RecoveryLinkUsed{UserID: "u", RecoveryLinkID: "l", UsedAt: at, UserAuthenticatorID: "a", Void: []RecoveryLinkVoid{}},
+		},
+		{
 			EventActionVerify,
 			`{"userId":"u","action":"pay","idempotencyKey":"k","verifiedAt":"2024-05-13T04:59:02.640Z","state":"CHALLENGE_SUCCEEDED","verificationMethod":"AUTHENTICATOR_APP","userAuthenticatorId":"a"}`,
 			ActionVerify{

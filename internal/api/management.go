@@ -175,8 +175,9 @@ type Tenant struct {
 	Origins []string `json:"origins"`
 	UserIDs UserIDs  `json:"userIds"`
 	// EnrollmentPolicy is absent if the tenant has none.
-	EnrollmentPolicy *EnrollmentPolicy `json:"enrollmentPolicy,omitempty"`
-	CreatedAt        Time              `json:"createdAt"`
+	EnrollmentPolicy *EnrollmentPolicy    `json:"enrollmentPolicy,omitempty"`
+	RecoveryLinks    RecoveryLinkSettings `json:"recoveryLinks"`
+	CreatedAt        Time                 `json:"createdAt"`
 }
 
 // An APISecret is an API secret key in the management API.

@@ -49,6 +49,15 @@ const (
 	// EventCodesGuessed reports that a hundred codes of a user were wrong within 30
 	// days. It is our own addition.
 	EventCodesGuessed = "codes.guessed"
+	// EventRecoveryLinkIssued reports that the help desk has issued a recovery link for
+	// a user. This event and the next two are our own additions.
+	EventRecoveryLinkIssued = "recovery_link.issued"
+	// EventRecoveryLinkApproved reports that a second operator has approved a recovery
+	// link.
+	EventRecoveryLinkApproved = "recovery_link.approved"
+	// EventRecoveryLinkUsed reports that a user has enrolled an authenticator app by a
+	// recovery link.
+	EventRecoveryLinkUsed = "recovery_link.used"
 	// EventActionVerify asks, after a correct code, whether the action may become
 	// CHALLENGE_SUCCEEDED. A status of 200 to 299 within 5 seconds means yes.
 	EventActionVerify = "action.verify"
@@ -172,6 +181,40 @@ type CodesGuessed struct {
 	WrongCodes int  `json:"wrongCodes"`
 	Since      Time `json:"since"`
 	NoticedAt  Time `json:"noticedAt"`
+}
+
+// RecoveryLinkIssued is the data of EventRecoveryLinkIssued.
+type RecoveryLinkIssued struct {
+	UserID         string `json:"userId"`
+	RecoveryLinkID string `json:"recoveryLinkId"`
+	IssuedAt       Time   `json:"issuedAt"`
+	ExpiresAt      Time   `json:"expiresAt"`
+	// IssuedBy is the name that was given.
+	IssuedBy string `json:"issuedBy,omitempty"`
+	// Void names what its use voids.
+	Void []RecoveryLinkVoid `json:"void"`
+	// NeedsApproval reports whether it does not work until it is approved.
+	NeedsApproval bool `json:"needsApproval"`
+}
+
+// RecoveryLinkApproved is the data of EventRecoveryLinkApproved.
+type RecoveryLinkApproved struct {
+	UserID         string `json:"userId"`
+	RecoveryLinkID string `json:"recoveryLinkId"`
+	ApprovedAt     Time   `json:"approvedAt"`
+	// ApprovedBy is the name that was given.
+	ApprovedBy string `json:"approvedBy,omitempty"`
+}
+
+// RecoveryLinkUsed is the data of EventRecoveryLinkUsed.
+type RecoveryLinkUsed struct {
+	UserID         string `json:"userId"`
+	RecoveryLinkID string `json:"recoveryLinkId"`
+	UsedAt         Time   `json:"usedAt"`
+	// UserAuthenticatorID is the new authenticator.
+	UserAuthenticatorID string `json:"userAuthenticatorId"`
+	// Void names what was voided.
+	Void []RecoveryLinkVoid `json:"void"`
 }
 
 // ActionVerify is the data of EventActionVerify.

@@ -60,6 +60,8 @@ type FileTenant struct {
 	UserIDs *api.UserIDs `json:"userIds"`
 	// EnrollmentPolicy is replaced as a whole; api.Never removes it.
 	EnrollmentPolicy *api.EnrollmentPolicy `json:"enrollmentPolicy"`
+	// RecoveryLinks are the settings for recovery links.
+	RecoveryLinks *api.RecoveryLinkSettings `json:"recoveryLinks"`
 	// Actions are settings by action code.
 	Actions map[string]api.ActionSettings `json:"actions"`
 
@@ -283,6 +285,7 @@ func (t FileTenant) apply(tx *store.Tx, checked map[string]manage.CheckedAction,
 	}
 	changes, err = manage.Tenant(tx, manage.TenantChange{
 		Authenticator: &settings, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: t.Origins, UserIDs: t.UserIDs, Enrollment: t.EnrollmentPolicy,
+		RecoveryLinks: t.RecoveryLinks,
 	}, now)
 	if err != nil {
 		return nil, err

@@ -36,7 +36,8 @@ type TenantChange struct {
 	Origins *[]string
 	UserIDs *api.UserIDs
 	// Enrollment replaces the enrollment policy as a whole; api.Never removes it.
-	Enrollment *api.EnrollmentPolicy
+	Enrollment    *api.EnrollmentPolicy
+	RecoveryLinks *api.RecoveryLinkSettings
 }
 
 // Check returns an error for the first field that is wrong, and writes origins as
@@ -165,6 +166,12 @@ func Tenant(tx *store.Tx, c TenantChange, now time.Time) (changes []string, err 
 			change += fmt.Sprintf("; %d users look like an earlier one, and stay", alike)
 		}
 		if err := note(changed, err, change, store.Configured(store.ChangeUserIDs, map[string]any{"userIds": *c.UserIDs, "alike": alike}, now)); err != nil {
+			return nil, err
+		}
+	}
+	if c.RecoveryLinks != nil {
+		changed, err := tx.SetRecoveryLinks(*c.RecoveryLinks)
+		if err := note(changed, err, "recovery links changed", store.Configured(store.ChangeRecoveryLinks, map[string]any{"recoveryLinks": *c.RecoveryLinks}, now)); err != nil {
 			return nil, err
 		}
 	}

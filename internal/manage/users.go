@@ -26,7 +26,7 @@ func Unlock(tx *store.Tx, t store.Tenant, userID, authenticatorID string, now ti
 	return mfa.Unlocked(tx, t, userID, authenticatorID, mfa.ByOperator, ahead, now)
 }
 
-// EndTokens voids all tokens of a user that have been issued; by is mfa.ByBackend or
+// EndTokens voids all tokens of a user that have been issued, and the recovery link; by is mfa.ByBackend or
 // mfa.ByOperator.
 func EndTokens(tx *store.Tx, userID string, by mfa.Channel, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {
@@ -35,6 +35,9 @@ func EndTokens(tx *store.Tx, userID string, by mfa.Channel, now time.Time) error
 	_, found, err := tx.EndTokens(userID)
 	if err == nil && !found {
 		err = api.NotFound("The user does not exist.")
+	}
+	if err == nil {
+		err = mfa.VoidRecoveryLink(tx, userID, by, now)
 	}
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package mfa
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,23 +26,35 @@ func Enroll(tx *store.Tx, s Subject, secret, name string, now time.Time) (api.En
 	if err := s.MayAdd(); err != nil {
 		return api.EnrollTOTPResponse{}, err
 	}
-	settings := s.Tenant.Authenticator
+	return begin(tx, s.Tenant, s.User, s.Action.ActionID, store.AuditEvent{ActionID: s.Action.ActionID}, secret, name, now)
+}
+
+// begin is Enroll for an enrollment that may begin. e has what the audit entry says of
+// its cause.
+func begin(tx *store.Tx, t store.Tenant, u store.User, began store.ActionID, e store.AuditEvent, secret, name string, now time.Time) (api.EnrollTOTPResponse, error) {
+	settings := t.Authenticator
 	a := store.Authenticator{
-		ID: uuid.NewString(), UserID: s.User.ID, Method: api.AuthenticatorApp, Name: name,
+		ID: uuid.NewString(), UserID: u.ID, Method: api.AuthenticatorApp, Name: name,
 		Parameters: totp.Parameters{Algorithm: totp.Algorithm(settings.Algorithm), Digits: settings.Digits, Period: settings.Period},
-		Began:      s.Action.ActionID, CreatedAt: now,
+		Began:      began, CreatedAt: now,
 	}
-	err := tx.Audit(store.AuditEvent{
-		At: now, Kind: store.AuditEnrollmentBegun, ActionID: s.Action.ActionID, Detail: map[string]any{"userAuthenticatorId": a.ID},
-	})
+	e.At, e.Kind, e.Detail = now, store.AuditEnrollmentBegun, with(e.Detail, "userAuthenticatorId", a.ID)
+	err := tx.Audit(e)
 	var replaced bool
 	if err == nil {
 		replaced, err = tx.InsertPending(a, secret, now.Add(-PendingLife))
 	}
 	return api.EnrollTOTPResponse{
 		UserAuthenticatorID: a.ID, UserID: a.UserID, Secret: secret,
-		URI: totp.URI(settings.Issuer, account(s.User), secret, a.Parameters), Replaced: replaced,
+		URI: totp.URI(settings.Issuer, account(u), secret, a.Parameters), Replaced: replaced,
 	}, err
+}
+
+// with returns a copy of the detail of an audit entry with one more key.
+func with(detail map[string]any, key string, value any) map[string]any {
+	all := map[string]any{key: value}
+	maps.Copy(all, detail)
+	return all
 }
 
 // account returns the account name for authenticator apps.

@@ -18,15 +18,20 @@ const maxName = 64
 // error for a name that is too long or has characters that cannot be seen: control
 // characters, and those that change the direction of a text. An empty name is none.
 func CheckName(name string) (string, error) {
+	return checkName("name", name)
+}
+
+// checkName is CheckName for another field than name.
+func checkName(field, name string) (string, error) {
 	name = strings.TrimSpace(name)
 	if utf8.RuneCountInString(name) > maxName {
-		return "", api.InvalidRequest(fmt.Sprintf("name must have at most %d characters.", maxName))
+		return "", api.InvalidRequest(fmt.Sprintf("%s must have at most %d characters.", field, maxName))
 	}
 	hidden := func(r rune) bool {
 		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
 	}
 	if strings.ContainsFunc(name, hidden) {
-		return "", api.InvalidRequest("name must not contain control characters.")
+		return "", api.InvalidRequest(field + " must not contain control characters.")
 	}
 	return name, nil
 }

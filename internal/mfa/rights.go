@@ -36,7 +36,7 @@ func settled(a store.Action, f Factors) bool {
 func (s Subject) MayAdd() error {
 	switch s.Limit() {
 	case NotActive:
-		return &api.Error{Status: 400, Code: api.CodeInvalidConfiguration, Description: "The tenant's authenticator app is not active."}
+		return errNotActive
 	case OnlyOne:
 		return api.InvalidRequest("The user already has an authenticator, and the tenant allows one.")
 	case TooMany:
@@ -44,6 +44,8 @@ func (s Subject) MayAdd() error {
 	}
 	return s.RightToAdd()
 }
+
+var errNotActive error = &api.Error{Status: 400, Code: api.CodeInvalidConfiguration, Description: "The tenant's authenticator app is not active."}
 
 // RightToAdd is MayAdd without the limits of the tenant. A user without a factor
 // needs no scope. Others need api.ScopeAdd and, if they can be challenged here, an

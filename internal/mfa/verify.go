@@ -31,27 +31,35 @@ func Verify(tx *store.Tx, tokens *token.Issuer, s Subject, code string, now time
 		return api.VerifyTOTPResponse{}, nil, err
 	}
 	if v.accepted == nil {
-		e := store.AuditEvent{At: now, Kind: store.AuditCodeRefused, ActionID: s.Action.ActionID}
-		if v.reason == api.MaxAttemptsExceeded {
-			e.Kind = store.AuditCodeUnseen
-		} else {
-			e.Detail = v.refusal.Detail()
-		}
-		err := tx.Audit(e)
+		out, err := v.refuse(tx, store.AuditEvent{ActionID: s.Action.ActionID}, now)
 		if err == nil {
 			err = s.countGuess(tx, v.refusal, now)
-		}
-		out := api.VerifyTOTPResponse{FailureReason: v.reason}
-		if v.refusal.Reason == RefusedAhead { // only for a right code
-			out.FailureDetail = api.ServerClockWasAhead
-		}
-		if v.clockOff != 0 {
-			seconds := int(v.clockOff.Seconds())
-			out.FailureDetail, out.ClockOffSeconds = api.DeviceClockIsOff, &seconds
 		}
 		return out, nil, err
 	}
 	return s.complete(tx, tokens, *v.accepted, now)
+}
+
+// refuse records a refused code, and returns the response. e has what the audit entry
+// says of its cause.
+func (v verdict) refuse(tx *store.Tx, e store.AuditEvent, now time.Time) (api.VerifyTOTPResponse, error) {
+	e.At, e.Kind = now, store.AuditCodeRefused
+	if v.reason == api.MaxAttemptsExceeded {
+		e.Kind = store.AuditCodeUnseen
+	} else {
+		for key, value := range v.refusal.Detail() {
+			e.Detail = with(e.Detail, key, value)
+		}
+	}
+	out := api.VerifyTOTPResponse{FailureReason: v.reason}
+	if v.refusal.Reason == RefusedAhead { // only for a right code
+		out.FailureDetail = api.ServerClockWasAhead
+	}
+	if v.clockOff != 0 {
+		seconds := int(v.clockOff.Seconds())
+		out.FailureDetail, out.ClockOffSeconds = api.DeviceClockIsOff, &seconds
+	}
+	return out, tx.Audit(e)
 }
 
 // complete changes the state of the action after an accepted code, and returns a
@@ -91,15 +99,21 @@ func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authentica
 	out := api.VerifyTOTPResponse{IsVerified: true, AccessToken: accessToken}
 	if !a.Verified() {
 		a.VerifiedAt, a.LastVerifiedAt = now, now
-		all := slices.Clone(s.Authenticators)
-		all[slices.IndexFunc(all, func(b store.Authenticator) bool { return b.ID == a.ID })] = a
-		shown := Shown(a, FactorsOf(all).Preferred(s.User.DefaultMethod))
+		shown := shownNew(a, s.Authenticators, s.User)
 		out.UserAuthenticator = &shown
 		if err := created(tx, s.Tenant, a, now); err != nil {
 			return api.VerifyTOTPResponse{}, nil, err
 		}
 	}
 	return out, consent, nil
+}
+
+// shownNew returns the API's form of an authenticator that was verified by now, and is
+// pending in a list of the user's.
+func shownNew(a store.Authenticator, list []store.Authenticator, u store.User) api.UserAuthenticator {
+	all := slices.Clone(list)
+	all[slices.IndexFunc(all, func(b store.Authenticator) bool { return b.ID == a.ID })] = a
+	return Shown(a, FactorsOf(all).Preferred(u.DefaultMethod))
 }
 
 // A Consent is an accepted code, or a trusted browser, that needs the consent of the

@@ -100,8 +100,8 @@ func (s *server) listTenants(r *http.Request) (any, error) {
 func shownTenant(t store.Tenant, origins []string) api.Tenant {
 	return api.Tenant{
 		TenantID: t.ID, Authenticator: t.Authenticator, WebhookURL: t.WebhookURL, Branding: t.Branding, Origins: origins, UserIDs: t.UserIDs,
-		EnrollmentPolicy: t.Enrollment,
-		CreatedAt:        api.Time{Time: t.CreatedAt},
+		EnrollmentPolicy: t.Enrollment, RecoveryLinks: t.RecoveryLinks,
+		CreatedAt: api.Time{Time: t.CreatedAt},
 	}
 }
 
@@ -133,10 +133,11 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 		Origins       *[]string                  `json:"origins"`
 		UserIDs       *api.UserIDs               `json:"userIds"`
 		Enrollment    *api.EnrollmentPolicy      `json:"enrollmentPolicy"`
+		RecoveryLinks *api.RecoveryLinkSettings  `json:"recoveryLinks"`
 		// These are in the answer to GET, which may be changed and sent back.
 		TenantID  *string `json:"tenantId"`
 		CreatedAt *string `json:"createdAt"`
-	}{Authenticator: &t.Authenticator, WebhookURL: &t.WebhookURL, Branding: &t.Branding}
+	}{Authenticator: &t.Authenticator, WebhookURL: &t.WebhookURL, Branding: &t.Branding, RecoveryLinks: &t.RecoveryLinks}
 	if err := readStrict(r, &in); err != nil {
 		return nil, err
 	}
@@ -149,7 +150,10 @@ func (s *server) putTenant(r *http.Request, tx *store.Tx) (any, error) {
 			return nil, api.InvalidRequest("createdAt cannot be set. Leave it out.")
 		}
 	}
-	change := manage.TenantChange{Authenticator: in.Authenticator, WebhookURL: in.WebhookURL, Branding: in.Branding, Origins: in.Origins, UserIDs: in.UserIDs, Enrollment: in.Enrollment}
+	change := manage.TenantChange{
+		Authenticator: in.Authenticator, WebhookURL: in.WebhookURL, Branding: in.Branding, Origins: in.Origins, UserIDs: in.UserIDs, Enrollment: in.Enrollment,
+		RecoveryLinks: in.RecoveryLinks,
+	}
 	if _, err := manage.Tenant(tx, change, s.Now()); err != nil {
 		return nil, err
 	}

@@ -239,9 +239,10 @@ func (s *server) crossOrigin(next http.Handler) http.Handler {
 
 // allowOrigin reports whether pages of an origin may call the client API. If the
 // database fails, only origins of the server's configuration may. Pages may not
-// call the Server and the management API.
+// call the Server and the management API, and only the pre-built UI, which is of the
+// same origin, calls that of recovery links.
 func (s *server) allowOrigin(r *http.Request, origin string) (bool, []string) {
-	if realmOf(r.URL.Path).forBackends() {
+	if of := realmOf(r.URL.Path); of.forBackends() || of == linkRealm {
 		return false, nil
 	}
 	if s.AllowOrigin(origin) {

@@ -12,6 +12,9 @@ const (
 	clientRealm
 	// serverRealm is the Server API: the API secret key of a tenant.
 	serverRealm
+	// linkRealm is for the holder of a recovery link: the secret of the link in the
+	// body, which the endpoints check.
+	linkRealm
 	// managementRealm is the management API: the server's management key.
 	managementRealm
 )
@@ -19,6 +22,7 @@ const (
 const (
 	clientPrefix     = "/v1/client/"
 	managementPrefix = "/v1/management/"
+	linkPrefix       = "/v1/recovery/"
 	// doubledPrefix is that of paths below a base URL that ends in /v1 twice.
 	doubledPrefix = "/v1/v1/"
 )
@@ -35,6 +39,8 @@ func realmOf(path string) realm {
 		return clientRealm
 	case strings.HasPrefix(path, managementPrefix):
 		return managementRealm
+	case strings.HasPrefix(path, linkPrefix):
+		return linkRealm
 	case strings.HasPrefix(path, "/v1/"):
 		return serverRealm
 	}
@@ -63,6 +69,8 @@ func (r realm) String() string {
 		return "client"
 	case serverRealm:
 		return "server"
+	case linkRealm:
+		return "recovery link"
 	case managementRealm:
 		return "management"
 	}

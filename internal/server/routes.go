@@ -32,6 +32,10 @@ func (s *server) routes() map[string]map[string]endpoint {
 		"/v1/users/{userId}/recovery-codes":                    {"GET": strict(s.getRecoveryCodes), "POST": strict(s.makeRecoveryCodes), "DELETE": strict(s.deleteRecoveryCodes)},
 		"/v1/users/{userId}/trusted-browsers":                  {"GET": strict(s.listTrustedBrowsers), "DELETE": strict(s.revokeTrustedBrowser)},
 		"/v1/users/{userId}/trusted-browsers/{id}":             {"DELETE": strict(s.revokeTrustedBrowser)},
+		"/v1/users/{userId}/recovery-links":                    {"GET": strict(s.listRecoveryLinks), "POST": strict(s.issueRecoveryLink)},
+		"/v1/users/{userId}/recovery-links/{id}":               {"DELETE": strict(s.revokeRecoveryLink)},
+		"/v1/users/{userId}/recovery-links/{id}/approve":       {"POST": strict(s.approveRecoveryLink)},
+		"/v1/users/{userId}/reset":                             {"POST": strict(s.resetUser)},
 		"/v1/users/{userId}/tokens":                            {"DELETE": strict(s.endTokens)},
 		"/v1/users/{userId}/actions":                           {"GET": s.listActions},
 		"/v1/users/{userId}/actions/{action}":                  {"POST": s.trackAction},
@@ -50,6 +54,9 @@ func (s *server) routes() map[string]map[string]endpoint {
 		"/v1" + api.PathClientTrustedBrowsers + "/{id}":    {"DELETE": strict(s.revokeClientTrustedBrowser)},
 		"/v1" + api.PathClientVerifyRecoveryCode:           {"POST": strict(s.verifyRecoveryCode)},
 		"/v1" + api.PathClientVerifyTrustedBrowser:         {"POST": strict(s.verifyTrustedBrowser)},
+
+		"/v1" + api.PathRecoveryEnroll: {"POST": strict(s.enrollByLink)},
+		"/v1" + api.PathRecoveryVerify: {"POST": strict(s.verifyByLink)},
 	}
 	maps.Copy(routes, s.managementRoutes())
 	return routes
@@ -96,7 +103,7 @@ func (s *server) unknownPath(r *http.Request) (any, error) {
 		return nil, api.NotFound(text + " The proxy must remove " + public.Path + ", the path of the public URL, from the requests.")
 	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	if slices.Contains([]string{"users", "validate", "client", "management"}, first) || strings.HasPrefix(r.URL.Path+"/", doubledPrefix) {
+	if slices.Contains([]string{"users", "validate", "client", "management", "recovery"}, first) || strings.HasPrefix(r.URL.Path+"/", doubledPrefix) {
 		text += " The base URL must end in /v1, once: " + s.PublicURL + "/v1."
 	}
 	return nil, api.NotFound(text)

@@ -43,6 +43,11 @@ const (
 	AuditBrowserRevoked       AuditKind = "browser.revoked"
 	AuditAuthenticatorRenamed AuditKind = "authenticator.renamed"
 	AuditAuthenticatorUnlock  AuditKind = "authenticator.unlocked"
+	AuditRecoveryLinkIssued   AuditKind = "recovery_link.issued"
+	AuditRecoveryLinkApproved AuditKind = "recovery_link.approved"
+	AuditRecoveryLinkRevoked  AuditKind = "recovery_link.revoked" // or replaced by a new one
+	AuditRecoveryLinkUsed     AuditKind = "recovery_link.used"
+	AuditUserReset            AuditKind = "user.reset"
 	AuditUserDeleted          AuditKind = "user.deleted"
 	AuditTokensEnded          AuditKind = "tokens.ended" // all tokens of a user
 	AuditConfiguration        AuditKind = "configuration.changed"
@@ -58,6 +63,7 @@ var AuditKinds = []AuditKind{
 	AuditEnrollmentBegun, AuditEnrollmentCompleted, AuditCodeAccepted, AuditCodeRefused, AuditCodeUnseen,
 	AuditRecoveryCodesMade, AuditRecoveryCodesInForce, AuditRecoveryCodeAccepted, AuditRecoveryCodesVoided,
 	AuditAuthenticatorDeleted, AuditBrowserTrusted, AuditBrowserAccepted, AuditBrowserCopied, AuditBrowserRevoked, AuditAuthenticatorRenamed, AuditAuthenticatorUnlock,
+	AuditRecoveryLinkIssued, AuditRecoveryLinkApproved, AuditRecoveryLinkRevoked, AuditRecoveryLinkUsed, AuditUserReset,
 	AuditUserDeleted, AuditTokensEnded, AuditConfiguration, AuditActionUpdated,
 	AuditWebhookRefused, AuditWebhookDead, AuditRequestsLimited, AuditKeysRefused,
 }
@@ -75,6 +81,7 @@ const (
 	ChangeOrigins              Change = "origins"
 	ChangeUserIDs              Change = "user ids"
 	ChangeEnrollmentPolicy     Change = "enrollment policy"
+	ChangeRecoveryLinks        Change = "recovery links"
 	ChangeAction               Change = "action"
 	ChangeActionDeleted        Change = "action deleted"
 	ChangeSecretMade           Change = "API secret made"

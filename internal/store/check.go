@@ -346,8 +346,8 @@ func (e extended) Scan(dest ...any) error { return e.row.Scan(append([]any{e.fir
 // tenants reads what decides about users: the settings of tenants and actions.
 func (c *check) tenants() error {
 	err := c.each(func(rows *sql.Rows) error {
-		var id, settings, branding, plain string
-		if err := rows.Scan(&id, &settings, &branding, &plain); err != nil {
+		var id, settings, branding, links, plain string
+		if err := rows.Scan(&id, &settings, &branding, &links, &plain); err != nil {
 			return err
 		}
 		a := api.DefaultAuthenticatorSettings("")
@@ -357,11 +357,14 @@ func (c *check) tenants() error {
 		if err := json.Unmarshal([]byte(branding), new(api.Branding)); err != nil {
 			c.found("the branding of a tenant cannot be read: tenant_id %q", id)
 		}
+		if err := json.Unmarshal([]byte(links), new(api.RecoveryLinkSettings)); err != nil {
+			c.found("the settings of a tenant for recovery links cannot be read: tenant_id %q", id)
+		}
 		if plain != "" {
 			c.found("the webhook URL of a tenant is not sealed: tenant_id %q", id)
 		}
 		return nil
-	}, `SELECT tenant_id, authenticator, branding, webhook_url FROM tenants`)
+	}, `SELECT tenant_id, authenticator, branding, recovery_links, webhook_url FROM tenants`)
 	if err != nil {
 		return err
 	}
@@ -459,6 +462,11 @@ func (c *check) rows() error {
 		{"a trusted browser belongs to no user, or to a later epoch than its user", `
 			SELECT b.tenant_id, b.user_id, b.browser_id, b.epoch FROM trusted_browsers b
 			WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = b.tenant_id AND u.user_id = b.user_id AND u.epoch >= b.epoch)`, nil},
+		{"a recovery link belongs to no user", `
+			SELECT tenant_id, user_id, link_id FROM recovery_links l
+			WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = l.tenant_id AND u.user_id = l.user_id AND u.incarnation = l.incarnation)`, nil},
+		{"a recovery link was used without the approval that it needs", `
+			SELECT tenant_id, user_id, link_id FROM recovery_links WHERE needs_approval AND used_at IS NOT NULL AND approved_at IS NULL`, nil},
 		{"the count of refused codes of an authenticator differs from those recorded", `
 			SELECT a.tenant_id, a.user_id, a.user_authenticator_id, a.failures, COALESCE(f.n, 0) AS recorded
 			FROM authenticators a LEFT JOIN (

@@ -24,8 +24,9 @@ var exported = []string{
 }
 
 // notExported are the other tables with rows of a tenant: what happened on this
-// server, and events that it has yet to send.
-var notExported = []string{"actions", "action_counts", "audit", "outbox", "deleted_tenants"}
+// server, events that it has yet to send, and recovery links, which have the address
+// of this server.
+var notExported = []string{"actions", "action_counts", "audit", "outbox", "recovery_links", "deleted_tenants"}
 
 // A Row is a row of an export: texts, int64, bool, []byte and nil by column. A
 // sealed column has its secret, as []byte, and the column of its key is left out.

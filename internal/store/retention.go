@@ -17,6 +17,10 @@ type Retention struct {
 	Pending time.Duration
 }
 
+// linkKept is how long a recovery link is kept after its end, so that its holder and
+// the help desk are told what became of it.
+const linkKept = 30 * 24 * time.Hour
+
 // cleanBatch is how many rows one transaction deletes, so that others do not wait
 // long for it.
 const cleanBatch = 1000
@@ -40,6 +44,7 @@ func (s *Store) Clean(ctx context.Context, r Retention, now time.Time) (int64, e
 			{"action_counts", "tenant_id, hour, action, state, shard", "hour < ?", now.Add(-r.Actions)},
 			{"audit", "tenant_id, audit_id", "at < ?", now.Add(-r.Audit)},
 			{"trusted_browsers", "tenant_id, browser_id", "trusted_at < ?", now.Add(-api.MaxTrustBrowserDays * 24 * time.Hour)},
+			{"recovery_links", "tenant_id, link_id", "expires_at < ?", now.Add(-linkKept)},
 			{"authenticators", "tenant_id, user_authenticator_id", "verified_at IS NULL AND created_at < ?", now.Add(-r.Pending)},
 		} {
 			for {

@@ -94,8 +94,8 @@ func (t *Tx) checkNotDeleted() error {
 
 // erased are the tables with rows of a tenant beside those of DeleteTenant, and
 // their primary keys, in the order in which they are erased. The rows of failures
-// go with their authenticators, and those of recovery codes and trusted browsers
-// with their users.
+// go with their authenticators, and those of recovery codes, trusted browsers and
+// recovery links with their users.
 var erased = []struct{ table, key string }{
 	{"outbox", "tenant_id, event_id"},
 	{"authenticators", "tenant_id, user_authenticator_id"},

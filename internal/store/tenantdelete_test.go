@@ -79,6 +79,9 @@ func whole(t *testing.T, s *Store, database, tenant string, users int) {
 				err = tx.InsertTrustedBrowser(TrustedBrowser{ID: "b", UserID: "someone", TrustedAt: now, LastUsedAt: now, FixedHash: []byte("f"), TurnHash: []byte("t")})
 			}
 			if err == nil {
+				err = tx.InsertRecoveryLink(RecoveryLink{ID: "l", UserID: "someone", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}, "secret of "+id)
+			}
+			if err == nil {
 				err = tx.Enqueue(Event{ID: "e", Type: "t", Body: []byte("{}"), CreatedAt: now})
 			}
 			if err == nil {

@@ -25,18 +25,20 @@ type Tenant struct {
 	UserIDs api.UserIDs
 	// Enrollment is the policy for the tenant's users; nil for none.
 	Enrollment *api.EnrollmentPolicy
-	CreatedAt  time.Time
+	// RecoveryLinks are the settings for recovery links.
+	RecoveryLinks api.RecoveryLinkSettings
+	CreatedAt     time.Time
 }
 
 // tenantColumns are what readTenant scans.
-const tenantColumns = `tenants.tenant_id, tenants.authenticator, tenants.webhook_sealed, tenants.webhook_key_id, tenants.branding, tenants.user_ids, tenants.enrollment_policy, tenants.created_at`
+const tenantColumns = `tenants.tenant_id, tenants.authenticator, tenants.webhook_sealed, tenants.webhook_key_id, tenants.branding, tenants.user_ids, tenants.enrollment_policy, tenants.recovery_links, tenants.created_at`
 
 func (s *sealer) readTenant(row row) (t Tenant, err error) {
-	var authenticator, branding, enrollment string
+	var authenticator, branding, enrollment, links string
 	var webhook []byte
 	var keyID sql.NullString
 	var created int64
-	if err := row.Scan(&t.ID, &authenticator, &webhook, &keyID, &branding, &t.UserIDs, &enrollment, &created); err != nil {
+	if err := row.Scan(&t.ID, &authenticator, &webhook, &keyID, &branding, &t.UserIDs, &enrollment, &links, &created); err != nil {
 		return Tenant{}, err
 	}
 	if webhook != nil {
@@ -47,7 +49,7 @@ func (s *sealer) readTenant(row row) (t Tenant, err error) {
 	t.CreatedAt = moment(created)
 	// Settings that were stored before these existed lack them.
 	t.Authenticator.MaxAuthenticators, t.Authenticator.RecoveryCodes = api.DefaultMaxAuthenticators, true
-	err = errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding))
+	err = errors.Join(json.Unmarshal([]byte(authenticator), &t.Authenticator), json.Unmarshal([]byte(branding), &t.Branding), json.Unmarshal([]byte(links), &t.RecoveryLinks))
 	if enrollment != "" {
 		err = errors.Join(err, json.Unmarshal([]byte(enrollment), &t.Enrollment))
 	}
