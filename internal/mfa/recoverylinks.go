@@ -209,6 +209,10 @@ func (a Agent) mayApprove(l store.RecoveryLink) error {
 
 // RevokeRecoveryLink revokes a link of a user.
 func RevokeRecoveryLink(tx *store.Tx, userID, linkID string, agent Agent, now time.Time) error {
+	agent, err := agent.checked("name")
+	if err != nil {
+		return err
+	}
 	if _, err := lockLink(tx, userID, linkID); err != nil {
 		return err
 	}

@@ -130,6 +130,7 @@ func (p *portal) routes() map[string]http.Handler {
 		"GET /settings/revoke":        p.revokeWebhookForm,
 		"POST /settings/revoke":       p.revokeWebhookSecret,
 		"POST /settings/branding":     p.setBranding,
+		"POST /settings/recovery":     p.setRecoveryLinks,
 		"GET /settings/delete":        p.deleteTenantForm,
 		"POST /settings/delete":       p.deleteTenant,
 		"GET /actions":                p.actions,
@@ -145,6 +146,8 @@ func (p *portal) routes() map[string]http.Handler {
 		"GET /users/user":             p.user,
 		"GET /users/change":           p.changeForm,
 		"POST /users/change":          p.changeUser,
+		"GET /users/recover":          p.recoverForm,
+		"POST /users/recover":         p.recover,
 		"GET /activity":               p.activity,
 	} {
 		method, path, _ := strings.Cut(pattern, " ")

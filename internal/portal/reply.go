@@ -93,6 +93,9 @@ const (
 	noticeUnlocked             notice = "unlocked"
 	noticeCodesVoided          notice = "void"
 	noticeBrowserRemoved       notice = "distrusted"
+	noticeLinkApproved         notice = "approved"
+	noticeLinkRevoked          notice = "withdrawn"
+	noticeUserReset            notice = "reset"
 	noticeTokensEnded          notice = "ended"
 	noticeUserDeleted          notice = "gone"
 	noticePassword             notice = "password"
@@ -111,6 +114,9 @@ var noticeTexts = map[notice]string{
 	noticeUnlocked:             "The authenticator is unlocked.",
 	noticeCodesVoided:          "The recovery codes are void.",
 	noticeBrowserRemoved:       "The browser is no longer trusted.",
+	noticeLinkApproved:         "The recovery link is approved and works.",
+	noticeLinkRevoked:          "The recovery link is revoked.",
+	noticeUserReset:            "All factors of the user are removed, and all tokens have ended.",
 	noticeTokensEnded:          "All tokens of the user have ended.",
 	noticeUserDeleted:          "The user is deleted.",
 	noticePassword:             "The password is changed. All other sessions have ended.",

@@ -49,6 +49,12 @@ func (p *portal) hasSession(r *http.Request) (bool, error) {
 	return true, err
 }
 
+// sessionName names the session of a request in the audit log, without revealing its
+// id.
+func (p *portal) sessionName(r *http.Request) string {
+	return store.CookieHash(p.cookieValue(r, sessionCookie))[:8]
+}
+
 // begin begins a session with a new id, in place of the browser's present one.
 // It returns the cookies of the new session. Unless fresh is nil, it becomes the
 // password first. If the password that was checked has been replaced in the

@@ -22,6 +22,7 @@ type settingsView struct {
 	NewSecret     string
 	Branding      api.Branding
 	BrandingError string
+	RecoveryLinks api.RecoveryLinkSettings
 	// Logo is the logo of the branding, after it was checked.
 	Logo template.URL
 }
@@ -40,6 +41,7 @@ func (p *portal) settingsPage(r *http.Request, status int, t store.Tenant, v set
 	if manage.CheckBranding(t.Branding) == nil {
 		v.Logo = template.URL(t.Branding.Logo)
 	}
+	v.RecoveryLinks = t.RecoveryLinks
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
 		list, err := tx.WebhookSecrets()
 		for _, s := range list {
@@ -146,6 +148,18 @@ func (p *portal) setBranding(r *http.Request, t store.Tenant) (reply, error) {
 			return reply{}, err
 		}
 		return p.settingsPage(r, http.StatusBadRequest, t, v)
+	}
+	return done(t, "/settings", noticeSaved)
+}
+
+func (p *portal) setRecoveryLinks(r *http.Request, t store.Tenant) (reply, error) {
+	links := api.RecoveryLinkSettings{Approval: r.PostFormValue("approval") == "on"}
+	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
+		_, err := manage.Tenant(tx, manage.TenantChange{RecoveryLinks: &links}, p.Now())
+		return err
+	})
+	if err != nil {
+		return reply{}, err
 	}
 	return done(t, "/settings", noticeSaved)
 }

@@ -53,6 +53,7 @@ type userView struct {
 	Authenticators []authenticatorView
 	RecoveryCodes  api.RecoveryCodesStatus
 	Browsers       []api.TrustedBrowser
+	RecoveryLinks  []api.RecoveryLink
 	// Few is the number of codes left at which a user should make new ones.
 	Few     int
 	Actions []store.Action
@@ -98,6 +99,9 @@ func (p *portal) user(r *http.Request, t store.Tenant) (reply, error) {
 		if v.Browsers, err = mfa.TrustedBrowsers(tx, v.User, p.Now()); err != nil {
 			return err
 		}
+		if v.RecoveryLinks, err = mfa.RecoveryLinks(tx, id, p.Now()); err != nil {
+			return err
+		}
 		v.Actions, err = tx.BrowseActions(store.BrowseFilter{UserID: id, Limit: 20})
 		return err
 	})
@@ -128,12 +132,20 @@ const (
 	renameAuthenticator userChange = "rename"
 	voidRecoveryCodes   userChange = "void"
 	removeBrowser       userChange = "distrust"
+	approveLink         userChange = "approve"
+	revokeLink          userChange = "withdraw"
+	resetUser           userChange = "reset"
 	endTokens           userChange = "end"
 	deleteUser          userChange = "delete"
 )
 
 // changeForm asks to confirm a change of a user.
 func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
+	return p.changePage(r, http.StatusOK, t, "")
+}
+
+// changePage is changeForm. refused says what was wrong with the form before.
+func (p *portal) changePage(r *http.Request, status int, t store.Tenant, refused string) (reply, error) {
 	id, authenticator, change := r.FormValue("id"), r.FormValue("authenticator"), userChange(r.FormValue("do"))
 	var list []store.Authenticator
 	found := false
@@ -159,7 +171,8 @@ func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	}
 	v := confirmView{
 		User: id, Action: "/users/change", Back: userPath(id),
-		Hidden: [][2]string{{"id", id}, {"do", string(change)}, {"authenticator", authenticator}, {"browser", r.FormValue("browser")}},
+		Hidden: [][2]string{{"id", id}, {"do", string(change)}, {"authenticator", authenticator}, {"browser", r.FormValue("browser")}, {"link", r.FormValue("link")}},
+		Error:  refused,
 	}
 	var title string
 	switch change {
@@ -182,9 +195,21 @@ func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 		if mfa.Ahead(a, p.Now()) > 0 {
 			v.Text += " A code was accepted while the clock of a server was ahead, so that right codes are refused until that time. They are accepted again at once; a code that was accepted then can be used once more."
 		}
+	case approveLink:
+		title, v.Button, v.Harmless = "Approve the recovery link?", "Approve", true
+		v.Text = "The link works from now on: its holder can enroll a new authenticator app for the user. Make sure that the user has asked for it, in another way than the operator who issued it did."
+		v.Field, v.FieldLabel = "name", nameLabel
+	case revokeLink:
+		title, v.Button = "Revoke the recovery link?", "Revoke"
+		v.Text = "The link does not work any more. A new one can be issued."
+		v.Field, v.FieldLabel = "name", nameLabel
+	case resetUser:
+		title, v.Button, v.Type = "Remove all factors of the user?", "Remove all factors", id
+		v.Text = "All authenticators are removed, the recovery codes, trusted browsers and the recovery link are void, and all tokens are ended. " +
+			"From then on the first factor alone signs in and enrolls a new authenticator. A recovery link is safer. The user and the actions are kept."
 	case endTokens:
 		title, v.Button = "End all tokens?", "End all tokens"
-		v.Text = "The user's tokens become invalid, including those of completed challenges. Sign-ins in progress must start again. Authenticators are kept, and sessions of your app are not ended."
+		v.Text = "The user's tokens become invalid, including those of completed challenges. Sign-ins in progress must start again, and a recovery link ends. Authenticators are kept, and sessions of your app are not ended."
 	case deleteUser:
 		title, v.Button = "Delete the user?", "Delete"
 		v.Text = "The user and all authenticators are deleted, and the user's tokens become invalid. This cannot be undone."
@@ -192,14 +217,22 @@ func (p *portal) changeForm(r *http.Request, t store.Tenant) (reply, error) {
 	default:
 		return reply{}, errNoPage
 	}
-	return reply{template: "confirm", view: view{Section: "users", Title: title, Body: v}}, nil
+	return reply{status: status, template: "confirm", view: view{Section: "users", Title: title, Body: v}}, nil
 }
+
+// nameLabel is the label of the field for the operator's name, which the audit log
+// shows. The portal has one password and no accounts.
+const nameLabel = "Your name, for the activity"
 
 // changeUser makes a change that was confirmed.
 func (p *portal) changeUser(r *http.Request, t store.Tenant) (reply, error) {
 	id, authenticator := r.PostFormValue("id"), r.PostFormValue("authenticator")
 	back := userPath(id)
+	agent := mfa.Agent{By: mfa.ByOperator, Name: r.PostFormValue("name"), Session: p.sessionName(r)}
 	var did notice
+	if userChange(r.PostFormValue("do")) == resetUser && r.PostFormValue("typed") != id {
+		return p.changePage(r, http.StatusBadRequest, t, "The text is not the id of the user. Nothing was changed.")
+	}
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) error {
 		switch userChange(r.PostFormValue("do")) {
 		case removeAuthenticator:
@@ -227,6 +260,16 @@ func (p *portal) changeUser(r *http.Request, t store.Tenant) (reply, error) {
 				return errNoPage
 			}
 			return mfa.RevokeBrowser(tx, id, browser, mfa.ByOperator, p.Now())
+		case approveLink:
+			did = noticeLinkApproved
+			_, err := mfa.ApproveRecoveryLink(tx, t, id, r.PostFormValue("link"), agent, p.Now())
+			return err
+		case revokeLink:
+			did = noticeLinkRevoked
+			return mfa.RevokeRecoveryLink(tx, id, r.PostFormValue("link"), agent, p.Now())
+		case resetUser:
+			did = noticeUserReset
+			return mfa.Reset(tx, t, id, mfa.ByOperator, p.Now())
 		case endTokens:
 			did = noticeTokensEnded
 			return manage.EndTokens(tx, id, mfa.ByOperator, p.Now())
@@ -236,6 +279,13 @@ func (p *portal) changeUser(r *http.Request, t store.Tenant) (reply, error) {
 		}
 		return errNoPage
 	})
+	if err != nil && (userChange(r.PostFormValue("do")) == approveLink || userChange(r.PostFormValue("do")) == revokeLink) {
+		text, err := refusal(err)
+		if err != nil {
+			return reply{}, err
+		}
+		return p.changePage(r, http.StatusBadRequest, t, text)
+	}
 	if err != nil {
 		return reply{}, err
 	}

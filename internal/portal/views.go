@@ -131,10 +131,15 @@ func tone(s any) string {
 	case api.StateAllow, api.OutcomeAllow, api.StateChallengeSucceeded, api.StateReviewSucceeded,
 		store.AuditCodeAccepted, store.AuditEnrollmentCompleted:
 		return "good"
+	case api.LinkActive:
+		return "good"
+	case api.LinkPending:
+		return "warn"
 	case api.StateBlock, api.OutcomeBlock, api.StateChallengeFailed, api.StateReviewFailed,
 		store.AuditCodeRefused, store.AuditCodeUnseen, store.AuditWebhookRefused, store.AuditWebhookDead:
 		return "bad"
-	case api.StateReviewRequired, api.OutcomeReview, store.AuditAuthenticatorDeleted, store.AuditUserDeleted, store.AuditTokensEnded:
+	case api.StateReviewRequired, api.OutcomeReview, store.AuditAuthenticatorDeleted, store.AuditUserDeleted, store.AuditTokensEnded,
+		store.AuditUserReset, store.AuditRecoveryLinkIssued, store.AuditRecoveryLinkApproved, store.AuditRecoveryLinkUsed:
 		return "warn"
 	case api.StateChallengeRequired, api.OutcomeChallenge:
 		return "info"

@@ -361,8 +361,7 @@ func TestARecoveryLinkWaitsForItsApproval(t *testing.T) {
 	}
 }
 
-// Everybody who must know is told, and no secret is in an audit entry, an event or the
-// log.
+// No secret is in an audit entry, an event or the log.
 func TestRecoveryLinksAreRecorded(t *testing.T) {
 	t.Parallel()
 	p := managedPeer(t)
