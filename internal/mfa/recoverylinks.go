@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -30,8 +29,8 @@ const (
 // known; the others are for the holder of a secret that is right.
 var (
 	ErrNoLink      error = api.NotFound("The recovery link is not valid. Ask for a new one.")
-	ErrLinkUsed    error = &api.Error{Status: http.StatusGone, Code: api.CodeInvalidRequest, Description: "The recovery link has been used."}
-	ErrLinkExpired error = &api.Error{Status: http.StatusGone, Code: api.CodeInvalidRequest, Description: "The recovery link has expired. Ask for a new one."}
+	ErrLinkUsed    error = &api.Error{Status: 410, Code: api.CodeInvalidRequest, Description: "The recovery link has been used."}
+	ErrLinkExpired error = &api.Error{Status: 410, Code: api.CodeInvalidRequest, Description: "The recovery link has expired. Ask for a new one."}
 	ErrLinkPending error = api.Forbidden("The recovery link has not been approved yet.")
 )
 
