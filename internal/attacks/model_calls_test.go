@@ -149,9 +149,9 @@ const (
 // a call of the webhook, the webhook refuses or consents, sometimes after another
 // step. consent is its answer, or "" if it was not called, and answers are the
 // possible answers to the page.
-func (w *world) verifyWithWebhook(k *modelToken, body string, v modelVerdict) (r response, consent string, answers []string, err error) {
+func (w *world) verifyWithWebhook(k *modelToken, path, body string, v modelVerdict) (r response, consent string, answers []string, err error) {
 	answer := make(chan response)
-	go func() { answer <- w.page(k, "POST", "verify/totp", body) }()
+	go func() { answer <- w.page(k, "POST", path, body) }()
 	select {
 	case r = <-answer:
 		if v.consent != nil {
@@ -380,7 +380,10 @@ func (w *world) read() (string, error) {
 		}
 		return outcome("read", list, []string{refusal})
 	}
-	if err := k.user.compareAuthenticators(list); err != nil {
+	if err := k.user.compareAuthenticators(list, k.subject().isPassed(k.user)); err != nil {
+		return "", err
+	}
+	if err := w.compareCodes(w.page(k, "GET", "recovery-codes", ""), k.user); err != nil {
 		return "", err
 	}
 	// The methods by which the user can be challenged here.
@@ -508,9 +511,10 @@ func (w *world) setAction(t *modelTenant, code string, settings modelSettings) e
 		Outcome   string `json:"outcome"`
 	}
 	body := struct {
-		DefaultOutcome string `json:"defaultOutcome"`
-		Rules          []rule `json:"rules"`
-	}{settings.outcome, []rule{}}
+		DefaultOutcome   string `json:"defaultOutcome"`
+		Rules            []rule `json:"rules"`
+		TrustBrowserDays int    `json:"trustBrowserDays,omitempty"`
+	}{settings.outcome, []rule{}, settings.trustDays}
 	for _, r := range settings.rules {
 		body.Rules = append(body.Rules, rule{r.id, "rule " + r.id, r.condition, r.outcome})
 	}
@@ -567,10 +571,12 @@ func (w *world) configure() (string, error) {
 		}
 		return "configure", w.compareSettings(t, code, `{"defaultOutcome":"CHALLENGE","rules":[]}`)
 	default:
-		settings := modelSettings{outcome: pick(w, []string{"ALLOW", "CHALLENGE", "CHALLENGE", "REVIEW", "BLOCK"})}
+		settings := modelSettings{
+			outcome: pick(w, []string{"ALLOW", "CHALLENGE", "CHALLENGE", "CHALLENGE", "REVIEW", "BLOCK"}), trustDays: pick(w, []int{0, 1, 30}),
+		}
 		for i := range w.rng.IntN(4) {
 			settings.rules = append(settings.rules, modelRule{
-				id: fmt.Sprint("rule-", i), condition: pick(w, []string{ifNewDevice, ifEnrolled, ifOne, ifMore}), outcome: pick(w, append([]string{"CHALLENGE"}, strictness...)),
+				id: fmt.Sprint("rule-", i), condition: pick(w, []string{ifNewDevice, ifEnrolled, ifOne, ifMore, ifTrusted}), outcome: pick(w, append([]string{"CHALLENGE"}, strictness...)),
 			})
 		}
 		w.note("set %s %s: %+v", t.id, code, settings)

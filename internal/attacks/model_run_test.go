@@ -36,6 +36,9 @@ type world struct {
 	tokens  []*modelToken
 	// secrets are those of removed and of never completed authenticators.
 	secrets []string
+	// codes are recovery codes that are void, devices the tokens of browsers.
+	codes   []string
+	devices []modelDevice
 	steps   []string // the last ones
 	keys    *signingKeys
 	signers map[string]*modelSigner
@@ -106,6 +109,13 @@ func TestTheServerAgreesWithTheModel(t *testing.T) {
 			"track: " + noAuthenticator, "track: by a rule", "track: by a rule that fails", "read: 200", "update user", "find by token: the user",
 			"find by token: none", "find by e-mail", "list actions", "key made", "key revoked", "wrong key: " + unauthorized,
 			"signing key made", "signing key withdrawn", "malformed",
+			"recover: accepted", "recover: another's", "recover: used", "recover: void", "recover: CODE_INVALID_OR_EXPIRED", "recover: MAX_ATTEMPTS_EXCEEDED",
+			"recover: " + invalidRequest, "recover: " + unauthorized, "recover: consent given", "recover: consent refused",
+			"codes made: 200", "codes made: " + forbidden, "codes made: " + invalidRequest, "codes confirmed: true", "codes confirmed: false",
+			"codes issued: 200", "codes issued: " + invalidRequest, "codes voided: 200",
+			"trust: a browser", "trust: none", "track: in a trusted browser", "track: with trust that does not count", "track: again with a token", "track: with a copy",
+			"browser revoked: 200", "browser revoked: " + forbidden, "browser revoked: " + notFound,
+			"rename: 200", "rename: " + forbidden, "rename: " + notFound,
 		} {
 			if total[what] == 0 {
 				t.Errorf("no step has come to %q", what)
@@ -175,7 +185,7 @@ func (w *world) setUp() error {
 			return err
 		}
 		for _, code := range sorted(actionCodes) {
-			if err := w.setAction(t, code, modelSettings{outcome: actionCodes[code]}); err != nil {
+			if err := w.setAction(t, code, modelSettings{outcome: actionCodes[code], trustDays: 30}); err != nil {
 				return err
 			}
 		}
@@ -306,14 +316,16 @@ func disagree(r response, want any) error {
 
 // step makes one call.
 func (w *world) step() (what string, err error) {
-	n := w.rng.IntN(1000)
+	n := w.rng.IntN(1320)
 	if len(w.tokens) == 0 {
 		n = 0
 	}
-	if w.inWebhook {
+	if w.inWebhook && n < 1000 {
 		n %= 885 // the calls of a user and a backend
 	}
 	switch {
+	case n >= 1000:
+		return w.stepOfRecovery(n - 1000)
 	case n < 150:
 		return w.track()
 	case n < 260:
@@ -366,7 +378,11 @@ func (w *world) step() (what string, err error) {
 
 func (w *world) track() (what string, err error) {
 	t := w.anyTenant()
-	u, name, scopes, in := w.anyUser(t), w.anyAction(), scopeRead|w.anyScopes(), w.anyTrack()
+	u, name, scopes := w.anyUser(t), w.anyAction(), scopeRead|w.anyScopes()
+	in := w.anyTrack(u)
+	if w.rng.IntN(4) == 0 {
+		t, u, name, in = w.anyTrackInBrowser(t, u, name, in)
+	}
 	w.note("track %s %s %s, scope %q, %+v", t.id, u.id, name, scopes, in)
 	body := map[string]any{"idempotencyKey": name.key, "scope": scopes.String()}
 	if in.device != "" {
@@ -378,11 +394,23 @@ func (w *world) track() (what string, err error) {
 	if in.x != 0 {
 		body["custom"] = map[string]int{"x": in.x}
 	}
+	if in.browser.text != "" {
+		body["deviceToken"] = in.browser.text
+	}
 	r := w.backend(t, "POST", "/users/"+u.id+"/actions/"+name.code, marshal(body))
 	before := u.actions[name]
+	browser, copied := (*modelBrowser)(nil), false
+	if t.active {
+		browser, copied = u.presents(in.browser, before, w.clock())
+	}
+	in.trusted = browser != nil && browser.counts(t.settings[name.code], w.clock())
 	a := t.track(u, name, in, w.clock())
 	if a == nil {
 		return outcome("track", r, []string{noAuthenticator})
+	}
+	ofBrowser, err := w.turn(r, t, u, browser, copied, a)
+	if err != nil {
+		return "", err
 	}
 	if r.status != 200 || r.object["state"] != a.state || r.object["isEnrolled"] != (len(u.verified()) > 0) || !sameTexts(r.object["ruleIds"], a.rules) {
 		return "", disagree(r, fmt.Sprintf("%s, enrolled %v, rules %q", a.state, len(u.verified()) > 0, a.rules))
@@ -408,6 +436,9 @@ func (w *world) track() (what string, err error) {
 	if w.rng.IntN(4) == 0 {
 		w.keep(&leaked)
 	}
+	if ofBrowser != "" && w.rng.IntN(2) == 0 {
+		return ofBrowser, nil
+	}
 	if before == nil && len(a.rules) > 0 {
 		for _, r := range t.settings[name.code].rules {
 			if _, fails := r.holds(u, in); fails && slices.Contains(a.rules, r.id) {
@@ -420,13 +451,16 @@ func (w *world) track() (what string, err error) {
 }
 
 // anyTrack returns random attributes of a track.
-func (w *world) anyTrack() (in modelTrack) {
+func (w *world) anyTrack(u *modelUser) (in modelTrack) {
 	in.x = w.rng.IntN(3)
 	if n := w.rng.IntN(4); n > 0 {
 		in.device = fmt.Sprint("device-", n)
 	}
 	if w.rng.IntN(5) == 0 {
 		in.email = w.anyEmail()
+	}
+	if w.rng.IntN(3) == 0 {
+		in.browser = w.anyDevice(u)
 	}
 	return in
 }
@@ -526,7 +560,8 @@ func outcome(what string, r response, refusals []string) (string, error) {
 func (w *world) enroll() (string, error) {
 	k := w.anyToken()
 	w.note("enroll %s", k)
-	r := w.page(k, "POST", "user-authenticators/totp", "")
+	name := w.anyName()
+	r := w.page(k, "POST", "user-authenticators/totp", marshal(map[string]string{"name": name}))
 	if refusal := k.bearer(w.clock()); refusal != "" {
 		return outcome("enroll", r, []string{refusal})
 	}
@@ -540,7 +575,7 @@ func (w *world) enroll() (string, error) {
 			w.secrets = append(w.secrets, before.secret)
 			what += ", replaced"
 		}
-		k.begin(r.object["userAuthenticatorId"].(string), r.object["secret"].(string), w.clock())
+		k.begin(r.object["userAuthenticatorId"].(string), r.object["secret"].(string), name, w.clock())
 	}
 	return what, err
 }
@@ -622,7 +657,7 @@ func (w *world) verify() (string, error) {
 	consent, refusals := "", v.refusals
 	if k.tenant.webhook {
 		var err error
-		if r, consent, refusals, err = w.verifyWithWebhook(k, body, v); err != nil {
+		if r, consent, refusals, err = w.verifyWithWebhook(k, "verify/totp", body, v); err != nil {
 			return "", err
 		}
 	} else {
@@ -689,6 +724,9 @@ func (w *world) remove() (string, error) {
 	if err != nil || r.status != 200 {
 		return what, err
 	}
+	if len(k.user.apps()) > 0 && !k.subject().earned() {
+		return "", fmt.Errorf("an authenticator was removed without a code and without the backend's word: %s", k)
+	}
 	w.removed(k.user, id)
 	k.user.actions[k.action].epoch = k.user.epoch // by the user
 	next := w.issued(*k, r.object["accessToken"])
@@ -704,6 +742,10 @@ func (w *world) removed(u *modelUser, id string) {
 		w.secrets = append(w.secrets, a.secret)
 	}
 	u.drop(a)
+	if len(u.apps()) == 0 { // nothing is left that a recovery code could replace
+		w.void(&u.inForce)
+		w.void(&u.unconfirmed)
+	}
 	u.epoch++
 }
 
@@ -752,8 +794,9 @@ func (w *world) validate() (string, error) {
 	}
 	a := k.subject()
 	valid := a.state == challengeSucceeded
-	if r.status != 200 || r.object["isValid"] != valid || r.object["state"] != a.state || r.object["userId"] != k.user.id {
-		return "", disagree(r, fmt.Sprintf("%s, valid %v", a.state, valid))
+	method, _ := r.object["verificationMethod"].(string)
+	if r.status != 200 || r.object["isValid"] != valid || r.object["state"] != a.state || r.object["userId"] != k.user.id || method != a.method {
+		return "", disagree(r, fmt.Sprintf("%s, valid %v, method %q", a.state, valid, a.method))
 	}
 	return fmt.Sprint("validate: ", valid), nil
 }
@@ -783,7 +826,13 @@ func (w *world) compareUser(t *modelTenant, u *modelUser) error {
 		!slices.Equal(texts(r.object["enrolledVerificationMethods"]), u.methods()) {
 		return disagree(r, fmt.Sprintf("%+v, enrolled with %q, default %q", *u, u.methods(), u.defaultMethod()))
 	}
-	return u.compareAuthenticators(w.backend(t, "GET", "/users/"+u.id+"/authenticators", ""))
+	if err := w.compareCodes(w.backend(t, "GET", "/users/"+u.id+"/recovery-codes", ""), u); err != nil {
+		return err
+	}
+	if err := w.compareBrowsers(w.backend(t, "GET", "/users/"+u.id+"/trusted-browsers", ""), u); err != nil {
+		return err
+	}
+	return u.compareAuthenticators(w.backend(t, "GET", "/users/"+u.id+"/authenticators", ""), true)
 }
 
 // texts returns a list of an answer, sorted.
@@ -797,19 +846,24 @@ func texts(v any) (list []string) {
 }
 
 // compareAuthenticators compares a list of the verified authenticators, one of which
-// is the default.
-func (u *modelUser) compareAuthenticators(r response) error {
+// is the default. It has their names if they are to be seen.
+func (u *modelUser) compareAuthenticators(r response, names bool) error {
 	var got, want []string
 	for _, item := range r.list {
 		a := item.(map[string]any)
-		line := fmt.Sprint(a["userAuthenticatorId"], " ", a["verificationMethod"])
+		name, _ := a["name"].(string)
+		line := fmt.Sprint(a["userAuthenticatorId"], " ", a["verificationMethod"], " ", name)
 		if a["isDefault"] == true {
 			got = append(got, fmt.Sprint("default ", a["verificationMethod"]))
 		}
 		got = append(got, line)
 	}
 	for _, a := range u.verified() {
-		want = append(want, a.id+" "+a.method())
+		line := a.id + " " + a.method() + " "
+		if names {
+			line += a.name
+		}
+		want = append(want, line)
 	}
 	if len(want) > 0 {
 		want = append(want, "default "+u.defaultMethod())

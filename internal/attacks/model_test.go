@@ -15,7 +15,7 @@ import (
 // The model predicts the effect of a call on a tenant's keys, settings, users,
 // actions, authenticators and tokens, and its answer. It is written from the wire
 // contract and the documentation and shares no code with the server. It covers two
-// attributes of a user, four conditions of rules, and one kind of authenticator app:
+// attributes of a user, five conditions of rules, and one kind of authenticator app:
 // SHA1, six digits, 30 seconds and a drift of one step.
 
 // The states of an action (wire contract, section 9).
@@ -123,6 +123,8 @@ func (t *modelTenant) inForce(now time.Time) (list []*modelKey) {
 type modelSettings struct {
 	outcome string
 	rules   []modelRule
+	// trustDays is how long trust in a browser counts; 0 is never.
+	trustDays int
 }
 
 type modelRule struct{ id, condition, outcome string }
@@ -133,6 +135,7 @@ const (
 	ifEnrolled  = "user.isEnrolled"
 	ifOne       = "custom.x == 1"
 	ifMore      = "custom.x > 1"
+	ifTrusted   = "device.isTrusted"
 )
 
 // A modelTrack contains the attributes of a track. A device of "" and an x of 0 are
@@ -140,6 +143,10 @@ const (
 type modelTrack struct {
 	device, email string
 	x             int
+	// browser is the token of a trusted browser, or of none. trusted reports whether
+	// it counts for the action.
+	browser modelDevice
+	trusted bool
 }
 
 // holds reports whether a rule matches, and whether it cannot be evaluated.
@@ -153,6 +160,8 @@ func (r modelRule) holds(u *modelUser, in modelTrack) (matches, fails bool) {
 		return in.x == 1, in.x == 0
 	case ifMore:
 		return in.x > 1, in.x == 0
+	case ifTrusted:
+		return in.trusted, false
 	}
 	panic("a condition that the model does not have")
 }
@@ -162,8 +171,9 @@ var strictness = []string{"ALLOW", "CHALLENGE", "REVIEW", "BLOCK"}
 
 // decide returns the outcome of a new action: the first rule that matches decides,
 // and one that fails can only make it stricter. listed are the rules that match, and
-// those that fail and whose outcome is not ALLOW.
-func (t *modelTenant) decide(u *modelUser, code string, in modelTrack) (outcome string, listed []string) {
+// those that fail and whose outcome is not ALLOW. byRule reports whether the outcome is
+// that of a rule.
+func (t *modelTenant) decide(u *modelUser, code string, in modelTrack) (outcome string, listed []string, byRule bool) {
 	settings, set := t.settings[code]
 	if !set {
 		settings.outcome = "CHALLENGE"
@@ -184,9 +194,10 @@ func (t *modelTenant) decide(u *modelUser, code string, in modelTrack) (outcome 
 		listed = append(listed, r.id)
 	}
 	if decided == "" {
-		decided = settings.outcome
+		outcome = stricter(settings.outcome, failed)
+		return outcome, listed, len(listed) > 0 && outcome == failed
 	}
-	return stricter(decided, failed), listed
+	return stricter(decided, failed), listed, true
 }
 
 func stricter(a, b string) string {
@@ -202,9 +213,14 @@ type modelUser struct {
 	email, displayName string
 	// prefers is the user's preferred verification method.
 	prefers string
+	// inForce and unconfirmed are the user's recovery codes, nil if there are none.
+	inForce, unconfirmed *modelCodes
+	// browsers are those that the user trusts or has trusted, the newest last.
+	browsers []*modelBrowser
 }
 
 type modelAuthenticator struct {
+	name       string
 	id, secret string // without a secret it is an SMS factor, which the server cannot challenge
 	verified   bool
 	began      actionName // of a pending one
@@ -230,7 +246,13 @@ type modelAction struct {
 	// newcomer reports whether it is ALLOW only because the user was not
 	// enrolled.
 	newcomer bool
-	// proved reports whether there was a right code of the user, or the user had
+	// trusted reports whether it is ALLOW only because the browser was trusted.
+	trusted bool
+	// browser is the token with which it was tracked first.
+	browser modelDevice
+	// method is the one that has completed it last.
+	method string
+	// proved reports whether there was a right code of the user, also a recovery code, or the user had
 	// no factor for one, or the backend updated the action so. allowedByBackend
 	// reports whether the backend let the user pass. The invariant requires one of
 	// them; they decide nothing else.
@@ -352,6 +374,7 @@ func (u *modelUser) drop(a *modelAuthenticator) {
 // delete removes the user. The actions stay.
 func (u *modelUser) delete() {
 	u.exists, u.authenticators, u.email, u.displayName, u.prefers = false, nil, "", "", ""
+	u.inForce, u.unconfirmed, u.browsers = nil, nil, nil
 }
 
 // track returns the action after a track, or nil if the tenant accepts none. It is
@@ -365,18 +388,19 @@ func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now ti
 	if known != nil && (!u.exists || known.incarnation != u.incarnation) {
 		known = nil
 	}
-	a := &modelAction{created: now, device: in.device}
-	outcome := "CHALLENGE" // if the stored state is no longer valid
+	a := &modelAction{created: now, device: in.device, browser: in.browser}
+	outcome, byRule := "CHALLENGE", true // if the stored state is no longer valid
 	if known == nil {
-		outcome, a.rules = t.decide(u, name.code, in)
+		outcome, a.rules, byRule = t.decide(u, name.code, in)
 	} else {
-		a.created, a.device, a.rules = known.created, known.device, known.rules
+		a.created, a.device, a.rules, a.browser = known.created, known.device, known.rules, known.browser
 	}
 	u.ensure()
 	if in.email != "" {
 		u.email = in.email
 	}
-	if known != nil && !(known.newcomer && known.state == allow && len(u.verified()) > 0) && !(known.state == challengeSucceeded && known.epoch != u.epoch) {
+	ended := known != nil && known.epoch != u.epoch && (known.state == challengeSucceeded || known.state == allow && known.trusted)
+	if known != nil && !(known.newcomer && known.state == allow && len(u.verified()) > 0) && !ended {
 		return known
 	}
 	a.incarnation, a.epoch = u.incarnation, u.epoch
@@ -390,6 +414,8 @@ func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now ti
 	case "CHALLENGE":
 		if a.state = challengeRequired; len(u.verified()) == 0 {
 			a.state, a.newcomer = allow, true
+		} else if in.trusted && !byRule {
+			a.state, a.trusted = allow, true
 		}
 	}
 	u.actions[name] = a
@@ -398,7 +424,7 @@ func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now ti
 
 // patch updates the state of an action by the backend.
 func (a *modelAction) patch(state string, epoch int) {
-	a.state, a.newcomer, a.epoch = state, false, epoch
+	a.state, a.newcomer, a.trusted, a.epoch = state, false, false, epoch
 	a.changes++
 	a.proved = state == challengeSucceeded
 	a.allowedByBackend = a.proved || state == allow || state == reviewSucceeded
@@ -435,7 +461,7 @@ func (a *modelAction) isPassed(u *modelUser) bool {
 	case challengeSucceeded, reviewSucceeded:
 		return true
 	case allow:
-		return !a.newcomer || len(u.verified()) == 0
+		return !a.trusted && (!a.newcomer || len(u.verified()) == 0)
 	}
 	return false
 }
@@ -484,12 +510,12 @@ func (k *modelToken) mayNotRemove(id string) (refusals []string) {
 
 // begin adds a pending authenticator. It replaces an earlier one of the action and
 // those that are too old.
-func (k *modelToken) begin(id, secret string, now time.Time) {
+func (k *modelToken) begin(id, secret, name string, now time.Time) {
 	u := k.user
 	u.authenticators = slices.DeleteFunc(u.authenticators, func(a *modelAuthenticator) bool {
 		return !a.verified && (a.began == k.action || a.created.Before(now.Add(-pendingLife)))
 	})
-	u.authenticators = append(u.authenticators, &modelAuthenticator{id: id, secret: secret, began: k.action, created: now, lastStep: -1})
+	u.authenticators = append(u.authenticators, &modelAuthenticator{id: id, secret: secret, name: name, began: k.action, created: now, lastStep: -1})
 }
 
 // A modelVerdict is the result of a verification.
@@ -510,6 +536,7 @@ type modelConsent struct {
 	action  *modelAction
 	state   string
 	changes int
+	method  string
 }
 
 // complete completes the action after the webhook's consent, if its state has not
@@ -531,11 +558,11 @@ func (c *modelConsent) complete() (answers []string) {
 	return []string{"200"}
 }
 
-func (c *modelConsent) succeed() { c.action.succeed(c.token.user) }
+func (c *modelConsent) succeed() { c.action.succeed(c.token.user, c.method) }
 
 // succeed completes an action after a right code.
-func (a *modelAction) succeed(u *modelUser) {
-	a.state, a.epoch, a.proved = challengeSucceeded, u.epoch, true
+func (a *modelAction) succeed(u *modelUser, method string) {
+	a.state, a.epoch, a.proved, a.method = challengeSucceeded, u.epoch, true, method
 	a.changes++
 }
 
@@ -590,27 +617,37 @@ func (k *modelToken) verify(code string, now time.Time) (v modelVerdict, violati
 	return v, ""
 }
 
-// accept spends a step and completes the action, unless the webhook has to consent
-// first.
+// earned reports whether there was a right code, or the backend let the user pass.
+func (a *modelAction) earned() bool { return a.proved || a.allowedByBackend }
+
+// accept spends a step and completes the action.
 func (k *modelToken) accept(a *modelAuthenticator, step int64) (v modelVerdict, violation string) {
 	u, action := k.user, k.subject()
 	// A user without an app could not be challenged.
-	if !a.verified && len(u.apps()) > 0 && !action.proved && !action.allowedByBackend {
+	if !a.verified && len(u.apps()) > 0 && !action.earned() {
 		return v, "an authenticator was added for an enrolled user without a code and without the backend's word"
 	}
 	v.accepted = a
 	a.lastStep, a.inARow, a.failures, a.verified = step, 0, nil, true
+	v.consent, violation = k.completed("AUTHENTICATOR_APP")
+	return v, violation
+}
+
+// completed completes the action of a token after a right code, unless the webhook has
+// to consent first.
+func (k *modelToken) completed(method string) (consent *modelConsent, violation string) {
+	u, action := k.user, k.subject()
 	switch moves := action.state == allow || action.state == challengeRequired; {
 	case moves && k.tenant.webhook:
-		v.consent = &modelConsent{token: k, action: action, state: action.state, changes: action.changes}
+		consent = &modelConsent{token: k, action: action, state: action.state, changes: action.changes, method: method}
 	case moves:
-		action.succeed(u)
+		action.succeed(u, method)
 	case action.state == challengeSucceeded && !action.proved:
 		violation = "an enrolled user's action is CHALLENGE_SUCCEEDED without a code and without the backend's word"
 	default:
 		action.proved = true
 	}
-	return v, violation
+	return consent, violation
 }
 
 func (a *modelAuthenticator) blocked(now time.Time) bool {
