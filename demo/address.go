@@ -62,3 +62,12 @@ func pageOrigins(host string, at *net.TCPAddr, ip net.IP, name string) []string 
 	}
 	return origins
 }
+
+// webhookURL returns the URL at which this machine reaches the receiver of webhooks.
+func webhookURL(at *net.TCPAddr) string {
+	host := at.IP.String()
+	if at.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(at.Port)) + webhookPath
+}

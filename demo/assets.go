@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,14 +55,19 @@ func newAssets(sdk fs.FS, t tenant) (*assets, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := a.files.AddFolder(
-		built.Source{From: page, Name: "app.js", As: "app.js"},
-		built.Source{From: page, Name: "style.css", As: "style.css"},
-		built.Source{From: page, Name: "icon.svg", As: "icon.svg"},
+	modules, err := fs.Glob(page, "*.js")
+	if err != nil {
+		return nil, err
+	}
+	var sources []built.Source
+	for _, name := range append(modules, "style.css", "icon.svg") {
+		sources = append(sources, built.Source{From: page, Name: name, As: name})
+	}
+	base, err := a.files.AddFolder(append(sources,
 		built.Source{From: sdk, Name: "index.js", As: "sdk/index.js"},
 		// Only for developer tools.
 		built.Source{From: sdk, Name: "index.js.map", As: "sdk/index.js.map", Optional: true},
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +77,12 @@ func newAssets(sdk fs.FS, t tenant) (*assets, error) {
 		return nil, err
 	}
 	var index bytes.Buffer
-	if err := tmpl.Execute(&index, struct{ Assets, WasmURL, APIURL, TenantID string }{base, wasmURL, t.apiURL, t.id}); err != nil {
+	err = tmpl.Execute(&index, struct {
+		Assets, WasmURL, APIURL, TenantID string
+		Modules                           []string // of app.js, for the browser to load at once
+		TrustDays                         int
+	}{base, wasmURL, t.apiURL, t.id, slices.DeleteFunc(modules, func(name string) bool { return name == "app.js" }), trustDays})
+	if err != nil {
 		return nil, err
 	}
 	a.index = index.Bytes()

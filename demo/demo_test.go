@@ -38,9 +38,16 @@ var sdk = fstest.MapFS{
 // startDemo starts the demo with a real API server in the same process.
 func startDemo(t *testing.T) (*demo, *logtest.Buffer) {
 	t.Helper()
-	var log logtest.Buffer
+	d, log, _ := startDemoWithMail(t)
+	return d, log
+}
+
+// startDemoWithMail is startDemo, and returns the notices to users too.
+func startDemoWithMail(t *testing.T) (d *demo, log, mail *logtest.Buffer) {
+	t.Helper()
+	log, mail = new(logtest.Buffer), new(logtest.Buffer)
 	env := map[string]string{"DEMO_ADDR": "127.0.0.1:0", "DEMO_DATA": t.TempDir()}
-	d, err := start(t.Context(), environment(env), sdk, slog.New(slog.NewTextHandler(&log, nil)))
+	d, err := start(t.Context(), environment(env), sdk, mail, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +56,7 @@ func startDemo(t *testing.T) (*demo, *logtest.Buffer) {
 			t.Error("stop:", err)
 		}
 	})
-	return d, &log
+	return d, log, mail
 }
 
 // A browser keeps cookies and calls the demo as its page does.
@@ -75,8 +82,15 @@ type answer struct {
 	URL      string
 	Mode     ui
 	Message  string
+	Notice   string
 
 	JustAccepted bool
+
+	By             authsignal.VerificationMethod
+	Authenticators []authenticator
+	RecoveryCodes  *authsignal.RecoveryCodesStatus
+	Browsers       []trustedBrowser
+	Notices        []notice
 
 	Amount float64
 	Paid   bool
@@ -209,23 +223,46 @@ func (p *phone) at(step int64) string {
 	return c
 }
 
+// enrolled begins an enrollment as totp.enroll of the SDK does, and scans its QR code.
+func (b *browser) enrolled(token string) *phone {
+	b.t.Helper()
+	var e api.EnrollTOTPResponse
+	if status := b.sdkCall(api.PathClientEnrollTOTP, token, "", &e); status != http.StatusOK {
+		b.t.Fatalf("enroll: status %d", status)
+	}
+	key, err := totp.ParseURI(e.URI)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return &phone{t: b.t, key: key}
+}
+
 // enroll signs a new user in.
 func (b *browser) enroll(username string) *phone {
 	b.t.Helper()
 	b.mustCall("POST", "/api/sign-in", map[string]string{"username": username}, stepEnroll)
 	token := b.mustCall("POST", "/api/enroll", nil, stepEnroll).Token
-	var enrolled api.EnrollTOTPResponse
-	if status := b.sdkCall(api.PathClientEnrollTOTP, token, "", &enrolled); status != http.StatusOK {
-		b.t.Fatalf("enroll: status %d", status)
-	}
-	key, err := totp.ParseURI(enrolled.URI)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	p := &phone{t: b.t, key: key}
+	p := b.enrolled(token)
 	v := b.verify(token, p.code())
 	b.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
 	return p
+}
+
+// account returns the data of the protected page.
+func (b *browser) account() answer {
+	b.t.Helper()
+	status, a := b.call("GET", "/api/account", nil)
+	if status != http.StatusOK {
+		b.t.Fatalf("account: status %d, error %v", status, &a.Error)
+	}
+	return a
+}
+
+// remove removes the authenticator that was added first.
+func (b *browser) remove(want step) {
+	b.t.Helper()
+	list := b.account().Authenticators
+	b.mustCall("POST", "/api/remove-authenticator", map[string]string{"id": list[0].ID}, want)
 }
 
 // signIn begins a sign-in that needs a code.
@@ -263,7 +300,7 @@ func TestJourney(t *testing.T) {
 	b.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
 	ids = append(ids, b.id())
 
-	b.mustCall("POST", "/api/remove-authenticator", nil, stepSignIn)
+	b.remove(stepSignIn)
 	b.mustFail("GET", "/api/account", nil, 401, "not_signed_in")
 	b.mustCall("POST", "/api/sign-in", map[string]string{"username": "jane@example.com"}, stepEnroll)
 
@@ -341,7 +378,7 @@ func TestOtherSitesAreRefused(t *testing.T) {
 		{"Sec-Fetch-Site": {"same-site"}},
 		{"Origin": {"http://127.0.0.1:1"}},
 	} {
-		for _, path := range []string{"sign-in", "enroll", "verified", "pay", "paid", "settings", "remove-authenticator", "sign-out"} {
+		for _, path := range []string{"sign-in", "enroll", "verified", "pay", "paid", "confirm", "confirmed", "settings", "rename-authenticator", "remove-authenticator", "forget-browser", "sign-out"} {
 			req, _ := http.NewRequest("POST", d.url+"/api/"+path, strings.NewReader(`{"username":"jane"}`))
 			req.Header = h
 			res, err := http.DefaultClient.Do(req)
@@ -388,13 +425,7 @@ func TestPrebuiltUI(t *testing.T) {
 
 			// The requests of the pre-built UI.
 			token := tokenOf(t, again.URL)
-			var e api.EnrollTOTPResponse
-			b.sdkCall(api.PathClientEnrollTOTP, token, "", &e)
-			key, err := totp.ParseURI(e.URI)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := &phone{t: t, key: key}
+			p := b.enrolled(token)
 			v := b.verify(token, p.code())
 			b.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
 			b.mustFail("POST", "/api/prebuilt", nil, 401, "not_signed_in")
@@ -459,15 +490,7 @@ func TestEnrollingAgainReplacesThePendingAuthenticator(t *testing.T) {
 	b.mustCall("POST", "/api/sign-in", map[string]string{"username": "jane"}, stepEnroll)
 	enroll := func() (token string, p *phone) {
 		token = b.mustCall("POST", "/api/enroll", nil, stepEnroll).Token
-		var enrolled api.EnrollTOTPResponse
-		if status := b.sdkCall(api.PathClientEnrollTOTP, token, "", &enrolled); status != http.StatusOK {
-			t.Fatalf("enroll: status %d", status)
-		}
-		key, err := totp.ParseURI(enrolled.URI)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return token, &phone{t: t, key: key}
+		return token, b.enrolled(token)
 	}
 	oldToken, old := enroll()
 	token, p := enroll()
@@ -676,7 +699,7 @@ func TestRemovingEndsAllSessionsOfTheUser(t *testing.T) {
 	v := two.verify(two.signIn("jane"), p.code())
 	two.mustCall("POST", "/api/verified", map[string]string{"token": v.AccessToken}, stepAccount)
 	other.enroll("john")
-	one.mustCall("POST", "/api/remove-authenticator", nil, stepSignIn)
+	one.remove(stepSignIn)
 	two.mustFail("GET", "/api/account", nil, 401, "not_signed_in")
 	other.mustCall("GET", "/api/session", nil, stepAccount)
 }
@@ -772,7 +795,7 @@ func TestAPIFailure(t *testing.T) {
 				t.Fatal(err)
 			}
 			var log logtest.Buffer
-			app := httptest.NewServer(newApp(authsignal.New("the-secret", peer.URL), pages, slog.New(slog.NewTextHandler(&log, nil))))
+			app := httptest.NewServer(newApp(authsignal.New("the-secret", peer.URL), pages, io.Discard, slog.New(slog.NewTextHandler(&log, nil))))
 			defer app.Close()
 			b := newBrowser(t, &demo{url: app.URL})
 			b.mustFail("POST", "/api/sign-in", map[string]string{"username": "jane"}, 502, c.code)
@@ -921,7 +944,7 @@ func TestOutsideAPIServer(t *testing.T) {
 		"AUTHSIGNAL_API_SECRET_KEY": inside.tenant.secretKey,
 		"AUTHSIGNAL_TENANT_ID":      inside.tenant.id,
 	}
-	d, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler))
+	d, err := start(t.Context(), environment(env), sdk, io.Discard, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -941,13 +964,13 @@ func TestOutsideAPIServer(t *testing.T) {
 	} {
 		old := env[name]
 		env[name] = value
-		if _, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := start(t.Context(), environment(env), sdk, io.Discard, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("with %s=%q: error %v, want one that names it", name, value, err)
 		}
 		env[name] = old
 	}
 	env["DEMO_ADDR"] = strings.TrimPrefix(inside.url, "http://")
-	if _, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "DEMO_ADDR") {
+	if _, err := start(t.Context(), environment(env), sdk, io.Discard, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "DEMO_ADDR") {
 		t.Errorf("at an address that is taken: error %v, want one that names DEMO_ADDR", err)
 	}
 	env["DEMO_ADDR"] = "127.0.0.1:0"
@@ -964,14 +987,14 @@ func TestOutsideAPIServer(t *testing.T) {
 		t.Errorf("with the key in a file: got another tenant, error %v", err)
 	}
 	env["AUTHSIGNAL_API_URL"] = "http://user:password@localhost/v1"
-	if _, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler)); err == nil || strings.Contains(err.Error(), "password") {
+	if _, err := start(t.Context(), environment(env), sdk, io.Discard, slog.New(slog.DiscardHandler)); err == nil || strings.Contains(err.Error(), "password") {
 		t.Errorf("with a password in the URL: %v", err)
 	}
 }
 
 func TestStopsWhenAsked(t *testing.T) {
 	env := map[string]string{"DEMO_ADDR": "127.0.0.1:0", "DEMO_DATA": t.TempDir()}
-	d, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler))
+	d, err := start(t.Context(), environment(env), sdk, io.Discard, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

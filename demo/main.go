@@ -75,7 +75,7 @@ func run(ctx context.Context, env *config.Env, stdout, stderr io.Writer) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	d, err := start(ctx, env, sdk, log)
+	d, err := start(ctx, env, sdk, stdout, log)
 	if err != nil {
 		return err
 	}
@@ -139,8 +139,9 @@ type demo struct {
 	done chan error
 }
 
-// start listens. When it returns, requests are answered.
-func start(ctx context.Context, env *config.Env, sdk fs.FS, log *slog.Logger) (_ *demo, err error) {
+// start listens. When it returns, requests are answered. The notices to users go to
+// mail.
+func start(ctx context.Context, env *config.Env, sdk fs.FS, mail io.Writer, log *slog.Logger) (_ *demo, err error) {
 	d := &demo{done: make(chan error, 1)}
 	if d.data, err = env.Get("DEMO_DATA"); err != nil {
 		return nil, err
@@ -179,7 +180,7 @@ func start(ctx context.Context, env *config.Env, sdk fs.FS, log *slog.Logger) (_
 	origins := pageOrigins(host, at, ip, name)
 	d.url, d.network = origins[0], !ip.IsLoopback()
 	if d.tenant.apiURL == "" {
-		if d.api, err = startAPI(ctx, d.data, ip, port, origins, log); err != nil {
+		if d.api, err = startAPI(ctx, d.data, ip, port, origins, webhookURL(at), log); err != nil {
 			return nil, err
 		}
 		defer func() {
@@ -194,7 +195,7 @@ func start(ctx context.Context, env *config.Env, sdk fs.FS, log *slog.Logger) (_
 		return nil, err
 	}
 	d.http = &http.Server{
-		Handler: newApp(authsignal.New(d.tenant.secretKey, d.tenant.apiURL), pages, log),
+		Handler: newApp(authsignal.New(d.tenant.secretKey, d.tenant.apiURL), pages, mail, log),
 		// A client that sends or reads slowly must not hold a connection for
 		// ever; a slow one needs some minutes for the module.
 		ReadHeaderTimeout: 5 * time.Second,
@@ -209,8 +210,9 @@ func start(ctx context.Context, env *config.Env, sdk fs.FS, log *slog.Logger) (_
 }
 
 // startAPI starts the API server at the address at which browsers open the demo,
-// on a port of its own, which is a free one if the demo's is "0".
-func startAPI(ctx context.Context, data string, ip net.IP, demoPort string, origins []string, log *slog.Logger) (*daemon.Server, error) {
+// on a port of its own, which is a free one if the demo's is "0". Browsers may be
+// trusted for signing in, and events go to the demo.
+func startAPI(ctx context.Context, data string, ip net.IP, demoPort string, origins []string, webhookURL string, log *slog.Logger) (*daemon.Server, error) {
 	// Only this user may read the database.
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, err
@@ -227,6 +229,9 @@ func startAPI(ctx context.Context, data string, ip net.IP, demoPort string, orig
 		Issuer:   issuer,
 		Activate: true,
 		Portal:   config.PortalAuto,
+
+		TrustBrowserDays: map[string]int{actionSignIn: trustDays},
+		WebhookURL:       webhookURL,
 	}
 	log = log.With("part", "api")
 	s, err := daemon.Start(ctx, c, log)

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/authsignal-wasm/sdk/authsignal"
 )
 
 const (
@@ -50,8 +52,17 @@ type payment struct {
 	idempotencyKey, token string
 }
 
+// A confirmation is the tracked action whose code confirms that it is the user.
+type confirmation struct {
+	idempotencyKey, token string
+}
+
+// byTrust stands for the verification method of a sign-in without a code, in a browser
+// that the user trusts.
+const byTrust authsignal.VerificationMethod = "TRUSTED_BROWSER"
+
 // A session is the state of a browser. Only in the step account has the user
-// verified a second factor.
+// verified a second factor, or is the browser one that the user trusts.
 type session struct {
 	username string
 	step     step
@@ -64,7 +75,13 @@ type session struct {
 	url string
 	// payment is the payment that requires a code, or the zero value.
 	payment payment
+	// confirmation is the one under way, or the zero value.
+	confirmation confirmation
 
+	// by is how the user signed in; codeAt is when the backend last validated a code
+	// of the user in this session, or zero.
+	by         authsignal.VerificationMethod
+	codeAt     time.Time
 	signedInAt time.Time
 	expires    time.Time
 }
@@ -145,11 +162,14 @@ func (s *sessions) end(id string) {
 }
 
 // endAll ends all sessions of a user.
-func (s *sessions) endAll(username string) {
+func (s *sessions) endAll(username string) { s.endOthers(username, "") }
+
+// endOthers ends all sessions of a user but the one with an id.
+func (s *sessions) endOthers(username, keep string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, old := range s.m {
-		if old.username == username {
+		if old.username == username && id != keep {
 			delete(s.m, id)
 		}
 	}

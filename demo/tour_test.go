@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"log/slog"
 	"os/exec"
 	"path/filepath"
@@ -225,7 +226,7 @@ func TestUnspecifiedAddressIsOpenedInTheNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := map[string]string{"DEMO_ADDR": "0.0.0.0:0", "DEMO_DATA": t.TempDir()}
-	d, err := start(t.Context(), environment(env), sdk, slog.New(slog.DiscardHandler))
+	d, err := start(t.Context(), environment(env), sdk, io.Discard, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

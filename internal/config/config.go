@@ -67,6 +67,9 @@ type Config struct {
 	// Activate activates the authenticator app of a tenant that is created at the
 	// start; -dev sets it.
 	Activate bool
+	// TrustBrowserDays are the trustBrowserDays of actions that have no settings yet,
+	// by action. No flag sets it.
+	TrustBrowserDays map[string]int
 	// Portal says when the operator's portal is served; empty is never.
 	Portal PortalMode
 	// File is the path of a declarative configuration to apply at the start, or

@@ -428,6 +428,14 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 		s.log.Warn("there is no tenant yet; create one with AUTHSIGNAL_TENANT_ID and AUTHSIGNAL_API_SECRET_KEY, a declarative configuration or the management API")
 		return nil
 	}
+	var actions []manage.CheckedAction
+	for action, days := range c.TrustBrowserDays {
+		settings, err := manage.CheckAction(action, api.ActionSettings{DefaultOutcome: api.OutcomeChallenge, TrustBrowserDays: days})
+		if err != nil {
+			return err
+		}
+		actions = append(actions, settings)
+	}
 	now := time.Now()
 	err := s.store.Update(ctx, keys.TenantID, func(tx *store.Tx) error {
 		if deleted, found, err := tx.Deleted(); err != nil || found {
@@ -444,6 +452,11 @@ func (s *Server) ensureTenant(ctx context.Context, c config.Config, keys config.
 		}
 		if c.WebhookURL != "" {
 			if _, err := manage.Tenant(tx, manage.TenantChange{WebhookURL: &c.WebhookURL}, now); err != nil {
+				return err
+			}
+		}
+		for _, action := range actions {
+			if err := manage.EnsureAction(tx, action, now); err != nil {
 				return err
 			}
 		}

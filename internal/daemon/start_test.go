@@ -252,3 +252,34 @@ func TestTheStartSaysThatTheKeysFileNamesADeletedTenant(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The days of the configuration are for actions without settings: what an operator has
+// set stays.
+func TestTheStartSetsDaysOfTrustOfActionsWithoutSettings(t *testing.T) {
+	t.Parallel()
+	var log logtest.Buffer
+	c := config.Config{
+		DB: storetest.Database(t), Addr: "127.0.0.1:0", TokenTTL: time.Minute, Given: given(),
+		TrustBrowserDays: map[string]int{"signIn": 30},
+	}
+	settings := func(s *Server, want int) {
+		t.Helper()
+		got, err := manage.ReadActionSettings(t.Context(), s.store, "t1", "signIn")
+		if err != nil || got.DefaultOutcome != api.OutcomeChallenge || got.TrustBrowserDays != want {
+			t.Errorf("got %+v, %v; want %d days", got, err, want)
+		}
+	}
+	s := started(t, c, &log)
+	settings(s, 30)
+	err := manage.ChangeAction(t.Context(), s.store, "t1", "signIn", time.Now(), func(a *api.ActionSettings) error {
+		a.TrustBrowserDays = 0
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stop(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	settings(started(t, c, &log), 0)
+}

@@ -72,6 +72,15 @@ func SetAction(tx *store.Tx, c CheckedAction, now time.Time) (changed bool, err 
 	return true, tx.Audit(e)
 }
 
+// EnsureAction stores the settings of an action that has none.
+func EnsureAction(tx *store.Tx, c CheckedAction, now time.Time) error {
+	if _, found, err := tx.ActionSettings(c.action); err != nil || found {
+		return err
+	}
+	_, err := SetAction(tx, c, now)
+	return err
+}
+
 // maxChanges is how often ChangeAction tries.
 const maxChanges = 8
 
