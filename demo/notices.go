@@ -98,11 +98,9 @@ func noticeOf(e authsignal.Event) (user, text string) {
 	case authsignal.RecoveryCodesCreated:
 		return d.UserID, "New recovery codes are in force for your account. Earlier ones no longer work." + notYou
 	case authsignal.RecoveryCodeUsed:
-		left := fmt.Sprintf("A recovery code of your account was used; %d are left.", d.RecoveryCodesLeft)
-		if d.RecoveryCodesLeft <= authsignal.FewRecoveryCodes {
-			left += " Make new ones."
-		}
-		return d.UserID, left + " No browser is remembered any more." + notYou
+		return d.UserID, fmt.Sprintf("A recovery code of your account was used; %d are left. No browser is remembered any more.", d.RecoveryCodesLeft) + notYou
+	case authsignal.RecoveryCodesRunningOut:
+		return d.UserID, fmt.Sprintf("Only %d recovery codes of your account are left. Make new ones.", d.RecoveryCodesLeft)
 	case authsignal.RecoveryCodesVoided:
 		return d.UserID, "Your recovery codes no longer work, and there are no new ones." + notYou
 	case authsignal.TrustedBrowserCreated:
@@ -110,6 +108,9 @@ func noticeOf(e authsignal.Event) (user, text string) {
 	case authsignal.TrustedBrowserCopied:
 		return d.UserID, fmt.Sprintf("A remembered browser was copied, and is not remembered any more: it was used with %s, and before that with %s.",
 			device(d.UserAgent, d.IPAddress), device(d.LastUserAgent, d.LastIPAddress)) + notYou
+	case authsignal.CodesGuessed:
+		return d.UserID, fmt.Sprintf("%d codes of your account were wrong within a month. ", d.WrongCodes) +
+			"If these were not your codes, someone else knows your first factor: change it."
 	}
 	return "", ""
 }

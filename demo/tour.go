@@ -44,12 +44,16 @@ func (d *demo) things() [][2]string {
 		{"Enroll", "sign in with any user name, scan the QR code with an authenticator app, enter its code"},
 		{"No phone?", "press Copy beside the secret; go run ./cmd/authsignal-server code SECRET prints its code"},
 		{"Sign in", "sign out and in again: now a code is asked for, and each works once"},
+		{"Remember", "check the box beside the code: the next sign-in in this browser needs none, but a payment does"},
+		{"Lost phone", "make recovery codes after enrolling or on the account page; sign in with one, set up a new app, remove the lost one"},
+		{"Notices", "what a real app would mail to its users is printed below and shown on the account page"},
 		{"Payment", "on the account page, pay something: the amount is part of the action, and a code confirms it"},
-		{"Settings", "on the account page, manage authenticators: the settings of the pre-built UI"},
+		{"Settings", "on the account page, rename, add and remove authenticator apps, there or in the settings of the pre-built UI"},
 		{"Pre-built UI", `sign in with "Pre-built UI" as the second step: a popup, a redirect or a window`},
 	}
 	switch {
 	case d.api == nil:
+		list = append(list, [2]string{"Webhook", "for the notices, the API has to send its events to " + d.url + webhookPath})
 	case d.api.PortalURL == "":
 		list = append(list, [2]string{"Portal", "is served on this machine alone: start the demo without DEMO_ADDR"})
 	default:

@@ -148,7 +148,7 @@ func TestTour(t *testing.T) {
 	}
 	got := tourOf(t, d, terminal)
 	for _, thing := range []string{
-		"Enroll", "No phone?", "Sign in", "Payment", "Settings", "Pre-built UI", "Rules",
+		"Enroll", "No phone?", "Sign in", "Remember", "Lost phone", "Notices", "Payment", "Settings", "Pre-built UI", "Rules",
 		"Portal        " + d.api.PortalURL + " with the password " + d.api.PortalPassword + " (shown this once)\n",
 		"Phone         DEMO_ADDR=0.0.0.0:" + d.port() + " make demo",
 	} {
@@ -184,6 +184,9 @@ func TestTourOfAnOutsideAPI(t *testing.T) {
 	got := tourOf(t, d, terminal)
 	if !strings.HasPrefix(got, "Open http://127.0.0.1:3000 (the API is at https://api.example.com/v1; it must allow this origin)\n") {
 		t.Errorf("got %s", got)
+	}
+	if !strings.Contains(got, "http://127.0.0.1:3000/webhooks") {
+		t.Errorf("it does not say where notices come from:\n%s", got)
 	}
 	if strings.Contains(got, "Portal") || strings.Contains(got, "Rules") || strings.Contains(got, "the-secret") {
 		t.Errorf("it names a portal that the demo does not have, or the key:\n%s", got)

@@ -9,6 +9,14 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { Authsignal } from "@authsignal/node";
 import { programBuild } from "./harness.mjs";
+import { arrive } from "./steps.mjs";
+
+/** Declines the recovery codes that the demo's page offers after an enrollment. */
+export async function declineCodes(page) {
+  await arrive(page, "codes");
+  await page.click("#make-form .done");
+  await arrive(page, "account");
+}
 
 /** Starts the demo on a free port, with the API server inside unless `env` names another. */
 export async function startDemo(env = {}) {
@@ -21,7 +29,10 @@ export async function startDemo(env = {}) {
   let log = "";
   child.stderr.on("data", (data) => (log += data));
   const ended = once(child, "exit");
-  const [line] = await Promise.race([once(createInterface({ input: child.stdout }), "line"), ended.then(() => [""])]);
+  let mail = "";
+  const lines = createInterface({ input: child.stdout });
+  lines.on("line", (text) => (mail += text.startsWith("Mail to ") ? `${text}\n` : ""));
+  const [line] = await Promise.race([once(lines, "line"), ended.then(() => [""])]);
   const [url, apiUrl] = line.match(/http:[^\s)]+/g) ?? assert.fail(`the demo did not start:\n${log}`);
   return {
     url,
@@ -32,6 +43,8 @@ export async function startDemo(env = {}) {
       return new Authsignal({ apiSecretKey: keys.apiSecretKey, apiUrl });
     },
     log: () => log,
+    /** The notices to users so far, a line each. */
+    mail: () => mail,
     /** Sends a signal. */
     kill: (signal) => child.kill(signal),
     /** Resolves to the exit code and the signal that ended it. */

@@ -18,7 +18,7 @@ import { PNG } from "pngjs";
 import { prepareZXingModule, readBarcodes } from "zxing-wasm/reader";
 import { authenticatorApp } from "../lib/authenticator.mjs";
 import { engines, openBrowser } from "../lib/browsers.mjs";
-import { startDemo } from "../lib/demo.mjs";
+import { declineCodes, startDemo } from "../lib/demo.mjs";
 import { root, startServer } from "../lib/harness.mjs";
 import { arrive, enterCode } from "../lib/steps.mjs";
 
@@ -95,8 +95,14 @@ async function enroll(page, username) {
   const app = authenticatorApp(await page.$eval("#open-app", (link) => link.href));
   await page.focus("#enroll-code");
   await enter(page, app.code());
-  await arrive(page, "account");
+  await declineCodes(page);
   return app;
+}
+
+/** Opens a part of the account page. */
+async function open(page, part) {
+  await page.click(`#${part} summary`);
+  await page.waitFor((part) => document.querySelector(`#${part}`).open, part);
 }
 
 /** Signs out, and in again up to the code. */
@@ -129,6 +135,7 @@ async function next(page, username) {
 
 /** Pays from the account page, with a code. */
 async function pay(page, app, amount) {
+  await open(page, "payment");
   await page.$eval("#amount", (field, amount) => ((field.value = amount), field.focus()), amount);
   await page.press("Enter");
   await page.waitForVisible("#confirm-payment-form");
@@ -142,6 +149,7 @@ const press = (frame, selector) => frame.$eval(selector, (button) => button.clic
 
 /** Opens the settings from the account page and passes their challenge. Returns the frame. */
 async function openSettings(page, app) {
+  await open(page, "authenticators");
   await page.click("#settings-form button");
   const frame = await page.frame("iframe[name=authsignal]");
   await enterCode(frame, "challenge", app.code());
@@ -247,6 +255,11 @@ for (const engine of engines) {
         const first = app.code();
         await enter(page, first);
 
+        await arrive(page, "codes");
+        assert.equal(await focus(page), "codes-title");
+        await page.press("Tab");
+        await page.press("Tab");
+        await page.press("Enter"); // not now
         await arrive(page, "account");
         assert.equal(await focus(page), "account-title");
         await page.waitFor(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
@@ -289,11 +302,14 @@ for (const engine of engines) {
         assert.equal(signedIn.isValid, true);
         assert.equal(signedIn.verificationMethod, "AUTHENTICATOR_APP");
 
-        await page.focus("#remove");
+        await page.focus("#authenticators summary");
+        await page.press("Enter");
+        await page.waitFor(() => document.querySelector("#authenticators").open);
+        await page.focus("#authenticators .remove");
         await page.press("Enter");
         assert.equal(await focus(page), "keep");
         await page.press("Escape");
-        assert.equal(await focus(page), "remove");
+        assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Remove Phone");
         assert.equal((await official.getAuthenticators({ userId: "jane" })).length, 1);
         await page.press("Enter");
         await page.press("Shift+Tab");
@@ -326,7 +342,7 @@ for (const engine of engines) {
         await enter(page, earlier.code());
         assert.match(await refusal(page, "enroll"), /not accepted.*open twice: only the newest QR code works/);
         await enter(page, (await authenticator()).code());
-        await arrive(page, "account");
+        await declineCodes(page);
         assert.deepEqual(await replaced(), ["", "status"], "it leaves the page with its step");
       });
     });
@@ -354,7 +370,7 @@ for (const engine of engines) {
             assert.equal(await page.$eval("#open-app", (e) => e.href), uri);
             await page.click("#enroll-code");
             await enter(page, authenticatorApp(uri).code());
-            await arrive(page, "account");
+            await declineCodes(page);
             await again(page);
           },
           { at, viewport: touch ? { ...phone, touch } : phone },
@@ -372,6 +388,7 @@ for (const engine of engines) {
         browser,
         async (page) => {
           const app = await enroll(page, "payer");
+          await open(page, "payment");
           await page.$eval("#amount", (field) => ((field.value = "much"), field.focus()));
           await page.press("Enter");
           await page.waitFor(() => /above 0/.test(document.querySelector("#pay-error").innerText));
@@ -441,7 +458,7 @@ for (const engine of engines) {
               await page.waitFor(() => document.querySelector("#copied").innerText.startsWith("Selected"));
               await page.focus("#enroll-code");
               await enter(page, app.code());
-              await arrive(page, "account");
+              await declineCodes(page);
               await again(page);
               await enter(page, app.code());
               await arrive(page, "account");
@@ -486,7 +503,8 @@ for (const engine of engines) {
           // Otherwise the page's own request finds that the session has ended.
           await page.waitFor(() => document.querySelector("#protected-by").innerText.includes("Authenticator app"));
           await page.evaluate(() => fetch("/api/sign-out", { method: "POST" }));
-          await page.click("#remove");
+          await open(page, "authenticators");
+          await page.click("#authenticators .remove");
           await page.click("#confirm .danger");
           await arrive(page, "signIn");
           assert.match(await page.$eval("#notice", (e) => e.innerText), /session has ended/);
@@ -588,7 +606,7 @@ for (const engine of engines) {
           form.elements.code.value = code;
           for (let i = 0; i < 3; i++) form.requestSubmit();
         }, app.code());
-        await arrive(page, "account");
+        await declineCodes(page);
         await page.evaluate(() => {
           for (let i = 0; i < 3; i++) document.querySelector("#account .sign-out").click();
         });

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { engines, openBrowser } from "../lib/browsers.mjs";
-import { startDemo } from "../lib/demo.mjs";
+import { declineCodes, startDemo } from "../lib/demo.mjs";
 import { startServer } from "../lib/harness.mjs";
 import { arrive, authenticatorOf, enterCode } from "../lib/steps.mjs";
 
@@ -121,6 +121,7 @@ for (const engine of engines) {
       const app = await authenticatorOf(step);
       assert.equal(app.totp.issuer, "Corner Shop");
       await enterCode(step, "enroll", app.code());
+      if (mode === "custom") await declineCodes(page);
       await signedIn(page, demo, "enroll");
       await page.click("#account .sign-out");
 
