@@ -89,6 +89,7 @@ type actionView struct {
 	Settings api.ActionSettings
 	Outcomes []api.Outcome
 	MaxTrust int
+	Policy   policyForm
 	Error    string
 }
 
@@ -122,11 +123,21 @@ func (p *portal) settings(r *http.Request, t store.Tenant) (code string, s api.A
 }
 
 func (p *portal) action(r *http.Request, t store.Tenant) (reply, error) {
+	return p.actionPage(r, http.StatusOK, t, nil)
+}
+
+// actionPage shows the path's action, with the form of its enrollment policy as it was
+// entered, or as it is stored if f is nil.
+func (p *portal) actionPage(r *http.Request, status int, t store.Tenant, f *policyForm) (reply, error) {
 	code, s, set, err := p.settings(r, t)
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{template: "action", view: view{Section: "actions", Title: "Action " + code, Body: actionView{Code: code, Set: set, Settings: s, Outcomes: outcomes, MaxTrust: api.MaxTrustBrowserDays}}}, nil
+	v := actionView{Code: code, Set: set, Settings: s, Outcomes: outcomes, MaxTrust: api.MaxTrustBrowserDays, Policy: actionForm(t, s.EnrollmentPolicy)}
+	if f != nil {
+		v.Policy = *f
+	}
+	return reply{status: status, template: "action", view: view{Section: "actions", Title: "Action " + code, Body: v}}, nil
 }
 
 // changeAction changes the stored settings of the path's action.
@@ -174,7 +185,7 @@ func (p *portal) deleteForm(r *http.Request, t store.Tenant) (reply, error) {
 	case !set:
 		return reply{}, errNoPage
 	default:
-		v.Text, v.Button = "All rules are deleted, and the default outcome is CHALLENGE again.", "Delete"
+		v.Text, v.Button = "All rules are deleted, the default outcome is CHALLENGE again, and the tenant's enrollment policy counts.", "Delete"
 	}
 	return reply{template: "confirm", view: view{Section: "actions", Title: title, Body: v}}, nil
 }

@@ -25,6 +25,8 @@ type settingsView struct {
 	RecoveryLinks api.RecoveryLinkSettings
 	// Logo is the logo of the branding, after it was checked.
 	Logo template.URL
+	// Policy is the form of the enrollment policy; nil for that of the tenant.
+	Policy *policyForm
 }
 
 type webhookSecretView struct {
@@ -42,6 +44,10 @@ func (p *portal) settingsPage(r *http.Request, status int, t store.Tenant, v set
 		v.Logo = template.URL(t.Branding.Logo)
 	}
 	v.RecoveryLinks = t.RecoveryLinks
+	if v.Policy == nil {
+		f := formOf(t.Enrollment)
+		v.Policy = &f
+	}
 	err := p.Store.View(r.Context(), t.ID, func(tx *store.Tx) error {
 		list, err := tx.WebhookSecrets()
 		for _, s := range list {

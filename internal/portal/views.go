@@ -60,6 +60,7 @@ func newViews(root string) (views, *assets.Set, error) {
 		"state":  stateName,
 		"tone":   tone,
 		"add":    func(a, b int) int { return a + b },
+		"count":  count,
 		"list":   func(s ...string) []string { return s },
 		"env":    envSnippet, "node": nodeSnippet, "browser": browserSnippet, "golang": goSnippet, "wasm": wasmSnippet,
 		"shown": shown, "lines": shownLines, "plain": plain, "hides": hides,

@@ -239,9 +239,14 @@ func Fill(t testing.TB, database, tenant string, rows int, now time.Time) {
 		}
 		at := fmt.Sprintf("(%d - CAST(i AS BIGINT) * %d / %d)", now.UnixMilli(), month, rows)
 		numbers := fmt.Sprintf(series, rows-1)
+		// Four hexadecimal digits that look random.
+		random := "''"
+		for _, by := range []int{16, 256, 4096, 65536} {
+			random += fmt.Sprintf(` || SUBSTR('0123456789abcdef', CAST(CAST(i AS BIGINT) * 2654435761 / %d %% 16 AS INTEGER) + 1, 1)`, by)
+		}
 		for _, statement := range []string{
 			`INSERT INTO users (tenant_id, user_id, email, phone_number, username, incarnation, created_at) ` + numbers + `
-				SELECT '` + tenant + `', 'user-' || i, 'mail-' || i || '@example.com', '+1555' || i, 'name-' || i, 'x', ` + at + ` FROM n`,
+				SELECT '` + tenant + `', 'user-' || i, 'mail-' || i || '@example.com', '+1555' || i, 'name-' || i, ` + random + `, ` + at + ` FROM n`,
 			`INSERT INTO actions (tenant_id, user_id, action, idempotency_key, state, outcome, created_at, state_updated_at) ` + numbers + `
 				SELECT '` + tenant + `', 'user-' || (i * 7 % ` + strconv.Itoa(rows) + `), CASE WHEN i % 3 = 0 THEN 'pay' ELSE 'signIn' END, 'key-' || i,
 					CASE WHEN i % 1000 = 999 THEN 'BLOCK' WHEN i % 4 = 0 THEN 'ALLOW' ELSE 'CHALLENGE_SUCCEEDED' END,
