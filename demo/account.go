@@ -137,9 +137,10 @@ func (a *app) account(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, &failure{http.StatusUnauthorized, errNotSignedIn.Code, "Your authenticator was removed. Sign in again to set up a new one."}
 	}
 	var codes *authsignal.RecoveryCodesStatus
-	if status, err := a.api.RecoveryCodes(r.Context(), s.username); err == nil {
+	switch status, err := a.api.RecoveryCodes(r.Context(), s.username); {
+	case err == nil && !status.IsDisabled:
 		codes = &status
-	} else if !unknownCall(err) {
+	case err != nil && !unknownCall(err):
 		return nil, err
 	}
 	trusted, err := a.api.TrustedBrowsers(r.Context(), s.username)
@@ -157,7 +158,7 @@ func (a *app) account(w http.ResponseWriter, r *http.Request) (any, error) {
 		Action         string                        `json:"action"`
 		By             authsignal.VerificationMethod `json:"by"`
 		Authenticators []authenticator               `json:"authenticators"`
-		// RecoveryCodes is null if the API has no recovery codes.
+		// RecoveryCodes is null if the API has no recovery codes, or the tenant allows none.
 		RecoveryCodes *authsignal.RecoveryCodesStatus `json:"recoveryCodes"`
 		Browsers      []trustedBrowser                `json:"browsers"`
 		Notices       []notice                        `json:"notices"`

@@ -108,6 +108,10 @@ func noticeOf(e authsignal.Event) (user, text string) {
 	case authsignal.TrustedBrowserCopied:
 		return d.UserID, fmt.Sprintf("A remembered browser was copied, and is not remembered any more: it was used with %s, and before that with %s.",
 			device(d.UserAgent, d.IPAddress), device(d.LastUserAgent, d.LastIPAddress)) + notYou
+	case authsignal.RecoveryLinkIssued:
+		return d.UserID, "Support has issued a recovery link for your account, which sets up a new authenticator app." + notYou
+	case authsignal.RecoveryLinkUsed:
+		return d.UserID, "The recovery link of your account was used: an authenticator app was added, and no browser is remembered any more." + notYou
 	case authsignal.CodesGuessed:
 		return d.UserID, fmt.Sprintf("%d codes of your account were wrong within a month. ", d.WrongCodes) +
 			"If these were not your codes, someone else knows your first factor: change it."

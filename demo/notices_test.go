@@ -114,6 +114,8 @@ func TestNoticeOfEveryEvent(t *testing.T) {
 		{authsignal.RecoveryCodesCreated{UserID: "u"}, "New recovery codes"},
 		{authsignal.RecoveryCodeUsed{UserID: "u", RecoveryCodesLeft: 3}, "3 are left. No browser"},
 		{authsignal.RecoveryCodesRunningOut{UserID: "u", RecoveryCodesLeft: 2}, "Only 2 recovery codes"},
+		{authsignal.RecoveryLinkIssued{UserID: "u"}, "has issued a recovery link"},
+		{authsignal.RecoveryLinkUsed{UserID: "u"}, "recovery link of your account was used"},
 		{authsignal.CodesGuessed{UserID: "u", WrongCodes: 100}, "100 codes of your account were wrong"},
 		{authsignal.RecoveryCodesVoided{UserID: "u"}, "no longer work"},
 		{authsignal.TrustedBrowserCreated{UserID: "u", IPAddress: "192.0.2.1", UserAgent: "Firefox/1 Linux"}, "Firefox on Linux at 192.0.2.1."},

@@ -16,7 +16,7 @@ let file;
 export async function offerCodes(then) {
   const { data } = await authsignal.recoveryCodes.status();
   // Without an answer, as from an API without recovery codes, there is no offer.
-  if (!data || data.left > few) return then();
+  if (!data || data.isDisabled || data.left > few) return then();
   done = then;
   go("codes");
   stage("make-form");
