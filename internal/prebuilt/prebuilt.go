@@ -10,7 +10,6 @@ package prebuilt
 
 import (
 	"bytes"
-	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -38,14 +37,14 @@ import (
 var pageFiles embed.FS
 
 // scripts are the modules of the page's script. The first one imports the others.
-var scripts = []string{"app.js", "page.js", "messages.js", "code.js", "challenge.js", "enroll.js", "settings.js", "leave.js"}
+var scripts = []string{"app.js", "page.js", "messages.js", "code.js", "challenge.js", "enroll.js", "settings.js", "remember.js", "leave.js"}
 
 // Config configures the pages.
 type Config struct {
 	Store  *store.Store
 	Tokens *token.Issuer
-	// Cookies is the place of the server's cookies, of which the pages read those of
-	// trusted browsers.
+	// Cookies is the place of the server's cookies. The page reads that of a trusted
+	// browser, to decide whether its script tries it first, and sets none.
 	Cookies cookie.Home
 	Now     func() time.Time
 	// Origins are the allowed origins of the server's configuration: they may
@@ -153,6 +152,12 @@ type screen struct {
 	Enrolled, MayAdd, MayRemove, MayVerify, Active bool
 	// Most is the maximum number of authenticators of a user.
 	Most int
+	// TriesBrowser reports whether the script tries the cookie of a trusted browser
+	// before anything else.
+	TriesBrowser bool
+	// RememberDays is the number of days for which the user may trust the browser
+	// after a code, or 0.
+	RememberDays int
 }
 
 // Scripts are the modules that the page's script imports. They are loaded with it,
@@ -161,7 +166,7 @@ func (s screen) Scripts() []string { return scripts[1:] }
 
 // NeedsModule reports whether the page is likely to need the module.
 func (s screen) NeedsModule() bool {
-	return s.Module != "" && s.Start != sectionFailure && s.Start != sectionDone
+	return s.Module != "" && s.Start != sectionFailure && s.Start != sectionDone && !s.TriesBrowser
 }
 
 // page serves the url of a tracked action.
@@ -171,7 +176,7 @@ func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 	if q.Get("mode") == "popup" {
 		s.Mode = "popup"
 	}
-	v := p.readVisit(r.Context(), q)
+	v := p.readVisit(r, q)
 	if v.found {
 		p.present(&s, v)
 	}
@@ -184,6 +189,7 @@ func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	if v.failure == "" {
 		s.Start, s.Then = v.start, v.then
+		p.offerTrust(&s, v, r)
 	} else {
 		s.Failure = v.failure
 		s.Code, s.Status = v.failure.apiError()
@@ -198,7 +204,7 @@ func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 // translate sets the texts of a language.
 func (s *screen) translate(l lang, a api.AuthenticatorSettings) {
 	texts := l.fill(map[string]string{
-		"app": s.Name, "minutes": strconv.Itoa(minutes(a.WindowSeconds)), "most": strconv.Itoa(a.MaxAuthenticators),
+		"app": s.Name, "days": strconv.Itoa(s.RememberDays), "minutes": strconv.Itoa(minutes(a.WindowSeconds)), "most": strconv.Itoa(a.MaxAuthenticators),
 	})
 	s.Lang, s.Dir, s.T = l.tag, l.texts["dir"], texts.text
 	s.ClientTexts = texts.client()
@@ -242,6 +248,29 @@ func (p *ui) present(s *screen, v visit) {
 		s.Most = v.tenant.Authenticator.MaxAuthenticators
 	}
 	s.Active = v.tenant.Authenticator.Active
+}
+
+// offerTrust sets what the page does with the cookie of a trusted browser: only where a
+// code would end the visit.
+func (p *ui) offerTrust(s *screen, v visit, r *http.Request) {
+	if v.start != sectionDone && v.then != sectionFinish {
+		return
+	}
+	s.TriesBrowser = v.triesBrowser
+	if v.start != sectionDone && p.Cookies.Kept() && keepsCookies(r, s.Mode) {
+		s.RememberDays = mfa.OffersTrust(v.settings)
+	}
+}
+
+// keepsCookies reports whether the browser keeps cookies of the page: it does not in a
+// frame of another site, where only popup mode may be. Browsers that do not send the
+// headers do not tell which.
+func keepsCookies(r *http.Request, mode string) bool {
+	if mode == "" || r.Header.Get("Sec-Fetch-Dest") == "document" {
+		return true
+	}
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "same-origin" || site == "same-site"
 }
 
 // returnable reports whether the user may be sent to the action's redirectUrl:
@@ -319,12 +348,16 @@ type visit struct {
 	tenant  store.Tenant
 	origins []string // may show the page and be returned to
 	subject mfa.Subject
+	// settings are those of the action.
+	settings     api.ActionSettings
+	triesBrowser bool
 }
 
 // readVisit reads the url of a page. Any error is a failure of the visit; errors
 // of the server are also logged.
-func (p *ui) readVisit(ctx context.Context, q url.Values) visit {
-	v, err := p.readToken(ctx, q.Get("token"))
+func (p *ui) readVisit(r *http.Request, q url.Values) visit {
+	ctx := r.Context()
+	v, err := p.readToken(r, q.Get("token"))
 	switch {
 	case err != nil:
 		if ctx.Err() == nil {
@@ -342,9 +375,10 @@ func (p *ui) readVisit(ctx context.Context, q url.Values) visit {
 	return v
 }
 
-// readToken reads the tenant and the subject of a token. If the token is not
+// readToken reads the tenant and the subject of a token, and the cookie of its user. If the token is not
 // valid, the visit has a failure; an error is the store's.
-func (p *ui) readToken(ctx context.Context, t string) (v visit, err error) {
+func (p *ui) readToken(r *http.Request, t string) (v visit, err error) {
+	ctx := r.Context()
 	if t == "" {
 		v.failure = failureNoToken
 		return v, nil
@@ -382,7 +416,23 @@ func (p *ui) readToken(ctx context.Context, t string) (v visit, err error) {
 			v.failure = failureInvalid
 			return nil
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return p.readTrust(tx, r, &v)
 	})
 	return v, err
+}
+
+// readTrust reads the settings of the action and whether the browser's cookie may
+// complete it.
+func (p *ui) readTrust(tx *store.Tx, r *http.Request, v *visit) (err error) {
+	if v.settings, err = manage.ActionSettings(tx, v.subject.Action.Action); err != nil {
+		return err
+	}
+	text := p.Cookies.Value(r, cookie.BrowserName(v.tenant.ID, v.subject.User.ID))
+	if text != "" {
+		v.triesBrowser, err = v.subject.MayVerifyBrowser(tx, v.settings, text, p.Now())
+	}
+	return err
 }

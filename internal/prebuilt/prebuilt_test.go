@@ -42,7 +42,7 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 		BaseURL: "https://mfa.test", TTL: 10 * time.Minute, Now: func() time.Time { return s.now },
 	}
 	c := Config{
-		Store: st, Tokens: s.tokens, Origins: []string{"https://server.test"},
+		Store: st, Tokens: s.tokens, Now: func() time.Time { return s.now }, Origins: []string{"https://server.test"},
 		SDK: fstest.MapFS{"authsignal.wasm": {Data: []byte("\x00asm")}, "index.js": {Data: []byte("export {}")}},
 		Log: slog.New(slog.NewJSONHandler(&s.log, nil)),
 	}

@@ -4,7 +4,8 @@
 // user can change anything in the browser.
 
 import { reportHeight, sendEvent } from "./messages.js";
-import { $, authsignal, canQuit, data, fail, open, show, state, text } from "./page.js";
+import { $, authsignal, canQuit, data, fail, flag, open, show, state, text } from "./page.js";
+import { recognized } from "./remember.js";
 import "./challenge.js";
 import "./enroll.js";
 import "./leave.js";
@@ -16,13 +17,16 @@ switch (data.start) {
     $("done-text").textContent = text("page.already");
     $("continue").hidden = !canQuit;
     show("done");
+    // The answer to the use that completed the action was lost.
+    if (flag("triesBrowser")) recognized();
     break;
   case "failure":
     fail(data.reason);
     if (data.code) sendEvent("AUTHSIGNAL_API_ERROR", { errorCode: data.code, statusCode: Number(data.status) });
     break;
   default:
-    open[data.start]();
+    if (flag("triesBrowser") && (await recognized())) open.finish();
+    else open[data.start]();
 }
 reportHeight($("widget"));
 // The height has been sent, and a section is shown.

@@ -2,6 +2,7 @@
 // have.
 
 import { $, authsignal, fail, lang, reportError, show, state, text } from "./page.js";
+import { remember } from "./remember.js";
 
 /** What to say to a user whose phone's clock is off; negative seconds are behind. */
 function clockOff(seconds) {
@@ -31,13 +32,14 @@ export function codeForm(step, accepted) {
     if (code.length < 6 || code.length > 8) return showError(text("error.form"));
     form.setAttribute("aria-busy", "true");
     const result = await authsignal.totp.verify({ code });
-    form.setAttribute("aria-busy", "false");
     if (result.data?.isVerified) {
       // The new token has all scopes.
       state.token = result.data.token;
       state.mayAdd = state.mayRemove = state.enrolled = true;
-      return accepted();
+      await remember(step);
     }
+    form.setAttribute("aria-busy", "false");
+    if (result.data?.isVerified) return accepted();
     if (result.data?.failureReason === "MAX_ATTEMPTS_EXCEEDED") {
       return fail("attempts", () => show(step));
     }
