@@ -106,7 +106,8 @@ package: ## build the npm package's tarball, the same bytes everywhere; print it
 	@find js/dist -type f ! -name .placeholder ! -name 'authsignal.wasm*' -delete
 	@$(MAKE) wasm js types
 	$(say) "packing"
-	@chmod 644 js/dist/* js/package.json js/README.md js/LICENSE js/THIRD-PARTY-NOTICES # npm packs them with the rights that they have
+	@find js/dist -type f -exec chmod 644 {} + # npm packs files with the rights that they have
+	@chmod 644 js/package.json js/README.md js/LICENSE js/THIRD-PARTY-NOTICES
 	@mkdir -p bin
 	@name=$$(cd js && npm pack --silent --pack-destination ../bin) && \
 		echo "$$name: $$(wc -c <"bin/$$name") bytes" && \

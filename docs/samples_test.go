@@ -53,7 +53,7 @@ var ran = map[[2]string]run{
 	{"js/README.md", `import { Authsignal } from "authsignal-wasm";`}:                {"js/test/package/seed.test.mjs", "presentChallenge"},
 	{"js/README.md", "npx esbuild main.js"}:                                          {"js/test/pages/setups.test.mjs", ""},
 	{"js/README.md", `import { TotpChallenge, TotpEnroll, useAuthsignal }`}:          {"js/test/package/react.test.mjs", "useAuthsignal"},
-	{"docs/browser-sdk.md", `import { TotpChallenge, TotpEnroll, useAuthsignal }`}:   {"js/test/package/react.test.mjs", "useAuthsignal"},
+	{"docs/browser-sdk.md", `import { useState } from "react";`}:                     {"js/test/pages/react.test.mjs", "docs/browser-sdk.md"},
 }
 
 // notRun are blocks that no test runs, and why.

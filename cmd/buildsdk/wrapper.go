@@ -150,10 +150,10 @@ func addOnBundles(base api.BuildOptions, dir string) []api.BuildOptions {
 	var builds []api.BuildOptions
 	for _, main := range []struct{ entry, suffix string }{{"./index.js", ""}, {"./inline.js", "-inline"}} {
 		react := base
-		react.EntryPoints = []string{"src/react.tsx"}
+		react.EntryPoints = []string{"src/react.ts"}
 		react.Outfile = filepath.Join(dir, "react"+main.suffix+".js")
 		react.JSX = api.JSXAutomatic
-		react.Plugins = []api.Plugin{externalPlugin(`^\./index\.js$`, main.entry), externalPlugin(`^(react|react/jsx-runtime)$`, "")}
+		react.Plugins = []api.Plugin{externalPlugin(`^\.\.?/index\.js$`, main.entry), externalPlugin(`^(react|react/jsx-runtime)$`, "")}
 		// Frameworks that render on a server must leave these to the page.
 		react.Banner = map[string]string{"js": `"use client";`}
 

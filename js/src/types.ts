@@ -163,6 +163,8 @@ export type Authenticator = {
   phoneNumber?: string;
   username?: string;
   displayName?: string;
+  /** What the user calls it. The hosted service does not send it. */
+  name?: string;
 };
 
 /** The answer to the verification of a code. A refused code is data, not an error. */
