@@ -79,7 +79,7 @@ func (a *app) confirmed(w http.ResponseWriter, r *http.Request) (any, error) {
 	result, err := a.api.ValidateChallenge(r.Context(), authsignal.ValidateRequest{
 		Token: or(in.Token, s.confirmation.token), UserID: s.username, Action: actionConfirm, IdempotencyKey: s.confirmation.idempotencyKey,
 	})
-	if errors.Is(err, authsignal.ErrOtherAction) || err == nil && !result.IsValid {
+	if errors.Is(err, authsignal.ErrOtherAction) || err == nil && (!result.IsValid || result.VerificationMethod == authsignal.ByTrustedBrowser) {
 		return nil, errNotConfirmed
 	}
 	if err != nil {

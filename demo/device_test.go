@@ -79,7 +79,7 @@ func TestRememberedBrowserSignsInWithoutACode(t *testing.T) {
 	if second == "" || second == first {
 		t.Error("the cookie has the token that was used")
 	}
-	if a := b.account(); a.By != byTrust || len(a.Browsers) != 1 || !strings.Contains(a.Browsers[0].Device, "at 127.0.0.1") {
+	if a := b.account(); a.By != authsignal.ByTrustedBrowser || len(a.Browsers) != 1 || !strings.Contains(a.Browsers[0].Device, "at 127.0.0.1") {
 		t.Errorf("the account has by %q, browsers %+v", a.By, a.Browsers)
 	}
 

@@ -57,10 +57,6 @@ type confirmation struct {
 	idempotencyKey, token string
 }
 
-// byTrust stands for the verification method of a sign-in without a code, in a browser
-// that the user trusts.
-const byTrust authsignal.VerificationMethod = "TRUSTED_BROWSER"
-
 // A session is the state of a browser. Only in the step account has the user
 // verified a second factor, or is the browser one that the user trusts.
 type session struct {

@@ -74,7 +74,7 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 		}
 		s.step = stepPrebuilt
 	case tracked.State == authsignal.StateAllow && tracked.IsTrusted:
-		s.step, s.token, s.signedInAt, s.by = stepAccount, "", a.sessions.now(), byTrust
+		s.step, s.token, s.signedInAt, s.by = stepAccount, "", a.sessions.now(), authsignal.ByTrustedBrowser
 		said = "This browser is remembered: no code was needed."
 	case tracked.IsEnrolled:
 		// An app with adaptive rules would accept StateAllow without a code.
@@ -221,7 +221,9 @@ func (a *app) verified(w http.ResponseWriter, r *http.Request) (any, error) {
 		said = "This browser could not be remembered: the settings of the action " + s.action + " do not allow it."
 	}
 	s.step, s.token, s.url, s.signedInAt, s.by = stepAccount, "", "", a.sessions.now(), result.VerificationMethod
-	s.codeAt = s.signedInAt
+	if s.by != authsignal.ByTrustedBrowser {
+		s.codeAt = s.signedInAt
+	}
 	return a.begin(w, r, s, said)
 }
 

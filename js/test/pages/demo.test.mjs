@@ -23,6 +23,7 @@ import { root, startServer } from "../lib/harness.mjs";
 import { arrive, enterCode } from "../lib/steps.mjs";
 
 const require = createRequire(import.meta.url);
+const axe = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
 const jsQR = require("jsqr");
 prepareZXingModule({ overrides: { wasmBinary: await readFile(require.resolve("zxing-wasm/reader/zxing_reader.wasm")) } });
 
@@ -144,6 +145,69 @@ async function pay(page, app, amount) {
   return page.waitFor(() => document.querySelector("#paid").innerText);
 }
 
+/** Makes recovery codes at the step that offers them, and returns them. */
+async function makeCodes(page) {
+  await arrive(page, "codes");
+  await page.click("#make-form .primary");
+  return listedCodes(page);
+}
+
+/** Returns the ten recovery codes that are shown. */
+async function listedCodes(page) {
+  await page.waitFor(() => document.querySelectorAll("#code-list li").length === 10);
+  const codes = await page.evaluate(() => [...document.querySelectorAll("#code-list li")].map((item) => item.textContent));
+  assert.equal(new Set(codes).size, 10);
+  for (const code of codes) assert.match(code, /^[2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{4}$/);
+  return codes;
+}
+
+/** Enrolls a new user's app up to the offer of recovery codes. */
+async function enrollToCodes(page, username) {
+  await enter(page, username);
+  await enrollment(page);
+  const app = authenticatorApp(await page.$eval("#open-app", (link) => link.href));
+  await page.focus("#enroll-code");
+  await enter(page, app.code());
+  return app;
+}
+
+/** Sets up the app that the step "enroll" shows to a user who has recovered. */
+async function newApp(page) {
+  await enrollment(page);
+  const app = authenticatorApp(await page.$eval("#open-app", (link) => link.href));
+  await page.focus("#enroll-code");
+  await enter(page, app.code());
+  return app;
+}
+
+/** Waits until the user of the page has got a notice, there and in the terminal. */
+async function noticed(page, username, text) {
+  await page.waitFor((text) => document.querySelector("#notice-list").textContent.includes(text), text);
+  assert.ok(
+    demo
+      .mail()
+      .split("\n")
+      .some((line) => line.startsWith(`Mail to "${username}": `) && line.includes(text)),
+    demo.mail(),
+  );
+}
+
+/** Waits for what the summary of a part of the account page says. */
+const summary = (page, part, text) => page.waitFor((part, text) => document.querySelector(`#${part} .state`).textContent === text, part, text);
+
+/** Checks the step that is shown: axe-core finds nothing, and nothing is lost at 320 px. */
+async function checkStep(page) {
+  await page.setViewport({ width: 320, height: 568 });
+  assert.equal(await page.$eval("html", (html) => html.scrollWidth - html.clientWidth), 0, `at 320 px: ${await page.evaluate("document.title")}`);
+  await page.setViewport(desktop);
+  for (const value of ["light", "dark"]) {
+    await page.native.emulateMediaFeatures([{ name: "prefers-color-scheme", value }]);
+    await page.native.evaluate(axe);
+    const violations = await page.evaluate(async () => (await globalThis.axe.run({ resultTypes: ["violations"] })).violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`));
+    assert.deepEqual(violations, [], `${value}: ${await page.evaluate("document.title")}`);
+  }
+}
+
 /** Presses a button in a popup, which may still change its height and so move the button. */
 const press = (frame, selector) => frame.$eval(selector, (button) => button.click());
 
@@ -155,6 +219,15 @@ async function openSettings(page, app) {
   await enterCode(frame, "challenge", app.code());
   await arrive(frame, "settings");
   return frame;
+}
+
+/** Enters a code to show that the codes are kept, and returns the text of the refusal. */
+async function keep(page, code) {
+  await page.$eval("#keep-error", (error) => (error.textContent = ""));
+  await page.focus("#keep-code");
+  await page.$eval("#keep-code", (field) => field.select());
+  await enter(page, code);
+  return page.waitFor(() => document.querySelector("#keep-form").getAttribute("aria-busy") === "false" && document.querySelector("#keep-error").textContent);
 }
 
 // Requests that fail on purpose.
@@ -430,6 +503,173 @@ for (const engine of engines) {
       );
     });
 
+    test("keep recovery codes, have the browser remembered, lose the phone, come back with a recovery code and a new app", async () => {
+      const official = await demo.official();
+      await visit(
+        browser,
+        async (page) => {
+          const lost = await enrollToCodes(page, "loser");
+          const codes = await makeCodes(page);
+          assert.equal(await focus(page), "codes-title");
+          await page.evaluate(() => {
+            const { createObjectURL } = URL;
+            globalThis.kept = {};
+            URL.createObjectURL = (blob) => (blob.text().then((text) => (globalThis.kept.file = text)), createObjectURL(blob));
+            HTMLAnchorElement.prototype.click = function () {
+              globalThis.kept.name = this.download;
+            };
+            globalThis.print = () => (globalThis.kept.printed = true);
+          });
+          await page.click("#copy-codes");
+          await page.waitFor(() => document.querySelector("#codes-copied").innerText.startsWith("Copied"));
+          await page.click("#download-codes");
+          const file = await page.waitFor(() => globalThis.kept.file);
+          assert.deepEqual(file.split("\r\n").slice(3, 13), codes);
+          assert.match(file, /^Recovery codes of loser for the Authsignal demo/);
+          await page.click("#print-codes");
+          assert.deepEqual(await page.evaluate(() => [globalThis.kept.name, globalThis.kept.printed]), ["recovery-codes.txt", true]);
+
+          // None of them is in force before the user has kept them.
+          assert.match(await keep(page, ""), /Enter one of the codes/);
+          assert.match(await keep(page, "2222-2222-2222"), /none of these codes/);
+          await page.focus("#keep-code");
+          await page.$eval("#keep-code", (field) => field.select());
+          await enter(page, codes[3].toLowerCase().replaceAll("-", ""));
+          await arrive(page, "account");
+          assert.equal(await page.waitFor(() => document.querySelector("#notice").innerText), "Your recovery codes are in force.");
+          await summary(page, "recovery", "10 of 10 left");
+          assert.equal(await page.$eval("body", (body, code) => body.innerHTML.includes(code), codes[0]), false, "the codes have left the page");
+          await noticed(page, "loser", "An authenticator app was added");
+          await noticed(page, "loser", "New recovery codes are in force");
+
+          // The next sign-in needs no code; a payment does.
+          await again(page);
+          await page.click("#remember");
+          await page.focus("#challenge-code");
+          await enter(page, lost.code());
+          await arrive(page, "account");
+          assert.match(await page.waitFor(() => document.querySelector("#notice").innerText), /^This browser is remembered/);
+          await summary(page, "browsers", "1");
+          await noticed(page, "loser", "A browser is remembered");
+          await page.click("#account .sign-out");
+          await arrive(page, "signIn");
+          await page.press("Enter");
+          await arrive(page, "account");
+          assert.equal(await page.$eval("#signed-in-by", (e) => e.innerText), "None: this browser is remembered");
+          assert.doesNotMatch(await page.evaluate("document.cookie"), /authsignal_demo/, "no script reads the cookies of the backend");
+          await open(page, "payment");
+          await page.click("#pay-form button");
+          await page.waitForVisible("#confirm-payment-form");
+
+          // The phone is lost: a recovery code takes its place, once.
+          await open(page, "authenticators");
+          await page.click("#authenticators-form > button");
+          await arrive(page, "challenge");
+          assert.equal(await page.$eval("#remember", (box) => box.checkVisibility()), false);
+          await page.click("#use-recovery");
+          await arrive(page, "recover");
+          assert.equal(await focus(page), "recover-code");
+          await enter(page, "2222-2222-2222");
+          assert.match(await refusal(page, "recover"), /not accepted.*each works once/);
+          await enter(page, codes[0]);
+          const found = await newApp(page);
+          await arrive(page, "account");
+          assert.equal(await page.waitFor(() => document.querySelector("#notice").innerText), "The app was added.");
+          await summary(page, "authenticators", "2");
+          await summary(page, "recovery", "9 of 10 left");
+          await summary(page, "browsers", "none");
+          assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll("#authenticator-list b")].map((name) => name.textContent)), ["Phone", "New phone"]);
+          await page.click('#authenticator-list [aria-label="Remove Phone"]');
+          await page.click("#confirm .danger");
+          await summary(page, "authenticators", "1");
+          assert.deepEqual(
+            (await official.getAuthenticators({ userId: "loser" })).map(({ name }) => name),
+            ["New phone"],
+          );
+          await noticed(page, "loser", "9 are left");
+          await noticed(page, "loser", "An authenticator app was removed");
+
+          // This browser is remembered no more, and the lost app is worthless.
+          await again(page);
+          await enter(page, lost.code());
+          await refusal(page, "challenge");
+          await enter(page, found.code());
+          await arrive(page, "account");
+          await page.waitFor(() => document.querySelector("#signed-in-by").innerText === "A code of the app");
+          for (const code of codes) assert.ok(!`${demo.log()}${demo.mail()}`.includes(code), "no log holds a recovery code");
+        },
+        { tolerated: forbidden },
+      );
+    });
+
+    test("sign in with one of the last recovery codes: the page leads to a new app, new codes, and the removal of the lost app", async () => {
+      const official = await demo.official();
+      await visit(browser, async (page) => {
+        await enrollToCodes(page, "spender");
+        const codes = await makeCodes(page);
+        await page.click("#saved");
+        await arrive(page, "account");
+        for (const recoveryCode of codes.slice(0, 7)) {
+          const { token } = await official.track({ userId: "spender", action: "elsewhere" });
+          const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+          const answer = await fetch(`${demo.apiUrl}/client/verify/recovery-code`, { method: "POST", headers, body: JSON.stringify({ recoveryCode }) });
+          assert.equal((await answer.json()).isVerified, true);
+        }
+        await again(page);
+        await page.click("#use-recovery");
+        await arrive(page, "recover");
+        await enter(page, codes[0]); // it was used
+        assert.match(await refusal(page, "recover"), /each works once/);
+        await page.click("#use-app");
+        await arrive(page, "challenge");
+        await page.click("#use-recovery");
+        await arrive(page, "recover");
+        await enter(page, codes[7]);
+        await arrive(page, "recovered");
+        assert.deepEqual(await page.$eval("#codes-left", (e) => [e.innerText, e.className]), ["2 recovery codes are left. Make new ones soon.", "notice warning"]);
+        await page.click("#set-up");
+        await newApp(page);
+        const fresh = await makeCodes(page);
+        assert.ok(!fresh.includes(codes[9]));
+        await page.click("#saved");
+        await arrive(page, "replace");
+        assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll("#replace-list b")].map((name) => name.textContent)), ["Phone"]);
+        await page.click("#replace-list .danger");
+        await arrive(page, "account");
+        assert.match(await page.waitFor(() => document.querySelector("#notice").innerText), /^The lost app was removed/);
+        await page.waitFor(() => document.querySelector("#signed-in-by").innerText === "A recovery code");
+        await summary(page, "authenticators", "1");
+        await summary(page, "recovery", "10 of 10 left");
+        await noticed(page, "spender", "Only 2 recovery codes");
+      });
+    });
+
+    test("rename an app, and forget a browser", async () => {
+      await visit(
+        browser,
+        async (page) => {
+          const app = await enroll(page, "namer");
+          await again(page);
+          await page.click("#remember");
+          await page.focus("#challenge-code");
+          await enter(page, app.code());
+          await arrive(page, "account");
+          await open(page, "authenticators");
+          await page.click("#authenticator-list .rename");
+          assert.equal(await focus(page), "rename-name");
+          await enter(page, "<b>Work</b> phone");
+          await page.waitFor(() => document.querySelector("#authenticator-list b").textContent === "<b>Work</b> phone");
+          assert.equal(await page.$eval("#rename", (dialog) => dialog.open), false);
+          await noticed(page, "namer", "is now called");
+          await open(page, "browsers");
+          await page.click("#browser-list button");
+          await summary(page, "browsers", "none");
+          await again(page);
+        },
+        { tolerated: forbidden },
+      );
+    });
+
     // A page at such an address is no secure context: it has no clipboard, no
     // crypto.randomUUID and no headers that name the origin of a request.
     test("at an address in the network, and under the machine's name: enroll, sign in, pay, settings", async () => {
@@ -516,6 +756,87 @@ for (const engine of engines) {
     // The following tests need Chromium's DevTools protocol to break the network, or
     // concern the files that the demo serves.
     if (engine !== "Chromium") return;
+
+    test("every step of recovery, by keyboard alone: axe-core finds nothing, light and dark, and nothing is lost at 320 px", async () => {
+      await visit(browser, async (page) => {
+        // Goes on by Tab to the element that a selector finds, and presses Enter.
+        const reach = async (selector) => {
+          for (let tabs = 0; !(await page.evaluate((selector) => document.activeElement.matches(selector), selector)); tabs++) {
+            assert.ok(tabs < 40, `Tab does not lead to ${selector}`);
+            await page.press("Tab");
+          }
+        };
+        const choose = async (selector) => {
+          await reach(selector);
+          await page.press("Enter");
+        };
+        const app = await enrollToCodes(page, "keyboard");
+        await arrive(page, "codes");
+        await checkStep(page);
+        await choose("#make-form .primary");
+        const codes = await listedCodes(page);
+        await checkStep(page);
+        await choose("#saved");
+        await arrive(page, "account");
+        for (const part of ["payment", "authenticators", "recovery", "browsers", "notices"]) {
+          await choose(`#${part} summary`);
+          await page.waitFor((part) => document.querySelector(`#${part}`).open, part);
+          await checkStep(page);
+        }
+        await again(page);
+        await reach("#remember");
+        await page.press(" ");
+        assert.equal(await page.$eval("#remember", (box) => box.checked), true);
+        await checkStep(page);
+        await page.focus("#challenge-code");
+        await enter(page, app.code());
+        await arrive(page, "account");
+        await summary(page, "browsers", "1");
+        await choose("#browsers summary");
+        await checkStep(page);
+        await choose("#browser-list button");
+        await summary(page, "browsers", "none");
+        await choose("#account .sign-out");
+        await arrive(page, "signIn");
+        await page.press("Enter");
+        await arrive(page, "challenge");
+        await choose("#use-recovery");
+        await arrive(page, "recover");
+        await checkStep(page);
+        await enter(page, codes[0]);
+        await arrive(page, "recovered");
+        await checkStep(page);
+        await choose("#set-up");
+        await enrollment(page);
+        const found = authenticatorApp(await page.$eval("#open-app", (link) => link.href));
+        await checkStep(page);
+        await reach("#enroll-code");
+        await enter(page, found.code());
+        await arrive(page, "replace");
+        await checkStep(page);
+        await choose("#replace .done");
+        await arrive(page, "account");
+        await choose("#authenticators summary");
+        await choose("#authenticator-list .rename");
+        await page.waitFor(() => document.activeElement.id === "rename-name");
+        await checkStep(page);
+        await page.press("Escape");
+        assert.equal(await page.evaluate(() => document.activeElement.className), "rename");
+        await checkStep(page);
+      });
+    });
+
+    test("a phone's clock that is off: the page names by how much", async () => {
+      await visit(browser, async (page) => {
+        const app = await enroll(page, "slow-clock");
+        await again(page);
+        const body = { isVerified: false, failureReason: "CODE_INVALID_OR_EXPIRED", failureDetail: "DEVICE_CLOCK_IS_OFF", clockOffSeconds: -240 };
+        const caught = await catchNext(page, verify, "Request", apiAnswer(200, body));
+        await enter(page, app.wrong());
+        await caught();
+        assert.match(await refusal(page, "challenge"), /your phone’s clock is 4 minutes behind/);
+      });
+    });
 
     test("the module comes once, compressed, under a name that lasts", async () => {
       const page = await browser.newPage();
