@@ -130,8 +130,8 @@ func TestARecoveryLinkEnds(t *testing.T) {
 	l = victim.link(`{"void":["authenticators"]}`)
 	phone = l.begins()
 	for range 3 {
-		s.do("GET", strings.TrimPrefix(l.url, s.url), "", "")
-		s.do("HEAD", strings.TrimPrefix(l.url, s.url), "", "")
+		s.do("GET", strings.TrimPrefix(l.url, s.url), "", "").is(http.StatusOK)
+		s.do("HEAD", strings.TrimPrefix(l.url, s.url), "", "").is(http.StatusOK)
 	}
 	victim.has(victim.authenticator)
 	code := phone.code()

@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ import (
 var pageFiles embed.FS
 
 // scripts are the modules of the page's script. The first one imports the others.
-var scripts = []string{"app.js", "page.js", "messages.js", "code.js", "challenge.js", "enroll.js", "settings.js", "remember.js", "leave.js"}
+var scripts = []string{"app.js", "page.js", "messages.js", "code.js", "challenge.js", "enroll.js", "settings.js", "remember.js", "leave.js", "link.js"}
 
 // Config configures the pages.
 type Config struct {
@@ -158,6 +159,10 @@ type screen struct {
 	// RememberDays is the number of days for which the user may trust the browser
 	// after a code, or 0.
 	RememberDays int
+	// LinkEnds is when a recovery link ends (RFC 3339). VoidsAuthenticators and
+	// VoidsCodes report what its use voids.
+	LinkEnds                        string
+	VoidsAuthenticators, VoidsCodes bool
 }
 
 // Scripts are the modules that the page's script imports. They are loaded with it,
@@ -175,6 +180,9 @@ func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 	s := screen{Start: sectionFailure, Then: sectionFinish, Assets: p.base, Module: p.module, Loopback: p.Loopback}
 	if q.Get("mode") == "popup" {
 		s.Mode = "popup"
+	}
+	if q.Has(api.QueryRecovery) {
+		s.Mode = "" // it is shown in no frame
 	}
 	v := p.readVisit(r, q)
 	if v.found {
@@ -248,6 +256,11 @@ func (p *ui) present(s *screen, v visit) {
 		s.Most = v.tenant.Authenticator.MaxAuthenticators
 	}
 	s.Active = v.tenant.Authenticator.Active
+	if v.link != nil {
+		s.LinkEnds = v.link.ExpiresAt.UTC().Format(time.RFC3339)
+		s.VoidsAuthenticators = slices.Contains(v.link.Void, api.VoidAuthenticators)
+		s.VoidsCodes = slices.Contains(v.link.Void, api.VoidRecoveryCodes)
+	}
 }
 
 // offerTrust sets what the page does with the cookie of a trusted browser: only where a
@@ -351,13 +364,19 @@ type visit struct {
 	// settings are those of the action.
 	settings     api.ActionSettings
 	triesBrowser bool
+	link         *store.RecoveryLink // of a recovery link; the subject then has no action
 }
 
 // readVisit reads the url of a page. Any error is a failure of the visit; errors
 // of the server are also logged.
 func (p *ui) readVisit(r *http.Request, q url.Values) visit {
 	ctx := r.Context()
-	v, err := p.readToken(r, q.Get("token"))
+	isLink := q.Has(api.QueryRecovery)
+	read, text := p.readToken, q.Get("token")
+	if isLink {
+		read, text = p.readLink, q.Get(api.QueryRecovery)
+	}
+	v, err := read(r, text)
 	switch {
 	case err != nil:
 		if ctx.Err() == nil {
@@ -367,12 +386,35 @@ func (p *ui) readVisit(r *http.Request, q url.Values) visit {
 	case p.SDK == nil:
 		p.Log.WarnContext(ctx, `pre-built UI: this program was built before the browser SDK: run "make wasm js" and build it again`)
 		v.failure = failureInternal
+	case v.failure == "" && isLink:
+		v.view = view{start: sectionLink, then: sectionLinked}
 	case v.failure == "":
 		v.view = viewOf(v.subject, purpose{
 			settings: q.Get(api.QuerySettings) == "true", forceEnrollment: q.Get(api.QueryForceEnrollment) == "true",
 		})
 	}
 	return v
+}
+
+// readLink reads the tenant and the user of the secret of a recovery link, and changes
+// nothing: programs that scan messages open links too.
+func (p *ui) readLink(r *http.Request, secret string) (v visit, err error) {
+	ctx := r.Context()
+	v.tenant, err = mfa.TenantOfLink(ctx, p.Store, secret)
+	if err == nil {
+		v.found = true
+		err = p.Store.View(ctx, v.tenant.ID, func(tx *store.Tx) error {
+			found, err := mfa.ReadRecovery(tx, v.tenant, secret, p.Now())
+			v.subject.User, v.subject.Authenticators, v.link = found.User, found.Authenticators, &found.Link
+			return err
+		})
+	}
+	for refused, f := range linkFailures {
+		if errors.Is(err, refused) {
+			v.failure, err = f, nil
+		}
+	}
+	return v, err
 }
 
 // readToken reads the tenant and the subject of a token, and the cookie of its user. If the token is not

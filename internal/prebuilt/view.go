@@ -17,6 +17,10 @@ const (
 	sectionSettings  section = "settings"
 	sectionDone      section = "done"
 	sectionFailure   section = "failure"
+	// sectionLink begins with a recovery link. sectionLinked is no section of the
+	// template: the page ends after the enrollment.
+	sectionLink   section = "link"
+	sectionLinked section = "linked"
 	// sectionFinish is no section of the template: the page ends after the
 	// challenge.
 	sectionFinish section = "finish"
@@ -41,6 +45,11 @@ const (
 	failureBlocked failure = "blocked"
 	failureReview  failure = "review"
 	failureRefused failure = "refused"
+	// The failures of recovery links.
+	failureLink        failure = "link"
+	failureLinkUsed    failure = "linkUsed"
+	failureLinkExpired failure = "linkExpired"
+	failureLinkPending failure = "linkPending"
 	// failureReturn: the redirectUrl of the action is not allowed.
 	failureReturn   failure = "return"
 	failureInternal failure = "internal"
@@ -50,6 +59,12 @@ const (
 var failures = []failure{
 	failureNoToken, failureExpired, failureInvalid, failureUnavailable, failureOnlyOne, failureTooMany,
 	failureBlocked, failureReview, failureRefused, failureReturn, failureInternal,
+	failureLink, failureLinkUsed, failureLinkExpired, failureLinkPending,
+}
+
+// linkFailures are the failures of the errors of recovery links.
+var linkFailures = map[error]failure{
+	mfa.ErrNoLink: failureLink, mfa.ErrLinkUsed: failureLinkUsed, mfa.ErrLinkExpired: failureLinkExpired, mfa.ErrLinkPending: failureLinkPending,
 }
 
 // apiError returns the error that the page that opened this one gets: the code of
@@ -59,6 +74,12 @@ func (f failure) apiError() (code string, status int) {
 	switch f {
 	case failureNoToken, failureInvalid:
 		return api.CodeUnauthorized, http.StatusUnauthorized
+	case failureLink:
+		return api.CodeNotFound, http.StatusNotFound
+	case failureLinkUsed, failureLinkExpired:
+		return api.CodeInvalidRequest, http.StatusGone
+	case failureLinkPending:
+		return api.CodeUnauthorized, http.StatusForbidden
 	case failureExpired:
 		return api.CodeExpiredToken, http.StatusUnauthorized
 	case failureReturn, failureUnavailable, failureOnlyOne, failureTooMany:

@@ -9,6 +9,7 @@ import { recognized } from "./remember.js";
 import "./challenge.js";
 import "./enroll.js";
 import "./leave.js";
+import "./link.js";
 import "./settings.js";
 
 authsignal.setToken(state.token);

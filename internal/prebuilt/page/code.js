@@ -1,7 +1,7 @@
 // The form for a code of the authenticator app, which an enrollment and a challenge
 // have.
 
-import { $, authsignal, fail, lang, reportError, show, state, text } from "./page.js";
+import { $, authsignal, enrollment, fail, lang, reportError, show, state, text } from "./page.js";
 import { remember } from "./remember.js";
 
 /** What to say to a user whose phone's clock is off; negative seconds are behind. */
@@ -31,7 +31,7 @@ export function codeForm(step, accepted) {
     const code = field.value.normalize("NFKC").replace(/\D/g, "");
     if (code.length < 6 || code.length > 8) return showError(text("error.form"));
     form.setAttribute("aria-busy", "true");
-    const result = await authsignal.totp.verify({ code });
+    const result = await (step === "enroll" ? enrollment.verify(code) : authsignal.totp.verify({ code }));
     if (result.data?.isVerified) {
       // The new token has all scopes.
       state.token = result.data.token;

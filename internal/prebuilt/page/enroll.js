@@ -1,7 +1,7 @@
 // Enrollment.
 
 import { codeForm } from "./code.js";
-import { $, authsignal, data, fail, notice, open, reportError, show, state, temporaryFailures, text } from "./page.js";
+import { $, data, enrollment, fail, notice, open, reportError, show, state, temporaryFailures, text } from "./page.js";
 
 /** The failure of a user who has as many authenticators as the tenant allows. */
 const tooMany = data.most === "1" ? "single" : "full";
@@ -18,7 +18,7 @@ open.enroll = async () => {
   figure.hidden = false;
   figure.setAttribute("aria-busy", "true");
   show("enroll");
-  const result = await authsignal.totp.enroll();
+  const result = await enrollment.begin();
   figure.setAttribute("aria-busy", "false");
   if (!result.data) {
     if (!reportError(result)) fail(temporaryFailures[result.errorCode] ?? (result.errorCode === "invalid_request" ? tooMany : "internal"), open.enroll);

@@ -9,7 +9,7 @@ const texts = JSON.parse(document.getElementById("texts").textContent);
 export const $ = (id) => document.getElementById(id);
 export const flag = (name) => data[name] === "true";
 
-const baseUrl = new URL("v1", location.href).href;
+export const baseUrl = new URL("v1", location.href).href;
 export const authsignal = new Authsignal({ tenantId: data.tenant || "none", baseUrl, wasmUrl: data.module });
 
 /** What is known of the visit. Nothing is decided here: the API decides. */
@@ -23,6 +23,12 @@ export const state = {
   next: data.then,
   /** Whether the settings were shown: cancelling then leads back to them. */
   inSettings: false,
+};
+
+/** The calls of an enrollment: those of the SDK, unless a recovery link has its own. */
+export const enrollment = {
+  begin: (options) => authsignal.totp.enroll(options),
+  verify: (code) => authsignal.totp.verify({ code }),
 };
 
 /**
@@ -83,7 +89,17 @@ const statuses = {
   too_many_requests: 429,
   internal_error: 500,
 };
-const finalFailures = { expired_token: "expired", unauthorized: "invalid", invalid_configuration: "unavailable", not_found: "invalid" };
+const finalFailures = {
+  expired_token: "expired",
+  unauthorized: "invalid",
+  invalid_configuration: "unavailable",
+  not_found: "invalid",
+  // Those of a recovery link; see link.js.
+  link_unknown: "link",
+  link_ended: "linkEnded",
+  link_pending: "linkPending",
+  link_full: "linkFull",
+};
 export const temporaryFailures = { network_error: "network", timeout: "network", wasm_load_failed: "module", too_many_requests: "limit" };
 
 /** Reports an error of the API. If it is final, shows it and returns true. */

@@ -111,6 +111,21 @@ export function portalPages(server, url) {
     "users-found": at("/users?q=kath"),
     user: at("/users/user?id=katherine"),
     "user-disguised": at(`/users/user?id=${encodeURIComponent(disguised)}`),
+    "recovery-link": at("/users/recover?id=ada"),
+    "recovery-link-issued": async (page) => {
+      await page.goto(`${tenant}/users/recover?id=grace`);
+      await page.type("#operator", "Jo");
+      await page.click("#authenticators");
+      await follow(page, "main form button");
+    },
+    "user-with-link": async (page) => {
+      await page.goto(`${tenant}/users/recover?id=katherine`);
+      await page.type("#operator", "Jo");
+      await page.click("#codes");
+      await follow(page, "main form button");
+      await follow(page, "main a.button");
+    },
+    "confirm-reset": at("/users/change?do=reset&id=ada"),
     "confirm-end": at(`/users/change?do=end&id=${encodeURIComponent(disguised)}`),
     "confirm-delete": at("/users/change?do=delete&id=ada"),
     activity: at("/activity?range=week"),

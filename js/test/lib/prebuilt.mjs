@@ -33,6 +33,17 @@ export async function enrolled(server, userId) {
   return phone;
 }
 
+/** Issues a recovery link for a user. */
+export async function recoveryLink({ baseUrl, apiSecretKey }, userId, body = {}) {
+  const response = await fetch(`${baseUrl}/users/${userId}/recovery-links`, {
+    method: "POST",
+    headers: { Authorization: `Basic ${btoa(`${apiSecretKey}:`)}`, "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  assert.equal(response.status, 200);
+  return response.json();
+}
+
 /** Waits until a section is shown, and the others are not. */
 export async function arrive(frame, id) {
   try {
@@ -132,6 +143,27 @@ export function prebuiltPages(at) {
       },
     },
     done: { title: "Done", run: (page) => inState(page, "CHALLENGE_SUCCEEDED") },
+    link: {
+      title: "Set up a new authenticator app",
+      async run(page) {
+        const user = newUser();
+        await enrolled(at().server, user);
+        await page.goto((await recoveryLink(at().server, user, { void: ["authenticators", "recoveryCodes"] })).url);
+        await arrive(page, "link");
+      },
+    },
+    "link replaced": {
+      title: "This link does not work",
+      async run(page) {
+        const user = newUser();
+        await enrolled(at().server, user);
+        const { url } = await recoveryLink(at().server, user);
+        await recoveryLink(at().server, user);
+        await page.goto(url);
+        await arrive(page, "failure");
+      },
+      tolerated: /status of 404/,
+    },
     blocked: { title: "Not allowed", run: (page) => inState(page, "BLOCK") },
     review: { title: "Under review", run: (page) => inState(page, "REVIEW_REQUIRED") },
     refused: { title: "Not successful", run: (page) => inState(page, "CHALLENGE_FAILED") },
