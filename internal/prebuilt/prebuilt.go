@@ -181,7 +181,7 @@ func (p *ui) page(w http.ResponseWriter, r *http.Request) {
 	if q.Get("mode") == "popup" {
 		s.Mode = "popup"
 	}
-	if q.Has(api.QueryRecovery) {
+	if isLink(q) {
 		s.Mode = "" // it is shown in no frame
 	}
 	v := p.readVisit(r, q)
@@ -371,9 +371,8 @@ type visit struct {
 // of the server are also logged.
 func (p *ui) readVisit(r *http.Request, q url.Values) visit {
 	ctx := r.Context()
-	isLink := q.Has(api.QueryRecovery)
 	read, text := p.readToken, q.Get("token")
-	if isLink {
+	if isLink(q) {
 		read, text = p.readLink, q.Get(api.QueryRecovery)
 	}
 	v, err := read(r, text)
@@ -386,7 +385,7 @@ func (p *ui) readVisit(r *http.Request, q url.Values) visit {
 	case p.SDK == nil:
 		p.Log.WarnContext(ctx, `pre-built UI: this program was built before the browser SDK: run "make wasm js" and build it again`)
 		v.failure = failureInternal
-	case v.failure == "" && isLink:
+	case v.failure == "" && isLink(q):
 		v.view = view{start: sectionLink, then: sectionLinked}
 	case v.failure == "":
 		v.view = viewOf(v.subject, purpose{
@@ -394,6 +393,12 @@ func (p *ui) readVisit(r *http.Request, q url.Values) visit {
 		})
 	}
 	return v
+}
+
+// isLink reports whether a query is that of a recovery link.
+func isLink(q url.Values) bool {
+	_, is := q[api.QueryRecovery]
+	return is
 }
 
 // readLink reads the tenant and the user of the secret of a recovery link, and changes
