@@ -2,12 +2,16 @@
 // browser is not asked again, and in Chromium what goes wrong on that way.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile } from "node:fs/promises";
 import http from "node:http";
+import https from "node:https";
 import { createRequire } from "node:module";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
 import { engines, openBrowser } from "../lib/browsers.mjs";
-import { dist, launchBrowser, serve, startServer, watch } from "../lib/harness.mjs";
+import { dist, launchBrowser, serve, startServer, temporary, watch } from "../lib/harness.mjs";
 import { arrive as arriveIn, backendOf, enrolled, enter, managementKey, setTenant } from "../lib/prebuilt.mjs";
 import { arrive, authenticatorOf, enterCode } from "../lib/steps.mjs";
 
@@ -33,6 +37,15 @@ const startTrusting = async (args = []) => {
 async function browsersOf(server, user, method = "GET") {
   const response = await fetch(`${server.baseUrl}/users/${user}/trusted-browsers`, { method, headers: { Authorization: `Basic ${btoa(`${server.apiSecretKey}:`)}` } });
   return response.json();
+}
+
+/** A certificate of this test, made by the program that is among Go's sources. */
+async function certificate() {
+  const dir = await mkdtemp(path.join(temporary, "tls-"));
+  const run = (...args) => promisify(execFile)("go", args, { cwd: dir });
+  const root = (await run("env", "GOROOT")).stdout.trim();
+  await run("run", path.join(root, "src/crypto/tls/generate_cert.go"), "-host", "mfa.test", "-ecdsa-curve", "P256");
+  return { cert: await readFile(path.join(dir, "cert.pem")), key: await readFile(path.join(dir, "key.pem")) };
 }
 
 const routes = {
@@ -121,7 +134,7 @@ function inChromium() {
   let browser;
   let app;
   before(async () => {
-    browser = await launchBrowser("--host-resolver-rules=MAP *.test 127.0.0.1");
+    browser = await launchBrowser("--host-resolver-rules=MAP *.test 127.0.0.1", "--ignore-certificate-errors");
     app = site.url.replace("127.0.0.1", "app.test");
     await setTenant(api, { origins: [app] });
   });
@@ -230,6 +243,53 @@ function inChromium() {
       await server.stop();
     }
   });
+
+  // Over TLS the cookie has a prefix, by which browsers check where it comes from.
+  for (const [prefix, root, at] of [
+    ["__Host-", "", "/"],
+    ["__Secure-", "/mfa", "/mfa/"],
+  ]) {
+    test(`over TLS the cookie is ${prefix}, of the path ${at}`, async () => {
+      let address;
+      const proxy = https.createServer(await certificate(), (request, response) => {
+        const upstream = http.request(address + request.url.slice(root.length), { method: request.method, headers: request.headers }, (answer) => {
+          response.writeHead(answer.statusCode, answer.headers);
+          answer.pipe(response);
+        });
+        request.pipe(upstream);
+      });
+      await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+      const publicURL = `https://mfa.test:${proxy.address().port}${root}`;
+      let server;
+      try {
+        server = await startServer({ dev: false, env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey }, args: ["-public-url", publicURL] });
+        address = server.baseUrl.replace(/\/v1$/, "");
+        await setTenant(server, { authenticator: { active: true }, origins: [app] });
+        await trusting(server, "signIn");
+        const phone = await enrolled(server, "u");
+        const url = async () => (await backendOf(server).track({ userId: "u", action: "signIn", attributes: { redirectUrl: `${app}/back` } })).url;
+        await visit(
+          async (open) => {
+            const page = await open();
+            await remember(page, await url(), phone);
+            assert.equal(await comesBack(page, server), "AUTHENTICATOR_APP");
+            await page.goto(await url());
+            assert.equal(await comesBack(page, server), "TRUSTED_BROWSER");
+            const cookies = (await page.browserContext().cookies()).filter(({ name }) => name.includes("authsignal-browser"));
+            assert.deepEqual(
+              cookies.map(({ name, path, secure, httpOnly, sameSite, domain }) => [name.replace(/[0-9a-f]{24}$/, ""), path, secure, httpOnly, sameSite, domain]),
+              [[`${prefix}authsignal-browser-`, at, true, true, "Lax", "mfa.test"]],
+            );
+          },
+          { url: publicURL },
+        );
+      } finally {
+        proxy.close();
+        proxy.closeAllConnections();
+        await server?.stop();
+      }
+    });
+  }
 
   test("the box is offered in a window, and not in a frame of another site", async () => {
     const phone = await enrolled(api, "modes");
