@@ -30,4 +30,7 @@ type TrustBrowserResponse struct {
 // that is not trusted is an ordinary response, not an error.
 type VerifyTrustedBrowserResponse struct {
 	IsVerified bool `json:"isVerified"`
+	// AccessToken is the token for which validate is valid, with the scopes of the
+	// token before it.
+	AccessToken string `json:"accessToken,omitempty"`
 }

@@ -365,10 +365,15 @@ func (w *world) compareCodes(r response, u *modelUser) error {
 }
 
 // anyDevice returns the token of a browser: the current one of a browser of the user,
-// any that ever was, or a forged one.
+// an earlier one of it, any that ever was, or a forged one.
 func (w *world) anyDevice(u *modelUser) modelDevice {
 	if n := len(u.browsers); n > 0 && w.rng.IntN(3) > 0 {
-		return u.browsers[n-1].current
+		b := u.browsers[n-1]
+		i := slices.IndexFunc(w.devices, func(d modelDevice) bool { return d.browser == b })
+		if i >= 0 && w.rng.IntN(4) == 0 {
+			return w.devices[i]
+		}
+		return b.current
 	}
 	if len(w.devices) == 0 || w.rng.IntN(8) == 0 {
 		return modelDevice{text: pick(w, []string{"tb1_", "tb1_AAAA", "x", strings.Repeat("A", 111)})}

@@ -42,6 +42,14 @@ func (j *jar) tries(p page) bool {
 	return r.ok().object["isVerified"] == true
 }
 
+// enters is tries for a page that the cookies let in. It returns the page with the token
+// that it gets.
+func (j *jar) enters(p page) page {
+	j.s.t.Helper()
+	r := j.keep(j.s.do("POST", "/v1/client/verify/trusted-browser", "Bearer "+p.token, "", "Sec-Fetch-Site", "same-origin", "Cookie", j.header()))
+	return r.verified(j.s)
+}
+
 // ticks asks to remember the browser, as the page does after a code.
 func (j *jar) ticks(p page) response {
 	j.s.t.Helper()
@@ -156,13 +164,11 @@ func TestARememberedBrowserChangesNoFactor(t *testing.T) {
 	victim := s.enrolledUser()
 	j := victim.remembered()
 	tr := victim.track("signIn", with(allScopes))
-	if !j.tries(tr.page) {
-		t.Fatal("not let in")
-	}
-	if got := tr.validate().ok().object; got["isValid"] != true || got["verificationMethod"] != "TRUSTED_BROWSER" {
+	in := j.enters(tr.page)
+	if got := in.validate().ok().object; got["isValid"] != true || got["state"] != "CHALLENGE_SUCCEEDED" || got["verificationMethod"] != "TRUSTED_BROWSER" {
 		t.Errorf("validate: got %v", got)
 	}
-	for _, p := range []page{tr.page, tr.urlPage()} {
+	for _, p := range []page{in, tr.page, tr.urlPage()} {
 		p.enroll().refused(http.StatusForbidden, "unauthorized")
 		p.remove(victim.authenticator).refused(http.StatusForbidden, "unauthorized")
 		p.call("PATCH", "user-authenticators/"+victim.authenticator, `{"name":"x"}`).refused(http.StatusForbidden, "unauthorized")
@@ -177,6 +183,42 @@ func TestARememberedBrowserChangesNoFactor(t *testing.T) {
 	victim.has(victim.authenticator)
 	// Its code gives the rights.
 	tr.verify(victim.code()).verified(s).call("POST", "recovery-codes", "").ok()
+}
+
+// An attacker with the first factor signs in, and makes the user's remembered browser
+// open the url, by a link or a page of another site. That takes nothing of the user, and
+// it lets only that browser in.
+func TestARememberedBrowserLetsOnlyItselfIn(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.trusting("signIn")
+	victim := s.enrolledUser()
+	j := victim.remembered()
+	for range 2 {
+		attacker := victim.track("signIn", with(allScopes))
+		in := j.enters(attacker.urlPage())
+		if in.validate().object["isValid"] != true {
+			t.Error("the user's own browser is not let in")
+		}
+		// All that the attacker has, or gets by tracking the action again.
+		again := victim.track("signIn", marshal(map[string]string{"idempotencyKey": attacker.key, "scope": allScopes}))
+		if again.state != "CHALLENGE_REQUIRED" {
+			t.Errorf("tracked again: got %s", again.state)
+		}
+		narrow := s.page(attacker.exchange("read:authenticators").ok().object["accessToken"].(string))
+		for _, p := range []page{attacker.page, attacker.urlPage(), narrow, again.page, again.urlPage()} {
+			got := p.validate().object
+			if got["isValid"] != false || got["state"] != "CHALLENGE_REQUIRED" || got["verificationMethod"] != nil {
+				t.Errorf("validate: got %v", got)
+			}
+			if s.jar().tries(p) {
+				t.Error("a browser without a cookie is let in by what another one has completed")
+			}
+			if p.trust() != "" {
+				t.Error("a browser is trusted by what another one has completed")
+			}
+		}
+	}
 }
 
 // The cookie counts once: the second of a copy and its original ends both.

@@ -8,8 +8,8 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
-// Succeeded reports whether the challenge of an action was completed. It is the
-// result of validate.
+// Succeeded reports whether the challenge of an action was completed. Whether it is
+// valid for a token is Subject.Valid.
 func Succeeded(a store.Action) bool { return a.State == api.StateChallengeSucceeded }
 
 // proved reports whether the challenge of an action was completed by a code or by the

@@ -110,6 +110,16 @@ func TrackedAgain(a store.Action, u store.User, f Factors, d EnrollmentDuty) (ag
 	return a, true
 }
 
+// TrackedAs returns the state of an action as a track shows it. The browser that tracks
+// is perhaps not the trusted one that has completed the action, which has a token to show
+// for that: see Valid.
+func TrackedAs(a store.Action) api.State {
+	if Succeeded(a) && a.Trusted {
+		return api.StateChallengeRequired
+	}
+	return a.State
+}
+
 // TrackedState returns the first state of an action. If the outcome is CHALLENGE
 // and the user has no factor, it is ALLOW and newcomer is true; isEnrolled tells
 // the backend. After the deadline of an enrollment policy it is CHALLENGE_REQUIRED.

@@ -68,5 +68,21 @@ func ActionID(c token.Claims) store.ActionID {
 	return store.ActionID{UserID: c.UserID, Action: c.Action, IdempotencyKey: c.IdempotencyKey}
 }
 
+// Valid reports whether the challenge of the action was completed, as validate tells
+// the holder of the token. What a trusted browser has completed is valid for the token
+// that it got then, and for no other: an attacker with the first factor has a token of
+// the action too, and can make the user's browser open its url.
+func (s Subject) Valid() bool {
+	return proved(s.Action) || Succeeded(s.Action) && s.Claims.Browser
+}
+
+// State returns the state of the action for the holder of the token.
+func (s Subject) State() api.State {
+	if s.Valid() {
+		return s.Action.State
+	}
+	return TrackedAs(s.Action)
+}
+
 // Factors returns the verified authenticators of the subject.
 func (s Subject) Factors() Factors { return FactorsOf(s.Authenticators) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
 // A browser that a user trusts has a token, which an HttpOnly cookie keeps: of the
@@ -241,7 +242,7 @@ type BrowserUse struct {
 // it: a page then tries it before it asks for a code.
 func (s Subject) MayVerifyBrowser(tx *store.Tx, settings api.ActionSettings, text string, now time.Time) (bool, error) {
 	t, err := ReadTrust(tx, s.User, &s.Action, text, now)
-	return err == nil && (t.copied || s.repeats(t) || s.waived(t, settings, now)), err
+	return err == nil && (t.copied || s.vouched(t, settings, now) || s.waived(t, settings, now)), err
 }
 
 // waived is Waives for the subject's action. A challenge of a user who is not enrolled
@@ -255,35 +256,48 @@ func (s Subject) repeats(t Trust) bool {
 	return Succeeded(s.Action) && s.Action.Trusted && !t.TrustedAt.IsZero() && subtle.ConstantTimeCompare(s.Action.BrowserTurn, t.TurnHash) == 1
 }
 
+// vouched reports whether a trusted browser, this one or another, has completed the
+// action, and this one may get a token of it too.
+func (s Subject) vouched(t Trust, settings api.ActionSettings, now time.Time) bool {
+	return Succeeded(s.Action) && s.Action.Trusted && (s.repeats(t) || t.Counts(settings, now))
+}
+
+// BrowserClaims are those of the token that a trusted browser gets when it has
+// completed a challenge: of no other scopes, see proved. See Valid.
+func (s Subject) BrowserClaims() token.Claims {
+	claims := s.Claims
+	claims.Browser = true
+	return claims
+}
+
 // VerifyBrowser completes the challenge of an action by the token of a trusted browser,
 // which changes. See Waives for the challenges that trust takes the place of; if it
 // does not, nothing changes. A copied token ends the trust. See Verify for the consent.
 //
-// No attempt is counted: a token has 64 random bytes. The action gets no new token: see
-// proved.
+// No attempt is counted: a token has 64 random bytes.
 func (s Subject) VerifyBrowser(tx *store.Tx, settings api.ActionSettings, text string, now time.Time) (BrowserUse, *Consent, error) {
 	t, err := ReadTrust(tx, s.User, &s.Action, text, now)
 	if err != nil {
 		return BrowserUse{}, nil, err
 	}
-	again := s.repeats(t)
+	again := s.vouched(t, settings, now)
 	switch {
 	case t.copied:
 		return BrowserUse{Void: true}, nil, t.end(tx, s.Tenant, s.Action, now)
 	case t.TrustedAt.IsZero():
 		return BrowserUse{Void: true}, nil, nil
-	case !again && !s.waived(t, settings, now):
-		return BrowserUse{Verified: Succeeded(s.Action)}, nil, nil
+	case s.Valid() || !again && !s.waived(t, settings, now):
+		return BrowserUse{Verified: s.Valid()}, nil, nil
 	}
 	next, used, err := t.use(tx, s.Tenant, s.Action, now)
 	if err != nil || next == "" {
 		return BrowserUse{Void: true}, nil, err
 	}
-	if again {
-		return BrowserUse{Verified: true, Next: next}, nil, nil
-	}
 	if err := tx.SetBrowserTurn(s.Action.ActionID, t.TurnHash); err != nil {
 		return BrowserUse{}, nil, err
+	}
+	if again {
+		return BrowserUse{Verified: true, Next: next}, nil, nil
 	}
 	err = tx.Audit(store.AuditEvent{
 		At: now, Kind: store.AuditBrowserAccepted, ActionID: s.Action.ActionID, Detail: map[string]any{"browserId": used.ID},

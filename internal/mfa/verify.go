@@ -85,7 +85,7 @@ func (s Subject) complete(tx *store.Tx, tokens *token.Issuer, a store.Authentica
 	// This is before the commit: if no token can be issued, the code must not be
 	// used up.
 	claims := s.Claims
-	claims.Scopes, claims.ExpiresAt = token.AllScopes, time.Time{}
+	claims.Scopes, claims.ExpiresAt, claims.Browser = token.AllScopes, time.Time{}, false
 	accessToken, err := tokens.Issue(claims)
 	if err != nil {
 		return api.VerifyTOTPResponse{}, nil, err

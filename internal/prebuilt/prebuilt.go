@@ -266,11 +266,11 @@ func (p *ui) present(s *screen, v visit) {
 // offerTrust sets what the page does with the cookie of a trusted browser: only where a
 // code would end the visit.
 func (p *ui) offerTrust(s *screen, v visit, r *http.Request) {
-	if v.start != sectionDone && v.then != sectionFinish {
+	if v.then != sectionFinish {
 		return
 	}
 	s.TriesBrowser = v.triesBrowser
-	if v.start != sectionDone && p.Cookies.Kept() && keepsCookies(r, s.Mode) {
+	if p.Cookies.Kept() && keepsCookies(r, s.Mode) {
 		s.RememberDays = mfa.OffersTrust(v.settings)
 	}
 }

@@ -111,7 +111,9 @@ func viewOf(s mfa.Subject, p purpose) view {
 		return view{failure: failureReview}
 	case api.StateChallengeFailed, api.StateReviewFailed:
 		return view{failure: failureRefused}
-	case api.StateChallengeSucceeded, api.StateReviewSucceeded:
+	case api.StateChallengeSucceeded:
+		settled = s.Valid()
+	case api.StateReviewSucceeded:
 		settled = true
 	}
 	f, limit := s.Factors(), s.Limit()

@@ -12,6 +12,7 @@ import (
 	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/origin"
 	"github.com/authsignal-wasm/sdk/internal/store"
+	"github.com/authsignal-wasm/sdk/internal/token"
 )
 
 // All of this file is our own addition to the API (wire contract, section 13).
@@ -179,11 +180,13 @@ func (s *server) verifyTrustedBrowser(r *http.Request) (any, error) {
 	}
 	var use mfa.BrowserUse
 	var consent *mfa.Consent
+	var completed token.Claims
 	err = s.updateSubject(r, func(tx *store.Tx, subject mfa.Subject) error {
 		settings, err := manage.ActionSettings(tx, subject.Action.Action)
 		if err != nil {
 			return err
 		}
+		completed = subject.BrowserClaims()
 		use, consent, err = device(r, subject).VerifyBrowser(tx, settings, text, s.Now())
 		return err
 	})
@@ -204,6 +207,12 @@ func (s *server) verifyTrustedBrowser(r *http.Request) (any, error) {
 		}
 		use.Verified = true
 	}
-	out.response = api.VerifyTrustedBrowserResponse{IsVerified: use.Verified}
+	answer := api.VerifyTrustedBrowserResponse{IsVerified: use.Verified}
+	if use.Verified && use.Next != "" {
+		if answer.AccessToken, err = s.Tokens.Issue(completed); err != nil {
+			return out, err
+		}
+	}
+	out.response = answer
 	return out, nil
 }

@@ -53,9 +53,12 @@ func (s *server) validateToken(r *http.Request) (any, error) {
 		return nil, err
 	}
 	action := subject.Action
+	if subject.State() != action.State {
+		action.VerificationMethod = "" // of another browser
+	}
 	return api.ValidateResponse{
-		IsValid:            mfa.Succeeded(action),
-		State:              action.State,
+		IsValid:            subject.Valid(),
+		State:              subject.State(),
 		StateUpdatedAt:     &api.Time{Time: action.StateUpdatedAt},
 		UserID:             c.UserID,
 		Action:             c.Action,

@@ -49,6 +49,9 @@ type Claims struct {
 	Epoch int64
 	// Scopes are the rights to the user's authenticators.
 	Scopes []string
+	// Browser reports whether the token was issued to the trusted browser that has
+	// completed the challenge.
+	Browser bool
 	// IssuedAt is set by Parse; Issue uses the current time.
 	IssuedAt time.Time
 	// ExpiresAt is set by Parse. Issue uses it if it is set and sooner than the
@@ -126,6 +129,7 @@ type other struct {
 	IdempotencyKey string `json:"idempotencyKey"`
 	Incarnation    string `json:"incarnation,omitempty"`
 	Epoch          int64  `json:"epoch,omitempty"`
+	Browser        bool   `json:"trustedBrowser,omitempty"`
 }
 
 // Issue signs a token that expires after TTL, or at c.ExpiresAt if that is sooner.
@@ -146,7 +150,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 		},
 		Audience: audience(party),
 		Scope:    strings.Join(c.Scopes, " "),
-		Other:    other{c.TenantID, c.UserID, c.Action, c.IdempotencyKey, c.Incarnation, c.Epoch},
+		Other:    other{c.TenantID, c.UserID, c.Action, c.IdempotencyKey, c.Incarnation, c.Epoch, c.Browser},
 	})
 	keys := i.Keys()
 	if len(keys) == 0 || len(keys[0].Secret) < minKeySize {
@@ -193,6 +197,7 @@ func (i *Issuer) Parse(s string) (Claims, error) {
 		Incarnation:    p.Other.Incarnation,
 		Epoch:          p.Other.Epoch,
 		Scopes:         strings.Fields(p.Scope),
+		Browser:        p.Other.Browser,
 		IssuedAt:       p.IssuedAt.Time,
 		ExpiresAt:      p.ExpiresAt.Time,
 	}, nil

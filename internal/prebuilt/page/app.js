@@ -18,8 +18,6 @@ switch (data.start) {
     $("done-text").textContent = text("page.already");
     $("continue").hidden = !canQuit;
     show("done");
-    // The answer to the use that completed the action was lost.
-    if (flag("triesBrowser")) recognized();
     break;
   case "failure":
     fail(data.reason);

@@ -1,7 +1,7 @@
 // The browser that the user trusts. Its cookie is HttpOnly: the script of the page
 // never sees it.
 
-import { $, call, notice, text } from "./page.js";
+import { $, authsignal, call, notice, state, text } from "./page.js";
 
 /**
  * Runs one task at a time in all tabs of this origin. A cookie counts once: of two
@@ -22,12 +22,16 @@ async function send(path) {
   return result.errorCode === "network_error" ? call("POST", path) : result;
 }
 
-/** Completes the challenge if the user trusts the browser; returns whether it did. */
+/**
+ * Completes the challenge if the user trusts the browser; returns whether it did. Only
+ * the token that the browser gets then is valid.
+ */
 export async function recognized() {
   const late = setTimeout(() => notice(text("page.recognizing")), 500);
   const result = await alone(() => send("verify/trusted-browser"));
   clearTimeout(late);
   notice("");
+  if (result.data?.accessToken) authsignal.setToken((state.token = result.data.accessToken));
   return result.data?.isVerified === true;
 }
 

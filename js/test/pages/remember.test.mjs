@@ -229,10 +229,14 @@ function inChromium() {
           assert.ok(lost >= 2, `${lost} answers were lost`);
           // The action is completed, and opening its url again brings the cookie.
           const [answer] = await Promise.all([page.waitForResponse((response) => response.url().endsWith("/verify/trusted-browser")), page.goto(url)]);
-          await arriveIn(page, "done");
-          assert.equal(answer.status(), 200);
-          await page.goto(await tracks());
           assert.equal(await comesBack(page, server), "TRUSTED_BROWSER");
+          assert.equal(answer.status(), 200);
+          // It is the sign-in of this browser, and not of an attacker who has made it open the url.
+          const attacker = await backendOf(server).track({ userId: "u", action: "signIn", attributes: { redirectUrl: `${site.url}/back` } });
+          await page.goto(attacker.url);
+          assert.equal(await comesBack(page, server), "TRUSTED_BROWSER");
+          const { isValid, state } = await backendOf(server).validateChallenge({ token: attacker.token });
+          assert.deepEqual([isValid, state], [false, "CHALLENGE_REQUIRED"]);
         },
         { url: publicURL, tolerated: /Failed to load resource.*verify\/trusted-browser/ },
       );
