@@ -28,8 +28,8 @@ type DryRun struct {
 	From time.Time
 	// Future reports whether From is in the future.
 	Future bool
-	// Estimated reports whether the numbers are estimated from a sample of the users.
-	Estimated bool
+	// Sample is from how many users the numbers are estimated; 0 if all were looked at.
+	Sample int64
 	// NoChallenge reports whether the action requires no code of any user, so that the
 	// policy stops no user there.
 	NoChallenge bool
@@ -68,7 +68,10 @@ func EnrollmentDryRun(ctx context.Context, st *store.Store, tenantID, action str
 		}
 		slices.Sort(q.Except)
 		c, err := tx.CountEnrollments(q)
-		d.Active, d.Without, d.Stopped, d.AtBegin, d.Estimated = c.Active, c.Without, c.Now, c.Later, c.Sampled
+		d.Active, d.Without, d.Stopped, d.AtBegin = c.Active, c.Without, c.Now, c.Later
+		if c.Sampled {
+			d.Sample = store.EnrollmentSample
+		}
 		return err
 	})
 	if never {

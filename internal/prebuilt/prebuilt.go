@@ -163,6 +163,10 @@ type screen struct {
 	// VoidsCodes report what its use voids.
 	LinkEnds                        string
 	VoidsAuthenticators, VoidsCodes bool
+	// MustEnroll reports whether an enrollment policy requires the user to enroll now,
+	// and Deadline is from when on it will, in RFC 3339; empty if it does not.
+	MustEnroll bool
+	Deadline   string
 }
 
 // Scripts are the modules that the page's script imports. They are loaded with it,
@@ -260,6 +264,11 @@ func (p *ui) present(s *screen, v visit) {
 		s.LinkEnds = v.link.ExpiresAt.UTC().Format(time.RFC3339)
 		s.VoidsAuthenticators = slices.Contains(v.link.Void, api.VoidAuthenticators)
 		s.VoidsCodes = slices.Contains(v.link.Void, api.VoidRecoveryCodes)
+	}
+	if duty := v.duty; duty.Applies {
+		if s.MustEnroll = duty.Required; !duty.Required {
+			s.Deadline = duty.Deadline.Format(time.RFC3339)
+		}
 	}
 }
 
@@ -363,6 +372,7 @@ type visit struct {
 	subject mfa.Subject
 	// settings are those of the action.
 	settings     api.ActionSettings
+	duty         mfa.EnrollmentDuty
 	triesBrowser bool
 	link         *store.RecoveryLink // of a recovery link; the subject then has no action
 }
@@ -471,12 +481,14 @@ func (p *ui) readToken(r *http.Request, t string) (v visit, err error) {
 	return v, err
 }
 
-// readTrust reads the settings of the action and whether the browser's cookie may
+// readTrust reads the settings of the action, what its enrollment policy asks of the
+// user, and whether the browser's cookie may
 // complete it.
 func (p *ui) readTrust(tx *store.Tx, r *http.Request, v *visit) (err error) {
 	if v.settings, err = manage.ActionSettings(tx, v.subject.Action.Action); err != nil {
 		return err
 	}
+	v.duty = mfa.DutyOf(mfa.PolicyOf(v.tenant, v.settings), v.subject.User, v.subject.Factors(), p.Now())
 	text := p.Cookies.Value(r, cookie.BrowserName(v.tenant.ID, v.subject.User.ID))
 	if text != "" {
 		v.triesBrowser, err = v.subject.MayVerifyBrowser(tx, v.settings, text, p.Now())

@@ -148,3 +148,41 @@ func TestInvalidLinks(t *testing.T) {
 		t.Errorf("the log has a token: %s", s.log.String())
 	}
 }
+
+// The page of an enrollment says from when on a policy requires it.
+func TestThePageNamesTheDeadline(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const now = "Acme now requires an authenticator app."
+	policy := func(p *api.EnrollmentPolicy, own *api.EnrollmentPolicy) {
+		s.update(func(tx *store.Tx) error {
+			if _, err := tx.SetEnrollmentPolicy(p); err != nil {
+				return err
+			}
+			_, err := tx.PutActionSettings("signIn", api.ActionSettings{DefaultOutcome: api.OutcomeChallenge, EnrollmentPolicy: own})
+			return err
+		})
+	}
+	page := func(deadline string, required bool) {
+		t.Helper()
+		a := s.get("token=" + s.track(store.Action{Newcomer: true}))
+		if got := a.data("deadline"); got != deadline || strings.Contains(a.body, now) != required {
+			t.Errorf("the deadline is %q, want %q; required %v, want %v", got, deadline, strings.Contains(a.body, now), required)
+		}
+	}
+	in := func(d time.Duration) *api.EnrollmentPolicy {
+		return &api.EnrollmentPolicy{RequiredFrom: s.now.Add(d).UTC().Format(time.RFC3339)}
+	}
+	page("", false)
+	policy(in(time.Hour), nil)
+	page(in(time.Hour).RequiredFrom, false)
+	policy(in(-time.Hour), nil)
+	page("", true)
+	policy(in(-time.Hour), in(2*time.Hour))
+	page(in(2*time.Hour).RequiredFrom, false)
+	policy(in(-time.Hour), &api.EnrollmentPolicy{RequiredFrom: api.Never})
+	page("", false)
+	policy(in(time.Hour), nil)
+	s.enroll(api.AuthenticatorApp)
+	page("", false)
+}

@@ -28,16 +28,16 @@ type EnrollmentCounts struct {
 	Sampled bool
 }
 
-// sampleSize is how many users CountEnrollments looks at: all, or about so many of
+// EnrollmentSample is how many users CountEnrollments looks at: all, or about so many of
 // more. An estimate from 50,000 is off by less than 0.7 percent of the active users in
 // 99 of 100 samples.
-const sampleSize = 50_000
+const EnrollmentSample = 50_000
 
 // CountEnrollments counts users for an EnrollmentQuery. Of a tenant with many users it
 // looks up the actions and authenticators of a random part: those whose incarnation, a
 // random UUID, is below a bound.
 func (t *Tx) CountEnrollments(q EnrollmentQuery) (c EnrollmentCounts, err error) {
-	return t.countEnrollments(q, sampleSize)
+	return t.countEnrollments(q, EnrollmentSample)
 }
 
 func (t *Tx) countEnrollments(q EnrollmentQuery, sample int64) (c EnrollmentCounts, err error) {

@@ -90,7 +90,7 @@ func TestCountEnrollmentsOfASample(t *testing.T) {
 	storetest.Fill(t, database, "t", int(total), now)
 	storetest.Exec(t, database, `DELETE FROM authenticators WHERE user_id LIKE '%3' OR user_id LIKE '%4'`)
 	since := now.Add(-31 * 24 * time.Hour)
-	sample := min(total/2, sampleSize)
+	sample := min(total/2, EnrollmentSample)
 	for _, tt := range []struct {
 		q       EnrollmentQuery
 		percent [4]int64 // of all users

@@ -1,10 +1,12 @@
 // Enrollment.
 
 import { codeForm } from "./code.js";
-import { $, data, enrollment, fail, notice, open, reportError, show, state, temporaryFailures, text } from "./page.js";
+import { $, data, date, enrollment, fail, notice, open, reportError, show, state, temporaryFailures, text } from "./page.js";
 
 /** The failure of a user who has as many authenticators as the tenant allows. */
 const tooMany = data.most === "1" ? "single" : "full";
+
+if (data.deadline) $("deadline").textContent = text("page.deadline", { date: date(data.deadline) });
 
 open.enroll = async () => {
   notice("");

@@ -94,6 +94,12 @@ export function portalPages(server, url) {
     },
     actions: at("/actions"),
     action: at("/actions/createPayment"),
+    "action-dry-run": async (page) => {
+      await page.goto(`${tenant}/actions/signIn`);
+      await page.select("#policy", "own");
+      await page.$eval("#requiredFrom", (input) => (input.value = "2020-03-01T09:00"));
+      await follow(page, "form[action$=enrollment] button[value=try]");
+    },
     "rule-new": at("/actions/createPayment/rule"),
     "rule-broken": async (page) => {
       await page.goto(`${tenant}/actions/createPayment/rule`);
@@ -132,6 +138,12 @@ export function portalPages(server, url) {
     "activity-blocked": at("/activity?what=BLOCK"),
     "activity-disguised": at(`/activity?user=${encodeURIComponent(disguised)}`),
     settings: at("/settings"),
+    "settings-dry-run": async (page) => {
+      await page.goto(`${tenant}/settings`);
+      await page.$eval("#requiredFrom", (input) => (input.value = "2030-03-01T09:00"));
+      await page.$eval("#graceDays", (input) => (input.value = "14"));
+      await follow(page, "form[action$=enrollment] button[value=try]");
+    },
     password: (page) => page.goto(`${url}/account`),
     "not-found": (page) => page.goto(`${url}/no-such-page`),
   };
