@@ -100,7 +100,7 @@ type authenticator struct {
 }
 
 func authenticatorsOf(list []authsignal.UserAuthenticator) []authenticator {
-	var out []authenticator
+	out := []authenticator{} // never null
 	for _, u := range list {
 		v := authenticator{ID: u.UserAuthenticatorID, Name: u.Name, CreatedAt: u.CreatedAt, UsedAt: u.LastVerifiedAt}
 		if u.LastUsedUserAgent != "" || u.LastUsedIPAddress != "" {
@@ -119,8 +119,25 @@ type trustedBrowser struct {
 	UsedAt    time.Time `json:"usedAt"`
 }
 
-// account returns the data of the protected page. A session depends on an
-// authenticator, and ends if there is none any more.
+// over returns an error if a session of a user with these authenticators has ended. A
+// session depends on an authenticator, which may be removed in the settings or by an
+// operator; one without a second factor ends when the user has one, or must have one.
+func (s session) over(list []authsignal.UserAuthenticator, now time.Time) error {
+	text := ""
+	switch {
+	case s.by != byNothing && len(list) == 0:
+		text = "Your authenticator was removed. Sign in again to set up a new one."
+	case s.by == byNothing && len(list) > 0:
+		text = "An authenticator app was set up for your account. Sign in with it."
+	case s.by == byNothing && (s.deadline == nil || !now.Before(*s.deadline)):
+		text = "An authenticator app is required now. Sign in again to set it up."
+	default:
+		return nil
+	}
+	return &failure{http.StatusUnauthorized, errNotSignedIn.Code, text}
+}
+
+// account returns the data of the protected page.
 func (a *app) account(w http.ResponseWriter, r *http.Request) (any, error) {
 	s, err := a.signedIn(r)
 	if err != nil {
@@ -130,11 +147,10 @@ func (a *app) account(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(list) == 0 {
-		// It was removed in the settings or by an operator.
-		a.sessions.endAll(s.username)
+	if err := s.over(list, a.sessions.now()); err != nil {
+		a.sessions.end(sessionID(r))
 		setCookie(w, r, "")
-		return nil, &failure{http.StatusUnauthorized, errNotSignedIn.Code, "Your authenticator was removed. Sign in again to set up a new one."}
+		return nil, err
 	}
 	var codes *authsignal.RecoveryCodesStatus
 	switch status, err := a.api.RecoveryCodes(r.Context(), s.username); {
@@ -164,9 +180,20 @@ func (a *app) account(w http.ResponseWriter, r *http.Request) (any, error) {
 		Notices       []notice                        `json:"notices"`
 	}{
 		s.username,
-		"The backend shows this page only after a code, or in a browser that you chose to remember.",
+		message(s),
 		s.signedInAt.UTC(), s.action, s.by, authenticatorsOf(list), codes, browsers, a.notices.of(s.username),
 	}, nil
+}
+
+// message says why the user sees the protected page.
+func message(s session) string {
+	switch s.by {
+	case byNothing:
+		return "The backend shows this page without a second factor until your deadline."
+	case authsignal.ByTrustedBrowser:
+		return "The backend shows this page without a code, because you chose to remember this browser."
+	}
+	return "The backend shows this page only after a code, or in a browser that you chose to remember."
 }
 
 // unknownCall reports whether the API does not have a call: the hosted service has

@@ -45,6 +45,7 @@ func newApp(client *authsignal.Client, pages *assets, mail io.Writer, log *slog.
 	mux.Handle("GET /api/session", a.json(a.session))
 	mux.Handle("POST /api/sign-in", a.json(a.signIn))
 	mux.Handle("POST /api/enroll", a.json(a.enroll))
+	mux.Handle("POST /api/later", a.json(a.later))
 	mux.Handle("POST /api/prebuilt", a.json(a.prebuilt))
 	mux.Handle("POST /api/verified", a.json(a.verified))
 	mux.Handle("GET /api/last-code", a.json(a.lastCode))
@@ -149,6 +150,10 @@ type view struct {
 	Username string `json:"username,omitempty"`
 	// Token is for setToken of the browser SDK, while a code is required.
 	Token string `json:"token,omitempty"`
+	// Deadline is until when the user has to enroll, if a policy requires it. MayWait
+	// reports whether the user may sign in without.
+	Deadline *time.Time `json:"deadline,omitempty"`
+	MayWait  bool       `json:"mayWait,omitempty"`
 	// Notice is a message to the user.
 	Notice string `json:"notice,omitempty"`
 	// URL and Mode are for launch of the browser SDK, if the pre-built UI is
@@ -161,8 +166,11 @@ func viewOf(s session) view {
 	v := view{Step: s.step, Username: s.username}
 	switch s.step {
 	case stepAccount:
+		v.Deadline = s.deadline
 	case stepPrebuilt:
 		v.URL, v.Mode = s.url, s.ui
+	case stepEnroll:
+		v.Token, v.Deadline, v.MayWait = s.token, s.deadline, s.mayWait
 	default:
 		v.Token = s.token
 	}

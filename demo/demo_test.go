@@ -83,6 +83,8 @@ type answer struct {
 	Mode     ui
 	Message  string
 	Notice   string
+	Deadline *time.Time
+	MayWait  bool
 
 	JustAccepted bool
 
@@ -378,7 +380,7 @@ func TestOtherSitesAreRefused(t *testing.T) {
 		{"Sec-Fetch-Site": {"same-site"}},
 		{"Origin": {"http://127.0.0.1:1"}},
 	} {
-		for _, path := range []string{"sign-in", "enroll", "verified", "pay", "paid", "confirm", "confirmed", "settings", "rename-authenticator", "remove-authenticator", "forget-browser", "sign-out"} {
+		for _, path := range []string{"sign-in", "enroll", "later", "verified", "pay", "paid", "confirm", "confirmed", "settings", "rename-authenticator", "remove-authenticator", "forget-browser", "sign-out"} {
 			req, _ := http.NewRequest("POST", d.url+"/api/"+path, strings.NewReader(`{"username":"jane"}`))
 			req.Header = h
 			res, err := http.DefaultClient.Do(req)

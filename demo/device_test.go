@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -367,5 +368,51 @@ func TestDeviceNames(t *testing.T) {
 	}
 	if got := device("", ""); got != "an unknown browser" {
 		t.Errorf("of nothing: got %q", got)
+	}
+}
+
+// A browser that the pre-built UI remembers is one that the backend knows of only by
+// the verification method.
+func TestBrowserThatThePrebuiltUIRemembersIsNoCode(t *testing.T) {
+	d, _ := startDemo(t)
+	b := newBrowser(t, d)
+	p := b.enroll("jane")
+	b.signOut()
+	signIn := map[string]string{"username": "jane", "ui": "popup"}
+	token := b.verify(tokenOf(t, b.mustCall("POST", "/api/sign-in", signIn, stepPrebuilt).URL), p.code()).AccessToken
+	b.prebuiltCall(api.PathClientTrustedBrowsers, token, new(any))
+	b.mustCall("POST", "/api/verified", map[string]string{"token": token}, stepAccount)
+	b.signOut()
+
+	var v api.VerifyTOTPResponse
+	token = tokenOf(t, b.mustCall("POST", "/api/sign-in", signIn, stepPrebuilt).URL)
+	if b.prebuiltCall(api.PathClientVerifyTrustedBrowser, token, &v); !v.IsVerified {
+		t.Fatal("the browser is not trusted")
+	}
+	b.mustCall("POST", "/api/verified", map[string]string{"token": or(v.AccessToken, token)}, stepAccount)
+	a := b.account()
+	if a.By != authsignal.ByTrustedBrowser {
+		t.Errorf("signed in by %q", a.By)
+	}
+	b.mustFail("POST", "/api/remove-authenticator", map[string]string{"id": a.Authenticators[0].ID}, 403, "confirm")
+}
+
+// prebuiltCall sends a request of the pre-built UI, without a body, to the API.
+func (b *browser) prebuiltCall(path, token string, out any) {
+	b.t.Helper()
+	req, err := http.NewRequest("POST", b.d.tenant.apiURL+path, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Origin", strings.TrimSuffix(b.d.tenant.apiURL, "/v1"))
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	res, err := b.http.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(out); err != nil || res.StatusCode != http.StatusOK {
+		b.t.Fatalf("%s: %s, %v, %v", path, res.Status, err, out)
 	}
 }

@@ -57,8 +57,13 @@ type confirmation struct {
 	idempotencyKey, token string
 }
 
+// byNothing stands for the verification method of a sign-in without a second factor,
+// before the deadline of an enrollment policy.
+const byNothing authsignal.VerificationMethod = "NONE"
+
 // A session is the state of a browser. Only in the step account has the user
-// verified a second factor, or is the browser one that the user trusts.
+// verified a second factor, or is the browser one that the user trusts, or is none
+// required yet.
 type session struct {
 	username string
 	step     step
@@ -74,7 +79,12 @@ type session struct {
 	// confirmation is the one under way, or the zero value.
 	confirmation confirmation
 
-	// by is how the user signed in; codeAt is when the backend last validated a code
+	// deadline is until when a user without an authenticator has to enroll; nil if no
+	// policy requires it. mayWait reports whether the sign-in needs no enrollment yet.
+	deadline *time.Time
+	mayWait  bool
+
+	// by is how the user signed in, or byNothing; codeAt is when the backend last validated a code
 	// of the user in this session, or zero.
 	by         authsignal.VerificationMethod
 	codeAt     time.Time

@@ -81,6 +81,10 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 		s.step = stepChallenge
 	default:
 		s.step, s.token = stepEnroll, ""
+		// Without a policy, this app requires an authenticator from the first sign-in on.
+		if required := tracked.EnrollmentRequired; required != nil {
+			s.deadline, s.mayWait = tracked.EnrollmentDeadline, !*required && tracked.State == authsignal.StateAllow
+		}
 	}
 	return a.begin(w, r, s, said)
 }
@@ -134,6 +138,28 @@ func (a *app) begin(w http.ResponseWriter, r *http.Request, s session, said stri
 // pending authenticator. With another action it would add one.
 func (a *app) enroll(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return a.retrack(r, stepEnroll, func(session) string { return actionEnroll })
+}
+
+var errRequired = &failure{http.StatusForbidden, "enrollment_required", "An authenticator app is required now: set it up to sign in."}
+
+// later signs in a user without an authenticator, before the deadline.
+func (a *app) later(w http.ResponseWriter, r *http.Request) (any, error) {
+	s, ok := a.sessions.get(sessionID(r))
+	switch {
+	case !ok || s.step != stepEnroll:
+		return nil, errNotSignedIn
+	case !s.mayWait:
+		return nil, errRequired
+	}
+	list, err := a.api.Authenticators(r.Context(), s.username)
+	if err != nil {
+		return nil, err
+	}
+	s.step, s.token, s.action, s.signedInAt, s.by = stepAccount, "", actionSignIn, a.sessions.now(), byNothing
+	if err := s.over(list, s.signedInAt); err != nil {
+		return nil, err
+	}
+	return a.begin(w, r, s, "")
 }
 
 // prebuilt tracks the action of the session again to get a url with a new token: the

@@ -64,6 +64,8 @@ func (d *demo) things() [][2]string {
 		}
 		list = append(list,
 			[2]string{"Portal", d.api.PortalURL + " " + password},
+			[2]string{"Help desk", "portal, Users, a user, Issue a recovery link: opened, it sets up a new app"},
+			[2]string{"Deadline", "portal, Settings, Enrollment policy, a date to come: a new user may sign in without an app until then"},
 			[2]string{"Rules", `portal, Actions, signIn, Add a rule, outcome Block, condition user.id == "ada": now ada is kept out`},
 			[2]string{"", "payment, default outcome Allow, and a rule, outcome Challenge, condition custom.amount > 100.0"},
 		)

@@ -148,7 +148,7 @@ func TestTour(t *testing.T) {
 	}
 	got := tourOf(t, d, terminal)
 	for _, thing := range []string{
-		"Enroll", "No phone?", "Sign in", "Remember", "Lost phone", "Notices", "Payment", "Settings", "Pre-built UI", "Rules",
+		"Enroll", "No phone?", "Sign in", "Remember", "Lost phone", "Notices", "Payment", "Settings", "Pre-built UI", "Help desk", "Deadline", "Rules",
 		"Portal        " + d.api.PortalURL + " with the password " + d.api.PortalPassword + " (shown this once)\n",
 		"Phone         DEMO_ADDR=0.0.0.0:" + d.port() + " make demo",
 	} {

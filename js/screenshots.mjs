@@ -211,6 +211,26 @@ const sets = {
     } finally {
       await demo.stop();
     }
+
+    // With an enrollment policy.
+    const server = await startServer({ env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } });
+    const late = await startDemo({ AUTHSIGNAL_API_URL: server.baseUrl, AUTHSIGNAL_API_SECRET_KEY: server.apiSecretKey, AUTHSIGNAL_TENANT_ID: server.tenantId });
+    try {
+      await setTenant(server, { enrollmentPolicy: { requiredFrom: "2100-03-01", graceDays: 0 } });
+      const page = await browser.newPage();
+      await page.goto(late.url);
+      await arrive(page, "signIn");
+      await page.type("#username", "ada");
+      await page.keyboard.press("Enter");
+      await scan(page);
+      await take(page, "deadline");
+      await page.click("#later-form button");
+      await arrive(page, "account");
+      await take(page, "deadline-account");
+    } finally {
+      await late.stop();
+      await server.stop();
+    }
   },
 };
 

@@ -5,7 +5,7 @@ import { few, makeCodes, offerCodes } from "./codes.js";
 import { addApp } from "./enroll.js";
 import { $, authsignal, backend, state, time } from "./page.js";
 import { about, nameOf } from "./replace.js";
-import { attempt, clear, onArrive, onPress, onSubmit, show } from "./steps.js";
+import { attempt, clear, onArrive, onPress, onSubmit, show, signIn } from "./steps.js";
 import { codeOf, verify } from "./verify.js";
 
 onArrive("account", { fill: account, begin: watchNotices });
@@ -21,12 +21,16 @@ async function account() {
     const { message, signedInAt, action, by, authenticators, recoveryCodes, browsers, notices } = await backend("GET", "/api/account");
     $("account-message").textContent = message;
     $("signed-in-at").replaceChildren(time(signedInAt));
-    $("signed-in-by").textContent = { TRUSTED_BROWSER: "None: this browser is remembered", RECOVERY_CODE: "A recovery code" }[by] ?? "A code of the app";
+    $("signed-in-by").textContent = { NONE: "None yet", TRUSTED_BROWSER: "None: this browser is remembered", RECOVERY_CODE: "A recovery code" }[by] ?? "A code of the app";
     $("validated").textContent = action;
-    $("protected-by").textContent = authenticators.length === 1 ? "Authenticator app" : `${authenticators.length} authenticator apps`;
+    $("protected-by").textContent = ["Nothing yet", "Authenticator app"][authenticators.length] ?? `${authenticators.length} authenticator apps`;
+    $("due-form").hidden = by !== "NONE";
+    if (by === "NONE") $("due").replaceChildren(time(state.session.deadline));
     listAuthenticators(authenticators);
     showRecovery(recoveryCodes);
     listBrowsers(browsers);
+    // Before the first app, there is nothing to change.
+    for (const part of ["authenticators", "browsers", ...(authenticators.length ? [] : ["recovery"])]) $(part).hidden = !authenticators.length;
     listNotices(notices);
   }, fail);
 }
@@ -41,6 +45,8 @@ async function refresh(part, notice) {
   $(part).open = true;
   $(part).querySelector("summary").focus();
 }
+
+onSubmit($("due-form"), () => signIn(state.session.username));
 
 // Payments.
 

@@ -1,7 +1,7 @@
 // Enrollment: the first authenticator app of a user, or another one.
 
 import { offerCodes } from "./codes.js";
-import { $, authsignal, backend, copy, explain, state } from "./page.js";
+import { $, authsignal, backend, copy, explain, state, time } from "./page.js";
 import { attempt, clear, fail, go, onArrive, onSubmit, show, signIn } from "./steps.js";
 import { codeOf, verify } from "./verify.js";
 
@@ -10,8 +10,13 @@ let added;
 
 onArrive("enroll", {
   fill() {
+    const { deadline, mayWait } = state.session;
     added = undefined;
     $("enroll-title").textContent = "Protect your account";
+    $("deadline").replaceChildren(
+      ...(!deadline ? [] : mayWait ? ["You have until ", time(deadline), ". After that, you cannot sign in without an app."] : ["Required since ", time(deadline), "."]),
+    );
+    $("later-form").hidden = !mayWait;
   },
   begin: enroll,
 });
@@ -23,6 +28,8 @@ onArrive("enroll", {
 export async function addApp(then) {
   added = then;
   $("enroll-title").textContent = "Add an authenticator app";
+  $("deadline").textContent = "";
+  $("later-form").hidden = true;
   go("enroll", { signedIn: true });
   await enroll();
 }
@@ -76,6 +83,8 @@ async function enroll() {
 }
 
 onSubmit($("restart-form"), () => (added ? addApp(added) : signIn(state.session.username)));
+
+onSubmit($("later-form"), async () => show(await backend("POST", "/api/later")));
 
 $("copy").addEventListener("click", () => {
   const secret = $("secret").textContent.replaceAll(" ", "");

@@ -20,6 +20,7 @@ import { authenticatorApp } from "../lib/authenticator.mjs";
 import { engines, openBrowser } from "../lib/browsers.mjs";
 import { declineCodes, startDemo } from "../lib/demo.mjs";
 import { root, startServer } from "../lib/harness.mjs";
+import { managementKey, setTenant } from "../lib/prebuilt.mjs";
 import { arrive, enterCode } from "../lib/steps.mjs";
 
 const require = createRequire(import.meta.url);
@@ -642,6 +643,47 @@ for (const engine of engines) {
         await summary(page, "recovery", "10 of 10 left");
         await noticed(page, "spender", "Only 2 recovery codes");
       });
+    });
+
+    test("an enrollment policy: the page names the deadline, lets the user wait until then, and not after it", async () => {
+      const server = await startServer({ env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } });
+      const at = await startDemo({ AUTHSIGNAL_API_URL: server.baseUrl, AUTHSIGNAL_API_SECRET_KEY: server.apiSecretKey, AUTHSIGNAL_TENANT_ID: server.tenantId });
+      const banner = (page) => page.$eval("#deadline", (e) => e.innerText);
+      try {
+        await setTenant(server, { enrollmentPolicy: { requiredFrom: "2100-03-01T12:00:00Z", graceDays: 0 } });
+        await visit(
+          browser,
+          async (page) => {
+            await enter(page, "waiting");
+            await enrollment(page);
+            assert.match(await banner(page), /^You have until Mar 1, 2100.* After that, you cannot sign in without an app\.$/);
+            if (engine === "Chromium") await checkStep(page);
+            await page.click("#later-form button");
+            await arrive(page, "account");
+            assert.match(await page.waitFor(() => document.querySelector("#due").innerText), /^Mar 1, 2100/);
+            assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll("#account > details:not([hidden])")].map((part) => part.id)), ["payment", "notices"]);
+            if (engine === "Chromium") await checkStep(page);
+            await page.click("#due-form button");
+            await newApp(page);
+            await declineCodes(page);
+            await page.waitFor(() => document.querySelector("#protected-by").innerText === "Authenticator app");
+            assert.equal(await page.$eval("#due-form", (form) => form.checkVisibility()), false);
+
+            await setTenant(server, { enrollmentPolicy: { requiredFrom: "2026-01-01", graceDays: 0 } });
+            await page.click("#account .sign-out");
+            await arrive(page, "signIn");
+            await page.$eval("#username", (field) => field.select());
+            await enter(page, "too-late");
+            await enrollment(page);
+            assert.match(await banner(page), /^Required since /);
+            assert.equal(await page.$eval("#later-form", (form) => form.checkVisibility()), false);
+          },
+          { at },
+        );
+      } finally {
+        await at.stop();
+        await server.stop();
+      }
     });
 
     test("rename an app, and forget a browser", async () => {
