@@ -206,7 +206,7 @@ func (p *portal) changePage(r *http.Request, status int, t store.Tenant, refused
 	case resetUser:
 		title, v.Button, v.Type = "Remove all factors of the user?", "Remove all factors", id
 		v.Text = "All authenticators are removed, the recovery codes, trusted browsers and the recovery link are void, and all tokens are ended. " +
-			"From then on the first factor alone signs in and enrolls a new authenticator. A recovery link is safer. The user and the actions are kept."
+			"From then on the first factor alone is enough to enroll a new authenticator. A recovery link is safer. The user and the actions are kept."
 	case endTokens:
 		title, v.Button = "End all tokens?", "End all tokens"
 		v.Text = "The user's tokens become invalid, including those of completed challenges. Sign-ins in progress must start again, and a recovery link ends. Authenticators are kept, and sessions of your app are not ended."
