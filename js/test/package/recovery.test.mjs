@@ -11,12 +11,17 @@ import { authenticatorApp } from "../lib/authenticator.mjs";
 import { dist, root, serve, startServer } from "../lib/harness.mjs";
 import { everywhere, workerScript } from "../lib/places.mjs";
 
+const managementKey = "test-management-key-of-32-characters";
+
 let site;
 let server;
 let backend;
 
 before(async () => {
-  [site, server] = await Promise.all([serve({ "/": "<!doctype html><title>A page</title>", "/worker.js": workerScript, "/dist/": dist }), startServer({ args: ["-rate-limit", "0"] })]);
+  [site, server] = await Promise.all([
+    serve({ "/": "<!doctype html><title>A page</title>", "/worker.js": workerScript, "/dist/": dist }),
+    startServer({ args: ["-rate-limit", "0"], env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } }),
+  ]);
   backend = new Backend({ apiSecretKey: server.apiSecretKey, apiUrl: server.baseUrl });
 });
 after(async () => {
@@ -118,27 +123,89 @@ everywhere({ site: () => site, tolerated: /^(request|response: 40[03]):? http:\/
   });
 });
 
-// The sample of docs/browser-sdk.md, word for word but for the code that the user types.
-test("the sample keeps codes and uses one", async () => {
-  const [, text] = (await readFile(path.join(root, "docs/browser-sdk.md"), "utf8")).match(/^```js\n(\/\/ After a completed challenge.*?)^```$/ms);
+/** A sample of the documentation, by the beginning of its text, as a function of what it leaves to the application. */
+async function sample(page, beginning, ...names) {
+  const blocks = (await readFile(path.join(root, "docs", page), "utf8")).split(/^```\w*\n/m);
+  const text = blocks.find((block) => block.startsWith(beginning));
+  assert.ok(text, `${page} has ${beginning}`);
+  const Sample = async function () {}.constructor;
+  return new Sample(...names, text);
+}
+
+/** The browser SDK as the samples have it, with the token of a user's action. */
+async function browserSDK(token) {
   const { Authsignal } = await import(new URL("index.js", dist).href);
   const authsignal = new Authsignal({ tenantId: server.tenantId, baseUrl: server.baseUrl });
-  const { token } = await backend.track({ userId: "sample", action: "signIn" });
   authsignal.setToken(token);
+  return authsignal;
+}
+
+test("the sample keeps codes, uses one and enrolls a new app", async () => {
+  const { token } = await backend.track({ userId: "sample", action: "signIn" });
+  const authsignal = await browserSDK(token);
   const { data } = await authsignal.totp.enroll();
   await authsignal.totp.verify({ code: authenticatorApp(data.uri).code() });
   const kept = [];
   const sent = [];
-  const typed = text.replaceAll("({ code })", "({ code: kept[0] })");
-  assert.notEqual(typed, text);
-  const Sample = async function () {}.constructor;
-  await new Sample("authsignal", "show", "kept", "send", typed)(
-    authsignal,
+  const left = [];
+  // The user types the code after it is shown.
+  const run = await sample("browser-sdk.md", "// After a completed challenge", "authsignal", "show", "code", "refuse", "sendToMyBackend", "tell");
+  const code = { toString: () => kept[0] };
+  const typed = { ...authsignal, recoveryCodes: { ...authsignal.recoveryCodes } };
+  for (const name of ["confirm", "verify"]) typed.recoveryCodes[name] = ({ code }) => authsignal.recoveryCodes[name]({ code: String(code) });
+  await run(
+    typed,
     (codes) => kept.push(...codes),
-    kept,
+    code,
+    () => assert.fail("the code is one of those shown"),
     (token) => sent.push(token),
+    (n) => left.push(n),
   );
   assert.equal(kept.length, 10);
-  assert.equal((await backend.validateChallenge({ token: sent[0], userId: "sample" })).verificationMethod, "AUTHENTICATOR_APP");
+  assert.deepEqual(left, [9]);
+  assert.equal((await backend.validateChallenge({ token: sent[0], userId: "sample" })).isValid, true);
   assert.equal((await authsignal.recoveryCodes.status()).data.left, 9);
+});
+
+test("the samples of page and backend remember a browser", async () => {
+  const settings = await fetch(`${server.baseUrl}/management/tenants/${server.tenantId}/actions/signIn`, {
+    method: "PUT",
+    headers: { Authorization: `Basic ${btoa(`${managementKey}:`)}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ defaultOutcome: "CHALLENGE", rules: [], trustBrowserDays: 30 }),
+  });
+  assert.equal(settings.status, 200);
+  const userId = "remembered";
+  const otpUri = "otpauth://totp/app:remembered?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=app";
+  await backend.enrollVerifiedAuthenticator({ userId, attributes: { verificationMethod: "AUTHENTICATOR_APP", otpUri } });
+  const app = authenticatorApp(otpUri); // two codes in a row are accepted
+
+  const ofPage = await sample("browser-sdk.md", "// Not ticked by default", "authsignal", "code", "box", "sendToMyBackend");
+  const ofBackend = await sample("backend.md", "// Before the page asks for a code", "authsignal", "userId", "readCookie", "setCookie", "askForCode", "signIn", "refuse");
+  const cookies = new Map();
+  let asked = 0;
+  const signIn = (checked) =>
+    ofBackend(
+      backend,
+      userId,
+      (of) => cookies.get(of),
+      (of, token) => (token ? cookies.set(of, token) : cookies.delete(of)),
+      (token) => {
+        asked++;
+        return new Promise((resolve, reject) => {
+          const send = (token, trustBrowser) => resolve({ token, trustBrowser });
+          const show = async () => {
+            await ofPage(await browserSDK(token), app.code(), { checked }, send);
+            throw new Error("the page has sent nothing");
+          };
+          show().catch(reject);
+        });
+      },
+      (of) => of,
+      () => "refused",
+    );
+  const attempt = async (checked) => [await signIn(checked), asked, cookies.size];
+  assert.deepEqual(await attempt(true), [userId, 1, 1]);
+  for (let i = 0; i < 2; i++) assert.deepEqual(await attempt(false), [userId, 1, 1], "not asked any more");
+  cookies.set(userId, "a token that is void");
+  assert.deepEqual(await attempt(false), [userId, 2, 0], "asked, and not trusted without the box");
 });
