@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -244,6 +245,66 @@ func (r *logRun) recovers() (device string) {
 	return device
 }
 
+// links issues recovery links for a user, uses one of them, and puts their secrets in
+// wrong places.
+func (r *logRun) links() {
+	r.t.Helper()
+	if _, err := r.client.UpdateUser(r.t.Context(), "u3", authsignal.UserAttributes{}); err != nil {
+		r.t.Fatal(err)
+	}
+	issue := func() string {
+		l, err := r.client.IssueRecoveryLink(r.t.Context(), authsignal.IssueRecoveryLinkRequest{UserID: "u3", IssuedBy: "Jo"})
+		_, text, ok := strings.Cut(l.URL, "/?recovery=rl1_")
+		b, decoded := base64.RawURLEncoding.DecodeString(text)
+		if err != nil || !ok || decoded != nil || len(b) != 32 {
+			r.t.Fatalf("got %v, %v", err, decoded)
+		}
+		r.secret(string(b))
+		return r.secret("rl1_" + text)
+	}
+	r.send("POST", "/recovery/enroll", "", "", `{"secret":"`+issue()+`"}`) // replaced by the next
+	used := issue()
+	var enrolled struct{ Secret string }
+	if err := json.Unmarshal([]byte(r.send("POST", "/recovery/enroll", "", "", `{"secret":"`+used+`"}`)), &enrolled); err != nil || enrolled.Secret == "" {
+		r.t.Fatalf("no secret of an app: %v", err)
+	}
+	r.secret(enrolled.Secret)
+	for _, tt := range [][2]string{{r.never("99887766"), `"isVerified":false`}, {r.code(enrolled.Secret, 0), `"isVerified":true`}} {
+		answer := r.send("POST", "/recovery/verify", "", "", `{"secret":"`+used+`","verificationCode":"`+tt[0]+`"}`)
+		if r.show(answer); !strings.Contains(answer, tt[1]) {
+			r.t.Fatalf("got %s, want %s", answer, tt[1])
+		}
+	}
+	open := issue()
+	r.show(r.send("GET", "/users/u3/recovery-links", r.apiSecret, "", ""))
+	for _, s := range []string{used, open} {
+		for _, query := range []string{"/?recovery=" + s, "/?token=" + s, "/?recovery=" + s + "x"} {
+			res, err := http.Get(strings.TrimSuffix(r.url, "/v1") + query)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			page, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			r.show(string(page))
+		}
+		r.send("GET", "/recovery/"+s, "", "", "") // the error names an unknown path
+		r.show(r.send("POST", "/recovery/enroll?secret="+s, "", "", ""))
+		r.show(r.send("POST", "/recovery/verify", "", "", `{"secret":["`+s+`"]}`))
+		r.show(r.send("POST", "/recovery/verify", "", "", `{"secret":"`+s))
+		r.show(r.send("POST", "/recovery/verify", "", "", `{"secret":"`+s+`","verificationCode":"`+s+`"}`))
+		r.show(r.send("POST", "/validate", r.apiSecret, "", `{"token":"`+s+`"}`))
+		r.show(r.send("GET", "/users?token="+s, r.apiSecret, "", ""))
+		r.show(r.send("GET", "/users/u3", s, "", ""))
+		r.show(r.send("POST", "/client/user-authenticators/totp", "", s, ""))
+		r.show(r.send("POST", "/users/u3/recovery-links/"+s+"/approve", r.apiSecret, "", ""))
+		r.show(r.send("DELETE", "/users/u3/recovery-links/"+s, r.apiSecret, "", ""))
+		r.show(r.send("POST", "/users/u3/recovery-links", r.apiSecret, "", `{"void":["`+s+`"]}`))
+	}
+}
+
 // device adds the token of a browser, and its random parts, to the texts that must not
 // be anywhere, and returns it.
 func (r *logRun) device(token string) string {
@@ -303,6 +364,7 @@ func TestTheLogsOfAFullRun(t *testing.T) {
 	t.Parallel()
 	r := startLogRun(t)
 	r.recovers()
+	r.links()
 	r.misuse(r.signIn())
 	logs := r.stop()
 
@@ -331,14 +393,15 @@ func TestTheLogsOfAFullRun(t *testing.T) {
 	}
 }
 
-// Recovery codes, the tokens of trusted browsers, and secrets are nowhere in the
+// Recovery codes, recovery links, the tokens of trusted browsers, and secrets are nowhere in the
 // database, in a backup of it, in the audit log, in an event or in an error.
 func TestNothingSecretIsStoredInTheClear(t *testing.T) {
 	t.Parallel()
 	r := startLogRun(t)
 	device := r.recovers()
+	r.links()
 	r.show(r.send("GET", "/management/tenants/t1/audit?limit=1000", r.managementKey, "", ""))
-	for _, event := range []string{authsignal.EventTrustedBrowserCopied, authsignal.EventRecoveryCodeUsed} {
+	for _, event := range []string{authsignal.EventTrustedBrowserCopied, authsignal.EventRecoveryCodeUsed, authsignal.EventRecoveryLinkUsed} {
 		eventually(t, event, func() bool {
 			r.mu.Lock()
 			defer r.mu.Unlock()
