@@ -111,7 +111,7 @@ export function reportError({ errorCode }) {
 }
 
 /** Calls the client API where the SDKs have no method. */
-export async function call(method, path, body) {
+export async function call(method, path, body, options) {
   let response;
   try {
     response = await fetch(`${baseUrl}/client/${path}`, {
@@ -119,6 +119,7 @@ export async function call(method, path, body) {
       headers: { Authorization: `Bearer ${state.token}`, ...(body && { "Content-Type": "application/json" }) },
       body: body && JSON.stringify(body),
       signal: AbortSignal.timeout?.(10_000),
+      ...options,
     });
     const answer = await response.json();
     return "error" in answer ? { errorCode: answer.errorCode } : { data: answer };

@@ -16,10 +16,12 @@ function alone(task) {
 /**
  * Sends a request, and once more if there is no answer. The server takes the
  * repetition of a use for the same use, and the browser gets the cookie that was lost.
+ * If the user leaves the page, the browser waits for the answer all the same.
  */
 async function send(path) {
-  const result = await call("POST", path);
-  return result.errorCode === "network_error" ? call("POST", path) : result;
+  const post = () => call("POST", path, undefined, { keepalive: true });
+  const result = await post();
+  return result.errorCode === "network_error" ? post() : result;
 }
 
 /**

@@ -9,6 +9,7 @@ import https from "node:https";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { engines, openBrowser } from "../lib/browsers.mjs";
 import { dist, launchBrowser, serve, startServer, temporary, watch } from "../lib/harness.mjs";
@@ -46,6 +47,14 @@ async function certificate() {
   const root = (await run("env", "GOROOT")).stdout.trim();
   await run("run", path.join(root, "src/crypto/tls/generate_cert.go"), "-host", "mfa.test", "-ecdsa-curve", "P256");
   return { cert: await readFile(path.join(dir, "cert.pem")), key: await readFile(path.join(dir, "key.pem")) };
+}
+
+async function until(condition) {
+  const deadline = Date.now() + 30_000;
+  while (!(await condition())) {
+    assert.ok(Date.now() < deadline, `it did not come to that in time: ${condition}`);
+    await setTimeout(20);
+  }
 }
 
 const routes = {
@@ -192,9 +201,11 @@ function inChromium() {
     });
   });
 
-  test("a user whose answers are lost is asked for a code, and is no thief", async () => {
+  test("a user whose answers are lost is asked for a code, and neither that nor a closed tab is a theft", async () => {
     let losing = false;
     let lost = 0;
+    let held; // the function that lets go of a held answer, if answers are held
+    let holding = false;
     let server;
     const proxy = http.createServer((request, response) => {
       const upstream = http.request(server.at + request.url, { method: request.method, headers: request.headers }, (answer) => {
@@ -203,8 +214,12 @@ function inChromium() {
           answer.resume().on("end", () => request.socket.destroy()); // after the server's commit
           return;
         }
-        response.writeHead(answer.statusCode, answer.headers);
-        answer.pipe(response);
+        const forward = () => {
+          response.writeHead(answer.statusCode, answer.headers);
+          answer.pipe(response);
+        };
+        if (request.url.endsWith("/verify/trusted-browser") && holding) held = forward;
+        else forward();
       });
       request.pipe(upstream);
     });
@@ -237,6 +252,20 @@ function inChromium() {
           assert.equal(await comesBack(page, server), "TRUSTED_BROWSER");
           const { isValid, state } = await backendOf(server).validateChallenge({ token: attacker.token });
           assert.deepEqual([isValid, state], [false, "CHALLENGE_REQUIRED"]);
+          // The user closes the tab before the answer arrives: the browser keeps the cookie of it.
+          const cookie = async () => (await page.browserContext().cookies()).find(({ name }) => name.includes("authsignal-browser")).value;
+          const before = await cookie();
+          holding = true;
+          const tab = await open();
+          await tab.goto(await tracks());
+          await until(() => held);
+          await tab.close();
+          for (let i = 0; i < 5; i++) await page.goto(`${site.url}/back`); // the tab's process ends meanwhile
+          held();
+          holding = false;
+          await until(async () => (await cookie()) !== before);
+          await page.goto(await tracks());
+          assert.equal(await comesBack(page, server), "TRUSTED_BROWSER");
         },
         { url: publicURL, tolerated: /Failed to load resource.*verify\/trusted-browser/ },
       );
