@@ -1,14 +1,15 @@
 // A code of the app, or a recovery code: to sign in, or to confirm that it is the user
 // before a change.
 
+import { leftText } from "./codes.js";
 import { $, authsignal, backend, PageError, state } from "./page.js";
 import { recovered } from "./replace.js";
 import { go, onArrive, onSubmit, show } from "./steps.js";
 import { codeOf, verify } from "./verify.js";
 
 /**
- * What the code is for: `signedIn` to confirm a change, and `complete`, which is called with the new token
- * and the data of the result.
+ * What the code is for: `signedIn` if it confirms a change, and `complete`, which is
+ * called with the new token and the data of the result.
  */
 let purpose;
 
@@ -31,9 +32,10 @@ export async function confirm(why, then) {
   authsignal.setToken(token);
   purpose = {
     signedIn: true,
-    async complete(token) {
+    async complete(token, { recoveryCodesLeft }) {
       state.session = await backend("POST", "/api/confirmed", { token });
       await then();
+      if (recoveryCodesLeft !== undefined) $("notice").textContent = leftText(recoveryCodesLeft);
     },
   };
   $("challenge-why").textContent = why;

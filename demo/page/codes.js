@@ -7,6 +7,13 @@ import { go, onPress, onSubmit } from "./steps.js";
 /** With so many codes left the user should make new ones, as the Go SDK's FewRecoveryCodes. */
 export const few = 2;
 
+/** Says how many codes are left after one was used, or nothing if that is not known. */
+export function leftText(left) {
+  if (left === undefined) return "";
+  const text = left === 1 ? "1 recovery code is left." : `${left} recovery codes are left.`;
+  return left <= few ? `${text} Make new ones soon.` : text;
+}
+
 /** What follows. */
 let done;
 let codes = [];

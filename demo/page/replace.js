@@ -1,6 +1,6 @@
 // After a recovery code: a new app in place of the lost one.
 
-import { few, offerCodes } from "./codes.js";
+import { few, leftText, offerCodes } from "./codes.js";
 import { addApp } from "./enroll.js";
 import { $, backend, state, time } from "./page.js";
 import { go, onPress, onSubmit, show } from "./steps.js";
@@ -8,8 +8,7 @@ import { go, onPress, onSubmit, show } from "./steps.js";
 /** Leads on from a sign-in with a recovery code, of which so many are left. */
 export function recovered(next, left) {
   state.session = next;
-  const text = left === undefined ? "" : left === 1 ? "1 recovery code is left." : `${left} recovery codes are left.`;
-  $("codes-left").textContent = text && left <= few ? `${text} Make new ones soon.` : text;
+  $("codes-left").textContent = leftText(left);
   $("codes-left").classList.toggle("warning", left <= few);
   go("recovered");
 }

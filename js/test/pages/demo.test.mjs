@@ -573,6 +573,8 @@ for (const engine of engines) {
           await enter(page, "2222-2222-2222");
           assert.match(await refusal(page, "recover"), /not accepted.*each works once/);
           await enter(page, codes[0]);
+          await enrollment(page);
+          assert.equal(await page.waitFor(() => document.querySelector("#notice").innerText), "9 recovery codes are left.");
           const found = await newApp(page);
           await arrive(page, "account");
           assert.equal(await page.waitFor(() => document.querySelector("#notice").innerText), "The app was added.");
