@@ -145,13 +145,13 @@ const (
 	consentRefused = "consent refused"
 )
 
-// verifyWithWebhook verifies a code of a tenant with a webhook. If the model expects
+// verifyWithWebhook sends a code of a tenant with a webhook. If the model expects
 // a call of the webhook, the webhook refuses or consents, sometimes after another
 // step. consent is its answer, or "" if it was not called, and answers are the
 // possible answers to the page.
-func (w *world) verifyWithWebhook(k *modelToken, path, body string, v modelVerdict) (r response, consent string, answers []string, err error) {
+func (w *world) verifyWithWebhook(k *modelToken, send func() response, v modelVerdict) (r response, consent string, answers []string, err error) {
 	answer := make(chan response)
-	go func() { answer <- w.page(k, "POST", path, body) }()
+	go func() { answer <- send() }()
 	select {
 	case r = <-answer:
 		if v.consent != nil {
@@ -182,9 +182,9 @@ func (w *world) verifyWithWebhook(k *modelToken, path, body string, v modelVerdi
 		r = <-answer
 	}
 	if err == nil && consent == consentGiven {
-		answers = v.consent.complete()
+		answers = v.consent.complete(w.clock())
 		if len(answers) > 1 && r.status == http.StatusOK {
-			v.consent.succeed()
+			v.consent.succeed(w.clock())
 		}
 	}
 	return r, consent, answers, err
@@ -201,6 +201,7 @@ func (w *world) meanwhile(k *modelToken) error {
 	if w.rng.IntN(3) == 0 {
 		w.note("end tokens of %s %s", k.tenant.id, k.user.id)
 		k.user.epoch++
+		k.user.link = nil
 		_, err := outcome("end tokens", w.backend(k.tenant, "DELETE", "/users/"+k.user.id+"/tokens", ""), nil)
 		return err
 	}
@@ -555,8 +556,11 @@ func (w *world) configure() (string, error) {
 		t.allowMultiple = w.rng.IntN(4) > 0
 	case n < 3:
 		t.max = 1 + w.rng.IntN(4)
-	case n < 5:
+	case n < 4:
 		t.webhook = !t.webhook
+	case n < 5:
+		w.note("change the enrollment policy of %s", t.id)
+		return "configure", w.managed(t, "PUT", "", t.changePolicy(w))
 	case n < 6:
 		w.note("delete the settings of %s %s", t.id, code)
 		_, set := t.settings[code]

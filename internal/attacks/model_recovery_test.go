@@ -68,7 +68,7 @@ func (u *modelUser) presents(d modelDevice, known *modelAction, now time.Time) (
 	if d.browser == nil || !slices.Contains(u.browsers, d.browser) || d.browser.epoch != u.epoch {
 		return nil, false
 	}
-	again := known != nil && u.exists && known.incarnation == u.incarnation && known.browser == d && now.Sub(known.created) < 10*time.Minute
+	again := known != nil && u.exists && known.incarnation == u.incarnation && known.browser == d && now.Sub(known.browserUsed()) < 10*time.Minute
 	if d != d.browser.current && !again {
 		u.forget(d.browser)
 		return nil, true
@@ -112,7 +112,7 @@ func (w *world) stepOfRecovery(n int) (string, error) {
 	case n < 300:
 		return w.rename()
 	}
-	return w.verify()
+	return w.stepOfLinks(n - 300)
 }
 
 // anyRecoveryCode returns a code for a token, and describes it.
@@ -169,7 +169,7 @@ func (k *modelToken) recovers(text string, now time.Time) (v modelVerdict, accep
 		return v, false, ""
 	case has:
 		u.inForce.used[code], u.browsers = true, nil
-		v.consent, violation = k.completed("RECOVERY_CODE")
+		v.consent, violation = k.completed("RECOVERY_CODE", now)
 		return v, true, violation
 	}
 	blocked := true
@@ -196,7 +196,7 @@ func (w *world) recover() (string, error) {
 		return outcome("recover", w.page(k, "POST", "verify/recovery-code", body), []string{refusal})
 	}
 	earned := *k
-	earned.scopes, earned.expires, earned.signer = everyScope, now.Add(tokenLife), w.signer()
+	earned.scopes, earned.expires, earned.signer, earned.browser = everyScope, now.Add(tokenLife), w.signer(), false
 	v, accepted, violation := k.recovers(code, now)
 	if violation != "" {
 		return "", fmt.Errorf("%s: %s", violation, k)
@@ -206,7 +206,7 @@ func (w *world) recover() (string, error) {
 	consent, refusals := "", v.refusals
 	if k.tenant.webhook {
 		var err error
-		if r, consent, refusals, err = w.verifyWithWebhook(k, "verify/recovery-code", body, v); err != nil {
+		if r, consent, refusals, err = w.verifyWithWebhook(k, func() response { return w.page(k, "POST", "verify/recovery-code", body) }, v); err != nil {
 			return "", err
 		}
 	} else {
@@ -249,7 +249,7 @@ func (k *modelToken) mayNotMakeCodes() (refusals []string) {
 	if len(k.user.apps()) == 0 {
 		refusals = append(refusals, invalidRequest)
 	}
-	if !k.has(scopeUpdate) || k.subject().state != challengeSucceeded {
+	if !k.has(scopeUpdate) || k.subject().state != challengeSucceeded || k.subject().trusted {
 		refusals = append(refusals, forbidden)
 	}
 	return refusals
@@ -369,6 +369,9 @@ func (w *world) compareCodes(r response, u *modelUser) error {
 func (w *world) anyDevice(u *modelUser) modelDevice {
 	if n := len(u.browsers); n > 0 && w.rng.IntN(3) > 0 {
 		b := u.browsers[n-1]
+		if b.current.text == "" { // the answer with it is under way
+			return modelDevice{}
+		}
 		i := slices.IndexFunc(w.devices, func(d modelDevice) bool { return d.browser == b })
 		if i >= 0 && w.rng.IntN(4) == 0 {
 			return w.devices[i]
@@ -468,9 +471,9 @@ func (w *world) trust() (string, error) {
 		}
 		return "trust: void", nil
 	}
-	u, a := k.user, k.subject()
-	may := a.state == challengeSucceeded && a.method != "RECOVERY_CODE" && k.tenant.settings[k.action.code].trustDays > 0
-	if r.status != 200 || (text != "") != may || r.object["state"] != a.state {
+	a := k.subject()
+	may := k.mayTrust()
+	if r.status != 200 || (text != "") != may || r.object["state"] != a.shown(k.browser) {
 		return "", disagree(r, fmt.Sprint("trust: ", may))
 	}
 	if !may {
@@ -479,6 +482,12 @@ func (w *world) trust() (string, error) {
 	if !a.proved {
 		return "", fmt.Errorf("a browser is trusted without a code and without the backend's word: %s", k)
 	}
+	return "trust: a browser", w.trusted(k, text)
+}
+
+// trusted adds a browser that the user of a token trusts now.
+func (w *world) trusted(k *modelToken, text string) error {
+	u := k.user
 	u.browsers = slices.DeleteFunc(u.browsers, func(b *modelBrowser) bool { return b.epoch != u.epoch })
 	b := &modelBrowser{epoch: u.epoch, trusted: w.clock()}
 	b.current = modelDevice{text, b}
@@ -492,7 +501,7 @@ func (w *world) trust() (string, error) {
 		}
 	}
 	u.browsers = append(u.browsers, b)
-	return "trust: a browser", w.compareBrowsers(list, u)
+	return w.compareBrowsers(list, u)
 }
 
 func (w *world) compareBrowsers(r response, u *modelUser) error {

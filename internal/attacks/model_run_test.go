@@ -39,6 +39,8 @@ type world struct {
 	// codes are recovery codes that are void, devices the tokens of browsers.
 	codes   []string
 	devices []modelDevice
+	// links are all recovery links that were issued.
+	links   []*modelLink
 	steps   []string // the last ones
 	keys    *signingKeys
 	signers map[string]*modelSigner
@@ -98,7 +100,7 @@ func TestTheServerAgreesWithTheModel(t *testing.T) {
 		t.Logf("%6d %s", total[what], what)
 	}
 	// The agreement proves nothing unless all kinds of results occur.
-	if steps >= 20_000 && !t.Failed() {
+	if steps >= 50_000 && !t.Failed() {
 		for _, what := range []string{
 			"enroll: 200", "enroll: 200, replaced", "enroll: " + invalidRequest, "enroll: " + invalidConfiguration, "enroll: " + forbidden,
 			"enroll: " + unauthorized, "enroll: " + expiredToken,
@@ -116,6 +118,11 @@ func TestTheServerAgreesWithTheModel(t *testing.T) {
 			"trust: a browser", "trust: none", "track: in a trusted browser", "track: with trust that does not count", "track: again with a token", "track: with a copy",
 			"browser revoked: 200", "browser revoked: " + forbidden, "browser revoked: " + notFound,
 			"rename: 200", "rename: " + forbidden, "rename: " + notFound,
+			"remember: 200", "remember: " + forbidden, "browser: accepted", "browser: not trusted", "browser: a copy", "browser: consent given", "browser: consent refused",
+			"browser: a token of what was completed",
+			"link issued: 200", "link issued: " + notFound, "link issued: " + invalidRequest, "link revoked: 200",
+			"link, enroll: 200", "link, enroll: " + notFound, "link, enroll: 410 invalid_request", "link, verify: accepted", "link, verify: CODE_INVALID_OR_EXPIRED",
+			"link, verify: " + invalidRequest, "reset: 200", "track: must enroll",
 		} {
 			if total[what] == 0 {
 				t.Errorf("no step has come to %q", what)
@@ -207,15 +214,18 @@ func (w *world) operator(t *modelTenant, method, path, body string) response {
 }
 
 // call calls the server.
-func (w *world) call(method, path, authorization, body string) (r response) {
+func (w *world) call(method, path, authorization, body string, header ...string) (r response) {
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
 	req.Header.Set("Authorization", authorization)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	rec := httptest.NewRecorder()
 	w.handler.ServeHTTP(rec, req)
-	r = response{what: method + " " + path, status: rec.Code, text: strings.TrimSpace(rec.Body.String())}
+	r = response{what: method + " " + path, status: rec.Code, header: rec.Result().Header, text: strings.TrimSpace(rec.Body.String())}
 	var v any
 	if json.Unmarshal(rec.Body.Bytes(), &v) == nil {
 		r.object, _ = v.(map[string]any)
@@ -316,7 +326,7 @@ func disagree(r response, want any) error {
 
 // step makes one call.
 func (w *world) step() (what string, err error) {
-	n := w.rng.IntN(1320)
+	n := w.rng.IntN(1520)
 	if len(w.tokens) == 0 {
 		n = 0
 	}
@@ -383,6 +393,11 @@ func (w *world) track() (what string, err error) {
 	if w.rng.IntN(4) == 0 {
 		t, u, name, in = w.anyTrackInBrowser(t, u, name, in)
 	}
+	return w.trackOf(t, u, name, scopes, in)
+}
+
+// trackOf tracks an action. Its token is the last one of the world, or the one before.
+func (w *world) trackOf(t *modelTenant, u *modelUser, name actionName, scopes scopeSet, in modelTrack) (what string, err error) {
 	w.note("track %s %s %s, scope %q, %+v", t.id, u.id, name, scopes, in)
 	body := map[string]any{"idempotencyKey": name.key, "scope": scopes.String()}
 	if in.device != "" {
@@ -403,6 +418,7 @@ func (w *world) track() (what string, err error) {
 	if t.active {
 		browser, copied = u.presents(in.browser, before, w.clock())
 	}
+	in.presented = browser != nil || copied
 	in.trusted = browser != nil && browser.counts(t.settings[name.code], w.clock())
 	a := t.track(u, name, in, w.clock())
 	if a == nil {
@@ -412,8 +428,11 @@ func (w *world) track() (what string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if r.status != 200 || r.object["state"] != a.state || r.object["isEnrolled"] != (len(u.verified()) > 0) || !sameTexts(r.object["ruleIds"], a.rules) {
-		return "", disagree(r, fmt.Sprintf("%s, enrolled %v, rules %q", a.state, len(u.verified()) > 0, a.rules))
+	if r.status != 200 || r.object["state"] != a.shown(false) || r.object["isEnrolled"] != (len(u.verified()) > 0) || !sameTexts(r.object["ruleIds"], a.rules) {
+		return "", disagree(r, fmt.Sprintf("%s, enrolled %v, rules %q", a.shown(false), len(u.verified()) > 0, a.rules))
+	}
+	if err := t.compareDuty(r, u, w.clock()); err != nil {
+		return "", err
 	}
 	k := w.issued(modelToken{
 		tenant: t, user: u, incarnation: u.incarnation, epoch: u.epoch, action: name, scopes: scopes, expires: w.clock().Add(tokenLife),
@@ -438,6 +457,9 @@ func (w *world) track() (what string, err error) {
 	}
 	if ofBrowser != "" && w.rng.IntN(2) == 0 {
 		return ofBrowser, nil
+	}
+	if t.duty(u, w.clock()) == mustEnroll && a.state == challengeRequired {
+		return "track: must enroll", nil
 	}
 	if before == nil && len(a.rules) > 0 {
 		for _, r := range t.settings[name.code].rules {
@@ -490,6 +512,7 @@ type tokenClaims struct {
 		TenantID       string `json:"tenantId"`
 		ActionCode     string `json:"actionCode"`
 		IdempotencyKey string `json:"idempotencyKey"`
+		TrustedBrowser bool   `json:"trustedBrowser"`
 	} `json:"other"`
 }
 
@@ -529,7 +552,7 @@ func (k *modelToken) check() error {
 		return err
 	}
 	if c.Subject != k.user.id || c.scopes() != k.scopes || c.Expires != k.expires.Unix() || c.Other.TenantID != k.tenant.id ||
-		c.Other.ActionCode != k.action.code || c.Other.IdempotencyKey != k.action.key || c.KeyID != k.signer.id {
+		c.Other.ActionCode != k.action.code || c.Other.IdempotencyKey != k.action.key || c.Other.TrustedBrowser != k.browser || c.KeyID != k.signer.id {
 		return fmt.Errorf("a token: got %+v, want scope %q until %d for %s %s %s by %s",
 			c, k.scopes, k.expires.Unix(), k.tenant.id, k.user.id, k.action, k.signer.id)
 	}
@@ -648,7 +671,7 @@ func (w *world) verify() (string, error) {
 	}
 	pending, enrolled := k.user.pending(k.action), len(k.user.apps()) > 0
 	earned := *k
-	earned.scopes, earned.expires, earned.signer = everyScope, now.Add(tokenLife), w.signer()
+	earned.scopes, earned.expires, earned.signer, earned.browser = everyScope, now.Add(tokenLife), w.signer(), false
 	v, violation := k.verify(code, now)
 	if violation != "" {
 		return "", fmt.Errorf("%s: %s", violation, k)
@@ -657,7 +680,7 @@ func (w *world) verify() (string, error) {
 	consent, refusals := "", v.refusals
 	if k.tenant.webhook {
 		var err error
-		if r, consent, refusals, err = w.verifyWithWebhook(k, "verify/totp", body, v); err != nil {
+		if r, consent, refusals, err = w.verifyWithWebhook(k, func() response { return w.page(k, "POST", "verify/totp", body) }, v); err != nil {
 			return "", err
 		}
 	} else {
@@ -793,10 +816,17 @@ func (w *world) validate() (string, error) {
 		return "validate: void", nil
 	}
 	a := k.subject()
-	valid := a.state == challengeSucceeded
+	valid, want := k.valid(), a.method
+	if a.shown(k.browser) != a.state { // completed by another browser
+		want = ""
+	}
 	method, _ := r.object["verificationMethod"].(string)
-	if r.status != 200 || r.object["isValid"] != valid || r.object["state"] != a.state || r.object["userId"] != k.user.id || method != a.method {
-		return "", disagree(r, fmt.Sprintf("%s, valid %v, method %q", a.state, valid, a.method))
+	if r.status != 200 || r.object["isValid"] != valid || r.object["state"] != a.shown(k.browser) || r.object["userId"] != k.user.id || method != want {
+		return "", disagree(r, fmt.Sprintf("%s, valid %v, method %q", a.shown(k.browser), valid, want))
+	}
+	// The main invariant.
+	if valid && !a.proved && !(a.trusted && k.browser) {
+		return "", fmt.Errorf("validate is valid without a code of the user, an update by the backend or a trusted browser of its own: %s", k)
 	}
 	return fmt.Sprint("validate: ", valid), nil
 }
@@ -887,7 +917,7 @@ func (w *world) compareAction(t *modelTenant, u *modelUser, name actionName) err
 		return disagree(r, fmt.Sprintf("%s, rules %q", a.state, a.rules))
 	}
 	// The main invariant.
-	if a.state == challengeSucceeded && !a.proved {
+	if a.state == challengeSucceeded && !a.proved && !a.trusted {
 		return fmt.Errorf("%s %s %s is CHALLENGE_SUCCEEDED without a code of the user and without an update by the backend", t.id, u.id, name)
 	}
 	return nil
@@ -926,7 +956,7 @@ func (w *world) move(t *modelTenant, u *modelUser, name actionName, state string
 	if a == nil {
 		return outcome("patch", r, []string{notFound})
 	}
-	a.patch(state, u.epoch)
+	a.patch(state, u.epoch, w.clock())
 	what, err := outcome("patch", r, nil)
 	if err == nil && r.object["state"] != state {
 		err = disagree(r, state)
@@ -1036,6 +1066,7 @@ func (w *world) endTokens() (string, error) {
 		return outcome("end tokens", r, []string{notFound})
 	}
 	u.epoch++
+	u.link = nil
 	return outcome("end tokens", r, nil)
 }
 

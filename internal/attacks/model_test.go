@@ -88,6 +88,8 @@ type modelTenant struct {
 	max           int
 	// webhook reports whether an action.verify webhook is set.
 	webhook bool
+	// policy is the enrollment policy, or nil.
+	policy *modelPolicy
 	// settings are those that are set, by action.
 	settings map[string]modelSettings
 	users    map[string]*modelUser
@@ -147,6 +149,9 @@ type modelTrack struct {
 	// it counts for the action.
 	browser modelDevice
 	trusted bool
+	// presented reports whether the token is that of a browser that the user trusts, or
+	// a copy of it.
+	presented bool
 }
 
 // holds reports whether a rule matches, and whether it cannot be evaluated.
@@ -217,6 +222,9 @@ type modelUser struct {
 	inForce, unconfirmed *modelCodes
 	// browsers are those that the user trusts or has trusted, the newest last.
 	browsers []*modelBrowser
+	link     *modelLink
+	// first is when the first action was tracked. The zero time means never.
+	first time.Time
 }
 
 type modelAuthenticator struct {
@@ -246,10 +254,15 @@ type modelAction struct {
 	// newcomer reports whether it is ALLOW only because the user was not
 	// enrolled.
 	newcomer bool
-	// trusted reports whether it is ALLOW only because the browser was trusted.
+	// trusted reports whether it is ALLOW or CHALLENGE_SUCCEEDED only because the
+	// browser was trusted.
 	trusted bool
-	// browser is the token with which it was tracked first.
+	// browser is the token with which it was tracked first, or was completed last.
 	browser modelDevice
+	// byRule reports whether a rule has decided it.
+	byRule bool
+	// updated is when it got its state.
+	updated time.Time
 	// method is the one that has completed it last.
 	method string
 	// proved reports whether there was a right code of the user, also a recovery code, or the user had
@@ -268,6 +281,9 @@ type modelToken struct {
 	scopes             scopeSet
 	expires            time.Time
 	signer             *modelSigner
+	// browser reports whether it was issued to a trusted browser that had completed
+	// the action.
+	browser bool
 }
 
 // A modelSigner is a key that signs tokens.
@@ -331,7 +347,7 @@ func (u *modelUser) defaultMethod() string {
 // user now. A former success whose state was changed does not count.
 func (u *modelUser) knows(device string) bool {
 	for _, a := range u.actions {
-		if device != "" && a.device == device && a.incarnation == u.incarnation && a.state == challengeSucceeded {
+		if device != "" && a.device == device && a.incarnation == u.incarnation && a.state == challengeSucceeded && !a.trusted {
 			return u.exists
 		}
 	}
@@ -374,7 +390,7 @@ func (u *modelUser) drop(a *modelAuthenticator) {
 // delete removes the user. The actions stay.
 func (u *modelUser) delete() {
 	u.exists, u.authenticators, u.email, u.displayName, u.prefers = false, nil, "", "", ""
-	u.inForce, u.unconfirmed, u.browsers = nil, nil, nil
+	u.inForce, u.unconfirmed, u.browsers, u.link, u.first = nil, nil, nil, nil, time.Time{}
 }
 
 // track returns the action after a track, or nil if the tenant accepts none. It is
@@ -388,19 +404,27 @@ func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now ti
 	if known != nil && (!u.exists || known.incarnation != u.incarnation) {
 		known = nil
 	}
-	a := &modelAction{created: now, device: in.device, browser: in.browser}
-	outcome, byRule := "CHALLENGE", true // if the stored state is no longer valid
+	a := &modelAction{created: now, updated: now, device: in.device}
+	outcome, byRule := "CHALLENGE", false // if the stored state is no longer valid
 	if known == nil {
 		outcome, a.rules, byRule = t.decide(u, name.code, in)
 	} else {
-		a.created, a.device, a.rules, a.browser = known.created, known.device, known.rules, known.browser
+		a.created, a.device, a.rules, a.browser, byRule = known.created, known.device, known.rules, known.browser, known.byRule
 	}
+	a.byRule = byRule
 	u.ensure()
 	if in.email != "" {
 		u.email = in.email
 	}
+	if u.first.IsZero() {
+		u.first = now
+	}
+	late := t.duty(u, now) == mustEnroll
+	if known == nil && in.presented {
+		a.browser = in.browser
+	}
 	ended := known != nil && known.epoch != u.epoch && (known.state == challengeSucceeded || known.state == allow && known.trusted)
-	if known != nil && !(known.newcomer && known.state == allow && len(u.verified()) > 0) && !ended {
+	if known != nil && !(known.newcomer && known.state == allow && (len(u.verified()) > 0 || late)) && !ended {
 		return known
 	}
 	a.incarnation, a.epoch = u.incarnation, u.epoch
@@ -413,8 +437,10 @@ func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now ti
 		a.state = reviewRequired
 	case "CHALLENGE":
 		if a.state = challengeRequired; len(u.verified()) == 0 {
-			a.state, a.newcomer = allow, true
-		} else if in.trusted && !byRule {
+			if !late {
+				a.state, a.newcomer = allow, true
+			}
+		} else if known == nil && in.trusted && !byRule {
 			a.state, a.trusted = allow, true
 		}
 	}
@@ -423,7 +449,10 @@ func (t *modelTenant) track(u *modelUser, name actionName, in modelTrack, now ti
 }
 
 // patch updates the state of an action by the backend.
-func (a *modelAction) patch(state string, epoch int) {
+func (a *modelAction) patch(state string, epoch int, now time.Time) {
+	if a.state != state || a.newcomer || a.trusted || a.epoch != epoch {
+		a.updated = now
+	}
 	a.state, a.newcomer, a.trusted, a.epoch = state, false, false, epoch
 	a.changes++
 	a.proved = state == challengeSucceeded
@@ -458,7 +487,9 @@ func (k *modelToken) has(s scopeSet) bool { return k.scopes&s == s }
 // authenticators may be added and removed.
 func (a *modelAction) isPassed(u *modelUser) bool {
 	switch a.state {
-	case challengeSucceeded, reviewSucceeded:
+	case challengeSucceeded:
+		return !a.trusted
+	case reviewSucceeded:
 		return true
 	case allow:
 		return !a.trusted && (!a.newcomer || len(u.verified()) == 0)
@@ -537,32 +568,41 @@ type modelConsent struct {
 	state   string
 	changes int
 	method  string
+	// browser is the one that has been accepted, with its token then.
+	browser *modelBrowser
+	device  modelDevice
 }
 
 // complete completes the action after the webhook's consent, if its state has not
 // changed, and returns the possible answers. There may be others beside "200": the
 // contract does not define whether an update by the backend to the same state
 // counts.
-func (c *modelConsent) complete() (answers []string) {
+func (c *modelConsent) complete(now time.Time) (answers []string) {
 	switch a := c.token.subject(); {
 	case a == nil:
 		return []string{unauthorized}
-	case a.state == challengeSucceeded: // by another code, or by the backend
+	case c.browser != nil && (!slices.Contains(c.token.user.browsers, c.browser) || c.browser.current != c.device):
+		return []string{invalidRequest}
+	case a.state == challengeSucceeded && (!a.trusted || c.browser != nil): // by another code, or by the backend
+		return []string{"200"}
+	case a.state == challengeSucceeded:
+		a.succeed(c.token.user, c.method, now)
 		return []string{"200"}
 	case a != c.action || a.state != c.state:
 		return []string{invalidRequest}
 	case a.changes != c.changes:
 		return []string{"200", invalidRequest}
 	}
-	c.succeed()
+	c.succeed(now)
 	return []string{"200"}
 }
 
-func (c *modelConsent) succeed() { c.action.succeed(c.token.user, c.method) }
+func (c *modelConsent) succeed(now time.Time) { c.action.succeed(c.token.user, c.method, now) }
 
-// succeed completes an action after a right code.
-func (a *modelAction) succeed(u *modelUser, method string) {
-	a.state, a.epoch, a.proved, a.method = challengeSucceeded, u.epoch, true, method
+// succeed completes an action after a right code, or by a trusted browser.
+func (a *modelAction) succeed(u *modelUser, method string, now time.Time) {
+	a.trusted = method == "TRUSTED_BROWSER"
+	a.state, a.epoch, a.proved, a.method, a.updated = challengeSucceeded, u.epoch, !a.trusted, method, now
 	a.changes++
 }
 
@@ -603,7 +643,7 @@ func (k *modelToken) verify(code string, now time.Time) (v modelVerdict, violati
 		step := a.match(code, now)
 		switch {
 		case step > a.lastStep:
-			return k.accept(a, step)
+			return k.accept(a, step, now)
 		case step >= 0:
 			replayed = true
 		}
@@ -621,7 +661,7 @@ func (k *modelToken) verify(code string, now time.Time) (v modelVerdict, violati
 func (a *modelAction) earned() bool { return a.proved || a.allowedByBackend }
 
 // accept spends a step and completes the action.
-func (k *modelToken) accept(a *modelAuthenticator, step int64) (v modelVerdict, violation string) {
+func (k *modelToken) accept(a *modelAuthenticator, step int64, now time.Time) (v modelVerdict, violation string) {
 	u, action := k.user, k.subject()
 	// A user without an app could not be challenged.
 	if !a.verified && len(u.apps()) > 0 && !action.earned() {
@@ -629,19 +669,19 @@ func (k *modelToken) accept(a *modelAuthenticator, step int64) (v modelVerdict, 
 	}
 	v.accepted = a
 	a.lastStep, a.inARow, a.failures, a.verified = step, 0, nil, true
-	v.consent, violation = k.completed("AUTHENTICATOR_APP")
+	v.consent, violation = k.completed("AUTHENTICATOR_APP", now)
 	return v, violation
 }
 
 // completed completes the action of a token after a right code, unless the webhook has
 // to consent first.
-func (k *modelToken) completed(method string) (consent *modelConsent, violation string) {
+func (k *modelToken) completed(method string, now time.Time) (consent *modelConsent, violation string) {
 	u, action := k.user, k.subject()
-	switch moves := action.state == allow || action.state == challengeRequired; {
+	switch moves := action.state == allow || action.state == challengeRequired || action.trusted; {
 	case moves && k.tenant.webhook:
 		consent = &modelConsent{token: k, action: action, state: action.state, changes: action.changes, method: method}
 	case moves:
-		action.succeed(u, method)
+		action.succeed(u, method, now)
 	case action.state == challengeSucceeded && !action.proved:
 		violation = "an enrolled user's action is CHALLENGE_SUCCEEDED without a code and without the backend's word"
 	default:
