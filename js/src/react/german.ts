@@ -29,8 +29,8 @@ export const germanTexts: Texts = {
   notLoaded: "Ein Teil dieser Seite konnte nicht geladen werden oder läuft nicht in diesem Browser. Laden Sie die Seite neu; wenn das nicht hilft, verwenden Sie einen neueren Browser.",
   failed: "Etwas ist schiefgegangen. Versuchen Sie es erneut.",
 
-  remember: "Diesem Browser {days} Tage lang vertrauen. Wählen Sie das nur auf einem eigenen Gerät.",
-  rememberOneDay: "Diesem Browser einen Tag lang vertrauen. Wählen Sie das nur auf einem eigenen Gerät.",
+  remember: "Diesen Browser {days} Tage lang merken. So lange wird hier kein Code verlangt. Nicht auf Geräten, die auch andere nutzen.",
+  rememberOneDay: "Diesen Browser einen Tag lang merken. So lange wird hier kein Code verlangt. Nicht auf Geräten, die auch andere nutzen.",
   useRecoveryCode: "Wiederherstellungscode verwenden",
   useApp: "Authenticator-App verwenden",
   recoveryCode: "Wiederherstellungscode",

@@ -29,10 +29,11 @@ export function RecoveryCodeForm({
   remembers?: boolean;
 }) {
   const id = useId();
-  const [accepted, setAccepted] = useState<Verified>();
-  const done = useRef(false);
-  if (accepted) {
-    const left = accepted.recoveryCodesLeft ?? 0;
+  const [accepted, setAccepted] = useState<{ of: unknown[]; result: Verified }>();
+  const leaving = useRef(false);
+  // Like a refusal, it does not apply to another token.
+  if (accepted?.of[0] === authsignal && accepted.of[1] === token) {
+    const left = accepted.result.recoveryCodesLeft ?? 0;
     return (
       <div className={rest.className} data-authsignal="accepted">
         <p id={id} data-authsignal={left > few ? "left" : "few"}>
@@ -43,10 +44,15 @@ export function RecoveryCodeForm({
           // The form that had the focus is gone; with the button, a screen reader reads the text.
           autoFocus
           aria-describedby={id}
-          onClick={() => {
-            if (done.current) return;
-            done.current = true;
-            onVerified(accepted);
+          onClick={async () => {
+            // Once at a time; again if the application could not reach its backend.
+            if (leaving.current) return;
+            leaving.current = true;
+            try {
+              await onVerified(accepted.result);
+            } finally {
+              leaving.current = false;
+            }
           }}
           data-authsignal="continue"
         >
@@ -71,7 +77,12 @@ export function RecoveryCodeForm({
         if (data.failureReason === "MAX_ATTEMPTS_EXCEEDED") return texts.recoveryTooMany;
         return /^[\dA-Z]{12}$/.test(plain(code)) ? texts.recoveryWrong : texts.recoveryMalformed;
       }}
-      onAccepted={(data) => setAccepted({ ...data, token: data.token!, verificationMethod: "RECOVERY_CODE", ...(remembers && { trustBrowser: false }) })}
+      onAccepted={(data) =>
+        setAccepted({
+          of: [authsignal, token],
+          result: { ...data, token: data.token!, verificationMethod: "RECOVERY_CODE", ...(remembers && { trustBrowser: false }) },
+        })
+      }
     />
   );
 }

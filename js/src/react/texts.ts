@@ -143,8 +143,8 @@ export const defaultTexts: Texts = {
   notLoaded: "A part of this page could not be loaded, or does not run in this browser. Reload the page; if that does not help, use a newer browser.",
   failed: "Something went wrong. Try again.",
 
-  remember: "Remember this browser for {days} days. Choose this only on a device of your own.",
-  rememberOneDay: "Remember this browser for a day. Choose this only on a device of your own.",
+  remember: "Remember this browser for {days} days. Until then, no code is needed here. Do not tick this on a device that others use.",
+  rememberOneDay: "Remember this browser for one day. Until then, no code is needed here. Do not tick this on a device that others use.",
   useRecoveryCode: "Use a recovery code",
   useApp: "Use your authenticator app",
   recoveryCode: "Recovery code",

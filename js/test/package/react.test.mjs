@@ -537,7 +537,7 @@ inEngines((at) => {
         const more = { recoveryCodes: true, rememberDays: 30 };
         const page = await open(at, react, "challenge", userId, { more });
         await page.waitForVisible("[data-authsignal=switch]");
-        assert.equal(await page.$eval("[data-authsignal=remember]", (e) => e.textContent.trim()), "Remember this browser for 30 days. Choose this only on a device of your own.");
+        assert.match(await page.$eval("[data-authsignal=remember]", (e) => e.textContent), /^ Remember this browser for 30 days\. .*Do not tick this on a device that others use/);
         assert.notEqual(await page.evaluate(() => document.activeElement.tagName), "INPUT", "it takes no focus by itself");
         for (const label of ["Recovery code", "Code from your authenticator app", "Recovery code"]) {
           await page.click("[data-authsignal=switch]");
@@ -564,7 +564,7 @@ inEngines((at) => {
 
         const challenge = await open(at, react, "challenge", userId, { more: { rememberDays: 1 } });
         await challenge.waitForVisible("[type=checkbox]");
-        assert.match(await challenge.$eval("[data-authsignal=remember]", (e) => e.textContent), /for a day/);
+        assert.match(await challenge.$eval("[data-authsignal=remember]", (e) => e.textContent), /for one day/);
         assert.equal(await challenge.evaluate(() => document.querySelector("[data-authsignal=switch]")), null);
         await challenge.click("[type=checkbox]");
         await enter(challenge, app.code());
@@ -577,11 +577,17 @@ inEngines((at) => {
       test("RecoveryCodeChallenge warns when few codes are left and when there are none, in German too; a box that is not ticked remembers nothing", async () => {
         const userId = `spends-in-${at.engine}-${react}`;
         const { app, codes } = await enrolled(userId);
-        for (const code of codes.slice(0, 7)) await call((await backend.track({ userId, action: "signIn" })).token, (sdk) => sdk.recoveryCodes.verify({ code }));
+        for (const code of codes.slice(0, 6)) await call((await backend.track({ userId, action: "signIn" })).token, (sdk) => sdk.recoveryCodes.verify({ code }));
         const page = await open(at, react, "recover", userId, { german: true });
         await page.waitForVisible("input");
         await enter(page, codes[0]);
         await page.waitFor(() => /^Dieser Wiederherstellungscode wurde nicht akzeptiert/.test(document.querySelector("[role=alert]").textContent));
+        await enter(page, codes[6]);
+        await page.waitForVisible("[data-authsignal=left]");
+        const { token } = await backend.track({ userId, action: "signIn" });
+        await page.evaluate((token) => show({ token }), token);
+        await page.waitForVisible("input");
+        assert.equal(await page.evaluate(() => document.querySelector("[data-authsignal=accepted]")), null, "what was accepted was for another sign-in");
         await enter(page, codes[7]);
         await page.waitForVisible("[data-authsignal=few]");
         assert.match(await page.$eval("[data-authsignal=few]", (e) => e.textContent), /Verbleibende Codes: 2\. Erstellen Sie jetzt neue:/);

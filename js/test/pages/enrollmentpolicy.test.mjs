@@ -117,7 +117,10 @@ test("an operator tries a policy, which changes nothing, and saves it", { timeou
     await set("requiredFrom", "2020-01-01T00:00");
     await set("graceDays", "14");
     await follow(page, "form[action$='/settings/enrollment'] button[value=try]");
-    assert.match(await note(), /^Of \d+ users active in the last 30 days, \d+ (has|have) no authenticator\. 0 would be stopped now, and \d+ more when their grace ends, .* Nothing was saved\.$/);
+    assert.match(
+      await note(),
+      /^Of \d+ users active in the last 30 days, \d+ (has|have) no authenticator\. 0 would be stopped now, and \d+ more when their grace ends, .* Nothing was saved\.$/,
+    );
     assert.deepEqual([await page.$eval("#requiredFrom", (i) => i.value), await page.$eval("#graceDays", (i) => i.value)], ["2020-01-01T00:00", "14"]);
     assert.equal((await track("has-none")).enrollmentRequired, undefined);
     await set("graceDays", "0");
