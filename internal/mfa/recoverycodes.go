@@ -222,6 +222,12 @@ func RecoveryCodesOf(tx *store.Tx, t store.Tenant, userID string) (api.RecoveryC
 	return out, nil
 }
 
+// MayRecover reports whether one of the subject's recovery codes, whose status is c,
+// would be accepted.
+func (s Subject) MayRecover(c api.RecoveryCodesStatus) bool {
+	return s.MayVerify() && c.Left > 0
+}
+
 // VerifyRecoveryCode judges a recovery code, and completes the challenge if it is
 // right. See Verify for refused codes, the consent and errors.
 //

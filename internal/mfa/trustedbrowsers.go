@@ -398,11 +398,20 @@ func (s Subject) RevokeOwnBrowser(tx *store.Tx, id string, now time.Time) error 
 	return RevokeBrowser(tx, s.User.ID, id, ByUser, now)
 }
 
-// TrustedBrowsers returns the browsers that the subject's user trusts. It needs a
-// completed or waived challenge, since it tells where the user has been.
-func (s Subject) TrustedBrowsers(tx *store.Tx, now time.Time) ([]api.TrustedBrowser, error) {
+// MaySeeTrustedBrowsers returns an error if the subject may not see the browsers that
+// its user trusts. It needs a completed or waived challenge, since they tell where the
+// user has been.
+func (s Subject) MaySeeTrustedBrowsers() error {
 	if !settled(s.Action, s.Factors()) {
-		return nil, api.Forbidden("The action is " + reached(s.Action) + ". To see the trusted browsers, verify a code first and use the new token.")
+		return api.Forbidden("The action is " + reached(s.Action) + ". To see the trusted browsers, verify a code first and use the new token.")
+	}
+	return nil
+}
+
+// TrustedBrowsers returns the browsers that the subject's user trusts.
+func (s Subject) TrustedBrowsers(tx *store.Tx, now time.Time) ([]api.TrustedBrowser, error) {
+	if err := s.MaySeeTrustedBrowsers(); err != nil {
+		return nil, err
 	}
 	return TrustedBrowsers(tx, s.User, now)
 }

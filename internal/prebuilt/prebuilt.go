@@ -38,7 +38,10 @@ import (
 var pageFiles embed.FS
 
 // scripts are the modules of the page's script. The first one imports the others.
-var scripts = []string{"app.js", "page.js", "messages.js", "code.js", "challenge.js", "enroll.js", "settings.js", "remember.js", "leave.js", "link.js"}
+var scripts = []string{
+	"app.js", "page.js", "messages.js", "code.js", "challenge.js", "enroll.js", "codes.js",
+	"settings.js", "devices.js", "remember.js", "leave.js", "link.js",
+}
 
 // Config configures the pages.
 type Config struct {
@@ -151,6 +154,10 @@ type screen struct {
 	Loopback                                       bool
 	Assets, Module                                 string
 	Enrolled, MayAdd, MayRemove, MayVerify, Active bool
+	// MayRecover is set if a recovery code would be accepted.
+	MayRecover, MayRename, MayMakeCodes, MaySeeBrowsers bool
+	// Codes is set if the tenant allows recovery codes.
+	Codes bool
 	// Most is the maximum number of authenticators of a user.
 	Most int
 	// TriesBrowser reports whether the script tries the cookie of a trusted browser
@@ -172,6 +179,9 @@ type screen struct {
 // Scripts are the modules that the page's script imports. They are loaded with it,
 // and not one after the other.
 func (s screen) Scripts() []string { return scripts[1:] }
+
+// Few is the number of recovery codes left at which the user is warned.
+func (s screen) Few() int { return api.FewRecoveryCodes }
 
 // NeedsModule reports whether the page is likely to need the module.
 func (s screen) NeedsModule() bool {
@@ -255,10 +265,13 @@ func (p *ui) present(s *screen, v visit) {
 	}
 	s.Enrolled, s.MayVerify = v.subject.Factors().Enrolled(), v.subject.MayVerify()
 	s.MayAdd, s.MayRemove = v.subject.RightToAdd() == nil, v.subject.MayRemove() == nil
+	s.MayRecover, s.MayRename = v.subject.MayRecover(v.codes), v.subject.MayRename() == nil
+	s.MayMakeCodes, s.MaySeeBrowsers = v.subject.MayMakeRecoveryCodes() == nil, v.subject.MaySeeTrustedBrowsers() == nil
 	s.Most = 1
 	if v.tenant.Authenticator.AllowMultiple {
 		s.Most = v.tenant.Authenticator.MaxAuthenticators
 	}
+	s.Codes = v.tenant.Authenticator.RecoveryCodes
 	s.Active = v.tenant.Authenticator.Active
 	if v.link != nil {
 		s.LinkEnds = v.link.ExpiresAt.UTC().Format(time.RFC3339)
@@ -375,6 +388,7 @@ type visit struct {
 	duty         mfa.EnrollmentDuty
 	triesBrowser bool
 	link         *store.RecoveryLink // of a recovery link; the subject then has no action
+	codes        api.RecoveryCodesStatus
 }
 
 // readVisit reads the url of a page. Any error is a failure of the visit; errors
@@ -474,6 +488,9 @@ func (p *ui) readToken(r *http.Request, t string) (v visit, err error) {
 			return nil
 		}
 		if err != nil {
+			return err
+		}
+		if v.codes, err = mfa.RecoveryCodesOf(tx, v.tenant, v.subject.User.ID); err != nil {
 			return err
 		}
 		return p.readTrust(tx, r, &v)

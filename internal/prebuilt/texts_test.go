@@ -60,7 +60,7 @@ func TestEveryTextIsUsed(t *testing.T) {
 		}
 	}
 	// Those of the server, and those that only the script shows.
-	for _, f := range append([]failure{"attempts", "network", "module", "limit", "linkEnded", "linkFull"}, failures...) {
+	for _, f := range append([]failure{"attempts", "codes", "network", "module", "limit", "linkEnded", "linkFull"}, failures...) {
 		used["failure."+string(f)+".title"], used["failure."+string(f)+".text"] = true, true
 	}
 	for key := range langs[0].texts {

@@ -105,6 +105,49 @@ func TestSettingsOffer(t *testing.T) {
 	}
 }
 
+// What the page offers beside codes of the app is what the API would accept.
+func TestOffers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		state   api.State
+		scope   string
+		codes   int // recovery codes left; negative: made, and not confirmed
+		trusted bool
+		want    string // may recover, rename, make codes, see browsers
+	}{
+		{api.StateChallengeRequired, api.ScopeUpdate, 0, false, "false false false false"},
+		{api.StateChallengeRequired, api.ScopeUpdate, -2, false, "false false false false"},
+		{api.StateChallengeRequired, api.ScopeUpdate, 2, false, "true false false false"},
+		{api.StateAllow, api.ScopeUpdate, 2, false, "true true false true"},
+		{api.StateAllow, api.ScopeUpdate, 2, true, "true false false false"},
+		{api.StateAllow, api.ScopeRead, 2, false, "true false false true"},
+		{api.StateChallengeSucceeded, api.ScopeUpdate, 2, false, "true true true true"},
+		{api.StateChallengeSucceeded, api.ScopeRead, 2, false, "true false false true"},
+		{api.StateReviewSucceeded, api.ScopeUpdate, 2, false, "false true false true"},
+	} {
+		s := newSite(t)
+		s.enroll(api.AuthenticatorApp)
+		s.update(func(tx *store.Tx) error {
+			if tt.codes == 0 {
+				return nil
+			}
+			set, err := tx.InsertRecoverySet("u1", []string{"AAAABBBBCCCC", "DDDDEEEEFFFF"}, s.now)
+			if err == nil && tt.codes > 0 {
+				err = tx.ConfirmRecoverySet(set, s.now)
+			}
+			return err
+		})
+		a := s.get("token=" + s.track(store.Action{State: tt.state, Trusted: tt.trusted}, tt.scope) + "&redirect_to_settings=true")
+		got := strings.Join([]string{a.data("may-recover"), a.data("may-rename"), a.data("may-make-codes"), a.data("may-see-browsers")}, " ")
+		if got != tt.want || a.data("few") != "2" {
+			t.Errorf("%s, %s, %d codes, trusted %v: got %s, want %s (few: %s)", tt.state, tt.scope, tt.codes, tt.trusted, got, tt.want, a.data("few"))
+		}
+		if strings.Contains(a.body, "AAAA") {
+			t.Error("the page has a recovery code")
+		}
+	}
+}
+
 func TestInvalidLinks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -24,7 +24,7 @@ function listen(
   from: () => Window | null,
   origin: string,
   onError: PopupLaunchOptions["onError"],
-  on: { close(token?: string): void; ready?(): void; height?(pixels: number): void; any?(): void },
+  on: { close(token?: string): void; token?(token: string): unknown; ready?(): void; height?(pixels: number): void; any?(): void },
 ): () => void {
   const onMessage = ({ data, origin: sender, source }: MessageEvent) => {
     if (sender !== origin || source !== from()) return;
@@ -43,6 +43,8 @@ function listen(
     if (message?.event === AuthsignalWindowMessage.AUTHSIGNAL_API_ERROR) {
       onError?.({ errorCode: message.errorCode, statusCode: message.statusCode });
     } else if (message?.event === AuthsignalWindowMessage.AUTHSIGNAL_CLOSE_POPUP) on.close(message.token);
+    // Not in the official SDKs: the challenge is complete, and the page still offers something.
+    else if (message?.event === "AUTHSIGNAL_TOKEN") on.token?.(message.token);
     else if (message?.event === AuthsignalWindowMessage.AUTHSIGNAL_READY) on.ready?.();
   };
   addEventListener("message", onMessage);
@@ -109,6 +111,7 @@ function popup(url: string, origin: string, { popupOptions, onError }: PopupLaun
         token = newToken;
         dialog.close();
       },
+      token: (newToken) => (token = newToken),
       ready: show,
       height(pixels) {
         if (!height) frame.style.height = pixels + "px";
@@ -155,7 +158,8 @@ function ownWindow(url: string, origin: string, { windowOptions, onError }: Wind
       signal.removeEventListener("abort", abort);
       opened.close();
     };
-    const close = (token?: string) => {
+    let earned: string | undefined;
+    const close = (token = earned) => {
       cleanUp();
       resolve({ token });
     };
@@ -187,7 +191,7 @@ function ownWindow(url: string, origin: string, { windowOptions, onError }: Wind
         reject(new Error(cutOff()));
       } else close();
     }, 250);
-    const stopListening = listen(() => opened, origin, onError, { close, any: () => (received = true) });
+    const stopListening = listen(() => opened, origin, onError, { close, token: (token) => (earned = token), any: () => (received = true) });
     signal.addEventListener("abort", abort);
   });
 }

@@ -1,8 +1,6 @@
-// The form for a code of the authenticator app, which an enrollment and a challenge
-// have.
+// The form for a code, which an enrollment, a challenge and a recovery have.
 
-import { $, authsignal, enrollment, fail, lang, reportError, show, state, text } from "./page.js";
-import { remember } from "./remember.js";
+import { $, fail, lang, reportError, show, text } from "./page.js";
 
 /** What to say to a user whose phone's clock is off; negative seconds are behind. */
 function clockOff(seconds) {
@@ -11,8 +9,25 @@ function clockOff(seconds) {
   return text(seconds < 0 ? "error.behind" : "error.ahead", { minutes: unit.format(minutes) });
 }
 
-/** Handles the form of a section; accepted is called after a right code. */
-export function codeForm(step, accepted) {
+/** Reads a code of an app: full-width digits are accepted, and spaces and dashes dropped. */
+export function digits(entered) {
+  const code = entered.normalize("NFKC").replace(/\D/g, "");
+  return code.length >= 6 && code.length <= 8 ? code : undefined;
+}
+
+/**
+ * Handles the form of a section.
+ *
+ * @param {string} step the section
+ * @param {object} handling
+ * @param {(entered: string) => string | undefined} handling.read returns the code, or nothing if it has not the form of one
+ * @param {(code: string) => Promise<object>} handling.verify sends the code
+ * @param {string} handling.malformed the text for what is not a code
+ * @param {string} handling.wrong the text for a code that was refused
+ * @param {() => void} [handling.blocked] is called if no code is accepted at the moment
+ * @param {(data: object) => Promise<void>} handling.accepted is called with the answer to a right code
+ */
+export function codeForm(step, { read, verify, malformed, wrong, blocked, accepted }) {
   const form = $(step + "-form");
   const field = form.elements.code;
   const showError = (message) => {
@@ -27,25 +42,17 @@ export function codeForm(step, accepted) {
     if (form.getAttribute("aria-busy") === "true") return;
     $(step + "-error").textContent = "";
     field.removeAttribute("aria-invalid");
-    // Accept full-width digits, and drop spaces and dashes.
-    const code = field.value.normalize("NFKC").replace(/\D/g, "");
-    if (code.length < 6 || code.length > 8) return showError(text("error.form"));
+    const code = read(field.value);
+    if (!code) return showError(text(malformed));
     form.setAttribute("aria-busy", "true");
-    const result = await (step === "enroll" ? enrollment.verify(code) : authsignal.totp.verify({ code }));
-    if (result.data?.isVerified) {
-      // The new token has all scopes.
-      state.token = result.data.token;
-      state.mayAdd = state.mayRemove = state.enrolled = true;
-      await remember(step);
-    }
+    const result = await verify(code);
+    if (result.data?.isVerified) await accepted(result.data);
     form.setAttribute("aria-busy", "false");
-    if (result.data?.isVerified) return accepted();
-    if (result.data?.failureReason === "MAX_ATTEMPTS_EXCEEDED") {
-      return fail("attempts", () => show(step));
-    }
+    if (result.data?.isVerified) return;
+    if (result.data?.failureReason === "MAX_ATTEMPTS_EXCEEDED" && blocked) return blocked();
     if (result.data?.failureDetail === "SERVER_CLOCK_WAS_AHEAD") return showError(text("error.clock"));
     if (result.data?.failureDetail === "DEVICE_CLOCK_IS_OFF") return showError(clockOff(result.data.clockOffSeconds));
-    if (result.data) return showError(text(step === "enroll" ? "error.wrongEnrollment" : "error.wrong"));
+    if (result.data) return showError(text(wrong));
     if (reportError(result)) return;
     switch (result.errorCode) {
       case "wasm_load_failed":

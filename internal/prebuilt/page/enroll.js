@@ -1,7 +1,10 @@
 // Enrollment.
 
-import { codeForm } from "./code.js";
-import { $, data, date, enrollment, fail, notice, open, reportError, show, state, temporaryFailures, text } from "./page.js";
+import { codeForm, digits } from "./code.js";
+import { offerCodes } from "./codes.js";
+import { phoneName } from "./devices.js";
+import { $, accept, call, data, date, enrollment, fail, notice, open, reportError, show, state, temporaryFailures, text } from "./page.js";
+import { remember } from "./remember.js";
 
 /** The failure of a user who has as many authenticators as the tenant allows. */
 const tooMany = data.most === "1" ? "single" : "full";
@@ -20,7 +23,11 @@ open.enroll = async () => {
   figure.hidden = false;
   figure.setAttribute("aria-busy", "true");
   show("enroll");
-  const result = await enrollment.begin();
+  // A name matters to a user who has another app to tell this one from.
+  $("enroll-naming").hidden = !state.enrolled || state.next === "linked";
+  const name = await phoneName();
+  $("enroll-name").value = name;
+  const result = await enrollment.begin({ name: name || undefined });
   figure.setAttribute("aria-busy", "false");
   if (!result.data) {
     if (!reportError(result)) fail(temporaryFailures[result.errorCode] ?? (result.errorCode === "invalid_request" ? tooMany : "internal"), open.enroll);
@@ -51,7 +58,29 @@ $("copy").addEventListener("click", async () => {
   $("copied").textContent = text(key);
 });
 
-codeForm("enroll", () => {
-  if (state.next === "settings") notice(text("page.added"));
-  open[state.next]();
+codeForm("enroll", {
+  read: digits,
+  verify: (code) => enrollment.verify(code),
+  malformed: "error.form",
+  wrong: "error.wrongEnrollment",
+  blocked: () => fail("attempts", () => show("enroll")),
+  async accepted({ token, userAuthenticator }) {
+    // A recovery link gives no token, and so no right to anything else.
+    if (!token) return open[state.next]();
+    const another = !$("enroll-naming").hidden;
+    accept(token);
+    await remember("enroll");
+    const named = !another || (await rename(userAuthenticator, $("enroll-name").value));
+    const added = state.lost ? "page.addedLost" : "page.added";
+    if (state.next === "settings") notice(text(named ? added : "page.addedUnnamed"));
+    // For another app, the settings show how many codes there are.
+    if (another && state.next === "settings") return open.settings();
+    await offerCodes(() => open[state.next]());
+  },
 });
+
+/** Sets the name that the user entered; reports whether the authenticator has it. */
+async function rename({ userAuthenticatorId: id, name = "" }, entered) {
+  if (entered.trim() === name) return true;
+  return Boolean((await call("PATCH", "user-authenticators/" + encodeURIComponent(id), { name: entered })).data);
+}

@@ -30,10 +30,12 @@ open.finish = () => {
   show("done");
   if (receiver) sendEvent("AUTHSIGNAL_CLOSE_POPUP", { token: state.token });
   else if (data.return) goBack();
+  state.complete = false;
 };
 
 /** The user cancels. A popup that is dismissed sends no token. */
 function quit() {
+  if (state.complete) return open.finish();
   if (receiver) sendEvent("AUTHSIGNAL_CLOSE_POPUP");
   else if (data.return) goBack();
 }
@@ -43,5 +45,8 @@ for (const button of document.querySelectorAll("form .quit")) {
 }
 $("failure-quit").addEventListener("click", quit);
 $("continue").addEventListener("click", () => open.finish());
+// A window that the user closes while something is offered returns the token. At
+// pagehide it would be too late: Chromium delivers no message of a closed window.
+addEventListener("beforeunload", () => state.complete && receiver === opener && sendEvent("AUTHSIGNAL_CLOSE_POPUP", { token: state.token }));
 // A page that is restored from the browser's cache is out of date.
 addEventListener("pageshow", (event) => event.persisted && location.reload());

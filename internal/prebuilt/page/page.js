@@ -16,13 +16,22 @@ export const authsignal = new Authsignal({ tenantId: data.tenant || "none", base
 export const state = {
   /** The current token: that of the url, then that of the last accepted code. */
   token: startToken,
+  enrolled: flag("enrolled"),
   mayAdd: flag("mayAdd"),
   mayRemove: flag("mayRemove"),
-  enrolled: flag("enrolled"),
+  mayRename: flag("mayRename"),
+  mayMakeCodes: flag("mayMakeCodes"),
+  maySeeBrowsers: flag("maySeeBrowsers"),
+  /** Whether a recovery code would be accepted in place of a code of the app. */
+  mayRecover: flag("mayRecover"),
   /** What follows an accepted code: finish, enroll or settings. */
   next: data.then,
   /** Whether the settings were shown: cancelling then leads back to them. */
   inSettings: false,
+  /** Whether a recovery code was used: the settings then tell what to do. */
+  lost: false,
+  /** Whether the user has done what the app asked for; see complete. */
+  complete: false,
 };
 
 /** The calls of an enrollment: those of the SDK, unless a recovery link has its own. */
@@ -31,11 +40,38 @@ export const enrollment = {
   verify: (code) => authsignal.totp.verify({ code }),
 };
 
+/** The number of recovery codes left at which the user is warned. */
+export const few = Number(data.few);
+
 /**
  * The functions that show sections, by name. Each part adds its own, so that parts
  * which lead to each other need not import each other.
  */
 export const open = {};
+
+/** Takes the token of an accepted code, which has all scopes. */
+export function accept(token) {
+  state.enrolled = state.mayAdd = state.mayRemove = state.mayRename = state.maySeeBrowsers = true;
+  state.mayMakeCodes = flag("codes");
+  setToken(token);
+}
+
+/** Takes a new token in place of one that has ended. */
+export function setToken(token) {
+  authsignal.setToken((state.token = token));
+  if (state.complete) sendEvent("AUTHSIGNAL_TOKEN", { token });
+}
+
+/**
+ * The user has done what the app asked for, and only offers follow. From now on,
+ * leaving the page is no cancellation: every way out returns the token, and a page
+ * with a frame has it in case it removes the frame.
+ */
+export function complete() {
+  if (state.next !== "finish" || state.complete) return;
+  state.complete = true;
+  setToken(state.token);
+}
 
 /** Returns the text of a key, with values in place of its {names}. */
 export function text(key, values = {}) {
@@ -56,10 +92,12 @@ export function show(id) {
     field.removeAttribute("aria-invalid");
   }
   for (const button of document.querySelectorAll("form .quit")) button.hidden = !canQuit && !state.inSettings;
+  if (id !== "codes") $("codes-list").replaceChildren();
   const title = $(id + "-title");
   document.title = document.title.replace(/^.*?(?=( – .*)?$)/s, title.textContent);
   $("frame").scrollTo(0, 0);
-  (id === "challenge" ? $("challenge-code") : title).focus();
+  // Where nothing is to be read first, the focus is in the field.
+  (["challenge", "recovery"].includes(id) ? $(id + "-code") : title).focus();
 }
 
 export function notice(message) {
@@ -76,6 +114,7 @@ export function fail(reason, again) {
   $("failure-title").textContent = text(`failure.${reason}.title`);
   $("failure-text").textContent = text(`failure.${reason}.text`);
   $("retry").hidden = !again;
+  $("failure-recovery").hidden = true;
   $("failure-quit").hidden = !canQuit;
   show("failure");
 }

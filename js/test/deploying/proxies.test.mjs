@@ -11,7 +11,7 @@ import { authenticatorApp } from "../lib/authenticator.mjs";
 import { file, isOpen, password, run, start, unit, until } from "../lib/deploying.mjs";
 import { dist, launchBrowser, programBuild, temporary, watch } from "../lib/harness.mjs";
 import { follow, signIn } from "../lib/portal.mjs";
-import { arrive, enter, scan } from "../lib/prebuilt.mjs";
+import { arrive, decline, enter, scan } from "../lib/prebuilt.mjs";
 
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0"; // curl checks the certificate below
 
@@ -159,6 +159,7 @@ for (const [name, proxy] of Object.entries(proxies)) {
         await page.goto(second.url);
         const other = await scan(page);
         await enter(page, "enroll", other.code());
+        await decline(page);
         await arrive(page, "done");
         const settings = await server.backend.track({ userId: `second ${userId}`, action: "settings", attributes: { redirectToSettings: true } });
         await page.goto(settings.url);

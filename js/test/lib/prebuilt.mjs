@@ -11,8 +11,11 @@ import { startServer } from "./harness.mjs";
 export const managementKey = "test-management-key-of-32-characters";
 
 /** Changes a setting of the tenant of a server. */
-export async function setTenant(server, change) {
-  const response = await fetch(`${server.baseUrl}/management/tenants/${server.tenantId}`, {
+export const setTenant = (server, change) => manage(server, "", change);
+
+/** Changes what is at a path of the tenant in the management API. */
+export async function manage(server, path, change) {
+  const response = await fetch(`${server.baseUrl}/management/tenants/${server.tenantId}${path && "/"}${path}`, {
     method: "PUT",
     headers: { Authorization: `Basic ${btoa(`${managementKey}:`)}`, "Content-Type": "application/json" },
     body: JSON.stringify(change),
@@ -69,7 +72,39 @@ export async function enter(frame, id, code) {
   await unlessGone((await frame.$(`#${id}-code`)).press("Enter"));
 }
 
-async function until(condition) {
+/** Declines the recovery codes that are offered after an enrollment. */
+export async function decline(frame) {
+  await arrive(frame, "codes");
+  // Not by coordinates: a frame gets its height at this moment.
+  await unlessGone((await frame.$("#codes-later")).press("Enter"));
+}
+
+/** Calls the Server API; the answer. */
+export async function ask(server, method, path, body) {
+  const headers = { Authorization: `Basic ${btoa(`${server.apiSecretKey}:`)}` };
+  const response = await fetch(`${server.baseUrl}/${path}`, { method, headers, body: body && JSON.stringify(body) });
+  const answer = await response.json();
+  assert.equal(response.status, 200, JSON.stringify(answer));
+  return answer;
+}
+
+/** Enrolls a user without a page, who has recovery codes; returns the app and the codes. */
+export async function recoverable(server, userId, { used = 0 } = {}) {
+  const phone = await enrolled(server, userId);
+  const { recoveryCodes: codes } = await ask(server, "POST", `users/${userId}/recovery-codes`);
+  for (const recoveryCode of codes.splice(0, used)) {
+    const { token } = await backendOf(server).track({ userId, action: "signIn" });
+    const response = await fetch(`${server.baseUrl}/client/verify/recovery-code`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${token}` },
+      body: JSON.stringify({ recoveryCode }),
+    });
+    assert.equal((await response.json()).isVerified, true);
+  }
+  return { phone, codes };
+}
+
+export async function until(condition) {
   const deadline = Date.now() + 30_000;
   while (!(await condition())) assert.ok(Date.now() < deadline, "it did not come to that in time");
 }
@@ -90,6 +125,20 @@ export function prebuiltPages(at) {
     const { url, idempotencyKey } = await track(user);
     await backendOf(at().server).updateAction({ userId: user, action: "signIn", idempotencyKey, attributes: { state } });
     await page.goto(url);
+  }
+
+  /** Trusts two browsers of a user. */
+  async function trusted(userId) {
+    const action = "trusting";
+    await manage(at().server, `actions/${action}`, { defaultOutcome: "CHALLENGE", trustBrowserDays: 30 });
+    for (const [userAgent, ipAddress] of [
+      ["Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "203.0.113.5"],
+      ["Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", "2001:db8::17"],
+    ]) {
+      const { token, idempotencyKey } = await backendOf(at().server).track({ userId, action, attributes: { userAgent, ipAddress } });
+      await backendOf(at().server).updateAction({ userId, action, idempotencyKey, attributes: { state: "CHALLENGE_SUCCEEDED" } });
+      assert.ok((await ask(at().server, "POST", "validate", { token, trustBrowser: true })).deviceToken);
+    }
   }
 
   const pages = {
@@ -133,6 +182,63 @@ export function prebuiltPages(at) {
         await enter(page, "challenge", phone.code());
         await page.waitForFunction(() => document.querySelectorAll("#list li").length === 2);
         await page.click("#list li .remove");
+      },
+    },
+    codes: {
+      title: "Save your recovery codes",
+      async run(page) {
+        await pages.enroll.run(page);
+        const phone = await scan(page);
+        await enter(page, "enroll", phone.code());
+        await arrive(page, "codes");
+      },
+    },
+    recovery: {
+      title: "Enter a recovery code",
+      async run(page) {
+        const user = newUser();
+        await recoverable(at().server, user);
+        await page.goto((await track(user)).url);
+        await arrive(page, "challenge");
+        await page.click("#to-recovery");
+        await enter(page, "recovery", "2222-2222-2222");
+        await page.waitForFunction(() => document.querySelector("#recovery-error").textContent !== "");
+      },
+    },
+    recovered: {
+      title: "Recovery code accepted",
+      async run(page, used = 3) {
+        const user = newUser();
+        const { codes } = await recoverable(at().server, user, { used });
+        await page.goto((await track(user)).url);
+        await arrive(page, "challenge");
+        await page.click("#to-recovery");
+        await enter(page, "recovery", codes[0]);
+        await arrive(page, "recovered");
+        return user;
+      },
+    },
+    "recovered, few codes left": { title: "Recovery code accepted", run: (page) => pages.recovered.run(page, 8) },
+    "set up another app": {
+      title: "Set up your authenticator app",
+      async run(page) {
+        await pages.recovered.run(page);
+        await page.click("#recovered-app");
+        await scan(page);
+      },
+    },
+    "all settings": {
+      title: "Your authenticators",
+      async run(page) {
+        const user = newUser();
+        const { phone } = await recoverable(at().server, user);
+        await trusted(user);
+        await page.goto((await track(user, { redirectToSettings: true })).url);
+        await enter(page, "challenge", phone.code());
+        await page.waitForSelector("#list li .rename", { visible: true });
+        await page.click("#list li .rename");
+        await page.type("#list li .renaming input", "My phone");
+        return user;
       },
     },
     "no authenticator": {

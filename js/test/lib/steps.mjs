@@ -28,3 +28,11 @@ export async function enterCode(page, step, code) {
   await page.type(code);
   await page.press("Enter");
 }
+
+/** Declines the recovery codes that the pre-built UI offers after an enrollment. */
+export async function declineOffer(page) {
+  await arrive(page, "codes");
+  // Not by coordinates: a frame gets its height at this moment.
+  await page.$eval("#codes-later", (button) => button.focus());
+  await page.press("Enter");
+}

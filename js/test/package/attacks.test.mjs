@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { dist, launchBrowser, serve, startServer, watch } from "../lib/harness.mjs";
 import { signIn } from "../lib/portal.mjs";
-import { arrive, backendOf, enrolled, enter, managementKey, scan, setTenant } from "../lib/prebuilt.mjs";
+import { arrive, decline, backendOf, enrolled, enter, managementKey, scan, setTenant } from "../lib/prebuilt.mjs";
 
 const read = "read:authenticators";
 const all = "read:authenticators add:authenticators update:authenticators remove:authenticators";
@@ -112,6 +112,7 @@ for (const scope of [undefined, "add:authenticators", all]) {
       const second = await scan(page);
       assert.equal(enrollments.length, 1);
       await enter(page, "enroll", second.code());
+      await decline(page);
       const { isValid, state: after } = await backend.validateChallenge({ token: await back(page) });
       assert.deepEqual([isValid, after], [true, "CHALLENGE_SUCCEEDED"]);
       assert.equal((await authenticators(user)).length, 2);
@@ -158,6 +159,7 @@ for (const journey of ["challenge", "enroll", "settings"]) {
       await page.goto((await track(user, { scope: all, redirectToSettings: journey === "settings" })).url);
       if (journey === "enroll") {
         await enter(page, "enroll", (await scan(page)).code());
+        await decline(page);
       } else {
         await enter(page, "challenge", phone.code());
       }

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launchBrowser, serve, startServer, watch } from "../lib/harness.mjs";
 import { follow, signIn } from "../lib/portal.mjs";
-import { arrive, backendOf, enrolled, enter, managementKey, scan, setTenant } from "../lib/prebuilt.mjs";
+import { arrive, backendOf, decline, enrolled, enter, managementKey, scan, setTenant } from "../lib/prebuilt.mjs";
 
 let server;
 let site;
@@ -57,6 +57,7 @@ test("before the deadline a user is let in, and the page of an enrollment names 
     const phone = await scan(page);
     assert.equal(await deadline(page), "Acme requires an authenticator app from Mar 1, 2100.");
     await enter(page, "enroll", phone.code());
+    await decline(page);
     assert.equal((await validated(page)).isValid, true);
     const again = await track("early");
     assert.deepEqual([again.state, again.isEnrolled, again.enrollmentRequired], ["CHALLENGE_REQUIRED", true, undefined]);
@@ -94,6 +95,7 @@ test("after the deadline only the enrollment lets a user in", { timeout: 120_000
     await enter(page, "enroll", phone.wrong());
     await page.waitForFunction(() => document.getElementById("enroll-error").textContent !== "");
     await enter(page, "enroll", phone.code());
+    await decline(page);
     const done = await validated(page);
     assert.deepEqual([done.isValid, done.state], [true, "CHALLENGE_SUCCEEDED"]);
     // The next sign-in is a challenge.

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { engines, openBrowser } from "../lib/browsers.mjs";
 import { declineCodes, startDemo } from "../lib/demo.mjs";
 import { startServer } from "../lib/harness.mjs";
-import { arrive, authenticatorOf, enterCode } from "../lib/steps.mjs";
+import { arrive, authenticatorOf, declineOffer, enterCode } from "../lib/steps.mjs";
 
 /** A server without configuration: it creates its tenant, keys and password itself. */
 const startNewServer = () =>
@@ -121,7 +121,7 @@ for (const engine of engines) {
       const app = await authenticatorOf(step);
       assert.equal(app.totp.issuer, "Corner Shop");
       await enterCode(step, "enroll", app.code());
-      if (mode === "custom") await declineCodes(page);
+      await (mode === "custom" ? declineCodes : declineOffer)(step);
       await signedIn(page, demo, "enroll");
       await page.click("#account .sign-out");
 

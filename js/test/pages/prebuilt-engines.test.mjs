@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { Authsignal as Backend } from "@authsignal/node";
 import { engines, openBrowser } from "../lib/browsers.mjs";
 import { dist, serve, startServer } from "../lib/harness.mjs";
-import { arrive, authenticatorOf, enterCode } from "../lib/steps.mjs";
+import { arrive, authenticatorOf, declineOffer, enterCode } from "../lib/steps.mjs";
 
 /** The requested engines, of ENGINES. */
 const others = engines.filter((name) => name !== "Chromium");
@@ -65,6 +65,7 @@ for (const engine of others) {
       const phone = await authenticatorOf(page);
       await page.waitFor(() => document.querySelector("#qr").naturalWidth > 0);
       await enterCode(page, "enroll", phone.code());
+      await declineOffer(page);
       assert.equal(await back(), "CHALLENGE_SUCCEEDED");
 
       const tracked = await track(userId, { redirectToSettings: true });

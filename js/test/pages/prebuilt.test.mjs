@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { PNG } from "pngjs";
 import { dist, launchBrowser, serve, startServer, watch } from "../lib/harness.mjs";
-import { arrive, backendOf, enrolled, enter, managementKey, prebuiltPages, scan, setTenant, title } from "../lib/prebuilt.mjs";
+import { arrive, backendOf, decline, enrolled, enter, managementKey, prebuiltPages, scan, setTenant, title } from "../lib/prebuilt.mjs";
 
 const require = createRequire(import.meta.url);
 const jsQR = require("jsqr");
@@ -122,6 +122,7 @@ for (const name of Object.keys(tags)) {
         let ui = await launch(page, (await track(user)).url, mode);
         const phone = await scan(ui);
         await enter(ui, "enroll", phone.code());
+        await decline(ui);
         assert.equal(await validate((await ended(page)).token), "CHALLENGE_SUCCEEDED");
 
         const tracked = await track(user);
@@ -136,7 +137,7 @@ for (const name of Object.keys(tags)) {
         const messages = await page.evaluate(() => globalThis.messages);
         assert.deepEqual([...new Set(messages.map(([origin]) => origin))], [new URL(root).origin]);
         const events = messages.filter(([, data]) => typeof data === "string").map(([, data]) => JSON.parse(data));
-        assert.deepEqual([...new Set(events.map(({ event }) => event))].sort(), ["AUTHSIGNAL_CLOSE_POPUP", "AUTHSIGNAL_READY"]);
+        assert.deepEqual([...new Set(events.map(({ event }) => event))].sort(), ["AUTHSIGNAL_CLOSE_POPUP", "AUTHSIGNAL_READY", "AUTHSIGNAL_TOKEN"]);
         const heights = messages.filter(([, data]) => typeof data === "object").map(([, data]) => data);
         for (const data of heights) assert.deepEqual([Object.keys(data), data.height > 150 && data.height < 1000], [["height"], true]);
         assert.equal(heights.length > 0, mode === "popup");
@@ -160,6 +161,7 @@ for (const name of Object.keys(tags)) {
       await go((await track(user)).url);
       const phone = await scan(page);
       await enter(page, "enroll", phone.code());
+      await decline(page);
       assert.equal(await validate(await back()), "CHALLENGE_SUCCEEDED");
 
       await go((await track(user)).url);
@@ -352,8 +354,12 @@ test("a code that is set without an event is verified, and once, however often t
       form.elements.code.value = code;
       for (let i = 0; i < 3; i++) form.requestSubmit();
     }, phone.code());
+    await arrive(page, "codes");
+    await page.evaluate(() => {
+      for (let i = 0; i < 3; i++) document.querySelector("#codes-later").click();
+    });
     await page.waitForFunction(() => location.pathname === "/back");
-    assert.deepEqual(posted, ["/v1/client/verify/totp", "/v1/client/token"]);
+    assert.deepEqual(posted, ["/v1/client/verify/totp", "/v1/client/recovery-codes", "/v1/client/token"]);
   });
   await visit(async (page) => {
     const { url } = await track(newUser());
@@ -403,6 +409,7 @@ test("a link that is opened twice: the second page shows that its QR code replac
     await first.waitForFunction(() => /not accepted.*open twice: only the newest QR code works/.test(document.querySelector("#enroll-error").textContent));
     await second.bringToFront();
     await enter(second, "enroll", phone.code());
+    await decline(second);
     await second.waitForFunction((app) => location.origin === app, {}, app);
     assert.deepEqual(problems, []);
   });
@@ -423,6 +430,7 @@ test("settings: an abandoned enrollment is replaced by the next, which shows tha
     const phone = await scan(page);
     assert.match(await said(), /^An earlier QR code/);
     await enter(page, "enroll", phone.code());
+    await decline(page);
     await page.waitForFunction(() => document.querySelectorAll("#list li").length === 1);
     await page.click("#add");
     await scan(page);
@@ -503,6 +511,7 @@ test("trying again after a failure goes on where it stopped", async () => {
       await page.click("#retry");
       const phone = await scan(page);
       await enter(page, "enroll", phone.code());
+      await decline(page);
       await page.waitForFunction((app) => location.origin === app, {}, app);
     },
     { tolerated: /ERR_FAILED/ },
@@ -608,6 +617,7 @@ test("force_enrollment asks an enrolled user for a code, then adds another authe
     await enter(page, "challenge", phone.code());
     const second = await scan(page);
     await enter(page, "enroll", second.code());
+    await decline(page);
     await page.waitForFunction((app) => location.origin === app, {}, app);
     assert.equal((await backend.getAuthenticators({ userId: user })).length, 2);
   });
@@ -633,6 +643,7 @@ test("a code that is pasted with a space, by keyboard alone", async () => {
     );
     await page.keyboard.press("Tab");
     await page.keyboard.press("Space");
+    await decline(page);
     await page.waitForFunction((app) => location.origin === app, {}, app);
 
     await page.goto((await track(user)).url);

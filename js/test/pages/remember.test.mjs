@@ -14,7 +14,7 @@ import { promisify } from "node:util";
 import { engines, openBrowser } from "../lib/browsers.mjs";
 import { dist, launchBrowser, serve, startServer, temporary, watch } from "../lib/harness.mjs";
 import { arrive as arriveIn, backendOf, enrolled, enter, managementKey, setTenant } from "../lib/prebuilt.mjs";
-import { arrive, authenticatorOf, enterCode } from "../lib/steps.mjs";
+import { arrive, authenticatorOf, declineOffer, enterCode } from "../lib/steps.mjs";
 
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -96,8 +96,7 @@ for (const engine of engines) {
       assert.equal(await page.evaluate(() => document.querySelector("#enroll-remember").checked), false);
       await page.click("#enroll-remember");
       await enterCode(page, "enroll", phone.code());
-      await page.waitFor(() => location.pathname === "/back" || document.querySelector("#codes:not([hidden])"));
-      if (await page.evaluate(() => location.pathname !== "/back")) await page.click("#codes-later");
+      await declineOffer(page);
       assert.equal(await back(), "AUTHENTICATOR_APP");
       for (let i = 0; i < 2; i++) {
         await visit(user);
