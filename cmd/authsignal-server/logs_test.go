@@ -178,6 +178,7 @@ func (r *logRun) signIn() (token, secret string) {
 func (r *logRun) recovers() (device string) {
 	r.t.Helper()
 	first := r.track("u2", "enroll")
+	r.secret(first.Token)
 	secret := r.secret(r.post("/client/user-authenticators/totp", first.Token, "")["secret"].(string))
 	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret)
 	if err != nil {
@@ -199,7 +200,7 @@ func (r *logRun) recovers() (device string) {
 		}
 	}
 	confirmed := r.post("/client/recovery-codes/confirm", full, `{"recoveryCode":"`+codes[0]+`"}`)
-	second := r.track("u2", "recovered").Token
+	second := r.secret(r.track("u2", "recovered").Token)
 	wrong := r.post("/client/verify/recovery-code", second, `{"recoveryCode":"`+r.secret("2345-6789-ABCD")+`"}`)
 	right := r.post("/client/verify/recovery-code", second, `{"recoveryCode":"`+codes[1]+`"}`)
 	again := r.post("/client/verify/recovery-code", second, `{"recoveryCode":"`+codes[1]+`"}`)
@@ -305,6 +306,47 @@ func (r *logRun) links() {
 	}
 }
 
+// cookies lets the page of the server remember a browser of a user by a cookie, and use
+// it twice. The cookie is also in wrong places.
+func (r *logRun) cookies() {
+	r.t.Helper()
+	first := r.secret(r.track("u4", "enroll").Token)
+	secret := r.secret(r.post("/client/user-authenticators/totp", first, "")["secret"].(string))
+	full := r.verify(first, r.code(secret, 0))["accessToken"].(string)
+	var kept *http.Cookie
+	use := func(path, token string) {
+		r.t.Helper()
+		req, err := http.NewRequest("POST", r.url+path, nil)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Sec-Fetch-Site", "same-origin")
+		if kept != nil {
+			req.AddCookie(kept)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK || len(res.Cookies()) != 1 {
+			r.t.Fatalf("%s: got %d %s with %d cookies, %v", path, res.StatusCode, b, len(res.Cookies()), err)
+		}
+		kept = res.Cookies()[0]
+		r.device(kept.Value)
+	}
+	use("/client/trusted-browsers", full)
+	for _, key := range []string{"remembered", "again"} {
+		token := r.secret(r.track("u4", key).Token)
+		use("/client/verify/trusted-browser", token)
+		r.show(r.send("POST", "/client/verify/trusted-browser?cookie="+kept.Value, "", token, ""))
+		r.show(r.send("POST", "/client/verify/trusted-browser", "", token, `{"cookie":["`+kept.Value+`"]`))
+		r.show(r.send("POST", "/client/token", "", token, `{"scope":"`+kept.Value+`"}`))
+	}
+}
+
 // device adds the token of a browser, and its random parts, to the texts that must not
 // be anywhere, and returns it.
 func (r *logRun) device(token string) string {
@@ -365,6 +407,7 @@ func TestTheLogsOfAFullRun(t *testing.T) {
 	r := startLogRun(t)
 	r.recovers()
 	r.links()
+	r.cookies()
 	r.misuse(r.signIn())
 	logs := r.stop()
 
@@ -400,6 +443,7 @@ func TestNothingSecretIsStoredInTheClear(t *testing.T) {
 	r := startLogRun(t)
 	device := r.recovers()
 	r.links()
+	r.cookies()
 	r.show(r.send("GET", "/management/tenants/t1/audit?limit=1000", r.managementKey, "", ""))
 	for _, event := range []string{authsignal.EventTrustedBrowserCopied, authsignal.EventRecoveryCodeUsed, authsignal.EventRecoveryLinkUsed} {
 		eventually(t, event, func() bool {
