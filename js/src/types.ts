@@ -235,7 +235,8 @@ export interface RecoveryCodes {
   generate(options?: CallOptions): Promise<AuthsignalResponse<RecoveryCodesResponse>>;
   /**
    * Puts the new codes in force: by one of them, which is not used up, or by the
-   * user's word for having kept them.
+   * user's word for having kept them. `saved` confirms the newest codes, which another
+   * tab may show; one of the codes that the page shows confirms these.
    *
    * @throws TypeError (as a rejection) if the argument is not an object.
    */
