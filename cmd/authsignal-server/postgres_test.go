@@ -221,6 +221,7 @@ func TestFewConnections(t *testing.T) {
 			t.Parallel()
 			database, flags := limited(t, storetest.Empty(t))
 			p := start(t, database, append(flags, "-rate-limit", "0", "-db-wait", "1m")...)
+			p.client.Timeout = time.Minute
 			f := &fleet{t: t, database: database, processes: []*process{p}}
 			var wg sync.WaitGroup
 			for i := range 64 {

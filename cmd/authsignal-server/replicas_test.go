@@ -34,14 +34,24 @@ func newFleet(t *testing.T, args ...string) *fleet {
 	n := 1
 	if storetest.Postgres() {
 		n = 2
+		f.args = append(f.args, "-db-wait", "1m")
 	}
 	f.processes = make([]*process, n)
 	var wg sync.WaitGroup // at once, as an orchestrator starts them
 	for i := range f.processes {
-		wg.Go(func() { f.processes[i] = start(t, f.database, f.args...) })
+		wg.Go(func() { f.processes[i] = f.start() })
 	}
 	wg.Wait()
 	return f
+}
+
+// start starts a process. Its clients and it have the time that hundreds of calls at once
+// take on a slow machine.
+func (f *fleet) start() *process {
+	f.t.Helper()
+	p := start(f.t, f.database, f.args...)
+	p.client.Timeout = time.Minute
+	return p
 }
 
 // next returns the process whose turn it is.
@@ -56,7 +66,7 @@ func (f *fleet) killAndReplace(i int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	kill(f.t, f.processes[i])
-	f.processes[i] = start(f.t, f.database, f.args...)
+	f.processes[i] = f.start()
 }
 
 // try is post for a server that may be killed. ok reports whether there was an

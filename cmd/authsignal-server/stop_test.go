@@ -239,6 +239,7 @@ func TestARollingRestartLosesNoRequest(t *testing.T) {
 	for client := range acknowledged {
 		wg.Go(func() {
 			through := &process{t: t, url: b.url + "/v1", client: authsignal.New(apiSecretKey, b.url+"/v1")}
+			through.client.Timeout = time.Minute
 			for i := 0; ; i++ {
 				select {
 				case <-stop:
