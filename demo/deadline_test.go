@@ -54,6 +54,7 @@ func startDemoWithPolicy(t *testing.T, from time.Time) *demo {
 }
 
 func TestEnrollmentMayWaitUntilTheDeadline(t *testing.T) {
+	t.Parallel()
 	deadline := time.Now().Add(time.Hour).Truncate(time.Second)
 	d := startDemoWithPolicy(t, deadline)
 	b, other := newBrowser(t, d), newBrowser(t, d)
@@ -83,6 +84,7 @@ func TestEnrollmentMayWaitUntilTheDeadline(t *testing.T) {
 }
 
 func TestEnrollmentIsRequiredAfterTheDeadline(t *testing.T) {
+	t.Parallel()
 	d := startDemoWithPolicy(t, time.Now().Add(-time.Hour))
 	b := newBrowser(t, d)
 	if a := jane(t, b, stepEnroll); a.MayWait || a.Deadline == nil {
@@ -97,6 +99,7 @@ func TestEnrollmentIsRequiredAfterTheDeadline(t *testing.T) {
 
 // Without a policy the demo requires an app at the first sign-in.
 func TestEnrollmentMayNotWaitWithoutAPolicy(t *testing.T) {
+	t.Parallel()
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)
 	if a := jane(t, b, stepEnroll); a.MayWait || a.Deadline != nil {
@@ -106,6 +109,7 @@ func TestEnrollmentMayNotWaitWithoutAPolicy(t *testing.T) {
 }
 
 func TestSessionsWithoutASecondFactorEndAtTheDeadline(t *testing.T) {
+	t.Parallel()
 	now := time.Unix(1e9, 0)
 	one := make([]authsignal.UserAuthenticator, 1)
 	for _, c := range []struct {

@@ -47,11 +47,11 @@ func setDeviceToken(w http.ResponseWriter, r *http.Request, username, token stri
 	http.SetCookie(w, c)
 }
 
-// A named is a name, and a part of the user agents that it is the name of.
+// A named is the name of those whose user agent contains a part.
 type named struct{ part, name string }
 
-// The browsers and systems that have names in lists. The user agents of most browsers
-// contain those of others, which come later.
+// The names of browsers and systems, for lists. Most user agents name other browsers
+// too, which therefore come later.
 var (
 	browserNames = []named{
 		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"FxiOS/", "Firefox"},

@@ -61,6 +61,7 @@ func jane(t *testing.T, b *browser, want step) answer {
 }
 
 func TestRememberedBrowserSignsInWithoutACode(t *testing.T) {
+	t.Parallel()
 	d, log := startDemo(t)
 	b := newBrowser(t, d)
 	p := b.enroll("jane")
@@ -105,6 +106,7 @@ func TestRememberedBrowserSignsInWithoutACode(t *testing.T) {
 }
 
 func TestBrowserIsNotRememberedUnasked(t *testing.T) {
+	t.Parallel()
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)
 	p := b.enroll("jane")
@@ -119,6 +121,7 @@ func TestBrowserIsNotRememberedUnasked(t *testing.T) {
 
 // The settings of the action enroll have no trustBrowserDays.
 func TestBrowserThatCannotBeRememberedIsReported(t *testing.T) {
+	t.Parallel()
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)
 	jane(t, b, stepEnroll)
@@ -133,6 +136,7 @@ func TestBrowserThatCannotBeRememberedIsReported(t *testing.T) {
 
 // The original cannot be told from the copy.
 func TestCopiedCookieEndsTheTrust(t *testing.T) {
+	t.Parallel()
 	d, _, mail := startDemoWithMail(t)
 	b, thief := newBrowser(t, d), newBrowser(t, d)
 	p := b.enroll("jane")
@@ -158,6 +162,7 @@ func TestCopiedCookieEndsTheTrust(t *testing.T) {
 
 // Those who share a browser are each remembered.
 func TestEachUserOfABrowserHasACookie(t *testing.T) {
+	t.Parallel()
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)
 	for _, name := range []string{"jane", "john"} {
@@ -179,6 +184,7 @@ func TestEachUserOfABrowserHasACookie(t *testing.T) {
 }
 
 func TestForgottenBrowserNeedsACode(t *testing.T) {
+	t.Parallel()
 	d, _ := startDemo(t)
 	b, other := newBrowser(t, d), newBrowser(t, d)
 	p := b.enroll("jane")
@@ -200,6 +206,7 @@ func TestForgottenBrowserNeedsACode(t *testing.T) {
 }
 
 func TestDeviceCookie(t *testing.T) {
+	t.Parallel()
 	d, _ := startDemo(t)
 	for proto, want := range map[string]bool{"": false, "https": true} {
 		b := newBrowser(t, d)
@@ -230,6 +237,7 @@ func TestDeviceCookie(t *testing.T) {
 
 // A browser that is remembered does not suffice to change how the account is protected.
 func TestChangesNeedACodeOfTheSession(t *testing.T) {
+	t.Parallel()
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)
 	p := b.enroll("jane")
@@ -284,6 +292,7 @@ func TestChangesNeedACodeOfTheSession(t *testing.T) {
 }
 
 func TestACodeSufficesForTenMinutes(t *testing.T) {
+	t.Parallel()
 	now := time.Unix(1e9, 0)
 	a := &app{sessions: sessions{now: func() time.Time { return now }, m: map[string]session{}}}
 	for age, want := range map[time.Duration]error{0: nil, codeFresh - 1: nil, codeFresh: errConfirm} {
@@ -299,6 +308,7 @@ func TestACodeSufficesForTenMinutes(t *testing.T) {
 // A lost phone: a recovery code signs in, no browser is trusted any more, and the page adds
 // a new app with the token and removes the lost one. The session stays, others end.
 func TestRecovery(t *testing.T) {
+	t.Parallel()
 	d, log := startDemo(t)
 	b, other := newBrowser(t, d), newBrowser(t, d)
 	p := b.enroll("jane")
@@ -354,6 +364,7 @@ func TestRecovery(t *testing.T) {
 }
 
 func TestDeviceNames(t *testing.T) {
+	t.Parallel()
 	for userAgent, want := range map[string]string{
 		"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0":                                                                  "Firefox on Linux at ::1",
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0":           "Edge on Windows at ::1",
@@ -374,6 +385,7 @@ func TestDeviceNames(t *testing.T) {
 // A browser that the pre-built UI remembers is one that the backend knows of only by
 // the verification method.
 func TestBrowserThatThePrebuiltUIRemembersIsNoCode(t *testing.T) {
+	t.Parallel()
 	d, _ := startDemo(t)
 	b := newBrowser(t, d)
 	p := b.enroll("jane")

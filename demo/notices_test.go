@@ -35,6 +35,7 @@ func (b *browser) awaitNotice(part string) {
 
 // The API's events arrive, are printed, and are shown to their user alone.
 func TestNotices(t *testing.T) {
+	t.Parallel()
 	d, log, mail := startDemoWithMail(t)
 	b, other := newBrowser(t, d), newBrowser(t, d)
 	if status, a := b.call("GET", "/api/notices", nil); status != http.StatusOK || len(a.Notices) != 0 {
@@ -75,6 +76,7 @@ func send(t *testing.T, d *demo, key, body string) int {
 }
 
 func TestWebhookNeedsTheSignature(t *testing.T) {
+	t.Parallel()
 	d, log, mail := startDemoWithMail(t)
 	event := func(kind, id string) string {
 		return `{"version":1,"id":"` + id + `","source":"s","time":"2026-01-01T00:00:00Z","tenantId":"t","type":"` + kind + `","data":{"userId":"jane"}}`
@@ -100,6 +102,7 @@ func TestWebhookNeedsTheSignature(t *testing.T) {
 }
 
 func TestNoticeOfEveryEvent(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		data any
 		want string
@@ -131,6 +134,7 @@ func TestNoticeOfEveryEvent(t *testing.T) {
 }
 
 func TestNoticesAreBounded(t *testing.T) {
+	t.Parallel()
 	n := notices{out: new(logtest.Buffer)}
 	for i := range maxNotices + 1 {
 		n.add(authsignal.Event{ID: fmt.Sprint(i), Data: authsignal.AuthenticatorCreated{UserID: "u"}})
