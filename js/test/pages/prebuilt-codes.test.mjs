@@ -436,6 +436,32 @@ test("where one app is allowed, the lost one is removed first, and new codes are
   }
 });
 
+test("where the tenant allows no recovery codes, the pages have none", async () => {
+  const own = await startServer({ env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } });
+  try {
+    await recoverable(own, "u");
+    await setTenant(own, { authenticator: { recoveryCodes: false } });
+    await visit(
+      async (page) => {
+        const { url } = await backendOf(own).track({ userId: "new", action: "signIn", attributes: { redirectToSettings: true } });
+        await page.goto(url);
+        await page.waitForSelector("#add", { visible: true });
+        await page.click("#add");
+        const phone = await scan(page);
+        await enter(page, "enroll", phone.code());
+        await settled(page, 1);
+        assert.deepEqual(await page.evaluate(() => ["#settings-codes", "#unlock"].map((s) => document.querySelector(s).hidden)), [true, true]);
+        await page.goto((await backendOf(own).track({ userId: "u", action: "signIn" })).url);
+        await arrive(page, "challenge");
+        assert.equal(await page.$eval("#to-recovery", (e) => e.hidden), true);
+      },
+      { tolerated: new RegExp(`^request: ${new URL(own.baseUrl).origin}`) },
+    );
+  } finally {
+    await own.stop();
+  }
+});
+
 test("a user with few codes left is warned, and makes new ones", async () => {
   await visit(async (page) => {
     const user = newUser();

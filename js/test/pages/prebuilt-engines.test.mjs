@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { Authsignal as Backend } from "@authsignal/node";
 import { engines, openBrowser } from "../lib/browsers.mjs";
 import { dist, serve, startServer } from "../lib/harness.mjs";
-import { arrive, authenticatorOf, declineOffer, enterCode } from "../lib/steps.mjs";
+import { arrive, authenticatorOf, enterCode } from "../lib/steps.mjs";
 
 /** The requested engines, of ENGINES. */
 const others = engines.filter((name) => name !== "Chromium");
@@ -40,7 +40,7 @@ for (const engine of others) {
     before(async () => (browser = await openBrowser(engine)));
     after(() => browser?.close());
 
-    test("enroll, come back, enter a code, come back, change the settings, and come back", async () => {
+    test("enroll, keep recovery codes, come back, enter one, change the settings, and come back", async () => {
       const page = await browser.newPage({ viewport: { width: 390, height: 844 } });
       const userId = `user-of-${engine}`;
       const back = async () => {
@@ -65,13 +65,21 @@ for (const engine of others) {
       const phone = await authenticatorOf(page);
       await page.waitFor(() => document.querySelector("#qr").naturalWidth > 0);
       await enterCode(page, "enroll", phone.code());
-      await declineOffer(page);
+      await arrive(page, "codes");
+      const [code] = await page.evaluate(() => [...document.querySelectorAll("#codes-list li")].map((item) => item.textContent));
+      await page.click("#codes-saved");
       assert.equal(await back(), "CHALLENGE_SUCCEEDED");
 
       const tracked = await track(userId, { redirectToSettings: true });
       assert.equal(tracked.state, "CHALLENGE_REQUIRED");
       await go(tracked.url);
-      await enterCode(page, "challenge", phone.code());
+      // As on paper, without the phone.
+      await arrive(page, "challenge");
+      await page.click("#to-recovery");
+      await enterCode(page, "recovery", code.toLowerCase());
+      await arrive(page, "recovered");
+      assert.equal(await page.$eval("#recovered-left", (p) => p.textContent), "Recovery codes left: 9");
+      await page.click("#recovered-on");
       await arrive(page, "settings");
       await page.waitFor(() => document.querySelector("#list li .remove")?.checkVisibility?.() ?? document.querySelector("#list li .remove"));
       await page.click("#list li .remove");
