@@ -43,7 +43,7 @@ const prepare = () => {
   };
   /** Returns a call's result, or the error that it rejects with; a call that hangs is named. */
   at.outcome = (promise) =>
-    Promise.race([promise, new Promise((resolve) => setTimeout(resolve, 5_000, "it hangs"))]).then(
+    Promise.race([promise, new Promise((resolve) => setTimeout(resolve, 9_000, "it hangs").unref?.())]).then(
       (result) => result?.errorCode ?? result,
       (error) => error.errorCode ?? `${error}; ${error.cause?.constructor.name}`,
     );
