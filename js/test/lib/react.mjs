@@ -10,12 +10,12 @@ import { dist, goBuild, root, serve } from "./harness.mjs";
 /**
  * Serves applications, which may call `api`, under a strict policy. `apps` has their
  * sources in JSX by name. After `bundle(react)` an application is at "/NAMEREACT.html",
- * on that major version of React, 18 or 19.
+ * on that major version of React, 18 or 19. `more` are routes of the applications' own.
  */
-export async function serveApps(apps, api) {
+export async function serveApps(apps, api, more = {}) {
   // In the package's folder, where React is found.
   const folder = await mkdtemp(path.join(root, "js", "node_modules", ".react-test-"));
-  const routes = { "/dist/": dist, "/authsignal.wasm": new URL("authsignal.wasm", dist) };
+  const routes = { "/dist/": dist, "/authsignal.wasm": new URL("authsignal.wasm", dist), ...more };
   for (const [name, source] of Object.entries(apps)) {
     await writeFile(path.join(folder, `${name}.jsx`), source);
     for (const file of [18, 19].map((react) => name + react)) {
