@@ -99,10 +99,10 @@ func (in LinkRequest) check() (LinkRequest, error) {
 	return in, nil
 }
 
-// IssueRecoveryLink issues a recovery link for a user, in place of the one before, and
-// returns it with its secret. The user must exist. The link waits for an approval if
-// the tenant's settings say so now.
-func IssueRecoveryLink(tx *store.Tx, t store.Tenant, userID string, in LinkRequest, agent Agent, now time.Time) (api.RecoveryLink, string, error) {
+// IssueRecoveryLink issues a recovery link for a user of the transaction's tenant, in
+// place of the one before, and returns it with its secret. The user must exist. The
+// link waits for an approval if the tenant's settings say so now.
+func IssueRecoveryLink(tx *store.Tx, userID string, in LinkRequest, agent Agent, now time.Time) (api.RecoveryLink, string, error) {
 	none := api.RecoveryLink{}
 	in, err := in.check()
 	if err != nil {
@@ -111,8 +111,8 @@ func IssueRecoveryLink(tx *store.Tx, t store.Tenant, userID string, in LinkReque
 	if agent, err = agent.checked("issuedBy"); err != nil {
 		return none, "", err
 	}
-	// The settings that decide are not cached ones.
-	if t, _, err = tx.Tenant(); err != nil {
+	t, _, err := tx.Tenant() // not a cached one
+	if err != nil {
 		return none, "", err
 	}
 	u, found, err := tx.LockUser(userID)

@@ -70,7 +70,7 @@ func (p *portal) recover(r *http.Request, t store.Tenant) (reply, error) {
 	agent := mfa.Agent{By: mfa.ByOperator, Name: v.Name, Session: p.sessionName(r)}
 	var secret string
 	err := p.Store.Update(r.Context(), t.ID, func(tx *store.Tx) (err error) {
-		v.Link, secret, err = mfa.IssueRecoveryLink(tx, t, v.UserID, in, agent, p.Now())
+		v.Link, secret, err = mfa.IssueRecoveryLink(tx, v.UserID, in, agent, p.Now())
 		return err
 	})
 	if err != nil {

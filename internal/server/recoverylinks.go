@@ -46,7 +46,7 @@ func (s *server) issueRecoveryLink(r *http.Request) (any, error) {
 	var out api.RecoveryLink
 	var secret string
 	err = s.Store.Update(r.Context(), tenant(r).ID, func(tx *store.Tx) error {
-		out, secret, err = mfa.IssueRecoveryLink(tx, tenant(r), userID, request, mfa.Agent{By: mfa.ByBackend, Name: in.IssuedBy}, s.Now())
+		out, secret, err = mfa.IssueRecoveryLink(tx, userID, request, mfa.Agent{By: mfa.ByBackend, Name: in.IssuedBy}, s.Now())
 		return err
 	})
 	if err != nil {

@@ -332,11 +332,7 @@ func TestARecoveryLinkWaitsForItsApproval(t *testing.T) {
 	p.ok(p.manage("PUT", "tenants/t1", `{"recoveryLinks":{"approval":true}}`))
 	issue := func() {
 		err := p.store.Update(t.Context(), "t1", func(tx *store.Tx) error {
-			tenant, _, err := tx.Tenant()
-			if err != nil {
-				return err
-			}
-			out, _, err := mfa.IssueRecoveryLink(tx, tenant, "u1", mfa.LinkRequest{Seconds: 60}, mfa.Agent{By: mfa.ByOperator, Name: "Jo", Session: "a"}, p.clock())
+			out, _, err := mfa.IssueRecoveryLink(tx, "u1", mfa.LinkRequest{Seconds: 60}, mfa.Agent{By: mfa.ByOperator, Name: "Jo", Session: "a"}, p.clock())
 			link["recoveryLinkId"] = out.RecoveryLinkID
 			return err
 		})
