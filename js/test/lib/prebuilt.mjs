@@ -218,7 +218,7 @@ export function prebuiltPages(at) {
         return user;
       },
     },
-    "recovered, few codes left": { title: "Recovery code accepted", run: (page) => pages.recovered.run(page, 8) },
+    "few codes left": { title: "Recovery code accepted", run: (page) => pages.recovered.run(page, 8) },
     "set up another app": {
       title: "Set up your authenticator app",
       async run(page) {
