@@ -73,6 +73,10 @@ func scanAction(row row) (a Action, err error) {
 		a.PriorityRuleID = a.Rules[0].RuleID
 	}
 	a.CreatedAt, a.StateUpdatedAt = moment(created), moment(updated)
+	// Before version 18 of the database, a code left the mark of an ALLOW in place.
+	if a.State == api.StateChallengeSucceeded && a.VerificationMethod != api.ByTrustedBrowser {
+		a.Trusted = false
+	}
 	return a, nil
 }
 
@@ -258,8 +262,9 @@ func (t *Tx) CountActions(userID, action string, after time.Time) (n int64, err 
 // on a device, other than by a trusted browser.
 func (t *Tx) DeviceKnown(userID, incarnation, deviceID string) (known bool, err error) {
 	err = t.queryRow(`
-		SELECT EXISTS (SELECT 1 FROM actions WHERE tenant_id = ? AND user_id = ? AND device_id = ? AND state = ? AND incarnation = ? AND NOT trusted)`,
-		t.tenant, userID, deviceID, api.StateChallengeSucceeded, incarnation).Scan(&known)
+		SELECT EXISTS (SELECT 1 FROM actions WHERE tenant_id = ? AND user_id = ? AND device_id = ? AND state = ? AND incarnation = ?
+			AND NOT (trusted AND verification_method = ?))`,
+		t.tenant, userID, deviceID, api.StateChallengeSucceeded, incarnation, api.ByTrustedBrowser).Scan(&known)
 	if err != nil {
 		return false, fmt.Errorf("look for device: %w", err)
 	}

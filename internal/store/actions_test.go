@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -43,5 +44,41 @@ func TestActionRoundTrip(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Version 17 of the database left the mark of a trusted browser in place when a code
+// completed the action; a server of that version beside this one still does.
+func TestACodeOfAnEarlierVersionTakesThePlaceOfTrust(t *testing.T) {
+	t.Parallel()
+	database := storetest.Database(t)
+	s := mustOpen(t, database)
+	a := Action{ActionID: ActionID{"u", "pay", "k"}, State: api.StateAllow, CreatedAt: now, StateUpdatedAt: now, DeviceID: "d", Outcome: api.OutcomeChallenge, Incarnation: "i", Trusted: true}
+	update(t, s, "t", func(tx *Tx) error { return tx.InsertAction(a) })
+	for _, tt := range []struct {
+		state   api.State
+		by      api.VerificationMethod
+		trusted bool
+	}{
+		{api.StateAllow, "", true},
+		{api.StateChallengeSucceeded, api.AuthenticatorApp, false},
+		{api.StateChallengeSucceeded, api.RecoveryCode, false},
+		{api.StateChallengeSucceeded, api.ByTrustedBrowser, true},
+	} {
+		storetest.Exec(t, database, fmt.Sprintf(`UPDATE actions SET state = '%s', verification_method = '%s'`, tt.state, tt.by))
+		err := s.View(t.Context(), "t", func(tx *Tx) error {
+			got, _, err := tx.Action(a.ActionID)
+			if err != nil || got.Trusted != tt.trusted {
+				t.Errorf("%s by %q: trusted %v, %v, want %v", tt.state, tt.by, got.Trusted, err, tt.trusted)
+			}
+			known, err := tx.DeviceKnown("u", "i", "d")
+			if want := !tt.trusted; known != want {
+				t.Errorf("%s by %q: device known %v, want %v", tt.state, tt.by, known, want)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }

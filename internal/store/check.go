@@ -346,8 +346,8 @@ func (e extended) Scan(dest ...any) error { return e.row.Scan(append([]any{e.fir
 // tenants reads what decides about users: the settings of tenants and actions.
 func (c *check) tenants() error {
 	err := c.each(func(rows *sql.Rows) error {
-		var id, settings, branding, links, plain string
-		if err := rows.Scan(&id, &settings, &branding, &links, &plain); err != nil {
+		var id, settings, branding, policy, links, plain string
+		if err := rows.Scan(&id, &settings, &branding, &policy, &links, &plain); err != nil {
 			return err
 		}
 		a := api.DefaultAuthenticatorSettings("")
@@ -357,6 +357,9 @@ func (c *check) tenants() error {
 		if err := json.Unmarshal([]byte(branding), new(api.Branding)); err != nil {
 			c.found("the branding of a tenant cannot be read: tenant_id %q", id)
 		}
+		if policy != "" && json.Unmarshal([]byte(policy), new(api.EnrollmentPolicy)) != nil {
+			c.found("the enrollment policy of a tenant cannot be read: tenant_id %q", id)
+		}
 		if err := json.Unmarshal([]byte(links), new(api.RecoveryLinkSettings)); err != nil {
 			c.found("the settings of a tenant for recovery links cannot be read: tenant_id %q", id)
 		}
@@ -364,7 +367,7 @@ func (c *check) tenants() error {
 			c.found("the webhook URL of a tenant is not sealed: tenant_id %q", id)
 		}
 		return nil
-	}, `SELECT tenant_id, authenticator, branding, recovery_links, webhook_url FROM tenants`)
+	}, `SELECT tenant_id, authenticator, branding, enrollment_policy, recovery_links, webhook_url FROM tenants`)
 	if err != nil {
 		return err
 	}
@@ -459,9 +462,6 @@ func (c *check) rows() error {
 		{"an action is trusted and not ALLOW or CHALLENGE_SUCCEEDED", `
 			SELECT tenant_id, user_id, action, idempotency_key, state FROM actions
 			WHERE trusted AND state NOT IN ('ALLOW', 'CHALLENGE_SUCCEEDED')`, nil},
-		{"a trusted browser belongs to no user, or to a later epoch than its user", `
-			SELECT b.tenant_id, b.user_id, b.browser_id, b.epoch FROM trusted_browsers b
-			WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = b.tenant_id AND u.user_id = b.user_id AND u.epoch >= b.epoch)`, nil},
 		{"a recovery link belongs to no user", `
 			SELECT tenant_id, user_id, link_id FROM recovery_links l
 			WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = l.tenant_id AND u.user_id = l.user_id AND u.incarnation = l.incarnation)`, nil},

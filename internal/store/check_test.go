@@ -131,10 +131,11 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		"audit kind":         {`UPDATE audit SET kind = ''`, `has no kind`},
 		"future failure":     {fmt.Sprintf(`UPDATE failures SET failed_at = %d`, now.Add(time.Hour).UnixMilli()), `rows of failures are from the future (1)`},
 		"future event":       {fmt.Sprintf(`UPDATE outbox SET created_at = %d`, now.Add(time.Hour).UnixMilli()), `rows of outbox are from the future (1)`},
-		"trusted browser":    {`INSERT INTO trusted_browsers (tenant_id, browser_id, user_id, fixed_hash, turn_hash, epoch, trusted_at, last_used_at) VALUES ('t', 'b', 'u', 'x', 'y', 9, 1, 1)`, `a trusted browser belongs to no user, or to a later epoch than its user: tenant_id "t", user_id "u", browser_id "b", epoch 9`},
+		"trusted browser":    {`INSERT INTO trusted_browsers (tenant_id, browser_id, user_id, fixed_hash, turn_hash, epoch, trusted_at, last_used_at) VALUES ('t', 'b', 'u', 'x', 'y', 9, 1, 1)`, `a trusted browser is of a later epoch than its user: tenant_id "t", user_id "u", browser_id "b", epoch 9`},
 		"older schema":       {`DELETE FROM ` + versionTable() + ` WHERE version_id > 5`, `the next start migrates it`},
 		"recovery link":      {`INSERT INTO recovery_links (tenant_id, link_id, user_id, incarnation, secret_hash, issued_by, needs_approval, created_at, expires_at) VALUES ('t', 'l', 'u', 'another', 'x', 'backend', FALSE, 1, 2)`, `a recovery link belongs to no user: tenant_id "t", user_id "u", link_id "l"`},
 		"unapproved link":    {`INSERT INTO recovery_links (tenant_id, link_id, user_id, incarnation, secret_hash, issued_by, needs_approval, created_at, expires_at, used_at) VALUES ('t', 'l', 'u', 'another', 'x', 'backend', TRUE, 1, 2, 1)`, `without the approval that it needs: tenant_id "t", user_id "u", link_id "l"`},
+		"policy":             {`UPDATE tenants SET enrollment_policy = '{'`, `the enrollment policy of a tenant cannot be read: tenant_id "t"`},
 		"links' settings":    {`UPDATE tenants SET recovery_links = '['`, `for recovery links cannot be read: tenant_id "t"`},
 		"recovery codes":     {`INSERT INTO recovery_codes (tenant_id, set_id, code_hash) VALUES ('t', 'gone', 'x')`, `a recovery code belongs to no set: tenant_id "t", set_id "gone", codes 1`},
 	} {
