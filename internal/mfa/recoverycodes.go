@@ -69,9 +69,8 @@ func typedRecoveryCode(text string) (code string, ok bool) {
 
 // MayMakeRecoveryCodes returns an error if the subject may not make or confirm
 // recovery codes. It needs api.ScopeUpdate and a challenge that was completed, other
-// than by trust in the browser: a
-// recovery code replaces a code of the app, so the first factor must not make one,
-// even where the action is ALLOW. A user without an authenticator app has nothing
+// than by trust in the browser: a recovery code replaces a code of the app, so the
+// first factor must not make one, even where the action is ALLOW. A user without an authenticator app has nothing
 // that a recovery code could replace.
 func (s Subject) MayMakeRecoveryCodes() error {
 	switch {

@@ -62,7 +62,7 @@ func (s Subject) RightToAdd() error {
 		return api.Forbidden("The user already has an authenticator. To add another, track the action with the scope " + api.ScopeAdd +
 			", or verify a code first and use the new token.")
 	case f.Challengeable() && !settled(s.Action, f):
-		return codeRequired("add", s.Action)
+		return codeRequired("add an authenticator", s.Action)
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (s Subject) MayRemove() error {
 		return api.Forbidden("To remove an authenticator, track the action with the scope " + api.ScopeRemove +
 			", or verify a code first and use the new token.")
 	case !settled(s.Action, s.Factors()):
-		return codeRequired("remove", s.Action)
+		return codeRequired("remove an authenticator", s.Action)
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func (s Subject) MayRename() error {
 		return api.Forbidden("To rename an authenticator, track the action with the scope " + api.ScopeUpdate +
 			", or verify a code first and use the new token.")
 	case !settled(s.Action, s.Factors()):
-		return codeRequired("rename", s.Action)
+		return codeRequired("rename an authenticator", s.Action)
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (s Subject) Owed() bool {
 
 // codeRequired returns the error of an action that requires a code first.
 func codeRequired(what string, a store.Action) error {
-	return api.Forbidden(fmt.Sprintf("The action is %s. To %s an authenticator, the action must require no code: verify a code first and use the new token.",
+	return api.Forbidden(fmt.Sprintf("The action is %s. To %s, the action must require no code: verify a code first and use the new token.",
 		reached(a), what))
 }
 

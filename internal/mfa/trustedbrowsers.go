@@ -17,8 +17,8 @@ import (
 )
 
 // A browser that a user trusts has a token, which an HttpOnly cookie keeps: of the
-// tenant's backend, or of this server for the pre-built UI. It has the id of the browser, a random part that stays, and a random part that
-// changes at each use. A token with the part that stays and an earlier part that
+// tenant's backend, or of this server for the pre-built UI. It has the id of the
+// browser, a random part that stays, and a random part that changes at each use. A token with the part that stays and an earlier part that
 // changes is a copy that was used before, or the original after its copy was used.
 // The two cannot be told apart, so the trust ends for both.
 
@@ -234,7 +234,7 @@ type BrowserUse struct {
 	Verified bool
 	// Next is the next token of the browser; empty if it has not changed.
 	Next string
-	// Void reports whether the token is worth nothing any more.
+	// Void reports whether the token is void.
 	Void bool
 }
 
@@ -393,7 +393,7 @@ func RevokeBrowser(tx *store.Tx, userID, id string, by Channel, now time.Time) e
 // away, but tells nothing, so it needs no more than a completed or waived challenge.
 func (s Subject) RevokeOwnBrowser(tx *store.Tx, id string, now time.Time) error {
 	if !settled(s.Action, s.Factors()) {
-		return codeRequired("remove a trusted browser of", s.Action)
+		return codeRequired("remove a trusted browser", s.Action)
 	}
 	return RevokeBrowser(tx, s.User.ID, id, ByUser, now)
 }

@@ -266,7 +266,11 @@ func TestTrustIsNoChallenge(t *testing.T) {
 	p.fails(p.rename(client, "Bearer "+tok, `{"name":"x"}`), 403, "unauthorized")
 	p.fails(p.recovery("POST", "/recovery-codes", tok, ""), 403, "unauthorized")
 	p.fails(p.do("GET", "/v1/client/trusted-browsers", "Bearer "+tok, ""), 403, "unauthorized")
-	p.fails(p.do("DELETE", "/v1/client/trusted-browsers", "Bearer "+tok, ""), 403, "unauthorized")
+	refused := p.do("DELETE", "/v1/client/trusted-browsers", "Bearer "+tok, "")
+	p.fails(refused, 403, "unauthorized")
+	if text := refused.object["errorDescription"].(string); !strings.Contains(text, "To remove a trusted browser, the action must require no code") {
+		t.Errorf("got %q", text)
+	}
 	v := p.ok(p.api("POST", "/v1/validate", `{"token":"`+tok+`","trustBrowser":true}`)).object
 	if v["isValid"] != false || v["deviceToken"] != nil {
 		t.Errorf("validate: got %v", v)
