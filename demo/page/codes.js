@@ -52,13 +52,22 @@ async function make() {
   $("codes-title").focus();
 }
 
-/** Puts the codes in force. */
-async function confirm(options) {
-  const { data, ...result } = await authsignal.recoveryCodes.confirm(options);
+/**
+ * Puts the codes in force by one of them. Not by `saved: true`, which confirms the newest
+ * codes: another page may have made and shown those.
+ */
+async function confirm(code) {
+  const { data, ...result } = await authsignal.recoveryCodes.confirm({ code });
   if (!data) throw explain(result);
+  if (!data.isConfirmed && codes.some((shown) => plain(shown) === plain(code))) {
+    throw new PageError("These codes cannot be confirmed: newer ones were made on another page. Delete these.");
+  }
   if (!data.isConfirmed) throw new PageError("That is none of these codes. Check what you have saved, and enter one of them.");
   await leave("Your recovery codes are in force.");
 }
+
+/** Returns a code in the form in which codes are compared. */
+const plain = (code) => code.replace(/[^\p{L}\p{N}]/gu, "").toUpperCase();
 
 /** Forgets the codes and continues. */
 async function leave(notice = "") {
@@ -83,11 +92,11 @@ $("download-codes").addEventListener("click", () => {
 
 $("print-codes").addEventListener("click", () => print());
 
-onPress($("saved"), $("keep-form"), () => confirm({ saved: true }));
+onPress($("saved"), $("keep-form"), () => confirm(codes[0]));
 onSubmit($("keep-form"), async (form) => {
   const code = form.elements.code.value.trim();
   if (!code) throw new PageError("Enter one of the codes, or choose “I have saved them”.");
-  await confirm({ code });
+  await confirm(code);
 });
 
 for (const button of document.querySelectorAll("#codes .done")) onPress(button, button.form, () => leave());

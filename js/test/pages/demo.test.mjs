@@ -647,6 +647,27 @@ for (const engine of engines) {
       });
     });
 
+    test("recovery codes that another page has replaced are not put in force, and the page says so", async () => {
+      await visit(browser, async (page) => {
+        await keepTokens(page);
+        await enrollToCodes(page, "twice");
+        const [code] = await makeCodes(page);
+        const made = await page.evaluate(async (apiUrl) => {
+          const headers = { Authorization: `Bearer ${globalThis.tokens.at(-1)}` };
+          const answer = await fetch(`${apiUrl}/client/recovery-codes`, { method: "POST", headers });
+          return (await answer.json()).recoveryCodes.length;
+        }, demo.apiUrl);
+        assert.equal(made, 10);
+        await page.click("#saved");
+        assert.match(await refusal(page, "keep"), /^These codes cannot be confirmed: newer ones/);
+        await enter(page, code.toLowerCase());
+        assert.match(await refusal(page, "keep"), /^These codes cannot be confirmed: newer ones/);
+        await page.click("#keep-form .done");
+        await arrive(page, "account");
+        await summary(page, "recovery", "none");
+      });
+    });
+
     test("an enrollment policy: the page names the deadline, lets the user wait until then, and not after it", async () => {
       const server = await startServer({ env: { AUTHSIGNAL_MANAGEMENT_KEY: managementKey } });
       const at = await startDemo({ AUTHSIGNAL_API_URL: server.baseUrl, AUTHSIGNAL_API_SECRET_KEY: server.apiSecretKey, AUTHSIGNAL_TENANT_ID: server.tenantId });
