@@ -5,8 +5,8 @@
 import { $, baseUrl, data, date, enrollment, lang, open, show, text } from "./page.js";
 import { qr } from "./sdk/index.js";
 
-/** The error of each status; page.js has their failures. */
-const errors = { 400: "link_full", 403: "link_pending", 404: "link_unknown", 410: "link_ended", 429: "too_many_requests" };
+/** The errors of links by their status; page.js has their failures. */
+const errors = { 403: "link_pending", 404: "link_unknown", 410: "link_ended" };
 
 async function call(path, body) {
   try {
@@ -16,8 +16,11 @@ async function call(path, body) {
       body: JSON.stringify({ secret: startLink, ...body }),
       signal: AbortSignal.timeout?.(10_000),
     });
-    if (!response.ok) return { errorCode: errors[response.status] ?? "internal_error" };
-    return { data: await response.json() };
+    const answer = await response.json();
+    if (response.ok) return { data: answer };
+    // A request of this page is invalid only if the user may have no other authenticator.
+    const code = answer.errorCode === "invalid_request" ? "link_full" : answer.errorCode;
+    return { errorCode: errors[response.status] ?? code };
   } catch {
     return { errorCode: "network_error" };
   }

@@ -158,6 +158,34 @@ for (const engine of engines) {
       for (const tab of tabs) await tab.close();
     });
 
+    test("what the tenant does not allow any more is named, and the link still works when it does", async () => {
+      await setTenant(api, { recoveryLinks: { approval: false } });
+      const userId = `refused-${engine}`;
+      await enrolled(api, userId);
+      const { url } = await server("POST", `/users/${userId}/recovery-links`, {});
+      const page = await browser.newPage();
+      try {
+        for (const [authenticator, title] of [
+          [{ allowMultiple: false, active: true }, "You cannot have another authenticator"],
+          [{ allowMultiple: true, active: false }, "Not available"],
+        ]) {
+          await setTenant(api, { authenticator });
+          await openLink(page, url);
+          await page.click("#link-start");
+          await arrive(page, "failure");
+          assert.equal(await textOf(page, "#failure-title"), title);
+        }
+      } finally {
+        await setTenant(api, { authenticator: { allowMultiple: true, active: true } });
+      }
+      await openLink(page, url);
+      await page.click("#link-start");
+      const phone = await authenticatorOf(page);
+      await enterCode(page, "enroll", phone.code());
+      await arrive(page, "done");
+      await page.close();
+    });
+
     test("in German, by keyboard alone", async () => {
       await setTenant(api, { recoveryLinks: { approval: false } });
       const userId = `tastatur-${engine}`;
