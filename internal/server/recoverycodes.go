@@ -29,6 +29,9 @@ func (s *server) getClientRecoveryCodes(r *http.Request) (any, error) {
 // makeClientRecoveryCodes answers POST /v1/client/recovery-codes: new codes, which
 // come into force when they are confirmed. It takes no body.
 func (s *server) makeClientRecoveryCodes(r *http.Request) (any, error) {
+	if err := noBody(r); err != nil {
+		return nil, err
+	}
 	var out api.RecoveryCodesResponse
 	err := s.updateSubject(r, func(tx *store.Tx, subject mfa.Subject) (err error) {
 		out, err = subject.MakeRecoveryCodes(tx, s.Random, s.Now())
@@ -100,8 +103,11 @@ func (s *server) getRecoveryCodes(r *http.Request) (any, error) {
 }
 
 // makeRecoveryCodes answers POST /v1/users/{userId}/recovery-codes: new codes, in
-// force at once.
+// force at once. It takes no body.
 func (s *server) makeRecoveryCodes(r *http.Request) (any, error) {
+	if err := noBody(r); err != nil {
+		return nil, err
+	}
 	userID, err := pathUserID(r)
 	if err != nil {
 		return nil, err

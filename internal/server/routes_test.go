@@ -362,3 +362,31 @@ func TestAProxyThatLeavesItsPathIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// A key that is misspelt, or that an endpoint does not have, is an error where the
+// official SDKs do not call.
+func TestOwnEndpointsIgnoreNoKey(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	p.recoverable("u1")
+	tok := p.token("u1", "signIn", "")
+	for _, path := range []string{
+		"/v1/users/u1/recovery-codes", "/v1/users/u1/recovery-links", "/v1/users/u1/recovery-links/l/approve", "/v1/users/u1/reset",
+		"/v1/client/token", "/v1/client/recovery-codes", "/v1/client/recovery-codes/confirm", "/v1/client/verify/recovery-code",
+		"/v1/client/trusted-browsers", "/v1/client/verify/trusted-browser",
+		"/v1/recovery/enroll", "/v1/recovery/verify",
+	} {
+		authorization := "Bearer " + tok
+		if strings.HasPrefix(path, "/v1/users/") {
+			authorization = basic(testSecret)
+		}
+		r := p.do("POST", path, authorization, `{"unknownKey":1}`, "Sec-Fetch-Site", "same-origin")
+		p.fails(r, 400, "invalid_request")
+		if !strings.Contains(r.text, `key \"unknownKey\"`) {
+			t.Errorf("%s: got %s", path, r.text)
+		}
+	}
+	if left := p.ok(p.api("GET", "/v1/users/u1/recovery-codes", "")).object["left"]; left != float64(10) {
+		t.Errorf("got %v codes left", left)
+	}
+}
