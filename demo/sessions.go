@@ -84,8 +84,8 @@ type session struct {
 	deadline *time.Time
 	mayWait  bool
 
-	// by is how the user signed in, or byNothing; codeAt is when the backend last validated a code
-	// of the user in this session, or zero.
+	// by is how the user signed in, or byNothing; codeAt is when the backend last
+	// validated a code of the user in this session, or zero.
 	by         authsignal.VerificationMethod
 	codeAt     time.Time
 	signedInAt time.Time

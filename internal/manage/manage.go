@@ -41,8 +41,8 @@ type TenantChange struct {
 }
 
 // Check returns an error for the first field that is wrong, and writes origins as
-// browsers do and the enrollment policy in its normal form. It does not check the authenticator's settings, which depend on the
-// stored ones: Tenant does.
+// browsers do and the enrollment policy in its normal form. It does not check the
+// authenticator's settings, which depend on the stored ones: Tenant does.
 func (c *TenantChange) Check() error {
 	if c.WebhookURL != nil && *c.WebhookURL != "" {
 		if err := webhook.CheckURL(*c.WebhookURL); err != nil {

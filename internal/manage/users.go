@@ -26,8 +26,8 @@ func Unlock(tx *store.Tx, t store.Tenant, userID, authenticatorID string, now ti
 	return mfa.Unlocked(tx, t, userID, authenticatorID, mfa.ByOperator, ahead, now)
 }
 
-// EndTokens voids all tokens of a user that have been issued, and the recovery link; by is mfa.ByBackend or
-// mfa.ByOperator.
+// EndTokens voids all tokens of a user that have been issued, and the recovery link; by
+// is mfa.ByBackend or mfa.ByOperator.
 func EndTokens(tx *store.Tx, userID string, by mfa.Channel, now time.Time) error {
 	if _, _, err := tx.LockUser(userID); err != nil {
 		return err

@@ -446,8 +446,8 @@ func (p *ui) readLink(r *http.Request, secret string) (v visit, err error) {
 	return v, err
 }
 
-// readToken reads the tenant and the subject of a token, and the cookie of its user. If the token is not
-// valid, the visit has a failure; an error is the store's.
+// readToken reads the tenant and the subject of a token, and the cookie of its user. If
+// the token is not valid, the visit has a failure; an error is the store's.
 func (p *ui) readToken(r *http.Request, t string) (v visit, err error) {
 	ctx := r.Context()
 	if t == "" {
@@ -499,8 +499,7 @@ func (p *ui) readToken(r *http.Request, t string) (v visit, err error) {
 }
 
 // readTrust reads the settings of the action, what its enrollment policy asks of the
-// user, and whether the browser's cookie may
-// complete it.
+// user, and whether the browser's cookie may complete it.
 func (p *ui) readTrust(tx *store.Tx, r *http.Request, v *visit) (err error) {
 	if v.settings, err = manage.ActionSettings(tx, v.subject.Action.Action); err != nil {
 		return err

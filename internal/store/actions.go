@@ -172,8 +172,8 @@ func (t *Tx) CompleteAction(id ActionID, from api.State, by Authenticator, epoch
 	return t.countState(id.Action, api.StateChallengeSucceeded, at)
 }
 
-// SetState moves an action to a state in an epoch of the user's tokens, and
-// clears Newcomer and Trusted. moved is false if nothing changes or the action does not exist.
+// SetState moves an action to a state in an epoch of the user's tokens, and clears
+// Newcomer and Trusted. moved is false if nothing changes or the action does not exist.
 func (t *Tx) SetState(id ActionID, state api.State, epoch int64, at time.Time) (moved bool, err error) {
 	n, err := t.exec(`
 		UPDATE actions SET state = ?, state_updated_at = ?, epoch = ?, newcomer = FALSE, trusted = FALSE
