@@ -205,6 +205,9 @@ func TestARememberedBrowserLetsOnlyItselfIn(t *testing.T) {
 		if again.state != "CHALLENGE_REQUIRED" {
 			t.Errorf("tracked again: got %s", again.state)
 		}
+		if got := s.backend("GET", "/users/"+victim.id+"/actions/signIn/"+attacker.key, "").ok().object; got["state"] != "CHALLENGE_REQUIRED" || got["verificationMethod"] != nil {
+			t.Errorf("the action: got %v", got)
+		}
 		narrow := s.page(attacker.exchange("read:authenticators").ok().object["accessToken"].(string))
 		for _, p := range []page{attacker.page, attacker.urlPage(), narrow, again.page, again.urlPage()} {
 			got := p.validate().object

@@ -110,10 +110,10 @@ func TrackedAgain(a store.Action, u store.User, f Factors, d EnrollmentDuty) (ag
 	return a, true
 }
 
-// TrackedAs returns the state of an action as a track shows it. The browser that tracks
-// is perhaps not the trusted one that has completed the action, which has a token to show
-// for that: see Valid.
-func TrackedAs(a store.Action) api.State {
+// StateWithoutToken returns the state of an action for a caller that shows no token of
+// it, such as a track. The browser that the caller serves is perhaps not the trusted one
+// that has completed the action, which has a token to show for that: see Valid.
+func StateWithoutToken(a store.Action) api.State {
 	if Succeeded(a) && a.Trusted {
 		return api.StateChallengeRequired
 	}

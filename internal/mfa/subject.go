@@ -81,7 +81,7 @@ func (s Subject) State() api.State {
 	if s.Valid() {
 		return s.Action.State
 	}
-	return TrackedAs(s.Action)
+	return StateWithoutToken(s.Action)
 }
 
 // Factors returns the verified authenticators of the subject.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/authsignal-wasm/sdk/internal/api"
+	"github.com/authsignal-wasm/sdk/internal/mfa"
 	"github.com/authsignal-wasm/sdk/internal/store"
 )
 
@@ -89,8 +90,12 @@ func readAction(tx *store.Tx, id store.ActionID) (store.Action, error) {
 
 // shownAction converts an action to its form in the API.
 func shownAction(a store.Action) api.Action {
+	state := mfa.StateWithoutToken(a)
+	if state != a.State {
+		a.VerificationMethod = "" // of a browser that is perhaps another one
+	}
 	return api.Action{
-		State:              a.State,
+		State:              state,
 		CreatedAt:          api.Time{Time: a.CreatedAt},
 		StateUpdatedAt:     api.Time{Time: a.StateUpdatedAt},
 		VerificationMethod: a.VerificationMethod,

@@ -205,7 +205,7 @@ func (s *server) trackResponse(t store.Tenant, in tracked, result trackResult) (
 	user, action, f := result.User, result.Action, mfa.FactorsOf(result.Authenticators)
 	out = api.TrackResponse{
 		IdempotencyKey:              in.id.IdempotencyKey,
-		State:                       mfa.TrackedAs(action),
+		State:                       mfa.StateWithoutToken(action),
 		IsEnrolled:                  f.Enrolled(),
 		AllowedVerificationMethods:  mfa.Methods,
 		EnrolledVerificationMethods: f.Methods(),
