@@ -368,6 +368,10 @@ func TestMissingArgumentsSendNothing(t *testing.T) {
 			t.Errorf("got %v, want it to name %s", err, name)
 		}
 	}
+	_, err := c.IssueRecoveryLink(ctx, authsignal.IssueRecoveryLinkRequest{UserID: "u", ExpiresIn: 90*time.Second + time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "ExpiresIn must be whole seconds") {
+		t.Errorf("part of a second: got %v", err)
+	}
 	if got := requests.Load(); got != 0 {
 		t.Errorf("%d requests were sent", got)
 	}

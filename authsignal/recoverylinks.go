@@ -2,6 +2,7 @@ package authsignal
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -75,6 +76,9 @@ func (c *Client) IssueRecoveryLink(ctx context.Context, in IssueRecoveryLinkRequ
 	}
 	body := api.IssueRecoveryLinkRequest{Void: in.Void, IssuedBy: in.IssuedBy}
 	if in.ExpiresIn != 0 {
+		if in.ExpiresIn%time.Second != 0 {
+			return out, fmt.Errorf("authsignal: issue recovery link: ExpiresIn must be whole seconds, not %s", in.ExpiresIn)
+		}
 		seconds := int64(in.ExpiresIn / time.Second)
 		body.ExpiresInSeconds = &seconds
 	}
