@@ -16,8 +16,9 @@ export function leftText(left) {
 
 /** What follows. */
 let done;
-let codes = [];
 let file;
+/** The codes that are shown. They are kept in the page alone, which every other step removes. */
+const codes = () => [...$("code-list").children].map((item) => item.textContent);
 
 /** Offers to make recovery codes to a user who has few or none, and then calls `then`. */
 export async function offerCodes(then) {
@@ -45,8 +46,7 @@ function stage(part) {
 async function make() {
   const { data, ...result } = await authsignal.recoveryCodes.generate();
   if (!data) throw explain(result);
-  codes = data.recoveryCodes;
-  $("code-list").replaceChildren(...codes.map((code) => Object.assign(document.createElement("li"), { textContent: code })));
+  $("code-list").replaceChildren(...data.recoveryCodes.map((code) => Object.assign(document.createElement("li"), { textContent: code })));
   $("codes-copied").textContent = "";
   stage("codes-made");
   $("codes-title").focus();
@@ -59,7 +59,7 @@ async function make() {
 async function confirm(code) {
   const { data, ...result } = await authsignal.recoveryCodes.confirm({ code });
   if (!data) throw explain(result);
-  if (!data.isConfirmed && codes.some((shown) => plain(shown) === plain(code))) {
+  if (!data.isConfirmed && codes().some((shown) => plain(shown) === plain(code))) {
     throw new PageError("These codes cannot be confirmed: newer ones were made on another page. Delete these.");
   }
   if (!data.isConfirmed) throw new PageError("That is none of these codes. Check what you have saved, and enter one of them.");
@@ -71,7 +71,6 @@ const plain = (code) => code.replace(/[^\p{L}\p{N}]/gu, "").toUpperCase();
 
 /** Forgets the codes and continues. */
 async function leave(notice = "") {
-  codes = [];
   if (file) URL.revokeObjectURL(file);
   file = undefined;
   $("code-list").replaceChildren();
@@ -81,10 +80,10 @@ async function leave(notice = "") {
 
 onSubmit($("make-form"), make);
 
-$("copy-codes").addEventListener("click", () => copy(codes.join("\n"), $("code-list"), $("codes-copied"), "Copied. Paste them into a safe place."));
+$("copy-codes").addEventListener("click", () => copy(codes().join("\n"), $("code-list"), $("codes-copied"), "Copied. Paste them into a safe place."));
 
 $("download-codes").addEventListener("click", () => {
-  const lines = [`Recovery codes of ${state.session.username} for the Authsignal demo`, "Each works once.", "", ...codes, ""];
+  const lines = [`Recovery codes of ${state.session.username} for the Authsignal demo`, "Each works once.", "", ...codes(), ""];
   if (file) URL.revokeObjectURL(file);
   file = URL.createObjectURL(new Blob([lines.join("\r\n")], { type: "text/plain" }));
   Object.assign(document.createElement("a"), { href: file, download: "recovery-codes.txt" }).click();
@@ -92,7 +91,7 @@ $("download-codes").addEventListener("click", () => {
 
 $("print-codes").addEventListener("click", () => print());
 
-onPress($("saved"), $("keep-form"), () => confirm(codes[0]));
+onPress($("saved"), $("keep-form"), () => confirm(codes()[0]));
 onSubmit($("keep-form"), async (form) => {
   const code = form.elements.code.value.trim();
   if (!code) throw new PageError("Enter one of the codes, or choose “I have saved them”.");
