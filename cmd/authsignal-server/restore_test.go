@@ -68,6 +68,9 @@ func backedUp(t *testing.T, dir string) (db, backup string, p *process) {
 // log beside it: it is refused, and the command restore puts it in place.
 func TestABackupOverTheFileOfAKilledServer(t *testing.T) {
 	t.Parallel()
+	if storetest.Postgres() {
+		return // of SQLite files: the run on SQLite has it
+	}
 	dir := t.TempDir()
 	db, backup, p := backedUp(t, dir)
 	if got := fails(t, command(t, "-db", db, "restore", backup)); !strings.Contains(got, "stop the server first") {
@@ -95,6 +98,9 @@ func TestABackupOverTheFileOfAKilledServer(t *testing.T) {
 // and the server starts on it.
 func TestARestoreIsKilled(t *testing.T) {
 	t.Parallel()
+	if storetest.Postgres() {
+		return // of SQLite files: the run on SQLite has it
+	}
 	dir := t.TempDir()
 	db, backup, p := backedUp(t, dir)
 	kill(t, p)
@@ -125,6 +131,9 @@ func TestARestoreIsKilled(t *testing.T) {
 // A file that was copied while a server used it is served only if it is whole.
 func TestACopyOfADatabaseInUse(t *testing.T) {
 	t.Parallel()
+	if storetest.Postgres() {
+		return // of SQLite files: the run on SQLite has it
+	}
 	dir := t.TempDir()
 	db, copied := filepath.Join(dir, "a.db"), filepath.Join(dir, "copy.db")
 	p := start(t, db)
@@ -158,6 +167,9 @@ func TestACopyOfADatabaseInUse(t *testing.T) {
 // beside its log: the server stops.
 func TestAFolderThatWasCopiedInUse(t *testing.T) {
 	t.Parallel()
+	if storetest.Postgres() {
+		return // of SQLite files: the run on SQLite has it
+	}
 	dir := t.TempDir()
 	db := filepath.Join(dir, "a.db")
 	p := start(t, db)
@@ -193,6 +205,9 @@ func TestAFolderThatWasCopiedInUse(t *testing.T) {
 // its keys are in a file or in the environment; nor does a command.
 func TestNoEmptyDatabaseWhereThereWasOne(t *testing.T) {
 	t.Parallel()
+	if storetest.Postgres() {
+		return // of SQLite files: the run on SQLite has it
+	}
 	for name, keys := range map[string]func(*testing.T, ...string) *exec.Cmd{"own keys": ownKeys, "given keys": command} {
 		for _, empty := range []string{"missing", "empty"} {
 			t.Run(name+", "+empty, func(t *testing.T) {
@@ -228,6 +243,9 @@ func TestNoEmptyDatabaseWhereThereWasOne(t *testing.T) {
 // The keys alone were restored.
 func TestKeysWithoutTheirDatabase(t *testing.T) {
 	t.Parallel()
+	if storetest.Postgres() {
+		return // of SQLite files: the run on SQLite has it
+	}
 	dir := t.TempDir()
 	db, elsewhere := filepath.Join(dir, "a.db"), filepath.Join(t.TempDir(), "a.db")
 	p := startCommand(t, ownKeys(t, "-addr", "127.0.0.1:0", "-db", db))
@@ -248,6 +266,9 @@ func TestKeysWithoutTheirDatabase(t *testing.T) {
 // A first start that was interrupted between the keys and the database goes on.
 func TestAFirstStartThatWasInterrupted(t *testing.T) {
 	t.Parallel()
+	if storetest.Postgres() {
+		return // of SQLite files: the run on SQLite has it
+	}
 	db := filepath.Join(t.TempDir(), "a.db")
 	const keys = `{"tenantId": "t1", "apiSecretKey": "test-secret-key-of-32-characters-1", "encryptionKey": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="}`
 	for path, content := range map[string]string{db: "", db + ".keys.json": keys} {
