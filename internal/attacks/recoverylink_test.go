@@ -42,7 +42,7 @@ func (l link) begins() *phone {
 	return newPhone(l.u.s.t, l.enroll().ok().object["secret"].(string))
 }
 
-// A stolen link enrolls an app, and gives nothing else: it signs nobody in without the
+// A stolen link enrolls an app and does no more: it is of no use without the
 // first factor, and its secret is no token and no key.
 func TestARecoveryLinkSignsNobodyIn(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ import (
 
 // A recovery link lets its holder enroll one authenticator app for a user, and nothing
 // else. Its secret is not a client token and stands for no action: there is nothing
-// that a backend could validate, so that a link alone signs nobody in. The user signs
+// that a backend could validate, so that a link alone is no sign-in. The user signs
 // in with the first factor and a code of the new app, as before.
 
 const (
