@@ -381,7 +381,7 @@ func (c *cluster) check(ctx context.Context) error {
 	return fmt.Errorf("check: %w\n%s", err, tail(string(text)))
 }
 
-var onlyAhead = regexp.MustCompile(`^(the newest accepted step of .*, because the clock of a server was ahead.*\n)+authsignal-server: check: \d+ findings?\n$`)
+var onlyAhead = regexp.MustCompile(`^(the newest accepted step of .*, because the clock of a server was ahead.*\n)+(authenticators with a step in the future: \d+ more\n)?authsignal-server: check: \d+ findings?\n$`)
 
 // eventually waits until f is true.
 func eventually(what string, f func() bool) error {
