@@ -363,6 +363,7 @@ func TestMissingArgumentsSendNothing(t *testing.T) {
 		},
 		"state":           func() error { _, err := c.UpdateAction(ctx, "u", "a", "k", ""); return err },
 		"authenticatorID": func() error { return c.DeleteAuthenticator(ctx, "u", "") },
+		"approvedBy":      func() error { _, err := c.ApproveRecoveryLink(ctx, "u", "l", ""); return err },
 	} {
 		if err := call(); err == nil || !strings.Contains(err.Error(), name+" is required") {
 			t.Errorf("got %v, want it to name %s", err, name)

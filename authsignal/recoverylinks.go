@@ -102,11 +102,11 @@ func (c *Client) RecoveryLinks(ctx context.Context, userID string) ([]RecoveryLi
 }
 
 // ApproveRecoveryLink approves a recovery link that was issued in the portal and waits
-// for it. approvedBy is the name of the person who approves it, or empty. It is not
-// retried: after a success whose answer was lost, a retry would return an error.
+// for it. approvedBy is the name of the person who approves it. It is not retried: after
+// a success whose answer was lost, a retry would return an error.
 func (c *Client) ApproveRecoveryLink(ctx context.Context, userID, recoveryLinkID, approvedBy string) (RecoveryLink, error) {
 	var out RecoveryLink
-	if err := need("approve recovery link", "userID", userID, "recoveryLinkID", recoveryLinkID); err != nil {
+	if err := need("approve recovery link", "userID", userID, "recoveryLinkID", recoveryLinkID, "approvedBy", approvedBy); err != nil {
 		return out, err
 	}
 	err := c.do(ctx, call{

@@ -1,13 +1,19 @@
 package docs
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/authsignal-wasm/sdk/authsignal"
 	"github.com/authsignal-wasm/sdk/internal/api"
 	"github.com/authsignal-wasm/sdk/internal/config"
 	"github.com/authsignal-wasm/sdk/internal/rules"
@@ -39,6 +45,7 @@ var ran = map[[2]string]run{
 	{"docs/backend.md", `client := authsignal.New(`}:                                 {"docs/samples_test.go", "TestGoSamplesCompile"},
 	{"docs/backend.md", `import { Authsignal } from "@authsignal/node";`}:            {"js/test/package/docs.test.mjs", "lets the user in"},
 	{"docs/webhooks.md", `event, err := client.VerifyWebhook(`}:                      {"docs/samples_test.go", "TestGoSamplesCompile"},
+	{"docs/webhooks.md", "{"}:                                                        {"docs/samples_test.go", "TestTheEventIsRead"},
 	{"docs/moving.md", `for _, user := range users {`}:                               {"docs/samples_test.go", "TestGoSamplesCompile"},
 	{"docs/moving.md", "authsignal-server -db authsignal.db import -dry-run"}:        {"cmd/authsignal-server/transfer_test.go", "func TestImportOfTheDocumentation"},
 	{"docs/moving.md", "userId,secret,algorithm"}:                                    {"cmd/authsignal-server/transfer_test.go", "func TestImportOfTheDocumentation"},
@@ -190,6 +197,23 @@ func TestConditionsCompile(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", condition, err)
 		}
+	}
+}
+
+// The event is signed here as the page says, for receivers in other languages.
+func TestTheEventIsRead(t *testing.T) {
+	body := blocksOf(t, "docs/webhooks.md", "Webhooks", "json")[0]
+	const secret = "a-webhook-secret-of-32-characters"
+	at := time.Now().Unix()
+	mac := hmac.New(sha256.New, []byte(secret))
+	fmt.Fprintf(mac, "%d.%s", at, body)
+	header := fmt.Sprintf("t=%d,v2=%s", at, base64.RawStdEncoding.EncodeToString(mac.Sum(nil)))
+	event, err := authsignal.New(secret, "").VerifyWebhook([]byte(body), header, authsignal.DefaultWebhookTolerance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, ok := event.Data.(authsignal.RecoveryCodeUsed); !ok || data.UserID != "u1" || data.RecoveryCodesLeft != 9 || event.TenantID != "acme" {
+		t.Errorf("got %+v", event)
 	}
 }
 

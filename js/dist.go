@@ -13,7 +13,7 @@ import (
 var files embed.FS
 
 // ErrNotBuilt reports that this program was built before the browser SDK was.
-var ErrNotBuilt = errors.New(`the browser SDK is not built: run "make wasm js"`)
+var ErrNotBuilt = errors.New(`this program was built without the browser SDK: run "make wasm js", and build the program again`)
 
 // Dist returns the built files: authsignal.wasm, authsignal.wasm.br,
 // authsignal.wasm.json, wasm_exec.js, index.js, index.min.js, inline.js and

@@ -300,7 +300,7 @@ func (r *logRun) links() {
 		r.show(r.send("GET", "/users?token="+s, r.apiSecret, "", ""))
 		r.show(r.send("GET", "/users/u3", s, "", ""))
 		r.show(r.send("POST", "/client/user-authenticators/totp", "", s, ""))
-		r.show(r.send("POST", "/users/u3/recovery-links/"+s+"/approve", r.apiSecret, "", ""))
+		r.show(r.send("POST", "/users/u3/recovery-links/"+s+"/approve", r.apiSecret, "", `{"approvedBy":"Al"}`))
 		r.show(r.send("DELETE", "/users/u3/recovery-links/"+s, r.apiSecret, "", ""))
 		r.show(r.send("POST", "/users/u3/recovery-links", r.apiSecret, "", `{"void":["`+s+`"]}`))
 	}

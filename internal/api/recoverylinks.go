@@ -56,10 +56,11 @@ type IssueRecoveryLinkRequest struct {
 }
 
 // ApproveRecoveryLinkRequest is the body of POST
-// /users/{userId}/recovery-links/{id}/approve, which may also be empty.
+// /users/{userId}/recovery-links/{id}/approve.
 type ApproveRecoveryLinkRequest struct {
-	// ApprovedBy is the name of the person who approves it, for the audit log.
-	ApprovedBy string `json:"approvedBy,omitempty"`
+	// ApprovedBy is the name of the person who approves it, for the audit log. It must
+	// differ from IssuedBy of the link.
+	ApprovedBy string `json:"approvedBy"`
 }
 
 // A RecoveryLink is a recovery link of a user.

@@ -115,7 +115,7 @@ func TestARecoveryLinkEnds(t *testing.T) {
 
 	s.operator("PUT", "/tenants/t1", `{"recoveryLinks":{"approval":true}}`).ok()
 	l = victim.link("")
-	s.backend("POST", "/users/"+victim.id+"/recovery-links/"+l.id+"/approve", "").refused(http.StatusForbidden, "unauthorized")
+	s.backend("POST", "/users/"+victim.id+"/recovery-links/"+l.id+"/approve", `{"approvedBy":"Al"}`).refused(http.StatusForbidden, "unauthorized")
 	gone("without an approval", l, phone, http.StatusForbidden)
 	s.operator("PUT", "/tenants/t1", `{"recoveryLinks":{"approval":false}}`).ok()
 

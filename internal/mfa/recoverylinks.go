@@ -162,6 +162,9 @@ func ApproveRecoveryLink(tx *store.Tx, t store.Tenant, userID, linkID string, ag
 	if err != nil {
 		return api.RecoveryLink{}, err
 	}
+	if agent.Name == "" {
+		return api.RecoveryLink{}, api.InvalidRequest("approvedBy is required: the name of the person who approves the recovery link.")
+	}
 	l, err := lockLink(tx, userID, linkID)
 	if err != nil {
 		return api.RecoveryLink{}, err
@@ -200,7 +203,7 @@ func (a Agent) mayApprove(l store.RecoveryLink) error {
 		return api.Forbidden("The recovery link was issued through the Server API. It must be approved in the portal.")
 	case a.By == ByOperator && a.Session == l.IssuingSession:
 		return api.Forbidden("The recovery link was issued in this session of the portal. Another operator must approve it.")
-	case a.Name != "" && strings.EqualFold(a.Name, l.Issuer):
+	case strings.EqualFold(a.Name, l.Issuer):
 		return api.Forbidden("The recovery link was issued under the same name. Another operator must approve it.")
 	}
 	return nil

@@ -348,6 +348,9 @@ func TestARecoveryLinkWaitsForItsApproval(t *testing.T) {
 	}
 	path := fmt.Sprint("/v1/users/u1/recovery-links/", link["recoveryLinkId"], "/approve")
 	p.fails(p.api("POST", path, `{"approvedBy":"Jo"}`), 403, "unauthorized")
+	for _, unnamed := range []string{``, `{}`, `{"approvedBy":""}`, `{"approvedBy":" "}`} {
+		p.fails(p.api("POST", path, unnamed), 400, "invalid_request")
+	}
 	if got := p.ok(p.api("POST", path, `{"approvedBy":"Al"}`)).object; got["state"] != "ACTIVE" || got["approvedBy"] != "Al" || got["url"] != nil {
 		t.Errorf("got %v", got)
 	}
