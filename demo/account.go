@@ -228,6 +228,20 @@ var (
 	errName    = &failure{http.StatusBadRequest, "bad_name", "Enter a name of up to 64 characters, without hidden ones."}
 )
 
+// readID reads the id of what a request removes.
+func readID(r *http.Request) (string, error) {
+	var in struct {
+		ID string `json:"id"`
+	}
+	if err := read(r, &in); err != nil {
+		return "", err
+	}
+	if in.ID == "" {
+		return "", errRemoved
+	}
+	return in.ID, nil
+}
+
 // renameAuthenticator changes the name of one of the user's authenticators, which tells
 // the user later which of them to remove.
 func (a *app) renameAuthenticator(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -271,16 +285,11 @@ func (a *app) removeAuthenticator(w http.ResponseWriter, r *http.Request) (any, 
 	if err != nil {
 		return nil, err
 	}
-	var in struct {
-		ID string `json:"id"`
-	}
-	if err := read(r, &in); err != nil {
+	id, err := readID(r)
+	if err != nil {
 		return nil, err
 	}
-	if in.ID == "" {
-		return nil, errRemoved
-	}
-	if err := a.api.DeleteAuthenticator(r.Context(), s.username, in.ID); err != nil && !unknownCall(err) {
+	if err := a.api.DeleteAuthenticator(r.Context(), s.username, id); err != nil && !unknownCall(err) {
 		return nil, err
 	}
 	left, err := a.api.Authenticators(r.Context(), s.username)
@@ -304,16 +313,11 @@ func (a *app) forgetBrowser(_ http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	var in struct {
-		ID string `json:"id"`
-	}
-	if err := read(r, &in); err != nil {
+	id, err := readID(r)
+	if err != nil {
 		return nil, err
 	}
-	if in.ID == "" {
-		return nil, errRemoved
-	}
-	if err := a.api.RevokeTrustedBrowser(r.Context(), s.username, in.ID); err != nil && !unknownCall(err) {
+	if err := a.api.RevokeTrustedBrowser(r.Context(), s.username, id); err != nil && !unknownCall(err) {
 		return nil, err
 	}
 	return viewOf(s), nil

@@ -52,8 +52,8 @@ func (r *logRun) never(s string) string {
 	return s
 }
 
-// secret adds s to the texts that must be neither in the log nor anywhere else, and
-// returns it.
+// secret adds s to the texts that must not appear in the log or in any other place that
+// the test reads, and returns it.
 func (r *logRun) secret(s string) string {
 	r.never(s)
 	r.mu.Lock()
